@@ -1,0 +1,40 @@
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# The CPU build where no NVIDIA driver answers; the default build (CUDA) where one does.
+TORCH      := torch==2.13.0
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
+
+.PHONY: help setup demo check lint test bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## create the virtual environment with the pinned set
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "==> virtual environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "==> PyTorch first: any later request for plain 'torch' is then already satisfied"
+	@$(if $(filter-out 0,$(HAS_GPU)),$(BIN)/pip install $(TORCH),\
+	  $(BIN)/pip install --retries 0 --timeout 10 --index-url $(TORCH_CPU_INDEX) $(TORCH) 2>/dev/null \
+	  || $(BIN)/pip install $(TORCH))
+	@echo "==> the pinned set"
+	$(BIN)/pip install -r requirements.lock
+	$(BIN)/pip install --no-deps --no-build-isolation -e .
+	@touch $@
+
+check: lint test ## everything CI checks
+
+lint: setup ## format, rules, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## lint, then every test that needs no cluster; T=path or K=name narrows
+	$(BIN)/pytest -m "not cluster" $(T) $(if $(K),-x -k "$(K)")
+
+clean: ## remove what the tools left, keep the virtual environment
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

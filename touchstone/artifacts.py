@@ -1,0 +1,201 @@
+"""Content-addressed store: what a stage reads and writes, named by its SHA-256 digest.
+
+A blob is a file's bytes. A tree is a folder, stored as a JSON blob that lists every file with
+its digest and executable bit, so equal folders have equal digests on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from touchstone.errors import PlatformError, UsageError
+
+_CHUNK = 1 << 20
+_TREE_TYPE = "application/vnd.touchstone.tree.v1+json"
+
+
+def digest_bytes(data: bytes) -> str:
+    """`sha256:<64 hex digits>` of `data`."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """`sha256:<64 hex digits>` of the file's bytes, read in chunks."""
+    with path.open("rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Store:
+    """A store in a local folder, safe for several processes writing at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _blob(self, digest: str) -> Path:
+        algorithm, _, value = digest.partition(":")
+        if algorithm != "sha256" or len(value) != 64 or not set(value) <= set("0123456789abcdef"):
+            raise UsageError(
+                f"got digest {digest!r}, expected sha256:<64 hex digits>",
+                hint="pass the digest that an earlier stage gave as its result",
+            )
+        return self.root / "blobs" / "sha256" / value
+
+    def put_bytes(self, data: bytes) -> str:
+        """Store `data`; return its digest. Storing the same bytes twice is free."""
+        digest = digest_bytes(data)
+        target = self._blob(digest)
+        if not target.exists():
+            self._write(target, data)
+        return digest
+
+    def put_json(self, document: Any) -> str:
+        """Store a JSON document in canonical form (sorted keys); NaN is refused."""
+        return self.put_bytes(_canonical(document))
+
+    def put(self, path: Path) -> str:
+        """Store a file, or a folder as a tree; return the digest.
+
+        Raises:
+            UsageError: `path` is absent, or a folder holds a symbolic link that leaves it.
+        """
+        if path.is_dir():
+            entries = {}
+            for file in _files(path):
+                entries[file.relative_to(path).as_posix()] = {
+                    "digest": self._put_file(file),
+                    "executable": os.access(file, os.X_OK),
+                }
+            return self.put_json({"type": _TREE_TYPE, "entries": entries})
+        if path.is_file():
+            return self._put_file(path)
+        raise UsageError(f"got {path}, expected an existing file or folder to store")
+
+    def get_bytes(self, digest: str) -> bytes:
+        """The blob's bytes, checked against its digest.
+
+        Raises:
+            PlatformError: the blob is absent, or its bytes do not match (tampered or torn).
+        """
+        path = self._blob(digest)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise PlatformError(
+                f"artifact {digest} is not in {self.root}",
+                hint="run the stage that makes it again, or point --store at its store",
+            ) from None
+        if digest_bytes(data) != digest:
+            raise PlatformError(
+                f"artifact {digest} has other bytes than its name says ({digest_bytes(data)})",
+                hint=f"remove {path} and run the stage that makes it again",
+            )
+        return data
+
+    def get_json(self, digest: str) -> Any:
+        """The JSON document stored under `digest`."""
+        return json.loads(self.get_bytes(digest))
+
+    def get(self, digest: str, destination: Path) -> Path:
+        """Write the file or tree named `digest` to `destination`, every byte verified.
+
+        Raises:
+            PlatformError: something of it is absent or does not match its digest.
+        """
+        data = self.get_bytes(digest)
+        entries = _tree_entries(data)
+        if entries is None:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            destination.write_bytes(data)
+            return destination
+        destination.mkdir(parents=True, exist_ok=True)
+        base = destination.resolve()
+        for name, entry in entries.items():
+            target = (base / name).resolve()
+            if not target.is_relative_to(base):
+                raise PlatformError(f"tree {digest} names {name!r}, which leaves its folder")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.get_bytes(entry["digest"]))
+            target.chmod(0o755 if entry["executable"] else 0o644)
+        return destination
+
+    def __contains__(self, digest: str) -> bool:
+        return self._blob(digest).exists()
+
+    def _put_file(self, path: Path) -> str:
+        digest = digest_file(path)
+        target = self._blob(digest)
+        if not target.exists():
+            self._write(target, path)
+        return digest
+
+    def _write(self, target: Path, source: bytes | Path) -> None:
+        # A rename is atomic: a reader sees the whole blob or none, also after a kill.
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                if isinstance(source, Path):
+                    with source.open("rb") as original:
+                        shutil.copyfileobj(original, stream, _CHUNK)
+                else:
+                    stream.write(source)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def open_store(uri: str) -> Store:
+    """The store that `uri` names; `file:///folder` is the kind that exists today.
+
+    Raises:
+        UsageError: the scheme is another one.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise UsageError(
+            f"got store {uri!r}, expected file:///an/absolute/folder",
+            hint="on a cluster mount a PersistentVolumeClaim and name its path",
+        )
+    return Store(Path(unquote(parts.path)))
+
+
+def _canonical(document: Any) -> bytes:
+    return json.dumps(
+        document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    ).encode()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    base = folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(base):
+            raise UsageError(
+                f"{path} is a symbolic link that leaves {folder}",
+                hint="replace it by the file it points to",
+            )
+        if path.is_file():
+            yield path
+
+
+def _tree_entries(data: bytes) -> dict[str, dict[str, Any]] | None:
+    if not data.startswith(b'{"entries":'):
+        return None
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return None
+    if document.get("type") != _TREE_TYPE:
+        return None
+    entries: dict[str, dict[str, Any]] = document["entries"]
+    return entries

@@ -1,0 +1,1 @@
+"""Release, attestation, promotion, review, sync and serving of a model that passed."""

@@ -1,0 +1,1 @@
+"""Tuning and training jobs: build the specification, launch, follow, clean up."""

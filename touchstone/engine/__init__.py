@@ -1,0 +1,1 @@
+"""Tekton Pipelines semantics as local processes: the embedded twin of the controller."""

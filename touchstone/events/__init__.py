@@ -1,0 +1,1 @@
+"""Webhooks and CloudEvents in: the embedded twin of the Tekton Triggers EventListener."""

@@ -1,0 +1,201 @@
+"""What the embedded platform remembers: events, runs and TaskRuns, in one SQLite file.
+
+Every write is one transaction, so a kill at any moment leaves either the state before it or the
+state after it. The event that starts a run and the run itself are written together: an event is
+never lost between the two and never starts its run twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+  id INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  headers TEXT NOT NULL,
+  body BLOB NOT NULL,
+  received REAL NOT NULL,
+  processed REAL,
+  outcome TEXT NOT NULL DEFAULT '',
+  UNIQUE (source, event_id)
+);
+CREATE TABLE IF NOT EXISTS runs (
+  name TEXT PRIMARY KEY,
+  event INTEGER REFERENCES events(id),
+  spec TEXT NOT NULL,
+  status TEXT NOT NULL,
+  done INTEGER NOT NULL DEFAULT 0,
+  created REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS taskruns (
+  run TEXT NOT NULL REFERENCES runs(name) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  PRIMARY KEY (run, name)
+);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One delivery as it arrived: header names in lower case, the body untouched."""
+
+    id: int
+    source: str
+    event_id: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One PipelineRun or TaskRun: the object as created, and its status so far."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    status: Mapping[str, Any]
+    done: bool
+    created: float
+    """Seconds since the epoch."""
+
+
+class State:
+    """The platform's memory in `home`; safe for several threads and processes at once."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "state.sqlite"
+        home.mkdir(parents=True, exist_ok=True)
+        with self._connection() as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(_SCHEMA)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self.path, timeout=30)
+        try:
+            connection.execute("PRAGMA foreign_keys=ON")
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+    def add_event(
+        self, *, source: str, event_id: str, headers: Mapping[str, str], body: bytes
+    ) -> int | None:
+        """Store a delivery before it is acknowledged; None where (source, id) was seen before."""
+        with self._connection() as connection:
+            cursor = connection.execute(
+                "INSERT INTO events (source, event_id, headers, body, received)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (source, event_id, json.dumps(dict(headers)), body, time.time()),
+            )
+            return cursor.lastrowid if cursor.rowcount else None
+
+    def pending_events(self) -> list[Event]:
+        """Stored deliveries that no one has processed yet, oldest first."""
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT id, source, event_id, headers, body FROM events"
+                " WHERE processed IS NULL ORDER BY id"
+            ).fetchall()
+        return [
+            Event(
+                id=row[0], source=row[1], event_id=row[2], headers=json.loads(row[3]), body=row[4]
+            )
+            for row in rows
+        ]
+
+    def finish_event(
+        self, event: int, *, outcome: str, runs: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Mark the event processed and create the runs it started, in one transaction.
+
+        `runs` are PipelineRun or TaskRun objects with `metadata.name` set. A second call for the
+        same event creates nothing.
+        """
+        with self._connection() as connection:
+            cursor = connection.execute(
+                "UPDATE events SET processed = ?, outcome = ? WHERE id = ? AND processed IS NULL",
+                (time.time(), outcome, event),
+            )
+            if cursor.rowcount:
+                for manifest in runs:
+                    _insert_run(connection, manifest, event)
+
+    def add_run(self, manifest: Mapping[str, Any]) -> None:
+        """Create a run that no event started. Raises sqlite3.IntegrityError on a used name."""
+        with self._connection() as connection:
+            _insert_run(connection, manifest, None)
+
+    def runs(self, *, done: bool | None = None) -> list[Run]:
+        """All runs, oldest first; with `done`, only the finished or only the unfinished."""
+        where, values = ("", ()) if done is None else (" WHERE done = ?", (int(done),))
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT name, spec, status, done, created FROM runs"  # noqa: S608  fixed text
+                + where
+                + " ORDER BY created, rowid",
+                values,
+            ).fetchall()
+        return [_run(row) for row in rows]
+
+    def run(self, name: str) -> Run | None:
+        """The run called `name`, or None."""
+        with self._connection() as connection:
+            row = connection.execute(
+                "SELECT name, spec, status, done, created FROM runs WHERE name = ?", (name,)
+            ).fetchone()
+        return _run(row) if row else None
+
+    def save_run(self, name: str, status: Mapping[str, Any], *, done: bool) -> None:
+        """Replace a run's status document."""
+        with self._connection() as connection:
+            connection.execute(
+                "UPDATE runs SET status = ?, done = ? WHERE name = ?",
+                (json.dumps(status), int(done), name),
+            )
+
+    def save_taskrun(self, run: str, name: str, status: Mapping[str, Any]) -> None:
+        """Create or replace the status document of one TaskRun of `run`."""
+        with self._connection() as connection:
+            connection.execute(
+                "INSERT INTO taskruns (run, name, status) VALUES (?, ?, ?)"
+                " ON CONFLICT (run, name) DO UPDATE SET status = excluded.status",
+                (run, name, json.dumps(status)),
+            )
+
+    def taskruns(self, run: str) -> dict[str, dict[str, Any]]:
+        """Status documents of the TaskRuns of `run` by name, in order of creation."""
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT name, status FROM taskruns WHERE run = ? ORDER BY rowid", (run,)
+            ).fetchall()
+        return {name: json.loads(status) for name, status in rows}
+
+
+def _insert_run(
+    connection: sqlite3.Connection, manifest: Mapping[str, Any], event: int | None
+) -> None:
+    connection.execute(
+        "INSERT INTO runs (name, event, spec, status, created) VALUES (?, ?, ?, '{}', ?)",
+        (manifest["metadata"]["name"], event, json.dumps(manifest), time.time()),
+    )
+
+
+def _run(row: Sequence[Any]) -> Run:
+    return Run(
+        name=row[0],
+        manifest=json.loads(row[1]),
+        status=json.loads(row[2]),
+        done=bool(row[3]),
+        created=row[4],
+    )

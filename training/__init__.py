@@ -1,0 +1,1 @@
+"""Data to model: the contract of a model repository's Python file, the trainer and its exports."""

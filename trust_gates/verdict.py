@@ -1,0 +1,161 @@
+"""The vocabulary shared by every gate: check, evidence, verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """What became of a check; only `PASSED` promotes."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INSUFFICIENT = "insufficient evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A two-sided confidence interval at `confidence` (0 to 1)."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """The values a check accepts: `low <= value <= high`; an open side is infinite."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"got the range [{self.low}, {self.high}], expected low <= high")
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return f">= {self.low:g}"
+        if math.isinf(self.low):
+            return f"<= {self.high:g}"
+        return f"in [{self.low:g}, {self.high:g}]"
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high  # NaN compares False: it is never inside
+
+    def decide(self, measured: float, interval: Interval) -> Outcome:
+        """Decide on the interval, not the point: inside passes, outside fails, else unknown.
+
+        A measured value or a bound that is NaN fails: a broken metric must not pass.
+        """
+        if any(math.isnan(value) for value in (measured, interval.low, interval.high)):
+            return Outcome.FAILED
+        if interval.low in self and interval.high in self:
+            return Outcome.PASSED
+        if interval.high < self.low or interval.low > self.high or measured not in self:
+            return Outcome.FAILED
+        return Outcome.INSUFFICIENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One measured figure against one requirement."""
+
+    gate: str
+    name: str
+    measured: float
+    interval: Interval
+    required: Required
+    samples: int
+    outcome: Outcome
+    reason: str
+    """Why it came out so, in words a reviewer understands."""
+
+    samples_needed: int | None = None
+    """With insufficient evidence: about how many samples would decide."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document; NaN and infinity become null, which never reads as a number."""
+        return {
+            "gate": self.gate,
+            "name": self.name,
+            "measured": _number(self.measured),
+            "interval": {
+                "low": _number(self.interval.low),
+                "high": _number(self.interval.high),
+                "confidence": self.interval.confidence,
+            },
+            "required": {"low": _number(self.required.low), "high": _number(self.required.high)},
+            "samples": self.samples,
+            "outcome": self.outcome.value,
+            "reason": self.reason,
+            "samplesNeeded": self.samples_needed,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Check:
+        """The inverse of `to_json`: a null measure is NaN, a null side of a range is open."""
+        interval, required = document["interval"], document["required"]
+        return cls(
+            gate=document["gate"],
+            name=document["name"],
+            measured=_or(document["measured"], math.nan),
+            interval=Interval(
+                low=_or(interval["low"], math.nan),
+                high=_or(interval["high"], math.nan),
+                confidence=interval["confidence"],
+            ),
+            required=Required(
+                low=_or(required["low"], -math.inf), high=_or(required["high"], math.inf)
+            ),
+            samples=document["samples"],
+            outcome=Outcome(document["outcome"]),
+            reason=document["reason"],
+            samples_needed=document["samplesNeeded"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one gate found: its checks, and pictures and figures for the report."""
+
+    gate: str
+    checks: Sequence[Check]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Further measured figures that no check requires, by name."""
+
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG images by file name without the ending."""
+
+    notes: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document without the pictures, which travel as files."""
+        return {
+            "gate": self.gate,
+            "checks": [check.to_json() for check in self.checks],
+            "figures": {name: _number(value) for name, value in self.figures.items()},
+            "notes": list(self.notes),
+        }
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of the checks; a gate without checks has shown nothing."""
+        outcomes = {check.outcome for check in self.checks}
+        if Outcome.FAILED in outcomes:
+            return Outcome.FAILED
+        if Outcome.INSUFFICIENT in outcomes or not outcomes:
+            return Outcome.INSUFFICIENT
+        return Outcome.PASSED
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

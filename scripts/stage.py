@@ -1,0 +1,40 @@
+"""What every stage shares: a command line from a function, results, and honest exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from touchstone.errors import INTERRUPTED, TouchstoneError
+
+
+def run(stage: Callable[..., Any]) -> None:
+    """Run `stage` as a command line; exit with the code documented in touchstone.errors.
+
+    `trust_gates` and `training` raise ValueError and RuntimeError of their own: a stage that
+    meets one has failed (exit 1), with the message and without a traceback in between.
+    """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(stage)
+    try:
+        app()
+    except TouchstoneError as error:
+        typer.echo(f"error: {error}", err=True)
+        if error.hint:
+            typer.echo(f"hint: {error.hint}", err=True)
+        sys.exit(error.exit_code)
+    except (ValueError, RuntimeError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def write_result(path: Path, value: str) -> None:
+    """Write a Tekton result: the file's whole content is the value, without a newline."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(value, encoding="utf-8")

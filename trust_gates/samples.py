@@ -1,0 +1,93 @@
+"""What a model is judged on, and what it said: labelled samples, their groups, and boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Boxes:
+    """The objects of one image: true ones, or those a detector claims."""
+
+    boxes: Floats
+    """(n, 4): x1, y1, x2, y2 in pixels."""
+
+    labels: Ints
+    """(n,): class indices."""
+
+    scores: Floats | None = None
+    """(n,): confidence, for claims."""
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        if self.boxes.shape != (count, 4):
+            raise ValueError(f"got boxes of shape {self.boxes.shape}, expected ({count}, 4)")
+        if self.scores is not None and self.scores.shape != (count,):
+            raise ValueError(f"got scores of shape {self.scores.shape}, expected ({count},)")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def above(self, score: float) -> Boxes:
+        """The claims at least as sure as `score`; true objects are returned as they are."""
+        if self.scores is None:
+            return self
+        sure = self.scores >= score  # NaN is never sure
+        return Boxes(boxes=self.boxes[sure], labels=self.labels[sure], scores=self.scores[sure])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Samples:
+    """Labelled samples: either `labels` (classification) or `objects` (detection) is given."""
+
+    inputs: NDArray[np.float32]
+    """(N, C, H, W) images or (N, F) feature rows."""
+
+    classes: Sequence[str]
+    labels: Ints | None = None
+    """(N,): class indices."""
+
+    objects: Sequence[Boxes] | None = None
+    """One `Boxes` an image."""
+
+    groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    """Protected attribute's name to each sample's value, (N,)."""
+
+    def __post_init__(self) -> None:
+        if (self.labels is None) == (self.objects is None):
+            raise ValueError("got both or neither of labels and objects, expected one of them")
+        sizes = {f"group {name}": len(values) for name, values in self.groups.items()}
+        if self.labels is not None:
+            sizes["labels"] = len(self.labels)
+        if self.objects is not None:
+            sizes["objects"] = len(self.objects)
+        for name, size in sizes.items():
+            if size != len(self.inputs):
+                raise ValueError(f"got {size} entries of {name} for {len(self.inputs)} inputs")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def detection(self) -> bool:
+        """Whether the task is to find objects, not to classify."""
+        return self.objects is not None
+
+    def take(self, index: Ints) -> Samples:
+        """The samples at `index`, in that order."""
+        return Samples(
+            inputs=self.inputs[index],
+            classes=self.classes,
+            labels=None if self.labels is None else self.labels[index],
+            objects=None if self.objects is None else [self.objects[i] for i in index],
+            groups={name: values[index] for name, values in self.groups.items()},
+        )

@@ -1,0 +1,204 @@
+"""How sure can we be? Intervals for what was measured, and decisions corrected for many checks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.verdict import Check, Interval, Outcome, Required
+
+MINIMUM_SAMPLES = 30
+"""Below this many samples a check is never decided: intervals say too little to promote on."""
+
+RESAMPLES = 1000
+
+_LARGEST_SENSIBLE = 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """A check that the policy asks for: a metric by name, and the values it accepts."""
+
+    metric: str
+    required: Required
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One figure measured on `samples` samples, with its interval at any confidence."""
+
+    value: float
+    samples: int
+    interval: Callable[[float], Interval]
+    missing: str = ""
+    """Why there is no figure (an absent group, no objects); then the check fails."""
+
+
+def proportion(successes: int, total: int) -> Measure:
+    """A share of independent trials with its exact Clopper-Pearson interval."""
+
+    def interval(confidence: float) -> Interval:
+        if total == 0:
+            return Interval(low=math.nan, high=math.nan, confidence=confidence)
+        from scipy.stats import binomtest
+
+        bounds = binomtest(successes, total).proportion_ci(confidence, method="exact")
+        return Interval(low=float(bounds.low), high=float(bounds.high), confidence=confidence)
+
+    return Measure(
+        value=successes / total if total else math.nan,
+        samples=total,
+        interval=interval,
+        missing="" if total else "there were no samples to measure it on",
+    )
+
+
+def exact(value: float, samples: int = 0) -> Measure:
+    """A figure that is counted, not estimated: its interval has no width."""
+    return Measure(
+        value=value,
+        samples=samples,
+        interval=lambda confidence: Interval(low=value, high=value, confidence=confidence),
+    )
+
+
+def resampled(value: float, samples: int, draws: NDArray[np.float64]) -> Measure:
+    """A figure with the percentile interval of its bootstrap `draws`.
+
+    One undefined draw in a hundred is bad luck; more mean that the figure has no known spread,
+    and the interval is NaN, which fails closed. Draws that are all 0 or all 1 say nothing about
+    the spread of a share: the exact interval of that many samples stands in.
+    """
+
+    def interval(confidence: float) -> Interval:
+        defined = draws[~np.isnan(draws)]
+        if math.isnan(value) or len(defined) < 0.99 * len(draws) or not len(defined):
+            return Interval(low=math.nan, high=math.nan, confidence=confidence)
+        if value in (0.0, 1.0) and (defined == value).all():
+            return proportion(int(value) * samples, samples).interval(confidence)
+        tail = (1 - confidence) / 2
+        low, high = np.quantile(defined, [tail, 1 - tail])
+        return Interval(low=float(low), high=float(high), confidence=confidence)
+
+    return Measure(value=value, samples=samples, interval=interval)
+
+
+def resample_weights(units: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """(resamples, units): how often each unit is drawn in each bootstrap resample."""
+    if units == 0:
+        return np.zeros((resamples, 0))
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(units, np.full(units, 1 / units), size=resamples).astype(float)
+
+
+def decide(
+    gate: str,
+    measures: Mapping[str, Measure],
+    requirements: Sequence[Requirement],
+    *,
+    confidence: float,
+    minimum: int = MINIMUM_SAMPLES,
+) -> list[Check]:
+    """Decide every requirement so that all passes together are wrong at most 1 - confidence.
+
+    Holm's step-down, in terms of intervals: all checks start at 1 - alpha/m; each round of
+    passes leaves fewer open, which are tried again at 1 - alpha/open.
+
+    Raises:
+        ValueError: the confidence is not between 0 and 1, or a metric is unknown.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"got confidence {confidence}, expected a number between 0 and 1")
+    for requirement in requirements:
+        if requirement.metric not in measures:
+            raise ValueError(
+                f"got the metric {requirement.metric!r} for the {gate} gate, expected one of: "
+                + ", ".join(sorted(measures))
+            )
+    open_checks = list(range(len(requirements)))
+    checks: dict[int, Check] = {}
+    while open_checks:
+        level = 1 - (1 - confidence) / len(open_checks)
+        for index in open_checks:
+            requirement = requirements[index]
+            checks[index] = _check(
+                gate, requirement, measures[requirement.metric], level, minimum=minimum
+            )
+        still = [index for index in open_checks if checks[index].outcome is not Outcome.PASSED]
+        if len(still) == len(open_checks):
+            break
+        open_checks = still
+    return [checks[index] for index in range(len(requirements))]
+
+
+def samples_needed(measured: float, interval: Interval, required: Required, n: int) -> int | None:
+    """About how many samples would decide: an interval narrows with the root of their number.
+
+    None when the measured value is on the border or outside, where no number would make it pass.
+    """
+    factors = []
+    for bound, edge in ((interval.low, required.low), (interval.high, required.high)):
+        if math.isinf(edge) or bound in required:
+            continue
+        distance = abs(measured - edge)
+        if distance == 0 or measured not in required:
+            return None
+        factors.append((abs(measured - bound) / distance) ** 2)
+    if not factors or n == 0 or not math.isfinite(max(factors)):
+        return None
+    needed = math.ceil(n * max(factors))
+    return needed if needed <= _LARGEST_SENSIBLE else None
+
+
+def _check(
+    gate: str, requirement: Requirement, measure: Measure, level: float, *, minimum: int
+) -> Check:
+    interval = measure.interval(level)
+    required = requirement.required
+    outcome = required.decide(measure.value, interval)
+    needed: int | None = None
+    if outcome is Outcome.PASSED and 0 < measure.samples < minimum:
+        outcome, needed = Outcome.INSUFFICIENT, minimum
+    elif outcome is Outcome.INSUFFICIENT:
+        estimate = samples_needed(measure.value, interval, required, measure.samples)
+        needed = None if estimate is None else max(estimate, minimum)
+    return Check(
+        gate=gate,
+        name=requirement.metric,
+        measured=measure.value,
+        interval=interval,
+        required=required,
+        samples=measure.samples,
+        outcome=outcome,
+        reason=_reason(requirement.metric, measure, interval, required, outcome, needed),
+        samples_needed=needed,
+    )
+
+
+def _reason(
+    name: str,
+    measure: Measure,
+    interval: Interval,
+    required: Required,
+    outcome: Outcome,
+    needed: int | None,
+) -> str:
+    if measure.missing:
+        return f"{name} could not be measured: {measure.missing}"
+    if math.isnan(measure.value):
+        return f"{name} is not a number on these {measure.samples} samples, so it cannot pass"
+    span = f"{measure.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    got = f"{name}: got {span}, expected {required}"
+    if outcome is Outcome.PASSED:
+        return got
+    if outcome is Outcome.INSUFFICIENT:
+        many = f"about {needed} samples would" if needed else "more samples may"
+        return f"{got}; {measure.samples} samples cannot tell, {many} decide"
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return f"{got}; its interval is undefined, so it cannot pass"
+    short = max(required.low - measure.value, measure.value - required.high)
+    return f"{got}; off by {short:.3f}" if short > 0 else got

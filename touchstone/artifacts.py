@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -125,6 +126,23 @@ class Store:
             target.write_bytes(self.get_bytes(entry["digest"]))
             target.chmod(0o755 if entry["executable"] else 0o644)
         return destination
+
+    def set_ref(self, name: str, digest: str) -> None:
+        """Let `name` (parts of letters, digits, `.`, `_`, `-`, joined by `/`) point to `digest`."""
+        self._blob(digest)  # a reference to a malformed digest helps nobody
+        self._write(self._ref(name), digest.encode())
+
+    def ref(self, name: str) -> str | None:
+        """The digest that `name` points to, or None."""
+        try:
+            return self._ref(name).read_text()
+        except FileNotFoundError:
+            return None
+
+    def _ref(self, name: str) -> Path:
+        if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", name, re.ASCII):
+            raise UsageError(f"got reference {name!r}, expected parts such as runs/model-1/verdict")
+        return self.root / "refs" / name
 
     def __contains__(self, digest: str) -> bool:
         return self._blob(digest).exists()

@@ -77,3 +77,17 @@ def test_open_store_takes_a_file_uri_and_refuses_the_rest():
     assert open_store("file:///tmp/a%20b").root == Path("/tmp/a b")
     with pytest.raises(UsageError, match="expected file:///"):
         open_store("ftp://example/x")
+
+
+def test_a_reference_points_to_the_digest_set_last(store):
+    first, last = store.put_bytes(b"first"), store.put_bytes(b"last")
+    assert store.ref("runs/a-1/verdict") is None
+    store.set_ref("runs/a-1/verdict", first)
+    store.set_ref("runs/a-1/verdict", last)
+    assert store.ref("runs/a-1/verdict") == last
+
+
+@pytest.mark.parametrize("name", ["", "/etc/x", "../x", "a//b", "a/../b", "a b"])
+def test_a_reference_cannot_leave_the_store(store, name):
+    with pytest.raises(UsageError, match="expected parts"):
+        store.set_ref(name, digest_bytes(b"x"))

@@ -1,0 +1,42 @@
+"""build-image: the build context for Kaniko, from the model repository's tree."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts import stage
+from touchstone.artifacts import open_store
+
+_CONTAINERFILE = """\
+# Used because the model repository has no Containerfile of its own.
+FROM ghcr.io/touchstone-ml/touchstone:0.1.0
+COPY --chown=65532:65532 . /opt/model
+USER 65532
+WORKDIR /opt/model
+"""
+
+
+def main(
+    store: Annotated[str, typer.Option(help="file:// URI of the artifact store.")],
+    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    image: Annotated[str, typer.Option(help="Name and tag the image will have.")],
+    context: Annotated[Path, typer.Option(help="Folder to lay the build context into.")],
+    result_image_url: Annotated[Path, typer.Option()],
+) -> None:
+    """Lay out the build context; the next step of the Task builds it."""
+    shutil.rmtree(context, ignore_errors=True)  # a retry starts from nothing
+    open_store(store).get(source, context)
+    containerfile = context / "Containerfile"
+    if not containerfile.exists():
+        containerfile.write_text(_CONTAINERFILE, encoding="utf-8")
+        typer.echo("no Containerfile in the model repository: building the default one")
+    stage.write_result(result_image_url, image)
+    typer.echo(f"context for {image} is ready")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,56 @@
+"""fetch-source: one commit of the model repository, judged before anything else runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts import stage
+from touchstone import model_repo
+from touchstone.artifacts import open_store
+from touchstone.errors import ManifestError, UsageError
+from touchstone.git import git
+
+
+def main(
+    store: Annotated[str, typer.Option(help="file:// URI of the artifact store.")],
+    url: Annotated[str, typer.Option(help="Where to clone the model repository from.")],
+    revision: Annotated[str, typer.Option(help="The commit to check out, 40 hex digits.")],
+    result_source: Annotated[Path, typer.Option()],
+    result_commit: Annotated[Path, typer.Option()],
+    result_model: Annotated[Path, typer.Option()],
+) -> None:
+    """Clone at one commit, check touchstone.yaml and store the tree."""
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", revision):
+        raise UsageError(
+            f"got revision {revision!r}, expected a full commit id",
+            hint="a branch or tag could move between two stages; the event names the commit",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder) / "source"
+        git("init", "--quiet", str(checkout))
+        git("fetch", "--quiet", "--depth=1", "--", url, revision, cwd=checkout)
+        git("checkout", "--quiet", "--detach", "FETCH_HEAD", cwd=checkout)
+        commit = git("rev-parse", "HEAD", cwd=checkout)
+        shutil.rmtree(checkout / ".git")
+        pipeline = model_repo.load(checkout)
+        file = pipeline.spec.entrypoint.partition(":")[0]
+        if not (checkout / file).is_file():
+            raise ManifestError(
+                f"spec.entrypoint names {file}, which is not in the repository",
+                location=str(checkout / model_repo.FILE_NAME),
+            )
+        digest = open_store(store).put(checkout)
+    stage.write_result(result_source, digest)
+    stage.write_result(result_commit, commit)
+    stage.write_result(result_model, pipeline.metadata.name)
+    typer.echo(f"{pipeline.metadata.name} at {commit[:12]}: {digest}")
+
+
+if __name__ == "__main__":
+    stage.run(main)

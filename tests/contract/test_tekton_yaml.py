@@ -1,0 +1,110 @@
+"""The YAML under tekton/ and argocd/ is what a cluster gets, so the cluster's schemas judge it."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CRDS = ROOT.parent / "shared" / "crds"
+FILES = sorted([*ROOT.glob("tekton/**/*.yaml"), *ROOT.glob("argocd/**/*.yaml")])
+TASKS = sorted(ROOT.glob("tekton/tasks/*.yaml"))
+
+
+def documents(path):
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def schemas():
+    found = {}
+    for file in CRDS.glob("*.json"):
+        crd = json.loads(file.read_text())["spec"]
+        for version in crd["versions"]:
+            api = f"{crd['group']}/{version['name']}"
+            found[api, crd["names"]["kind"]] = version["schema"]["openAPIV3Schema"]
+    return found
+
+
+def strict(schema):
+    """The schema as the API server applies it: unknown fields are refused, not pruned."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: strict(value) for key, value in schema.items()}
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        result.setdefault("additionalProperties", False)
+    if schema.get("x-kubernetes-int-or-string"):
+        result["type"] = ["integer", "string"]
+        result.pop("anyOf", None)
+    return result
+
+
+@pytest.mark.skipif(not CRDS.is_dir(), reason=f"the published CRDs are not at {CRDS}")
+@pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_document_is_accepted_by_the_published_schema(file):
+    known = schemas()
+    judged = 0
+    for document in documents(file):
+        schema = known.get((document["apiVersion"], document["kind"]))
+        if schema is None:  # core Kubernetes kinds have no CRD
+            assert "." not in document["apiVersion"].split("/")[0] or document["apiVersion"].split(
+                "/"
+            )[0].endswith("k8s.io"), document["apiVersion"]
+            continue
+        schema = strict(schema)
+        if "properties" in schema:  # the metadata is judged by Kubernetes itself
+            schema["properties"]["metadata"] = {"type": "object"}
+        jsonschema.validate(document, schema)
+        judged += 1
+    assert judged or documents(file)
+
+
+@pytest.mark.parametrize("file", TASKS, ids=lambda path: path.stem)
+def test_steps_are_command_and_args_and_run_as_non_root(file):
+    (task,) = documents(file)
+    spec = task["spec"]
+    for step in spec["steps"]:
+        assert "script" not in step
+        assert step["command"]
+        context = step.get("securityContext", spec.get("stepTemplate", {}).get("securityContext"))
+        assert context["allowPrivilegeEscalation"] is False
+        if step["command"] != ["/kaniko/executor"]:
+            assert context["runAsNonRoot"] is True
+        image = step["image"].rsplit("/", 1)[-1]
+        assert ":" in image
+        assert not image.endswith(":latest")
+
+
+@pytest.mark.parametrize("file", TASKS, ids=lambda path: path.stem)
+def test_everything_a_task_takes_or_gives_is_described(file):
+    (task,) = documents(file)
+    assert task["metadata"]["name"] == file.stem
+    assert task["spec"]["description"]
+    for kind in ("params", "workspaces", "results"):
+        for item in task["spec"].get(kind, []):
+            assert item["description"], item["name"]
+
+
+@pytest.mark.parametrize("file", TASKS, ids=lambda path: path.stem)
+def test_every_param_a_task_declares_is_used(file):
+    (task,) = documents(file)
+    steps = json.dumps(task["spec"]["steps"])
+    for param in task["spec"].get("params", []):
+        assert f"$(params.{param['name']}" in steps
+    for result in task["spec"].get("results", []):
+        assert f"$(results.{result['name']}.path)" in steps
+
+
+def test_the_pipeline_gives_every_task_the_params_it_needs_and_no_other():
+    (pipeline,) = documents(ROOT / "tekton/pipelines/model.yaml")
+    tasks = {task["metadata"]["name"]: task["spec"] for file in TASKS for task in documents(file)}
+    for entry in [*pipeline["spec"]["tasks"], *pipeline["spec"]["finally"]]:
+        spec = tasks[entry["taskRef"]["name"]]
+        given = {param["name"] for param in entry.get("params", [])}
+        declared = {param["name"] for param in spec.get("params", [])}
+        required = {param["name"] for param in spec.get("params", []) if "default" not in param}
+        assert required <= given <= declared, entry["name"]
+        assert {w["name"] for w in entry["workspaces"]} == {w["name"] for w in spec["workspaces"]}

@@ -1,0 +1,137 @@
+"""The first stages, as the pipeline starts them: a real git repository in, digests out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from touchstone.artifacts import Store
+from touchstone.git import git
+
+YAML = """\
+apiVersion: touchstone.dev/v1
+kind: ModelPipeline
+metadata: {name: tiny}
+spec:
+  entrypoint: model.py:Tiny
+  data: {uri: generate}
+  gates:
+    quality: {checks: [{metric: accuracy, atLeast: 0.8}]}
+"""
+
+
+def stage(name, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"scripts.{name}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={"PATH": "/usr/bin:/bin"},
+    )
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "repository"
+    git("init", "-q", "-b", "main", str(folder))
+    git("config", "user.name", "A Person", cwd=folder)
+    git("config", "user.email", "person@example.org", cwd=folder)
+    (folder / "touchstone.yaml").write_text(YAML)
+    (folder / "model.py").write_text("class Tiny: ...\n")
+    return folder
+
+
+def commit(folder):
+    git("add", "-A", cwd=folder)
+    git("commit", "-qm", "model", cwd=folder)
+    return git("rev-parse", "HEAD", cwd=folder)
+
+
+def fetch(tmp_path, folder, revision):
+    results = tmp_path / "results"
+    return stage(
+        "fetch_source",
+        f"--store=file://{tmp_path}/store",
+        f"--url=file://{folder}",
+        f"--revision={revision}",
+        f"--result-source={results}/source",
+        f"--result-commit={results}/commit",
+        f"--result-model={results}/model",
+    ), results
+
+
+def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
+    revision = commit(repository)
+    process, results = fetch(tmp_path, repository, revision)
+    assert process.returncode == 0, process.stderr
+    assert (results / "commit").read_text() == revision
+    assert (results / "model").read_text() == "tiny"
+    source = (results / "source").read_text()
+    tree = Store(tmp_path / "store").get(source, tmp_path / "tree")
+    assert {path.name for path in tree.iterdir()} == {"touchstone.yaml", "model.py"}
+
+    digests = set()
+    for attempt in ("one", "two"):
+        context = tmp_path / "contexts" / attempt
+        process = stage(
+            "build_image",
+            f"--store=file://{tmp_path}/store",
+            f"--source={source}",
+            "--image=registry.example/tiny:1",
+            f"--context={context}",
+            f"--result-image-url={results}/url",
+        )
+        assert process.returncode == 0, process.stderr
+        process = stage(
+            "kaniko",
+            f"--context=dir://{context}",
+            "--dockerfile=Containerfile",
+            "--destination=registry.example/tiny:1",
+            f"--digest-file={results}/digest",
+            "--reproducible",
+        )
+        assert process.returncode == 0, process.stderr
+        digests.add((results / "digest").read_text())
+    assert len(digests) == 1
+    assert (results / "url").read_text() == "registry.example/tiny:1"
+    (digest,) = digests
+    layout = tmp_path / "images" / "two"
+    index = json.loads((layout / "index.json").read_text())
+    assert index["manifests"][0]["digest"] == digest
+    manifest = json.loads((layout / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
+    for blob in [manifest["config"], *manifest["layers"]]:
+        path = layout / "blobs/sha256" / blob["digest"].removeprefix("sha256:")
+        assert path.stat().st_size == blob["size"]
+
+
+def test_a_wrong_touchstone_yaml_stops_the_first_stage_with_its_place(tmp_path, repository):
+    (repository / "touchstone.yaml").write_text(YAML.replace("atLeast: 0.8", "atLeast: 80"))
+    process, results = fetch(tmp_path, repository, commit(repository))
+    assert process.returncode == 4
+    assert "touchstone.yaml:8:" in process.stderr
+    assert "expected a threshold for accuracy in [0, 1]" in process.stderr
+    assert not results.exists()
+
+
+def test_an_entrypoint_that_is_not_there_is_refused(tmp_path, repository):
+    (repository / "model.py").unlink()
+    process, _ = fetch(tmp_path, repository, commit(repository))
+    assert process.returncode == 4
+    assert "model.py, which is not in the repository" in process.stderr
+
+
+@pytest.mark.parametrize("revision", ["main", "--upload-pack=touch", "", "abc"])
+def test_a_revision_that_could_move_is_refused(tmp_path, repository, revision):
+    commit(repository)
+    process, _ = fetch(tmp_path, repository, revision)
+    assert process.returncode == 2
+    assert "expected a full commit id" in process.stderr
+
+
+def test_an_unknown_commit_is_an_environment_error(tmp_path, repository):
+    commit(repository)
+    process, _ = fetch(tmp_path, repository, "0" * 40)
+    assert process.returncode == 3
+    assert "git fetch" in process.stderr

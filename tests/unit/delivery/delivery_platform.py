@@ -1,0 +1,92 @@
+"""A real artifact store, key pair and bare GitOps repository, and a candidate to promote."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from touchstone.artifacts import Store, digest_bytes
+from touchstone.delivery import attestation, gitops
+from touchstone.delivery.promote import Candidate, Promotion, promote
+from touchstone.delivery.release import Digests, Serve
+
+COMMIT = "1a2b3c4d5e6f" + "0" * 28
+REVIEWER = gitops.Identity("Rita Reviewer", "rita@example.org")
+
+
+def check(gate="quality", name="accuracy", measured=0.9, outcome="passed", low=0.8, high=None):
+    return {
+        "gate": gate,
+        "name": name,
+        "measured": measured,
+        "interval": {"low": 0.85, "high": 0.95, "confidence": 0.95},
+        "required": {"low": low, "high": high},
+        "samples": 200,
+        "outcome": outcome,
+        "reason": "measured",
+        "samplesNeeded": None,
+    }
+
+
+@dataclass
+class Platform:
+    """What the embedded platform would hold, in one scratch folder."""
+
+    root: Path
+    store: Store
+    keys: attestation.KeyPair
+    gitops: str
+
+    def candidate(self, *, commit=COMMIT, checks=None, passed=True, weights=b"weights"):
+        tree = self.root / "tree"
+        tree.mkdir(exist_ok=True)
+        (tree / "model.safetensors").write_bytes(weights)
+        model = self.store.put(tree)
+        evidence = self.root / "evidence"
+        evidence.mkdir(exist_ok=True)
+        (evidence / "sweep.png").write_bytes(b"\x89PNG sweep")
+        verdict = self.store.put_json(
+            {
+                "passed": passed,
+                "commit": commit,
+                "model": model,
+                "checks": checks or [check(), check("integrity", "digests", 1.0)],
+                "evidence": {"robustness": self.store.put(evidence)},
+            }
+        )
+        return Candidate(
+            model="tiny",
+            commit=commit,
+            image_url="registry.example.org/tiny",
+            image_digest=digest_bytes(b"image"),
+            digests=Digests(model=model, source=digest_bytes(b"source"), verdict=verdict),
+            serve=Serve(protocol="v2", canary=10, min_replicas=1),
+            environments=("staging", "production"),
+        )
+
+    def promote(self, candidate=None, **changes) -> Promotion:
+        return promote(
+            replace(candidate or self.candidate(), **changes),
+            store=self.store,
+            gitops_url=self.gitops,
+            key=self.keys.private,
+            render=lambda verdict, pictures: f"# passed: {verdict['passed']} {sorted(pictures)}\n",
+        )
+
+    def git(self, *arguments):
+        return gitops.run_git(Path(self.gitops), *arguments)
+
+    def change(self, branch, path, data, *, message="Meddle"):
+        """Commit `data` at `path` on `branch` by hand, as someone with push rights could."""
+        with gitops.clone(self.gitops) as checkout:
+            checkout.git("checkout", "--quiet", "-B", "work", f"origin/{branch}")
+            target = checkout.path / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            checkout.commit(message, {"By": "hand"})
+            checkout.push(f"HEAD:refs/heads/{branch}")
+
+
+def make_platform(tmp_path: Path) -> Platform:
+    bare = tmp_path / "git" / "gitops.git"
+    gitops.create(bare)
+    keys = attestation.generate_keys(tmp_path / "keys")
+    return Platform(tmp_path, Store(tmp_path / "store"), keys, str(bare))

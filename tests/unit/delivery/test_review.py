@@ -1,0 +1,172 @@
+"""A review merges only what is verified, permitted and its own; a rejection leaves a record."""
+
+import json
+
+import pytest
+from delivery_platform import COMMIT, REVIEWER, check
+
+from touchstone.delivery import gitops, review
+from touchstone.errors import TouchstoneError, UsageError
+
+FOLDER = "environments/staging/tiny"
+
+
+def approve(platform, branch="tiny", reviewer=REVIEWER):
+    return review.approve(platform.gitops, branch, platform.keys.public, reviewer)
+
+
+def listed(platform):
+    return review.open_reviews(platform.gitops, platform.keys.public)
+
+
+def test_an_open_promotion_is_listed_and_shown(platform):
+    branch = platform.promote().branch
+    (found,) = listed(platform)
+    assert (found.branch, found.environment, found.model) == (branch, "staging", "tiny")
+    assert (found.approvals, found.required, found.obstacles) == (0, 1, ())
+    detail = review.show(platform.gitops, "tiny", platform.keys.public)
+    assert detail.report.startswith("# passed: True ['sweep.png']")
+    assert "release.json" in detail.diffstat
+    assert "accuracy got 0.9" in detail.body
+
+
+def test_approving_merges_as_the_reviewer_and_closes_the_branch(platform):
+    branch = platform.promote().branch
+    assert "merged" in approve(platform, branch)
+    author = platform.git("log", "-1", "--first-parent", "--format=%an %ae %p%n%B", "main")
+    assert author.startswith("Rita Reviewer rita@example.org ")
+    assert len(author.splitlines()[0].split()) == 5  # two parents: a real merge
+    assert "Reviewed-by: Rita Reviewer <rita@example.org>" in author
+    assert listed(platform) == []
+    assert f"{FOLDER}/release.json" in platform.git("ls-tree", "-r", "--name-only", "main")
+
+
+def test_promoting_a_merged_release_again_says_so_and_opens_nothing(platform):
+    candidate = platform.candidate()
+    first = platform.promote(candidate)
+    approve(platform)
+    refs = platform.git("show-ref")
+    again = platform.promote(candidate)
+    assert (again.note, again.release) == ("already merged", first.release)
+    assert platform.git("show-ref") == refs
+
+
+def test_a_rejection_closes_the_branch_and_leaves_who_and_why(platform):
+    candidate = platform.candidate()
+    platform.promote(candidate)
+    review.reject(platform.gitops, "tiny", REVIEWER, reason="too slow at night")
+    assert listed(platform) == []
+    ((decision,),) = review.rejections(platform.gitops).values()
+    assert decision.reviewer == str(REVIEWER)
+    assert decision.reason == "too slow at night"
+    with pytest.raises(TouchstoneError, match="was rejected by a reviewer"):
+        platform.promote(candidate)
+
+
+def test_a_rejection_needs_a_reason(platform):
+    platform.promote()
+    with pytest.raises(UsageError, match="expected --reason"):
+        review.reject(platform.gitops, "tiny", REVIEWER, reason=" ")
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "problem"),
+    [
+        ("trust-report.md", b"# all is well\n", "trust-report.md: got sha256"),
+        ("inferenceservice.yaml", b"kind: Other\n", "inferenceservice.yaml: got sha256"),
+        ("extra.yaml", b"kind: Secret\n", "got files"),
+        ("attestation.intoto.jsonl", b"{}\n", "not a DSSE envelope"),
+        ("release.json", b"{}\n", "release.json"),
+    ],
+)
+def test_a_release_changed_after_signing_is_not_merged(platform, path, data, problem):
+    branch = platform.promote().branch
+    platform.change(branch, f"{FOLDER}/{path}", data)
+    before = platform.git("rev-parse", "main")
+    with pytest.raises(TouchstoneError, match=problem):
+        approve(platform)
+    assert platform.git("rev-parse", "main") == before
+
+
+def test_a_consistent_forgery_without_the_key_is_not_merged(platform):
+    branch = platform.promote().branch
+    text = platform.git("show", f"{branch}:{FOLDER}/release.json")
+    document = json.loads(text)
+    document["digests"]["model"] = "sha256:" + "0" * 64
+    platform.change(branch, f"{FOLDER}/release.json", json.dumps(document).encode())
+    with pytest.raises(TouchstoneError, match="attestation of model: got"):
+        approve(platform)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "environments/staging/environment.yaml",
+        "environments/production/tiny/release.json",
+        "environments/staging/other/release.json",
+        "environments/staging/tiny/deep/file",
+    ],
+)
+def test_a_branch_may_change_only_its_own_folder(platform, path):
+    branch = platform.promote().branch
+    platform.change(branch, path, b"approvals: 1\n# mine\n")
+    with pytest.raises(TouchstoneError, match="expected only files of one"):
+        approve(platform)
+
+
+def test_a_frozen_environment_takes_nothing_and_says_why(platform):
+    platform.promote()
+    platform.change(
+        "main", "environments/staging/environment.yaml", b'freeze: "audit until Friday"\n'
+    )
+    with pytest.raises(TouchstoneError, match="staging is frozen: audit until Friday"):
+        approve(platform)
+
+
+def test_two_approvals_must_come_from_two_people(platform):
+    platform.promote()
+    platform.change("main", "environments/staging/environment.yaml", b"approvals: 2\n")
+    assert "1 of 2 approvals" in approve(platform)
+    assert "1 of 2 approvals" in approve(platform)
+    other = gitops.Identity("Otto", "otto@example.org")
+    assert "merged" in approve(platform, reviewer=other)
+    assert platform.git("log", "-1", "--format=%B", "main").count("Reviewed-by") == 2
+
+
+def test_a_gate_that_the_environment_requires_must_have_passed(platform):
+    platform.promote()
+    policy = b"requiredGates: [quality, fairness]\n"
+    platform.change("main", "environments/staging/environment.yaml", policy)
+    with pytest.raises(TouchstoneError, match="requires the gates fairness"):
+        approve(platform)
+
+
+def test_a_broken_policy_stops_the_merge_and_names_its_place(platform):
+    platform.promote()
+    platform.change("main", "environments/staging/environment.yaml", b"approvals: none\n")
+    with pytest.raises(TouchstoneError, match=r"environment.yaml:1:1: approvals"):
+        approve(platform)
+
+
+def test_a_conflict_is_refused_and_promoting_again_settles_it(platform):
+    old, new = platform.candidate(), platform.candidate(commit="f" * 40, weights=b"newer")
+    platform.promote(old)
+    platform.promote(new)
+    approve(platform, COMMIT[:12])
+    with pytest.raises(TouchstoneError, match="conflicts with main"):
+        approve(platform, "f" * 12)
+    assert platform.promote(new).note == "updated"
+    assert "merged" in approve(platform, "f" * 12)
+
+
+def test_an_unknown_branch_is_refused_with_those_that_are_open(platform):
+    platform.promote()
+    with pytest.raises(UsageError, match="promote/tiny/1a2b3c4d5e6f"):
+        approve(platform, "promote/other/1")
+
+
+def test_an_ambiguous_name_is_refused(platform):
+    platform.promote()
+    platform.promote(platform.candidate(commit="f" * 40, checks=[check()]))
+    with pytest.raises(UsageError, match="expected one open promotion"):
+        approve(platform, "tiny")

@@ -1,0 +1,216 @@
+"""The GitOps repository through git: clone, branch, commit, push, and try again when outrun."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from touchstone.errors import PlatformError
+
+MAIN = "main"
+REVIEWS = "refs/notes/touchstone-reviews"
+REJECTED = "refs/touchstone/rejected"
+ENVIRONMENTS = "environments"
+POLICY_FILE = "environment.yaml"
+
+_DEFAULT_POLICY = """\
+# Who may promote here: how many approvals a release needs, whether anything may change at all
+# (freeze: a reason, quoted), and the gates that a release must have passed.
+approvals: 1
+freeze: ""
+requiredGates: [quality, integrity]
+"""
+
+_README = """\
+# What should be served
+
+One folder per environment and model; only promotions change them.
+"""
+
+
+class PushRejectedError(PlatformError):
+    """Someone else pushed first: fetch and try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a commit is by."""
+
+    name: str
+    email: str
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>"
+
+
+TOUCHSTONE = Identity("touchstone", "touchstone@localhost")
+
+
+def outrun() -> Retrying:
+    """Ten attempts, a random pause between them, for work that ends in a push."""
+    return Retrying(
+        retry=retry_if_exception_type(PushRejectedError),
+        stop=stop_after_attempt(10),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        reraise=True,
+    )
+
+
+def run_git(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None
+) -> str:
+    """Run git in `folder`; return its output without the last newline.
+
+    Raises:
+        PushRejectedError: a push lost a race.
+        PlatformError: git is absent or failed; the message ends with what git said.
+    """
+    # Hooks and signing belong to the person's own repositories, not to our throw-away clones.
+    options = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"]
+    try:
+        done = subprocess.run(
+            ["git", *options, *arguments],
+            cwd=folder,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})},
+            input=stdin,
+            text=True,
+            capture_output=True,
+        )
+    except FileNotFoundError:
+        raise PlatformError("git is not installed", hint="install git 2.38 or newer") from None
+    if done.returncode == 0:
+        return done.stdout.rstrip("\n")
+    said = _without_secrets(done.stderr.strip() or done.stdout.strip())
+    command = _without_secrets(" ".join(arguments[:3]))
+    if arguments[0] == "push" and re.search(r"rejected|stale info|cannot lock ref", said):
+        raise PushRejectedError(f"git {command}: someone else pushed first: {said}")
+    raise PlatformError(f"git {command} failed ({done.returncode}): {said}")
+
+
+@dataclass(slots=True)
+class Checkout:
+    """A throw-away clone, on `main` or on nothing where the repository is still empty."""
+
+    path: Path
+    identity: Identity = field(default=TOUCHSTONE)
+
+    def git(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run git as `identity`; see `run_git` for what it raises."""
+        who = self.identity
+        env = {
+            "GIT_AUTHOR_NAME": who.name,
+            "GIT_AUTHOR_EMAIL": who.email,
+            "GIT_COMMITTER_NAME": who.name,
+            "GIT_COMMITTER_EMAIL": who.email,
+        }
+        return run_git(self.path, *arguments, env=env, stdin=stdin)
+
+    def commit_of(self, reference: str) -> str | None:
+        """The commit a reference names, or None where there is no such reference."""
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}")
+        except PlatformError:
+            return None
+
+    def read(self, reference: str, path: str) -> bytes | None:
+        """A file's bytes at `reference`, or None where it does not exist there."""
+        done = subprocess.run(
+            ["git", "cat-file", "blob", f"{reference}:{path}"], cwd=self.path, capture_output=True
+        )
+        return done.stdout if done.returncode == 0 else None
+
+    def changed(self, base: str, tip: str) -> list[str]:
+        """Paths that differ between the merge base of the two and `tip`."""
+        output = self.git("diff", "--name-only", "-z", f"{base}...{tip}")
+        return [path for path in output.split("\0") if path]
+
+    def merges_cleanly(self, base: str, tip: str) -> bool:
+        """Whether `tip` could be merged into `base` without a conflict."""
+        try:
+            self.git("merge-tree", "--write-tree", base, tip)
+        except PlatformError:
+            return False
+        return True
+
+    def commit(self, message: str, trailers: Mapping[str, str]) -> str:
+        """Commit everything in the work tree; return the commit."""
+        self.git("add", "--all")
+        text = message.rstrip() + "\n\n" + "\n".join(f"{k}: {v}" for k, v in trailers.items())
+        self.git("commit", "--quiet", "--file=-", stdin=text + "\n")
+        return self.git("rev-parse", "HEAD")
+
+    def push(self, *refspecs: str, force_with_lease: str = "") -> None:
+        """Push all of `refspecs` or none of them."""
+        lease = [f"--force-with-lease={force_with_lease}"] if force_with_lease else []
+        self.git("push", "--quiet", "--atomic", *lease, "origin", *refspecs)
+
+
+@contextmanager
+def clone(url: str, *, identity: Identity = TOUCHSTONE) -> Iterator[Checkout]:
+    """A fresh clone with reviews and rejections; removed on leaving."""
+    with tempfile.TemporaryDirectory(prefix="touchstone-gitops-") as folder:
+        path = Path(folder)
+        run_git(path, "clone", "--quiet", url, "clone")
+        checkout = Checkout(path / "clone", identity)
+        checkout.git("fetch", "--quiet", "origin", f"+{REVIEWS}*:{REVIEWS}*")
+        checkout.git("fetch", "--quiet", "origin", f"+{REJECTED}/*:{REJECTED}/*")
+        if checkout.commit_of(f"origin/{MAIN}"):
+            checkout.git("checkout", "--quiet", "-B", MAIN, f"origin/{MAIN}")
+        yield checkout
+
+
+def ensure_main(checkout: Checkout, environments: Sequence[str]) -> None:
+    """Give an empty repository its `main`, and each new environment its policy file."""
+    if checkout.commit_of(f"origin/{MAIN}") is None:
+        checkout.git("checkout", "--quiet", "--orphan", MAIN)
+        (checkout.path / "README.md").write_text(_README)
+    missing = [name for name in environments if not _policy(checkout, name).exists()]
+    for name in missing:
+        _policy(checkout, name).parent.mkdir(parents=True, exist_ok=True)
+        _policy(checkout, name).write_text(_DEFAULT_POLICY)
+    if checkout.git("status", "--porcelain"):
+        checkout.commit("Lay out the environments: " + ", ".join(environments), {})
+        checkout.push(f"HEAD:refs/heads/{MAIN}")
+        checkout.git("fetch", "--quiet", "origin")
+
+
+def create(path: Path, *, environments: Sequence[str] = ("staging", "production")) -> None:
+    """Make the bare GitOps repository at `path`, with its environments; existing ones are kept."""
+    if not (path / "HEAD").exists():
+        path.mkdir(parents=True, exist_ok=True)
+        run_git(path, "init", "--quiet", "--bare", f"--initial-branch={MAIN}", ".")
+    for attempt in outrun():
+        with attempt, clone(str(path.resolve())) as checkout:
+            ensure_main(checkout, environments)
+
+
+def caller() -> Identity | None:
+    """The person at the terminal, as `git config` knows them; None where it does not."""
+    values = []
+    for key in ("user.name", "user.email"):
+        try:
+            values.append(run_git(Path.cwd(), "config", "--get", key))
+        except PlatformError:
+            return None
+    return Identity(*values) if all(values) else None
+
+
+def _policy(checkout: Checkout, environment: str) -> Path:
+    return checkout.path / ENVIRONMENTS / environment / POLICY_FILE
+
+
+def _without_secrets(text: str) -> str:
+    return re.sub(r"(://)[^/@\s]+@", r"\1", text)

@@ -1,0 +1,59 @@
+"""What an environment asks of a release before it may change: environment.yaml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from touchstone.delivery.gitops import ENVIRONMENTS, MAIN, POLICY_FILE, Checkout
+from touchstone.errors import ManifestError
+
+
+class Policy(BaseModel):
+    """Rules of one environment; they are read from `main`, never from the branch they judge."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True
+    )
+
+    approvals: int = Field(default=1, ge=1, le=20)
+    """How many different people must approve."""
+
+    freeze: str = ""
+    """Why nothing may change here now; empty when it may."""
+
+    required_gates: tuple[str, ...] = ()
+    """Gates of which every release must have passed at least one check."""
+
+
+def read(checkout: Checkout, environment: str) -> Policy:
+    """The policy of `environment` on main; an environment without one has the defaults.
+
+    Raises:
+        ManifestError: environment.yaml is no YAML or holds something else than a policy.
+    """
+    path = f"{ENVIRONMENTS}/{environment}/{POLICY_FILE}"
+    data = checkout.read(f"origin/{MAIN}", path)
+    return Policy() if data is None else parse(data.decode("utf-8", "replace"), location=path)
+
+
+def parse(text: str, *, location: str) -> Policy:
+    """The Policy in an environment.yaml; `freeze: true` freezes without a reason given."""
+    from touchstone import yaml
+
+    document: Any = yaml.load(text, name=location) or {}
+    if isinstance(document, dict) and isinstance(document.get("freeze"), bool):
+        document["freeze"] = "no reason was given" if document["freeze"] else ""
+    try:
+        return Policy.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = yaml.locate(document, first["loc"], name=location)
+        field = ".".join(str(part) for part in first["loc"])
+        raise ManifestError(
+            f"{field}: {first['msg']}",
+            location=place,
+            hint="the keys are approvals, freeze and requiredGates",
+        ) from None

@@ -1,0 +1,271 @@
+"""From a passed verdict to a branch of the GitOps repository: the embedded pull request."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from touchstone.artifacts import Store, digest_bytes
+from touchstone.delivery import attestation, gitops
+from touchstone.delivery.release import (
+    ATTESTATION_FILE,
+    RELEASE_FILE,
+    REPORT_FILE,
+    SERVICE_FILE,
+    VERSION_LENGTH,
+    Digests,
+    Release,
+    Serve,
+    image_reference,
+    inference_service,
+    to_yaml,
+)
+from touchstone.errors import ModelRefusedError, TouchstoneError
+
+BRANCH_PREFIX = "promote/"
+RELEASE_TRAILER = "Touchstone-Release"
+
+Render = Callable[[Mapping[str, Any], Mapping[str, bytes]], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What a run hands over for promotion."""
+
+    model: str
+    """The model's name."""
+    commit: str
+    image_url: str
+    image_digest: str
+    digests: Digests
+    serve: Serve
+    environments: Sequence[str]
+    """All environments of the model, in order; the first is promoted to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What became of a promotion."""
+
+    branch: str
+    release: str
+    """Digest of release.json in the artifact store."""
+    note: str
+    """In words: opened, already open, already merged."""
+
+
+def promote(
+    candidate: Candidate, *, store: Store, gitops_url: str, key: Path, render: Render
+) -> Promotion:
+    """Put the candidate's release on its branch. Done twice, it changes nothing the second time.
+
+    `render` makes the trust report (Markdown) from the verdict and the pictures by name.
+
+    Raises:
+        ModelRefusedError: the verdict did not pass; nothing was written.
+        TouchstoneError: the verdict is about something else, or a reviewer rejected this release.
+        PlatformError: git or the artifact store failed.
+    """
+    verdict = store.get_json(candidate.digests.verdict)
+    _check_verdict(verdict, candidate)
+    files = _report(verdict, store, render)
+    release = _release(candidate, files)
+    for attempt in gitops.outrun():
+        with attempt, gitops.clone(gitops_url) as checkout:
+            gitops.ensure_main(checkout, candidate.environments)
+            return _publish(checkout, candidate, release, files, verdict, store, key)
+    raise AssertionError("tenacity reraises the last failure")
+
+
+def _publish(
+    checkout: gitops.Checkout,
+    candidate: Candidate,
+    release: Release,
+    files: Mapping[str, bytes],
+    verdict: Mapping[str, Any],
+    store: Store,
+    key: Path,
+) -> Promotion:
+    environment = candidate.environments[0]
+    branch = f"{BRANCH_PREFIX}{release.model}/{release.version}"
+    folder = f"{gitops.ENVIRONMENTS}/{environment}/{release.model}"
+    main, remote = f"origin/{gitops.MAIN}", f"origin/{branch}"
+
+    if found := _find(checkout, main, folder, release):
+        return Promotion(branch=branch, release=store.put_bytes(found), note="already merged")
+    rejected = f"{gitops.REJECTED}/{release.model}/{release.version}"
+    if checkout.commit_of(rejected) and _find(checkout, rejected, folder, release):
+        raise TouchstoneError(
+            f"{release.model} {release.version} was rejected by a reviewer, so it is not offered"
+            " again",
+            hint="`touchstone review list --rejected` says why; push a new commit",
+        )
+    tip = checkout.commit_of(remote)
+    if (
+        tip
+        and (found := _find(checkout, remote, folder, release))
+        and checkout.merges_cleanly(main, remote)
+    ):
+        return Promotion(branch=branch, release=store.put_bytes(found), note="already open")
+
+    checkout.git("checkout", "--quiet", "-B", branch, main)
+    _write(checkout.path / folder, candidate, release, files, verdict, key)
+    checkout.commit(
+        _body(release, environment, verdict),
+        {
+            RELEASE_TRAILER: release.identity,
+            "Touchstone-Model": release.digests.model,
+            "Touchstone-Verdict": release.digests.verdict,
+            "Source-Commit": release.commit,
+        },
+    )
+    lease = f"refs/heads/{branch}:{tip or ''}"
+    checkout.push(f"+HEAD:refs/heads/{branch}", force_with_lease=lease)
+    digest = store.put_bytes(release.to_text().encode())
+    return Promotion(branch=branch, release=digest, note="updated" if tip else "opened")
+
+
+def _find(checkout: gitops.Checkout, reference: str, folder: str, release: Release) -> bytes | None:
+    """release.json of the commit reachable from `reference` that carries this very release."""
+    trailer = f"^{RELEASE_TRAILER}: {release.identity}$"
+    commit = checkout.git("log", "-1", "--format=%H", f"--grep={trailer}", reference)
+    return checkout.read(commit, f"{folder}/{RELEASE_FILE}") if commit else None
+
+
+def _check_verdict(verdict: Mapping[str, Any], candidate: Candidate) -> None:
+    if verdict.get("passed") is not True:
+        failed = [describe(check) for check in failed_checks(verdict)]
+        raise ModelRefusedError(
+            "the verdict did not pass: " + ("; ".join(failed) or "no check is named"),
+            hint="a model is promoted only on a passed verdict",
+        )
+    expected = {"model": candidate.digests.model, "commit": candidate.commit}
+    for name, value in expected.items():
+        if verdict.get(name, value) != value:
+            raise TouchstoneError(
+                f"the verdict is about {name} {verdict[name]}, expected {value}",
+                hint="pass the digests of one and the same run",
+            )
+
+
+def failed_checks(verdict: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The checks of a verdict document that did not pass."""
+    return [check for check in verdict.get("checks", []) if check["outcome"] != "passed"]
+
+
+def describe(check: Mapping[str, Any]) -> str:
+    """`refused by fairness: theil_index got 0.31, expected <= 0.2` and the like, in one line."""
+    low, high = check["required"]["low"], check["required"]["high"]
+    measured = "NaN" if check["measured"] is None else f"{check['measured']:.3g}"
+    if low is None:
+        expected = f"<= {high:g}"
+    elif high is None:
+        expected = f">= {low:g}"
+    else:
+        expected = f"in [{low:g}, {high:g}]"
+    text = f"{check['gate']}: {check['name']} got {measured}, expected {expected}"
+    if check["outcome"] == "failed":
+        return text
+    needed = check.get("samplesNeeded")
+    return f"{text} ({check['outcome']}" + (f", needs about {needed} samples)" if needed else ")")
+
+
+def _report(verdict: Mapping[str, Any], store: Store, render: Render) -> dict[str, bytes]:
+    """trust-report.md and its pictures, by file name."""
+    pictures: dict[str, bytes] = {}
+    evidence = verdict.get("evidence", [])
+    for digest in evidence.values() if isinstance(evidence, Mapping) else evidence:
+        with tempfile.TemporaryDirectory() as folder:
+            for picture in sorted(store.get(digest, Path(folder) / "tree").glob("*.png")):
+                pictures[picture.name] = picture.read_bytes()
+    return {REPORT_FILE: render(verdict, pictures).encode(), **pictures}
+
+
+def _release(candidate: Candidate, files: Mapping[str, bytes]) -> Release:
+    release = Release(
+        model=candidate.model,
+        version=candidate.commit[:VERSION_LENGTH],
+        commit=candidate.commit,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        image=image_reference(candidate.image_url, candidate.image_digest),
+        digests=candidate.digests,
+        serve=candidate.serve,
+    )
+    rendered = {**files, SERVICE_FILE: _service(release)}
+    digests = {name: digest_bytes(data) for name, data in sorted(rendered.items())}
+    return release.model_copy(update={"files": digests})
+
+
+def _service(release: Release) -> bytes:
+    return to_yaml(inference_service(release)).encode()
+
+
+def _write(
+    folder: Path,
+    candidate: Candidate,
+    release: Release,
+    files: Mapping[str, bytes],
+    verdict: Mapping[str, Any],
+    key: Path,
+) -> None:
+    if folder.exists():
+        for old in folder.iterdir():  # a picture of the version before must not stay behind
+            old.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (folder / SERVICE_FILE).write_bytes(_service(release))
+    text = release.to_text()
+    (folder / RELEASE_FILE).write_text(text)
+    subjects = {"model": release.digests.model, RELEASE_FILE: digest_bytes(text.encode())}
+    (folder / ATTESTATION_FILE).write_text(
+        attestation.sign(_statements(candidate, release, subjects, verdict), key)
+    )
+
+
+def _statements(
+    candidate: Candidate,
+    release: Release,
+    subjects: Mapping[str, str],
+    verdict: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    materials = {
+        f"git+model:{release.model}": release.commit,
+        "touchstone:source": release.digests.source,
+        "touchstone:image": candidate.image_digest,
+    }
+    for name in ("data", "dataset"):
+        if value := verdict.get(name):
+            materials[f"touchstone:{name}"] = value
+    checks = verdict.get("checks", [])
+    return [
+        attestation.provenance(
+            subjects,
+            parameters={"model": release.model, "commit": release.commit},
+            materials=materials,
+            finished=release.created,
+        ),
+        attestation.test_result(
+            subjects,
+            passed=[f"{c['gate']}: {c['name']}" for c in checks if c["outcome"] == "passed"],
+            failed=[f"{c['gate']}: {c['name']}" for c in failed_checks(verdict)],
+            verdict=release.digests.verdict,
+        ),
+    ]
+
+
+def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str:
+    lines = [
+        f"Promote {release.model} {release.version} to {environment}",
+        "",
+        f"{release.model} at commit {release.commit} passed every gate:",
+        "",
+        *(f"- {describe(check)}" for check in verdict.get("checks", [])),
+        "",
+        f"See {REPORT_FILE} for the figures and the pictures.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,221 @@
+"""A release: one model version, what it was made from, and the manifest that serves it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from touchstone.artifacts import digest_bytes, digest_file
+from touchstone.delivery import attestation
+from touchstone.errors import ManifestError, TouchstoneError
+
+RELEASE_FILE = "release.json"
+SERVICE_FILE = "inferenceservice.yaml"
+REPORT_FILE = "trust-report.md"
+ATTESTATION_FILE = "attestation.intoto.jsonl"
+VERSION_LENGTH = 12
+"""Hex digits of a commit that name a version."""
+
+Digest = str
+_DIGEST = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True
+    )
+
+
+class Digests(_Strict):
+    """What the release was made of, in the artifact store."""
+
+    model: Digest = _DIGEST
+    source: Digest = _DIGEST
+    verdict: Digest = _DIGEST
+
+
+class Serve(_Strict):
+    """How it is served; from spec.serve of touchstone.yaml."""
+
+    protocol: Literal["v1", "v2"]
+    canary: int = Field(ge=1, le=100)
+    min_replicas: int = Field(ge=0)
+
+
+class Release(_Strict):
+    """release.json. It does not name its environment: promoting further copies it unchanged."""
+
+    api_version: Literal["touchstone.dev/v1"] = "touchstone.dev/v1"
+    kind: Literal["Release"] = "Release"
+    model: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")
+    version: str
+    commit: str = Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+    created: str
+    """RFC 3339, UTC."""
+    image: str
+    """The serving image by digest: `name@sha256:…`."""
+    digests: Digests
+    serve: Serve
+    files: dict[str, Digest] = Field(default_factory=dict)
+    """Digests of the files beside release.json; the attestation cannot be among them."""
+
+    @property
+    def identity(self) -> str:
+        """One digest for all that matters: two promotions of one result are the same release."""
+        document = self.model_dump(by_alias=True, exclude={"created"})
+        return digest_bytes(json.dumps(document, sort_keys=True).encode())
+
+    def to_text(self) -> str:
+        """The content of release.json."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def parse(text: str | bytes, *, location: str) -> Release:
+    """The Release in a release.json.
+
+    Raises:
+        ManifestError: it is not one; names the first field that is wrong.
+    """
+    try:
+        return Release.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "document"
+        raise ManifestError(
+            f"{place}: {first['msg']}", location=location, hint="promote the model again"
+        ) from None
+
+
+def image_reference(url: str, digest: str) -> str:
+    """`name@sha256:…`, whether `url` already has a digest, a tag, or neither."""
+    return url if "@" in url else f"{url}@{digest}"
+
+
+def inference_service(release: Release) -> dict[str, Any]:
+    """The KServe manifest (v1beta1) of a release.
+
+    The storage initializer mounts the artifact store; the predictor unpacks the one tree named by
+    its digest and so checks every byte before it serves.
+    """
+    container = {
+        "name": "kserve-container",
+        "image": release.image,
+        "command": ["python", "-m", "touchstone.delivery.predictor"],
+        "args": [
+            f"--model-name={release.model}",
+            "--store=file:///mnt/models",
+            f"--model={release.digests.model}",
+            "--model-dir=/tmp/model",  # noqa: S108  # an emptyDir of the Pod's own
+            "--http-port=8080",
+            "--host=0.0.0.0",  # noqa: S104  # a Pod's network is its own; policies guard it
+        ],
+        "env": [{"name": "STORAGE_URI", "value": "pvc://touchstone-artifacts/"}],
+        "ports": [{"containerPort": 8080, "protocol": "TCP"}],
+        "readinessProbe": {
+            "httpGet": {"path": f"/v2/models/{release.model}/ready", "port": 8080},
+            "periodSeconds": 5,
+        },
+        "resources": {
+            "requests": {"cpu": "250m", "memory": "512Mi"},
+            "limits": {"cpu": "2", "memory": "2Gi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],  # noqa: S108
+    }
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": release.model,
+            "labels": {
+                "app.kubernetes.io/managed-by": "touchstone",
+                "app.kubernetes.io/name": release.model,
+                "app.kubernetes.io/version": release.version,
+            },
+            "annotations": {
+                "touchstone.dev/commit": release.commit,
+                "touchstone.dev/model-digest": release.digests.model,
+                "touchstone.dev/protocol": release.serve.protocol,
+                "touchstone.dev/verdict": release.digests.verdict,
+            },
+        },
+        "spec": {
+            "predictor": {
+                "minReplicas": release.serve.min_replicas,
+                "canaryTrafficPercent": release.serve.canary,
+                "automountServiceAccountToken": False,
+                "containers": [container],
+                "volumes": [{"name": "scratch", "emptyDir": {}}],
+            }
+        },
+    }
+
+
+def to_yaml(document: Mapping[str, Any]) -> str:
+    """A YAML document with its keys in the order given."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 200
+    stream = io.StringIO()
+    yaml.dump(dict(document), stream)
+    return stream.getvalue()
+
+
+def verify(folder: Path, public_key: Path) -> Release:
+    """The release in `folder`, once its signature and every file's digest are right.
+
+    Raises:
+        TouchstoneError: a file is absent, added or changed, or the attestation does not verify.
+    """
+    path = folder / RELEASE_FILE
+    try:
+        text = path.read_bytes()
+        envelopes = (folder / ATTESTATION_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TouchstoneError(
+            f"got {type(error).__name__} reading {_name(folder)}, expected {RELEASE_FILE} and"
+            f" {ATTESTATION_FILE}",
+            hint="promote the model again",
+        ) from None
+    release = parse(text, location=f"{_name(folder)}/{RELEASE_FILE}")
+    subjects = {"model": release.digests.model, RELEASE_FILE: digest_bytes(text)}
+    attestation.verify(envelopes, public_key, subjects=subjects)
+    _check_files(folder, release)
+    return release
+
+
+def _check_files(folder: Path, release: Release) -> None:
+    unsigned = {RELEASE_FILE, ATTESTATION_FILE}
+    present = {file.name for file in folder.iterdir()} - unsigned
+    if present != set(release.files):
+        raise TouchstoneError(
+            f"{_name(folder)}: got files {sorted(present)}, expected {sorted(release.files)}",
+            hint="only a promotion writes this folder; undo the other change",
+        )
+    for name, digest in release.files.items():
+        file = folder / name
+        got = digest_file(file) if file.is_file() and not file.is_symlink() else "no plain file"
+        if got != digest:
+            raise TouchstoneError(
+                f"{name}: got {got}, expected {digest} as release.json says",
+                hint="the file was changed after signing; promote the model again",
+            )
+
+
+def _name(folder: Path) -> str:
+    """`<environment>/<model>`: the rest of the path is a scratch folder of no meaning."""
+    return f"{folder.parent.name}/{folder.name}"

@@ -1,0 +1,5 @@
+"""`python -m touchstone`."""
+
+from touchstone.cli import main
+
+main()

@@ -1,1 +1,5 @@
-"""Data to model: the contract of a model repository's Python file, the trainer and its exports."""
+"""From data to a model: the contract of a model repository, the trainer, export and loading."""
+
+from training.spec import Batch, Description, Detection, ModelSpec, RawData
+
+__all__ = ["Batch", "Description", "Detection", "ModelSpec", "RawData"]

@@ -1,0 +1,76 @@
+"""One training process: `python -m training.worker JOB.json`; under torchrun, one of several.
+
+The job says what to train from and where to put it (see `training.launch.Job`). Rank 0 prints
+one line per epoch and at the end each validation figure as `name=value`, the form that Katib's
+StdOut collector reads. Exit codes: 0 done, 143 stopped by SIGTERM with a checkpoint written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from training import dataset, export
+from training.launch import Job
+from training.load import load_spec
+from training.trainer import PREEMPTED, PreemptedError, Ranks, from_environment, train
+
+
+def main(job_file: str) -> int:
+    """Do what the job says; the exit code."""
+    import torch
+
+    job = Job.read(Path(job_file))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    spec = load_spec(job.source, job.entrypoint)
+    data = dataset.read(job.dataset, splits=("train", "validation"))
+    ranks = from_environment()
+    try:
+        module, figures = train(
+            spec, data, job.config, checkpoint=job.checkpoint, ranks=ranks, report=_say
+        )
+    except PreemptedError as stopped:
+        _say(str(stopped))
+        return PREEMPTED
+    if ranks.rank == 0:
+        if job.output is not None:
+            export.export(
+                job.output,
+                module=module,
+                source=job.source,
+                entrypoint=job.entrypoint,
+                parameters=job.config.parameters,
+                description=data.description,
+                metrics=figures,
+                seed=job.config.seed,
+            )
+        for name, value in figures.items():
+            _say(f"{name}={value:.6f}")
+    _leave(ranks)
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _leave(ranks: Ranks) -> None:
+    if ranks.world > 1:
+        from torch import distributed
+
+        distributed.barrier()  # no rank ends, and is taken for failed, while rank 0 still exports
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m training.worker JOB.json\n")
+        sys.exit(2)
+    try:
+        code = main(sys.argv[1])
+    except (ValueError, RuntimeError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    sys.exit(code)

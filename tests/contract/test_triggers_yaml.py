@@ -1,0 +1,94 @@
+"""tekton/triggers/ is what a cluster gets: schemas, references and descriptions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from touchstone.events import signature
+from touchstone.events.listener import Listener
+from touchstone.events.triggers import load_triggers
+from touchstone.state import State
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "tekton" / "triggers"
+SCHEMAS = ROOT.parent / "shared" / "crds"
+DOCUMENTS = [
+    document
+    for file in sorted(FOLDER.glob("*.yaml"))
+    for document in yaml.safe_load_all(file.read_text())
+    if str(document.get("apiVersion", "")).startswith("triggers.tekton.dev/")
+]
+
+
+def schema(plural: str, version: str) -> Any:
+    file = SCHEMAS / f"{plural}.json"
+    if not file.exists():
+        pytest.skip(f"no schemas: {SCHEMAS} is absent")
+    versions = json.loads(file.read_text())["spec"]["versions"]
+    (found,) = (item for item in versions if item["name"] == version)
+    assert found["served"]
+    return found["schema"]["openAPIV3Schema"]
+
+
+def documents(kind: str) -> list[Any]:
+    return [document for document in DOCUMENTS if document["kind"] == kind]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda item: item["metadata"]["name"])
+def test_document_is_accepted_by_its_custom_resource_definition(document):
+    version = document["apiVersion"].partition("/")[2]
+    plural = document["kind"].lower() + "s.triggers.tekton.dev"
+    jsonschema.validate(document, schema(plural, version))
+
+
+def test_the_run_that_a_push_creates_is_a_tekton_v1_pipelinerun(tmp_path):
+    push = {
+        "ref": "refs/heads/main",
+        "after": "0123456789abcdef0123456789abcdef01234567",
+        "deleted": False,
+        "repository": {"name": "m", "full_name": "me/m", "clone_url": "file:///srv/m.git"},
+    }
+    body = json.dumps(push).encode()
+    listener = Listener(
+        State(tmp_path), triggers=load_triggers([FOLDER]), secrets=lambda name, key: b"key"
+    )
+    listener.state.add_event(
+        source="github",
+        event_id="1",
+        headers={"x-github-event": "push", signature.HEADER: signature.sign(body, b"key")},
+        body=body,
+    )
+    (event,) = listener.state.pending_events()
+    (run,) = listener.process(event).runs
+    assert run["apiVersion"] == "tekton.dev/v1"
+    jsonschema.validate(run, schema("pipelineruns.tekton.dev", "v1"))
+
+
+def test_the_listener_is_called_touchstone_and_requires_a_signature_on_every_trigger():
+    (listener,) = documents("EventListener")
+    assert listener["metadata"]["name"] == "touchstone"
+    for trigger in listener["spec"]["triggers"]:
+        first = trigger["interceptors"][0]
+        assert first["ref"]["name"] == "github", "the signature is checked before anything is read"
+        assert "secretRef" in {param["name"] for param in first["params"]}
+
+
+@pytest.mark.parametrize("template", documents("TriggerTemplate"))
+def test_every_param_of_a_template_is_described_and_used(template):
+    text = json.dumps(template["spec"]["resourcetemplates"])
+    for param in template["spec"]["params"]:
+        assert param.get("description"), param["name"]
+        assert f"$(tt.params.{param['name']})" in text
+
+
+@pytest.mark.parametrize("template", documents("TriggerTemplate"))
+def test_a_template_never_puts_a_secret_into_a_param(template):
+    for resource in template["spec"]["resourcetemplates"]:
+        for param in resource["spec"]["params"]:
+            assert not {"token", "password", "secret"} & set(param["name"].split("-"))

@@ -1,0 +1,230 @@
+"""A push into a real bare repository: announced at once, or kept until the listener is back."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from touchstone.errors import UsageError
+from touchstone.events import forge_hook
+from touchstone.events.listener import Listener
+from touchstone.events.server import create_app
+from touchstone.events.triggers import load_triggers
+from touchstone.state import State
+
+ROOT = Path(__file__).parents[2]
+SECRET = b"a webhook secret"
+CLONE_URL = "file:///srv/object-detector.git"
+COMMAND = (
+    "import typer; from touchstone.commands import hook;"
+    " app = typer.Typer(); hook.register(app); app()"
+)
+
+
+def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "Ada",
+        "GIT_AUTHOR_EMAIL": "ada@example.com",
+        "GIT_COMMITTER_NAME": "Ada",
+        "GIT_COMMITTER_EMAIL": "ada@example.com",
+        "PYTHONPATH": str(ROOT),
+    }
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+
+
+@pytest.fixture
+def port() -> int:
+    """A loopback port on which nothing listens yet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def work(tmp_path: Path, port: int) -> Path:
+    """A clone with one commit, of a bare repository that has our hook."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "model.git")
+    (tmp_path / "token").write_bytes(SECRET)
+    hook = tmp_path / "model.git" / "hooks" / "post-receive"
+    hook.write_text(
+        f"#!/bin/sh\nexec {sys.executable} -c '{COMMAND}' hook post-receive"
+        f" --url http://127.0.0.1:{port} --secret-file {tmp_path}/token"
+        f" --spool {tmp_path}/spool --clone-url {CLONE_URL}\n"
+    )
+    hook.chmod(0o755)
+    git(tmp_path, "clone", "-q", "model.git", "work")
+    clone = tmp_path / "work"
+    git(clone, "checkout", "-q", "-B", "main")
+    commit(clone, "Start", **{"model.py": "1", "old name é.txt": "1"})
+    return clone
+
+
+def commit(folder: Path, message: str, **files: str | None) -> str:
+    for name, text in files.items():
+        if text is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_text(text)
+    git(folder, "add", "-A")
+    (folder / ".git" / "message").write_text(message)
+    git(folder, "commit", "-q", "-F", ".git/message")
+    return git(folder, "rev-parse", "HEAD").stdout.strip()
+
+
+@contextmanager
+def listening(home: Path, port: int) -> Iterator[Listener]:
+    listener = Listener(
+        State(home / "home"),
+        triggers=load_triggers([ROOT / "tekton" / "triggers"]),
+        secrets=lambda name, key: SECRET,
+    )
+    config = uvicorn.Config(
+        create_app(listener), host="127.0.0.1", port=port, log_level="warning", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        thread.join(0.01)
+    try:
+        yield listener
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def body_of(listener: Listener) -> dict[str, object]:
+    (event,) = listener.state.pending_events()
+    return json.loads(event.body)
+
+
+def test_a_push_reaches_the_listener_and_starts_a_run_of_that_commit(work, tmp_path, port):
+    with listening(tmp_path, port) as listener:
+        pushed = git(work, "push", "origin", "main")
+        head = git(work, "rev-parse", "HEAD").stdout.strip()
+        assert "refs/heads/main: stored" in pushed.stderr
+        body = body_of(listener)
+        (name,) = listener.process_pending()
+    assert list((tmp_path / "spool").iterdir()) == []
+    run = listener.state.run(name)
+    params = {param["name"]: param["value"] for param in run.manifest["spec"]["params"]}
+    assert (params["repo-url"], params["revision"]) == (CLONE_URL, head)
+    assert body["before"] == "0" * 40 and body["created"] and not body["deleted"]
+    assert body["repository"]["name"] == "object-detector"
+    assert body["repository"]["default_branch"] == "main"
+    assert body["head_commit"]["id"] == head
+    assert body["head_commit"]["author"] == {"name": "Ada", "email": "ada@example.com"}
+    assert sorted(body["head_commit"]["added"]) == ["model.py", "old name é.txt"]
+
+
+def test_each_pushed_commit_is_listed_oldest_first_with_its_files(work, tmp_path, port):
+    git(work, "push", "-q", "origin", "main")
+    for file in (tmp_path / "spool").iterdir():
+        file.unlink()
+    first = commit(work, "Change\n\nA\nD\nbody", **{"model.py": "2", "data.csv": "x"})
+    second = commit(work, "Remove", **{"old name é.txt": None})
+    with listening(tmp_path, port) as listener:
+        git(work, "push", "-q", "origin", "main")
+        body = body_of(listener)
+    assert [item["id"] for item in body["commits"]] == [first, second]
+    assert body["commits"][0]["message"] == "Change\n\nA\nD\nbody"
+    changes = [(item["added"], item["modified"], item["removed"]) for item in body["commits"]]
+    assert changes == [(["data.csv"], ["model.py"], []), ([], [], ["old name é.txt"])]
+
+
+def test_a_push_while_the_listener_is_down_succeeds_waits_and_is_sent_later_once(
+    work, tmp_path, port
+):
+    pushed = git(work, "push", "origin", "main")
+    assert "was not announced" in pushed.stderr
+    assert "touchstone up" in pushed.stderr
+    assert SECRET.decode() not in pushed.stderr
+    (waiting,) = (tmp_path / "spool").glob("*.json")
+    kept = waiting.read_bytes()
+    url = f"http://127.0.0.1:{port}"
+    with listening(tmp_path, port) as listener:
+        (sent,) = forge_hook.drain_spool(tmp_path / "spool", url=url, secret=SECRET)
+        assert (sent.taken, sent.message) == (True, "stored")
+        assert forge_hook.drain_spool(tmp_path / "spool", url=url, secret=SECRET) == []
+        waiting.write_bytes(kept)  # killed after the answer, before the file was removed
+        (again,) = forge_hook.drain_spool(tmp_path / "spool", url=url, secret=SECRET)
+        assert (again.taken, again.message) == (True, "duplicate")
+        assert len(listener.process_pending()) == 1
+
+
+def test_going_back_and_forth_between_two_commits_announces_each_push(work, tmp_path, port):
+    repository, head = tmp_path / "model.git", git(work, "rev-parse", "HEAD").stdout.strip()
+    git(work, "push", "-q", "origin", "main")
+    update = forge_hook.Update(before="0" * 40, after=head, ref="refs/heads/main")
+    one, other = (
+        forge_hook.push_payload(repository, update, clone_url=CLONE_URL, now=now) for now in (1, 2)
+    )
+    assert one != other
+
+
+def test_a_deleted_branch_is_announced_and_starts_nothing(work, tmp_path, port):
+    git(work, "push", "-q", "origin", "main", "main:old")
+    for file in (tmp_path / "spool").iterdir():
+        file.unlink()
+    with listening(tmp_path, port) as listener:
+        git(work, "push", "-q", "origin", ":old")
+        body = body_of(listener)
+        assert listener.process_pending() == []
+    assert body["deleted"] and body["head_commit"] is None and body["commits"] == []
+
+
+def test_a_wrong_secret_keeps_the_delivery_for_later(work, tmp_path, port):
+    git(work, "push", "-q", "origin", "main")
+    url = f"http://127.0.0.1:{port}"
+    with listening(tmp_path, port):
+        (sent,) = forge_hook.drain_spool(tmp_path / "spool", url=url, secret=b"wrong")
+        assert not sent.taken and "401" in sent.message
+        (sent,) = forge_hook.drain_spool(tmp_path / "spool", url=url, secret=SECRET)
+        assert sent.taken
+
+
+def test_what_the_listener_never_takes_is_put_aside_and_the_next_goes_on(work, tmp_path, port):
+    git(work, "push", "-q", "origin", "main")
+    (good,) = (tmp_path / "spool").glob("*.json")
+    delivery = json.loads(good.read_text())
+    (tmp_path / "spool" / "0-broken.json").write_text("{")
+    (tmp_path / "spool" / "0-star.json").write_text(json.dumps(delivery | {"event": "star"}))
+    with listening(tmp_path, port) as listener:
+        sent = forge_hook.drain_spool(
+            tmp_path / "spool", url=f"http://127.0.0.1:{port}", secret=SECRET
+        )
+        assert [item.taken for item in sent] == [False, False, True]
+        assert len(listener.state.pending_events()) == 1
+    refused = tmp_path / "spool" / "refused"
+    assert sorted(file.name for file in refused.iterdir()) == ["0-broken.json", "0-star.json"]
+
+
+def test_a_push_of_huge_commits_still_fits_into_a_webhook(work, tmp_path):
+    for number in range(3):
+        commit(work, "x" * 700_000, **{"model.py": f"huge {number}"})
+    git(work, "push", "-q", "origin", "main")
+    (file,) = (tmp_path / "spool").glob("*.json")
+    body = json.loads(file.read_text())["body"]
+    assert len(body) < 1 << 20
+    assert json.loads(body)["head_commit"]["id"] == git(work, "rev-parse", "HEAD").stdout.strip()
+
+
+@pytest.mark.parametrize("line", ["", "a b c", "0" * 40, f"{'0' * 40} {'z' * 40} refs/heads/main"])
+def test_a_line_that_git_would_not_write_is_refused(line):
+    with pytest.raises(UsageError, match="<old> <new> <ref>"):
+        forge_hook.read_updates([line])

@@ -1,0 +1,291 @@
+"""What a forge does after a push, for a bare repository that has no forge: send the webhook.
+
+The payload is written to a spool folder before it is sent and removed once the listener has taken
+it, so a push is announced also when the listener is down at that moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from touchstone.errors import PlatformError, UsageError
+from touchstone.events import signature
+
+_NAMESPACE = uuid.UUID("0b6c5f0e-7c1b-5b5e-8d4a-2f8f7a0f9d52")
+_MAX_COMMITS = 100
+_MAX_PAYLOAD = 900_000
+"""Bytes; the listener refuses bodies over 1 MiB."""
+
+_MAX_MESSAGE = 4096
+_PERMANENT = frozenset({400, 413, 415, 422})
+"""Answers that the same delivery will get again, however often it is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """One line that git gives to post-receive: a ref and the objects it pointed and points to."""
+
+    before: str
+    after: str
+    ref: str
+
+    @property
+    def created(self) -> bool:
+        """The ref is new."""
+        return not self.before.strip("0")
+
+    @property
+    def deleted(self) -> bool:
+        """The ref is gone."""
+        return not self.after.strip("0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of one delivery."""
+
+    ref: str
+    taken: bool
+    message: str
+    """The run's cause as the listener sees it, or why the delivery waits or was refused."""
+
+
+def read_updates(lines: Iterable[str]) -> list[Update]:
+    """The updates on post-receive's standard input.
+
+    Raises:
+        UsageError: a line is not `<old> <new> <ref>`.
+    """
+    updates = []
+    for line in lines:
+        before, after, ref = ([*line.rstrip("\n").split(" ", 2), "", ""])[:3]
+        if not (_is_object(before) and _is_object(after) and ref.startswith("refs/")):
+            raise UsageError(
+                f"got {line.rstrip()!r}, expected <old> <new> <ref> as git gives to post-receive",
+                hint="call this command from a bare repository's hooks/post-receive",
+            )
+        updates.append(Update(before=before, after=after, ref=ref))
+    return updates
+
+
+def _is_object(text: str) -> bool:
+    return len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
+
+
+def push_payload(repository: Path, update: Update, *, clone_url: str, now: float) -> dict[str, Any]:
+    """GitHub's `push` payload for one update of the bare `repository`; `now` in epoch seconds.
+
+    At most 100 commits are listed, the newest; their lists of files, then the commits themselves,
+    are left out where the payload would not fit into a webhook.
+
+    Raises:
+        PlatformError: git cannot read the repository.
+    """
+    name = clone_url.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    commits = [] if update.deleted else list(_commits(repository, update))
+    head = None if update.deleted else next(_log(repository, ["-1", update.after]))
+    pusher = os.environ.get("GIT_PUSHER") or os.environ.get("USER") or "unknown"
+    payload: dict[str, Any] = {
+        "ref": update.ref,
+        "before": update.before,
+        "after": update.after,
+        "created": update.created,
+        "deleted": update.deleted,
+        "base_ref": None,
+        "repository": {
+            "name": name,
+            "full_name": f"{pusher}/{name}",
+            "clone_url": clone_url,
+            "default_branch": _default_branch(repository),
+            # Two pushes of one commit (there, back and there again) are two events.
+            "pushed_at": int(now),
+        },
+        "pusher": {"name": pusher},
+        "head_commit": head,
+        "commits": commits,
+    }
+    while len(_encode(payload)) > _MAX_PAYLOAD and payload["commits"]:
+        payload["commits"] = payload["commits"][len(payload["commits"]) // 2 + 1 :]
+    if head and len(_encode(payload)) > _MAX_PAYLOAD:
+        head |= {"message": head["message"][:_MAX_MESSAGE], "added": [], "modified": []}
+        head["removed"] = []
+    return payload
+
+
+def _encode(payload: dict[str, Any]) -> bytes:
+    return json.dumps(payload, separators=(",", ":")).encode()
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "--git-dir", str(repository), *arguments], capture_output=True, check=False
+    )
+    if done.returncode:
+        raise PlatformError(
+            f"git {arguments[0]} failed in {repository}: {done.stderr.decode(errors='replace')}"
+        )
+    return done.stdout.decode(errors="replace")
+
+
+def _default_branch(repository: Path) -> str:
+    return _git(repository, "symbolic-ref", "HEAD").strip().removeprefix("refs/heads/")
+
+
+def _commits(repository: Path, update: Update) -> Iterator[dict[str, Any]]:
+    """The commits that the push added, oldest first."""
+    limit = f"--max-count={_MAX_COMMITS}"
+    # A new branch adds what is on none of the others.
+    base = (
+        ["--not", f"--exclude={update.ref}", "--all"] if update.created else [f"^{update.before}"]
+    )
+    yield from reversed(list(_log(repository, [limit, update.after, *base])))
+
+
+def _log(repository: Path, arguments: list[str]) -> Iterator[dict[str, Any]]:
+    """Commits as GitHub describes them, in git's order.
+
+    Every field ends in NUL, which neither a message nor a path can hold; a token is read as a
+    status or as the next commit by its place, never by what it looks like.
+    """
+    layout = "%H%x00%T%x00%aI%x00%an%x00%ae%x00%cn%x00%ce%x00%B%x00"
+    text = _git(
+        repository, "log", "-z", "--name-status", "--no-renames", f"--format={layout}", *arguments
+    )
+    tokens = iter(text.split("\0"))
+    token = next(tokens, "").lstrip("\n")
+    while token:
+        tree, when, author, author_mail, committer, committer_mail, message = (
+            next(tokens) for _ in range(7)
+        )
+        commit: dict[str, Any] = {
+            "id": token,
+            "tree_id": tree,
+            "timestamp": when,
+            "message": message.rstrip("\n"),
+            "author": {"name": author, "email": author_mail},
+            "committer": {"name": committer, "email": committer_mail},
+            "added": [],
+            "modified": [],
+            "removed": [],
+        }
+        token = _next(tokens)
+        while 0 < len(token) <= 2:  # a status letter; the next commit's hash is longer
+            kind = {"A": "added", "D": "removed"}.get(token, "modified")
+            commit[kind].append(next(tokens))
+            token = _next(tokens)
+        yield commit
+
+
+def _next(tokens: Iterator[str]) -> str:
+    """The next token that is not the empty one between two commits; empty at the end."""
+    return next((token for raw in tokens if (token := raw.lstrip("\n"))), "")
+
+
+def spool(folder: Path, payload: dict[str, Any]) -> Path:
+    """Write the delivery, complete or not at all; files sort in the order of the pushes."""
+    repository = payload["repository"]["clone_url"]
+    identity = f"{repository} {payload['ref']} {payload['after']}"
+    delivery = str(uuid.uuid5(_NAMESPACE, identity))
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{time.time_ns():020d}-{delivery}.json"
+    partial = target.with_suffix(f".{os.getpid()}.partial")
+    content = {"event": "push", "delivery": delivery, "body": _encode(payload).decode()}
+    with partial.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(target)
+    return target
+
+
+def drain_spool(
+    folder: Path, *, url: str, secret: bytes, attempts: int = 3, timeout: float = 5.0
+) -> list[Sent]:
+    """Send every delivery in `folder`, oldest first, and remove those that the listener took.
+
+    A delivery that the listener will never take moves to `folder/refused`; one that it may take
+    later stays. `timeout` is in seconds for each attempt. Stops at the first that must wait, so
+    that the order of pushes is kept.
+    """
+    results = []
+    for file in sorted(folder.glob("*.json")):
+        sent = _deliver(file, url=url, secret=secret, attempts=attempts, timeout=timeout)
+        if sent is None:  # someone else delivered it meanwhile
+            continue
+        results.append(sent)
+        if not sent.taken and file.exists():
+            break
+    return results
+
+
+def _deliver(file: Path, *, url: str, secret: bytes, attempts: int, timeout: float) -> Sent | None:
+    import httpx
+
+    try:
+        delivery = json.loads(file.read_text(encoding="utf-8"))
+        body = delivery["body"].encode()
+        ref = json.loads(body)["ref"]
+        headers = {
+            "content-type": "application/json",
+            "x-github-event": delivery["event"],
+            "x-github-delivery": delivery["delivery"],
+            signature.HEADER: signature.sign(body, secret),
+        }
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _refuse(file)
+        return Sent(ref=file.name, taken=False, message=f"not a delivery: {error!r}")
+    try:
+        answer = _post(url, headers, body, attempts=attempts, timeout=timeout)
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        return Sent(ref=ref, taken=False, message=f"no answer from {url}: {reason}")
+    if answer.is_success:
+        file.unlink(missing_ok=True)
+        return Sent(ref=ref, taken=True, message=_field(answer, "status"))
+    if answer.status_code in _PERMANENT:
+        _refuse(file)
+    reason = _field(answer, "error")
+    return Sent(ref=ref, taken=False, message=f"{url} answered {answer.status_code}: {reason}")
+
+
+def _post(url: str, headers: dict[str, str], body: bytes, *, attempts: int, timeout: float) -> Any:
+    """The listener's last answer; tried again where there is none, or a 5xx or 429."""
+    import httpx
+    import tenacity
+
+    def busy(answer: httpx.Response) -> bool:
+        return answer.status_code >= 500 or answer.status_code == 429
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(attempts),
+        wait=tenacity.wait_exponential(multiplier=0.1, max=2),
+        retry=tenacity.retry_if_exception_type(httpx.TransportError)
+        | tenacity.retry_if_result(busy),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )
+    # The listener is on this machine: a proxy from the environment must not see the webhook.
+    with httpx.Client(timeout=timeout, trust_env=False) as client:
+        return retrying(client.post, url, headers=headers, content=body)
+
+
+def _field(answer: Any, name: str) -> str:
+    try:
+        return str(answer.json()[name])
+    except (ValueError, KeyError, TypeError):
+        return str(answer.text[:200])
+
+
+def _refuse(file: Path) -> None:
+    folder = file.parent / "refused"
+    folder.mkdir(exist_ok=True)
+    file.replace(folder / file.name)

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 import typer
 
 from touchstone.errors import INTERRUPTED, TouchstoneError
 
-_COMMANDS: dict[str, str] = {}
-"""Command name to the module under touchstone.commands that registers it."""
+_MODULES = ("hook", "watch")
+"""The modules of touchstone.commands, in the order of `touchstone --help`."""
 
 
-def _app(argv: list[str]) -> typer.Typer:
+def _app() -> typer.Typer:
     app = typer.Typer(
         name="touchstone",
         help="From a git push to a reviewed, attested and served model.",
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
+        pretty_exceptions_enable=False,
     )
 
     @app.callback()
     def root() -> None:
         """Keep the group form also while there is a single command."""
 
-    for module in dict.fromkeys(_COMMANDS.values()):
-        import_module(module).register(app)
+    for module in _MODULES:
+        import_module(f"touchstone.commands.{module}").register(app)
     return app
 
 
 def main() -> None:
     """Run the command line; exit with the code documented in touchstone.errors."""
     try:
-        _app(sys.argv)(standalone_mode=True)
+        _app()()
     except TouchstoneError as error:
         typer.echo(f"touchstone: {error}", err=True)
         if error.hint:

@@ -1,0 +1,70 @@
+"""People see what the status documents say: stages, durations, refusals and reasons."""
+
+import pytest
+
+from touchstone.runview import last_line, view
+from touchstone.state import State
+
+
+def status(state, reason, code=0, completed=True):
+    document = {
+        "conditions": [{"type": "Succeeded", "status": state, "reason": reason}],
+        "startTime": "2026-11-24T03:00:00Z",
+        "steps": [{"name": "a", "terminated": {"exitCode": code}}],
+    }
+    if completed:
+        document["completionTime"] = "2026-11-24T03:00:07Z"
+    return document
+
+
+@pytest.fixture
+def state(tmp_path):
+    state = State(tmp_path)
+    state.add_run({"kind": "PipelineRun", "metadata": {"name": "r"}})
+    return state
+
+
+def show(state, tmp_path, run_status, done=True):
+    state.save_run("r", run_status, done=done)
+    return view(state, state.run("r"), tmp_path / "logs")
+
+
+def ended(reason):
+    return {
+        "conditions": [{"type": "Succeeded", "status": "False", "reason": reason}],
+        "childReferences": [{"name": "r-verdict", "pipelineTaskName": "verdict"}],
+        "skippedTasks": [{"name": "promote", "reason": "Parent Tasks were skipped"}],
+    }
+
+
+def test_a_step_that_ends_with_5_means_the_model_was_refused(state, tmp_path):
+    state.save_taskrun("r", "r-verdict", status("False", "Failed", code=5))
+    shown = show(state, tmp_path, ended("Failed"))
+    assert [(stage.name, stage.state) for stage in shown.stages] == [
+        ("verdict", "refused"),
+        ("promote", "skipped"),
+    ]
+    assert shown.stages[0].seconds == 7
+    assert shown.exit_code == 5
+
+
+def test_another_failure_ends_with_1(state, tmp_path):
+    state.save_taskrun("r", "r-verdict", status("False", "Failed", code=2))
+    assert show(state, tmp_path, ended("Failed")).exit_code == 1
+
+
+@pytest.mark.parametrize("reason", ["Succeeded", "Completed"])
+def test_success_ends_with_0(state, tmp_path, reason):
+    state.save_taskrun("r", "r-verdict", status("True", "Succeeded"))
+    assert show(state, tmp_path, ended(reason)).exit_code == 0
+
+
+def test_a_run_that_has_not_begun_is_pending(state, tmp_path):
+    shown = show(state, tmp_path, {}, done=False)
+    assert (shown.reason, shown.stages) == ("Pending", ())
+
+
+def test_the_last_line_is_found_behind_blank_ones(tmp_path):
+    (tmp_path / "a.log").write_text("x" * 10000 + "\nepoch 2: loss 0.5\n\n  \n")
+    assert last_line(tmp_path) == "epoch 2: loss 0.5"
+    assert last_line(tmp_path / "absent") == ""

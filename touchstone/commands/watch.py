@@ -1,0 +1,130 @@
+"""`watch`: follow a run to its end, live on a terminal and as plain lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from touchstone.errors import DeadlineError, UsageError
+from touchstone.home import Home
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from touchstone.runview import View
+    from touchstone.state import State
+
+_MARKS = {"running": "…", "succeeded": "✓", "failed": "✗", "refused": "⛔", "skipped": "-"}
+_STYLES = {"succeeded": "green", "failed": "red", "refused": "red", "skipped": "dim"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(watch)
+
+
+def watch(
+    run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for its end.")] = 3600,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the end state only.")] = False,
+) -> None:
+    """Follow a run to its end; exit 0 when it succeeded, 5 when a gate refused the model.
+
+    Example: touchstone watch model-1a2b3c
+    """
+    final = follow(Home.default(), run, timeout=timeout, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps({**asdict(final), "exitCode": final.exit_code}, indent=2))
+    raise typer.Exit(final.exit_code)
+
+
+def follow(home: Home, name: str, *, timeout: float, quiet: bool = False) -> View:
+    """Show the run until it ends; return how it ended.
+
+    Raises:
+        UsageError: there is no run of that name.
+        DeadlineError: it had not ended after `timeout` seconds.
+    """
+    from rich.console import Console
+
+    console = Console(quiet=quiet, highlight=False)
+    if console.is_terminal and not quiet:
+        return _live(home, name, timeout, console)
+    return _plain(home, name, timeout, console)
+
+
+def _views(home: Home, name: str, timeout: float) -> Iterator[View]:
+    from touchstone.runview import view
+    from touchstone.state import State
+
+    state = State(home.root)
+    name = name or _newest(state)
+    deadline = time.monotonic() + timeout
+    while True:
+        run = state.run(name)
+        if run is None:
+            raise UsageError(
+                f"there is no run {name!r}", hint="touchstone status lists the latest runs"
+            )
+        yield view(state, run, home.logs)
+        if run.done:
+            return
+        if time.monotonic() > deadline:
+            raise DeadlineError(f"run {name} had not ended after {timeout:g} s")
+        time.sleep(0.2)
+
+
+def _newest(state: State) -> str:
+    runs = state.runs()
+    if not runs:
+        raise UsageError("there is no run yet", hint="git push to the model repository starts one")
+    return runs[-1].name
+
+
+def _live(home: Home, name: str, timeout: float, console: Console) -> View:
+    from rich.live import Live
+
+    final = None
+    with Live(console=console, refresh_per_second=5) as live:
+        for final in _views(home, name, timeout):
+            live.update(_table(final))
+    assert final is not None  # noqa: S101  _views yields at least once or raises
+    return final
+
+
+def _plain(home: Home, name: str, timeout: float, console: Console) -> View:
+    told: dict[str, str] = {}
+    final = None
+    for final in _views(home, name, timeout):
+        for stage in final.stages:
+            if told.get(stage.name) == stage.state:
+                continue
+            told[stage.name] = stage.state
+            ended = "" if stage.state in ("running", "skipped") else f" {stage.seconds:.0f} s"
+            detail = "" if stage.state == "running" else f"  {stage.detail}"
+            console.print(f"{stage.name}: {stage.state}{ended}{detail}", markup=False)
+    assert final is not None  # noqa: S101  _views yields at least once or raises
+    console.print(f"{final.run}: {final.reason}  {final.message}", markup=False)
+    return final
+
+
+def _table(view: View) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{view.run}: {view.reason}", title_justify="left", box=None)
+    for column, justify in (("", "left"), ("stage", "left"), ("s", "right"), ("", "left")):
+        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for stage in view.stages:
+        style = _STYLES.get(stage.state, "")
+        seconds = "" if stage.state == "skipped" else f"{stage.seconds:.0f}"
+        table.add_row(
+            Text(_MARKS[stage.state], style=style), stage.name, seconds, Text(stage.detail)
+        )
+    return table

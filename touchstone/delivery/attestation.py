@@ -37,7 +37,7 @@ def generate_keys(directory: Path) -> KeyPair:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    pair = KeyPair(directory / "signing.key", directory / "signing.pub")
+    pair = KeyPair(directory / "private.pem", directory / "public.pem")
     if pair.private.exists():
         key = _private_key(pair.private)
     else:

@@ -132,6 +132,27 @@ class Checkout:
         )
         return done.stdout if done.returncode == 0 else None
 
+    def holds(self, reference: str, path: str) -> bool:
+        """Whether `path`, a file or a folder, exists at `reference`."""
+        return bool(self.git("ls-tree", "--name-only", reference, "--", path))
+
+    @contextmanager
+    def files(self, reference: str, path: str) -> Iterator[Path]:
+        """The folder `path` of `reference` as plain files, for the length of a `with` block.
+
+        Raises:
+            PlatformError: it holds something else than plain files, such as a link or a folder.
+        """
+        with tempfile.TemporaryDirectory(prefix="touchstone-files-") as scratch:
+            folder = Path(scratch) / path
+            folder.mkdir(parents=True)
+            for line in filter(None, self.git("ls-tree", "-z", f"{reference}:{path}").split("\0")):
+                kind, name = line.split(" ")[0], line.partition("\t")[2]
+                if not kind.startswith("100"):
+                    raise PlatformError(f"{path}/{name} is no plain file (mode {kind})")
+                (folder / name).write_bytes(self.read(reference, f"{path}/{name}") or b"")
+            yield folder
+
     def changed(self, base: str, tip: str) -> list[str]:
         """Paths that differ between the merge base of the two and `tip`."""
         output = self.git("diff", "--name-only", "-z", f"{base}...{tip}")

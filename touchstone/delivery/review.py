@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -207,7 +205,7 @@ def _obstacles(
         found.append(f"it conflicts with {gitops.MAIN}: another version was merged meanwhile")
     folder = f"{gitops.ENVIRONMENTS}/{environment}/{model}"
     try:
-        with _checked_out(checkout, f"origin/{name}", folder) as files:
+        with checkout.files(f"origin/{name}", folder) as files:
             releases.verify(files, public_key)
             missing = _missing_gates(files, rules)
     except TouchstoneError as error:
@@ -215,18 +213,6 @@ def _obstacles(
     if missing:
         found.append(f"{environment} requires the gates {', '.join(missing)}, which it lacks")
     return found
-
-
-@contextmanager
-def _checked_out(checkout: gitops.Checkout, reference: str, path: str) -> Iterator[Path]:
-    """The folder `path` of `reference` as files, for the length of a `with` block."""
-    with tempfile.TemporaryDirectory(prefix="touchstone-review-") as scratch:
-        folder = Path(scratch) / path
-        folder.mkdir(parents=True)
-        listing = checkout.git("ls-tree", "--name-only", "-z", f"{reference}:{path}")
-        for name in filter(None, listing.split("\0")):
-            (folder / name).write_bytes(checkout.read(reference, f"{path}/{name}") or b"")
-        yield folder
 
 
 def _missing_gates(folder: Path, rules: policy.Policy) -> list[str]:

@@ -1,0 +1,259 @@
+"""Merged releases are served by KServe's own server, verified first, switched when ready."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+import uvicorn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "delivery"))
+
+from delivery_platform import COMMIT, REVIEWER, make_platform  # noqa: E402
+
+from touchstone.delivery import review  # noqa: E402
+from touchstone.delivery.serve import Serving  # noqa: E402
+from touchstone.delivery.sync import Outcome, Sync  # noqa: E402
+from training.export import export  # noqa: E402
+from training.spec import Description  # noqa: E402
+
+CODE = """
+import torch
+from training.spec import ModelSpec
+
+class Tiny(ModelSpec):
+    task = "classification"
+
+    def load_data(self, uri, *, seed):
+        raise ValueError("nothing to load")
+
+    def build(self, parameters):
+        return torch.nn.Linear(3, 2)
+
+    def loss(self, module, batch):
+        return torch.nn.functional.cross_entropy(module(batch.inputs), batch.labels)
+
+    def predict(self, module, inputs):
+        return module(inputs)
+"""
+DESCRIPTION = Description(
+    task="classification",
+    classes=("no", "yes"),
+    inputs={"shape": [3], "low": 0.0, "high": 1.0, "kind": "tabular", "features": ["a", "b", "c"]},
+    protected={},
+    seed=1,
+)
+INPUT = [0.1, 0.2, 0.3]
+
+
+def model_tree(folder, bias):
+    """A linear classifier that answers `yes` with probability sigmoid(bias)."""
+    source = folder.with_name(folder.name + "-source")
+    source.mkdir(parents=True)
+    (source / "model.py").write_text(CODE)
+    module = torch.nn.Linear(3, 2)
+    with torch.no_grad():
+        module.weight.zero_()
+        module.bias.copy_(torch.tensor([0.0, bias]))
+    export(
+        folder,
+        module=module,
+        source=source,
+        entrypoint="model.py:Tiny",
+        parameters={},
+        description=DESCRIPTION,
+        metrics={"accuracy": 1.0},
+        seed=1,
+    )
+    return folder
+
+
+@contextmanager
+def running(app):
+    """The ASGI application on a loopback port; yields its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A platform, its serving and sync, and the proxy's URL; one for all tests of this file."""
+    root = tmp_path_factory.mktemp("world")
+    platform = make_platform(root)
+    serving = Serving(root / "home", 0)
+    sync = Sync(
+        platform.gitops, store=platform.store, public_key=platform.keys.public, serving=serving
+    )
+    with running(serving.app) as url:
+        platform.serving, platform.sync, platform.url = serving, sync, url
+        yield platform
+    serving.stop()
+
+
+def release(world, commit, bias):
+    """Promote and merge a version whose model answers by `bias`."""
+    from dataclasses import replace
+
+    candidate = world.candidate(commit=commit)
+    tree = model_tree(world.root / f"model-{commit[:6]}", bias)
+    model = world.store.put(tree)
+    verdict = world.store.get_json(candidate.digests.verdict) | {"model": model}
+    digests = candidate.digests.model_copy(
+        update={"model": model, "verdict": world.store.put_json(verdict)}
+    )
+    world.promote(replace(candidate, digests=digests))
+    review.approve(world.gitops, commit[:12], world.keys.public, REVIEWER)
+    return model
+
+
+def ask(world, path="/v1/models/tiny:predict", body=None, **headers):
+    content = json.dumps(body or {"instances": [INPUT]})
+    headers = {"content-type": "application/json", **headers}
+    return httpx.post(world.url + path, content=content, headers=headers, timeout=30)
+
+
+def yes(world):
+    return ask(world).json()["predictions"][0]["probabilities"]["yes"]
+
+
+def test_before_the_first_release_the_proxy_says_so(world):
+    assert world.sync.step() == []
+    answer = ask(world)
+    assert (answer.status_code, answer.json()) == (503, {"error": "no revision of tiny is ready"})
+
+
+def test_a_merged_release_is_served_in_both_protocols(world):
+    release(world, COMMIT, 2.0)
+    (event,) = world.sync.step()
+    assert str(event) == f"staging/tiny {COMMIT[:12]} served"
+    assert world.sync.step() == []
+    answer = ask(world)
+    assert answer.headers["x-touchstone-version"] == COMMIT[:12]
+    (prediction,) = answer.json()["predictions"]
+    assert prediction["label"] == "yes"
+    assert prediction["probabilities"]["yes"] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5)
+
+    tensor = {"name": "input", "shape": [2, 3], "datatype": "FP32", "data": INPUT * 2}
+    answer = ask(world, "/staging/v2/models/tiny/infer", {"inputs": [tensor]})
+    outputs = {one["name"]: one for one in answer.json()["outputs"]}
+    assert outputs["label"]["data"] == [1, 1]
+    assert outputs["probabilities"]["shape"] == [2, 2]
+    for path in ("/v2/models/tiny/ready", "/v1/models/tiny", "/v2/models/tiny"):
+        assert httpx.get(world.url + path).status_code == 200
+    metadata = httpx.get(world.url + "/v2/models/tiny").json()
+    assert metadata["inputs"][0]["shape"] == [-1, 3]
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "application/JSON", ""])
+def test_the_content_type_of_json_may_be_spelled_in_any_way(world, kind):
+    assert ask(world, **{"content-type": kind}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"instances": [[1, 2]]}, "got inputs of shape (1, 2), expected (N, 3)"),
+        ({"instances": []}, "expected (N, 3)"),
+        ({"instances": [[1, 2, "x"]]}, "not one array of numbers"),
+        ({"inputs": [[1, 2, 3]]}, "got no instances"),
+    ],
+)
+def test_bad_input_is_a_400_that_says_what_was_expected(world, body, reason):
+    answer = ask(world, body=body)
+    assert answer.status_code == 400
+    assert reason in answer.json()["error"]
+
+
+def test_other_paths_and_environments_are_not_reached(world):
+    assert httpx.post(world.url + "/v2/repository/models/tiny/unload").status_code == 404
+    assert ask(world, "/v3/models/tiny:predict").status_code == 404
+    assert ask(world, "/production/v1/models/tiny:predict").status_code == 503
+
+
+def test_the_server_listens_on_loopback_alone(world):
+    import psutil
+
+    (status,) = world.serving.status()
+    connections = psutil.Process(status["pid"]).connections(kind="inet")
+    listening = [c.laddr for c in connections if c.status == psutil.CONN_LISTEN]
+    assert [address.ip for address in listening] == ["127.0.0.1"]
+
+
+def test_a_new_release_takes_over_without_a_failed_request(world):
+    before = world.serving.status()[0]["pid"]
+    release(world, "2" * 40, -2.0)
+    codes, done = [], threading.Event()
+
+    def ask_all_the_time():
+        while not done.is_set():
+            codes.append(ask(world).status_code)
+
+    thread = threading.Thread(target=ask_all_the_time)
+    thread.start()
+    (event,) = world.sync.step()
+    done.set()
+    thread.join()
+    assert (event.outcome, event.version) == (Outcome.SERVED, "2" * 12)
+    assert set(codes) == {200}
+    assert yes(world) < 0.2
+    assert world.serving.status()[0]["pid"] != before
+
+
+def test_a_tampered_report_on_main_is_refused_and_the_version_before_goes_on(world):
+    world.change("main", "environments/staging/tiny/trust-report.md", b"# fine\n")
+    (event,) = world.sync.step()
+    assert event.outcome is Outcome.REFUSED
+    assert "trust-report.md: got sha256" in event.reason
+    assert event.reason.endswith("222222222222 goes on serving")
+    assert yes(world) < 0.2
+    assert world.sync.step() == []
+
+
+def test_a_tampered_model_in_the_store_is_refused(world):
+    model = release(world, "3" * 40, 3.0)
+    entry = world.store.get_json(model)["entries"]["model.safetensors"]["digest"]
+    blob = world.store.root / "blobs" / "sha256" / entry.removeprefix("sha256:")
+    blob.write_bytes(b"forged")
+    (event,) = world.sync.step()
+    assert event.outcome is Outcome.REFUSED
+    assert "has other bytes than its name says" in event.reason
+    assert yes(world) < 0.2
+
+
+def test_a_crashed_server_is_started_again(world):
+    import os
+
+    os.kill(world.serving.status()[0]["pid"], signal.SIGKILL)
+    while world.serving.current("staging", "tiny"):
+        time.sleep(0.01)
+    assert ask(world).status_code == 503
+    (event,) = world.sync.step()
+    assert event.outcome is Outcome.RESTARTED
+    assert yes(world) < 0.2
+
+
+def test_a_removed_folder_ends_serving(world):
+    from touchstone.delivery import gitops
+
+    with gitops.clone(world.gitops) as checkout:
+        checkout.git("rm", "-rq", "environments/staging/tiny")
+        checkout.commit("Retire tiny", {"By": "hand"})
+        checkout.push("HEAD:refs/heads/main")
+    (event,) = world.sync.step()
+    assert event.outcome is Outcome.REMOVED
+    assert ask(world).status_code == 503

@@ -1,0 +1,265 @@
+"""One revision of one model, answered by KServe's own Python model server.
+
+    python -m touchstone.delivery.predictor --model-name N --model-dir D --http-port P
+
+On a cluster `--store` and `--model` unpack the tree named by its digest into D first, so every
+byte is checked before it serves. V1 and V2 REST; no gRPC. Answers, for N inputs:
+
+    V1  classification  {"predictions": [{"label": "cat", "probabilities": {"cat": 0.9, …}}, …]}
+        detection       {"predictions": [{"boxes": [[x1, y1, x2, y2], …], "labels": ["car", …],
+                         "scores": [0.9, …]}, …]}
+    V2  classification  label INT64 (N,), probabilities FP32 (N, K)
+        detection       count INT64 (N,), boxes FP32 (N, M, 4), labels INT64 (N, M), scores FP32
+                        (N, M), padded to the longest with zeros, and labels with -1
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Predictor:
+    """A loaded model tree, asked with arrays. `document` is its model.json."""
+
+    def __init__(self, spec: Any, module: Any, document: dict[str, Any]) -> None:
+        self._spec = spec
+        self._module = module.eval()
+        self.task: str = document["task"]
+        self.classes: list[str] = list(document["classes"])
+        self.shape: tuple[int, ...] = tuple(document["inputs"]["shape"])
+
+    def inputs(self, values: Any) -> np.ndarray:
+        """`values` as float32 (N, *shape).
+
+        Raises:
+            ValueError: they are no numbers, of another shape, none at all, or not finite.
+        """
+        import numpy as np
+
+        try:
+            array = np.asarray(values, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"inputs are not one array of numbers: {error}") from None
+        if array.ndim != len(self.shape) + 1 or array.shape[1:] != self.shape or not len(array):
+            expected = ", ".join(str(size) for size in self.shape)
+            raise ValueError(f"got inputs of shape {array.shape}, expected (N, {expected})")
+        if not np.isfinite(array).all():
+            raise ValueError("got an input that is NaN or infinite, expected finite numbers")
+        return array
+
+    def answer(self, inputs: np.ndarray) -> list[dict[str, np.ndarray]]:
+        """One dict of arrays per input: `probabilities`, or `boxes`, `labels`, `scores`."""
+        import torch
+
+        with torch.inference_mode():
+            found = self._spec.predict(self._module, torch.from_numpy(inputs))
+            if self.task == "classification":
+                return [{"probabilities": row.numpy()} for row in found.float().softmax(dim=1)]
+            return [
+                {
+                    "boxes": one.boxes.float().numpy().reshape(-1, 4),
+                    "labels": one.labels.numpy(),
+                    "scores": one.scores.float().numpy(),
+                }
+                for one in found
+            ]
+
+    def as_json(self, answers: Sequence[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
+        """V1 predictions, with class names in words."""
+        if self.task == "classification":
+            return [
+                {
+                    "label": self.classes[int(one["probabilities"].argmax())],
+                    "probabilities": dict(
+                        zip(self.classes, one["probabilities"].tolist(), strict=True)
+                    ),
+                }
+                for one in answers
+            ]
+        return [
+            {
+                "boxes": one["boxes"].tolist(),
+                "labels": [self.classes[label] for label in one["labels"].tolist()],
+                "scores": one["scores"].tolist(),
+            }
+            for one in answers
+        ]
+
+    def as_tensors(self, answers: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """V2 output tensors by name; see the module's table."""
+        import numpy as np
+
+        if self.task == "classification":
+            probabilities = np.stack([one["probabilities"] for one in answers])
+            return {"label": probabilities.argmax(axis=1), "probabilities": probabilities}
+        count = np.array([len(one["scores"]) for one in answers], dtype=np.int64)
+        longest = int(count.max())
+        boxes = np.zeros((len(answers), longest, 4), dtype=np.float32)
+        labels = np.full((len(answers), longest), -1, dtype=np.int64)
+        scores = np.zeros((len(answers), longest), dtype=np.float32)
+        for row, one in enumerate(answers):
+            boxes[row, : count[row]] = one["boxes"]
+            labels[row, : count[row]] = one["labels"]
+            scores[row, : count[row]] = one["scores"]
+        return {"count": count, "boxes": boxes, "labels": labels, "scores": scores}
+
+    def output_types(self) -> list[dict[str, Any]]:
+        """V2 metadata of the outputs; -1 stands for any size."""
+        if self.task == "classification":
+            shapes = {"label": [-1], "probabilities": [-1, len(self.classes)]}
+        else:
+            shapes = {"count": [-1], "boxes": [-1, -1, 4], "labels": [-1, -1], "scores": [-1, -1]}
+        whole = {"label", "count", "labels"}
+        return [
+            {"name": name, "datatype": "INT64" if name in whole else "FP32", "shape": shape}
+            for name, shape in shapes.items()
+        ]
+
+
+def serve(predictor: Predictor, *, name: str, host: str, port: int) -> None:
+    """Answer on `host`:`port` until a signal ends the process."""
+    # KServe parses sys.argv on import and would read our options as its own.
+    sys.argv = sys.argv[:1]
+    from kserve import InferOutput, InferRequest, InferResponse, Model, model_server
+    from kserve.errors import InvalidInput
+
+    class Revision(Model):  # type: ignore[misc]  # KServe has no types
+        """KServe's view of a Predictor."""
+
+        def load(self) -> bool:
+            self.ready = True
+            return True
+
+        def get_input_types(self) -> list[dict[str, Any]]:
+            return [{"name": "input", "datatype": "FP32", "shape": [-1, *predictor.shape]}]
+
+        def get_output_types(self) -> list[dict[str, Any]]:
+            return predictor.output_types()
+
+        async def predict(
+            self, payload: Any, headers: Any = None, response_headers: Any = None
+        ) -> Any:
+            v2 = isinstance(payload, InferRequest)
+            try:
+                inputs = predictor.inputs(_v2_values(payload) if v2 else _v1_values(payload))
+            except ValueError as error:
+                raise InvalidInput(str(error)) from None
+            # In a thread: readiness must be answered also while the model works.
+            answers = await asyncio.to_thread(predictor.answer, inputs)
+            if not v2:
+                return {"predictions": predictor.as_json(answers)}
+            tensors = predictor.as_tensors(answers)
+            types = {one["name"]: one["datatype"] for one in predictor.output_types()}
+            outputs = [
+                InferOutput(key, list(value.shape), types[key], value.flatten().tolist())
+                for key, value in tensors.items()
+            ]
+            return InferResponse(
+                response_id=payload.id or "", model_name=self.name, infer_outputs=outputs
+            )
+
+    model = Revision(name)
+    model.load()
+    _adapt(model_server, host)
+    model_server.ModelServer(http_port=port, workers=1, enable_grpc=False).start([model])
+
+
+def _adapt(model_server: Any, host: str) -> None:
+    """Mend two habits of KServe 0.21: it binds all interfaces, and takes JSON by exact type only.
+
+    V1 with `application/json; charset=utf-8` ends in 500, and with no type at all hands raw
+    bytes to the model; both are JSON here.
+    """
+
+    class Bound(model_server.RESTServer):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.config.host = host
+
+    model_server.RESTServer = Bound
+    model_server.app.add_middleware(_PlainJson)
+
+
+class _PlainJson:
+    """ASGI middleware: V1's content type is always plain JSON, but for CloudEvents."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+            headers = dict(scope["headers"])
+            kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+            if kind in (b"", b"application/json", b"application/x-www-form-urlencoded"):
+                headers[b"content-type"] = b"application/json"
+                scope = {**scope, "headers": list(headers.items())}
+        await self._app(scope, receive, send)
+
+
+def _v1_values(payload: Any) -> Any:
+    if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
+        raise ValueError('got no instances, expected {"instances": [...]}')
+    return payload["instances"]
+
+
+def _v2_values(request: Any) -> Any:
+    if len(request.inputs) != 1:
+        raise ValueError(f"got {len(request.inputs)} input tensors, expected one")
+    (tensor,) = request.inputs
+    if tensor.datatype not in ("FP32", "FP64", "INT64", "INT32", "UINT8"):
+        raise ValueError(f"got datatype {tensor.datatype}, expected FP32")
+    try:
+        return tensor.as_numpy()
+    except Exception as error:  # KServe raises what numpy raises for data that does not fit
+        raise ValueError(f"the data does not fit shape {tensor.shape}: {error}") from None
+
+
+def _die_with_parent() -> None:
+    """End this process when standard input closes: the parent is gone, even by kill -9.
+
+    PR_SET_PDEATHSIG would also fire when merely the thread that started us ends.
+    """
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(1):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Load the model tree and serve it."""
+    parser = argparse.ArgumentParser(prog="touchstone.delivery.predictor")
+    parser.add_argument("--model-name", required=True)
+    parser.add_argument("--model-dir", required=True, type=Path)
+    parser.add_argument("--http-port", required=True, type=int)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--store", default="", help="unpack --model from here into --model-dir")
+    parser.add_argument("--model", default="", help="digest of the model tree")
+    parser.add_argument("--watch-stdin", action="store_true", help="end when stdin closes")
+    options = parser.parse_args(argv)
+    if options.watch_stdin:
+        _die_with_parent()
+    if options.store:
+        from touchstone.artifacts import open_store
+
+        open_store(options.store).get(options.model, options.model_dir)
+    from training.export import load_model
+
+    predictor = Predictor(*load_model(options.model_dir))
+    serve(predictor, name=options.model_name, host=options.host, port=options.http_port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""Revisions as processes: start one, wait until it is ready, switch to it, stop the one before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from touchstone.delivery.proxy import Routes, Target, create_app
+from touchstone.errors import DeadlineError, PlatformError
+
+READY_SECONDS = 90.0
+"""Importing torch and KServe takes 4 to 8 s on two free cores, and longer on busy ones."""
+_STOP_SECONDS = 10.0
+
+
+class Server:
+    """One KServe model server process, answering on a loopback port of its own."""
+
+    def __init__(self, *, model: str, model_dir: Path, log: Path) -> None:
+        self.model = model
+        self.log = log
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        arguments = {"model-name": model, "model-dir": model_dir, "http-port": self.port}
+        command = [sys.executable, "-m", "touchstone.delivery.predictor", "--watch-stdin"]
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                [*command, *(f"--{name}={value}" for name, value in arguments.items())],
+                # Never written to: it closes when this process ends in whatever way, and then
+                # the revision ends too.
+                stdin=subprocess.PIPE,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+                start_new_session=True,  # Ctrl-C reaches the platform alone, which stops us
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
+        """Return once the model answers that it is ready.
+
+        Raises:
+            PlatformError: the process ended; with the last lines of its log.
+            DeadlineError: it was not ready in `seconds`.
+        """
+        waiting = Retrying(
+            retry=retry_if_result(lambda ready: not ready),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.1),
+            retry_error_callback=lambda state: False,
+        )
+        if not waiting(self._ready_or_ended):
+            raise DeadlineError(
+                f"{self.model} was not ready after {seconds:g} s", hint=f"see {self.log}"
+            )
+
+    def stop(self) -> None:
+        """End the process: politely first, then not."""
+        if self.alive:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def _ready_or_ended(self) -> bool:
+        if not self.alive:
+            lines = self.log.read_text(errors="replace").strip().splitlines()[-3:]
+            raise PlatformError(
+                f"the server of {self.model} ended with {self._process.returncode}: "
+                + (" / ".join(lines) or "it printed nothing"),
+                hint=f"see {self.log}",
+            )
+        try:
+            url = f"{self.url}/v2/models/{self.model}/ready"
+            return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A served version and the process that serves it."""
+
+    environment: str
+    model: str
+    version: str
+    server: Server
+    folder: Path
+    """Its own copy of the model tree, removed with it."""
+
+
+class Serving:
+    """All revisions of one platform behind one proxy. Methods may be called from any thread."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self._home = home
+        self.url = f"http://127.0.0.1:{port}"
+        self.routes = Routes()
+        self.app: Starlette = create_app(self.routes)
+        self._lock = threading.RLock()
+        self._revisions: dict[tuple[str, str], Revision] = {}
+        shutil.rmtree(self._folders, ignore_errors=True)  # left by a platform that was killed
+
+    @property
+    def _folders(self) -> Path:
+        return self._home / "revisions"
+
+    def apply(
+        self,
+        environment: str,
+        model: str,
+        unpack: Callable[[Path], object] | Path,
+        version: str,
+    ) -> Revision:
+        """Serve `version`; return once the proxy answers with it, the version before stopped.
+
+        `unpack` is the model tree's folder, or what writes it into a new one. The version before
+        goes on serving until the new one is ready, and altogether if it never is.
+
+        Raises:
+            PlatformError, DeadlineError: the revision did not start; nothing has changed.
+        """
+        with self._lock:
+            before = self._revisions.get((environment, model))
+            folder = self._folder(environment, model, version)
+            revision = self._start(environment, model, version, unpack, folder)
+            self._revisions[environment, model] = revision
+            self.routes.put(
+                Target(
+                    environment=environment,
+                    model=model,
+                    version=version,
+                    url=revision.server.url,
+                )
+            )
+            if before:
+                _end(before)
+            return revision
+
+    def remove(self, environment: str, model: str) -> None:
+        """Stop serving `model` in `environment`."""
+        with self._lock:
+            self.routes.remove(environment, model)
+            if revision := self._revisions.pop((environment, model), None):
+                _end(revision)
+
+    def current(self, environment: str, model: str) -> str | None:
+        """The version that is served by a living process, or None."""
+        with self._lock:
+            revision = self._revisions.get((environment, model))
+            return revision.version if revision and revision.server.alive else None
+
+    def served(self) -> list[tuple[str, str]]:
+        """Environment and model of all that was applied and not removed."""
+        with self._lock:
+            return list(self._revisions)
+
+    def status(self) -> list[dict[str, Any]]:
+        """One document per revision: environment, model, version, url, pid, alive."""
+        with self._lock:
+            return [
+                {
+                    "environment": r.environment,
+                    "model": r.model,
+                    "version": r.version,
+                    "url": f"{self.url}/{r.environment}/v1/models/{r.model}:predict",
+                    "pid": r.server.pid,
+                    "alive": r.server.alive,
+                    "log": str(r.server.log),
+                }
+                for r in self._revisions.values()
+            ]
+
+    def stop(self) -> None:
+        """Stop every revision."""
+        with self._lock:
+            for environment, model in list(self._revisions):
+                self.remove(environment, model)
+
+    def _folder(self, environment: str, model: str, version: str) -> Path:
+        number = 0
+        while (folder := self._folders / f"{environment}.{model}.{version}.{number}").exists():
+            number += 1
+        return folder
+
+    def _start(
+        self,
+        environment: str,
+        model: str,
+        version: str,
+        unpack: Callable[[Path], object] | Path,
+        folder: Path,
+    ) -> Revision:
+        log = self._home / "logs" / f"serve-{environment}-{model}-{version}.log"
+        server = None
+        try:
+            if isinstance(unpack, Path):
+                shutil.copytree(unpack, folder)
+            else:
+                unpack(folder)
+            server = Server(model=model, model_dir=folder, log=log)
+            server.wait_ready()
+        except BaseException:
+            if server:
+                server.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return Revision(
+            environment=environment, model=model, version=version, server=server, folder=folder
+        )
+
+
+def _end(revision: Revision) -> None:
+    revision.server.stop()
+    shutil.rmtree(revision.folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,187 @@
+"""What main of the GitOps repository says, and so what is served: verify first, then switch.
+
+A folder that does not verify is not served, and the newest earlier state of it that does goes on
+serving, also after a restart: the repository's history is the only memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from touchstone.artifacts import Store
+from touchstone.delivery import gitops
+from touchstone.delivery import release as releases
+from touchstone.delivery.serve import Serving
+from touchstone.errors import TouchstoneError
+
+_HISTORY = 20
+"""How many earlier states of a folder are tried when the newest does not verify."""
+_RETRY_SECONDS = 30.0
+
+
+class Outcome(StrEnum):
+    """What became of one model in one environment."""
+
+    SERVED = "served"
+    RESTARTED = "restarted"
+    REFUSED = "refused"
+    FAILED = "failed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncEvent:
+    """Something that changed, in words for the log."""
+
+    environment: str
+    model: str
+    version: str
+    outcome: Outcome
+    reason: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.environment}/{self.model} {self.version} {self.outcome}"
+        return f"{text}: {self.reason}" if self.reason else text
+
+
+@dataclass(frozen=True, slots=True)
+class _Desired:
+    """What should be served at one place, or why nothing there may be."""
+
+    release: releases.Release | None
+    refusal: str
+    refused: str
+    """Version or commit of the state that was refused."""
+
+
+class Sync:
+    """One GitOps repository and the platform that serves it; `step` is the whole loop."""
+
+    def __init__(self, url: str, *, store: Store, public_key: Path, serving: Serving) -> None:
+        self._url = url
+        self._store = store
+        self._public_key = public_key
+        self._serving = serving
+        self._main = ""
+        self._desired: dict[tuple[str, str], _Desired] = {}
+        self._identities: dict[tuple[str, str], str] = {}
+        """Identity of the release that is served, by environment and model."""
+        self._retry: dict[tuple[str, str], tuple[str, float]] = {}
+        """Release that failed to start, and when to try it again (monotonic seconds)."""
+        self._unreachable = ""
+
+    def step(self) -> list[SyncEvent]:
+        """Bring what is served in line with main once; return what changed. Never raises ours."""
+        try:
+            events = self._read()
+        except TouchstoneError as error:
+            if str(error) == self._unreachable:
+                return []
+            self._unreachable = str(error)
+            return [_event(("-", "-"), "-", Outcome.FAILED, str(error))]
+        self._unreachable = ""
+        for key, desired in self._desired.items():
+            if desired.release is not None:
+                events += self._serve(key, desired.release)
+        for key in set(self._serving.served()) - set(self._desired):
+            version = self._serving.current(*key) or "-"
+            self._serving.remove(*key)
+            self._identities.pop(key, None)
+            events.append(_event(key, version, Outcome.REMOVED, "its folder is gone from main"))
+        return events
+
+    def _read(self) -> list[SyncEvent]:
+        head = gitops.run_git(
+            Path.cwd(), "ls-remote", self._url, f"refs/heads/{gitops.MAIN}"
+        ).partition("\t")[0]
+        if not head or head == self._main:
+            return []
+        events = []
+        with gitops.clone(self._url) as checkout:
+            # What was cloned counts: main may have moved since ls-remote.
+            cloned = checkout.commit_of("HEAD") or head
+            found = {}
+            for key in _places(checkout):
+                desired = self._judge(checkout, key)
+                found[key] = desired
+                before = self._desired.get(key)
+                if desired.refusal and (before is None or before.refusal != desired.refusal):
+                    reason = desired.refusal + self._goes_on(desired)
+                    events.append(_event(key, desired.refused, Outcome.REFUSED, reason))
+        self._desired, self._main = found, cloned
+        return events
+
+    def _judge(self, checkout: gitops.Checkout, key: tuple[str, str]) -> _Desired:
+        """The newest state of the folder that verifies, and why newer ones do not."""
+        folder = f"{gitops.ENVIRONMENTS}/{key[0]}/{key[1]}"
+        commits = checkout.git(
+            "log", "--first-parent", f"-{_HISTORY}", "--format=%H", "--", folder
+        ).splitlines()
+        refusal = refused = ""
+        for commit in commits:
+            if not checkout.holds(commit, folder):
+                break  # it was removed here: what is older was ended on purpose
+            try:
+                with checkout.files(commit, folder) as files:
+                    release = self._verify(files, key[1])
+            except TouchstoneError as error:
+                refusal = refusal or str(error)
+                refused = refused or commit[: releases.VERSION_LENGTH]
+                continue
+            return _Desired(release, refusal, refused)
+        return _Desired(None, refusal, refused)
+
+    def _verify(self, files: Path, model: str) -> releases.Release:
+        release = releases.verify(files, self._public_key)
+        if release.model != model:
+            raise TouchstoneError(
+                f"got a release of {release.model} in the folder of {model}",
+                hint="promote each model to its own folder",
+            )
+        with tempfile.TemporaryDirectory(prefix="touchstone-verify-") as scratch:
+            self._store.get(release.digests.model, Path(scratch) / "model")
+        return release
+
+    def _goes_on(self, desired: _Desired) -> str:
+        if desired.release is None:
+            return "; nothing is served in its place"
+        return f"; {desired.release.version} goes on serving"
+
+    def _serve(self, key: tuple[str, str], release: releases.Release) -> list[SyncEvent]:
+        alive = self._serving.current(*key) is not None
+        same = self._identities.get(key) == release.identity
+        failed, until = self._retry.get(key, ("", 0.0))
+        if (same and alive) or (failed == release.identity and time.monotonic() < until):
+            return []
+        try:
+            digest = release.digests.model
+            self._serving.apply(
+                *key, lambda folder: self._store.get(digest, folder), release.version
+            )
+        except (TouchstoneError, OSError) as error:
+            again = failed == release.identity
+            self._retry[key] = (release.identity, time.monotonic() + _RETRY_SECONDS)
+            return [] if again else [_event(key, release.version, Outcome.FAILED, str(error))]
+        self._retry.pop(key, None)
+        self._identities[key] = release.identity
+        outcome = Outcome.RESTARTED if same else Outcome.SERVED
+        return [_event(key, release.version, outcome, "")]
+
+
+def _event(key: tuple[str, str], version: str, outcome: Outcome, reason: str) -> SyncEvent:
+    return SyncEvent(
+        environment=key[0], model=key[1], version=version, outcome=outcome, reason=reason
+    )
+
+
+def _places(checkout: gitops.Checkout) -> Iterator[tuple[str, str]]:
+    """(environment, model) of every folder on main."""
+    root = checkout.path / gitops.ENVIRONMENTS
+    for folder in sorted(root.glob("*/*")):
+        if folder.is_dir():
+            yield folder.parent.name, folder.name

@@ -13,6 +13,9 @@ from trust_gates.samples import Bools, Boxes, Floats
 
 IOU = 0.5
 
+SURE = 0.3
+"""From this score on a claim counts as made; mean average precision weighs all scores itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Match:

@@ -1,0 +1,99 @@
+"""What the attacks did, to look at: accuracy against epsilon, and inputs before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.matching import SURE
+from trust_gates.samples import Boxes
+
+
+def curve(
+    epsilons: Sequence[float],
+    shares: Sequence[float],
+    *,
+    chosen: float,
+    norm: str,
+    figure_name: str,
+) -> bytes:
+    """A PNG of the share still right against epsilon; the policy's epsilon is marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(epsilons, shares, marker="o", color="#1f5fa8")
+    axes.axvline(chosen, color="#b8860b", linestyle="--", label=f"policy: {chosen:.4g}")
+    axes.set(
+        xlabel=f"epsilon ({norm})",
+        ylabel=figure_name,
+        ylim=(-0.03, 1.03),
+        title="Worst case over the attacks",
+    )
+    axes.set_xscale("symlog", linthresh=max(min((e for e in epsilons if e > 0), default=1), 1e-6))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return png(figure)
+
+
+def examples(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    captions: Sequence[tuple[str, str]],
+    *,
+    low: float,
+    high: float,
+    boxes: Sequence[tuple[Boxes, Boxes]] | None = None,
+    classes: Sequence[str] = (),
+) -> bytes:
+    """A PNG with a column per example: the input, the attacked input, and the change.
+
+    `before` and `after` are (n, C, H, W); `boxes` are the claims before and after.
+    """
+    from matplotlib.figure import Figure
+
+    count = len(before)
+    figure = Figure(figsize=(2.4 * count, 7.2), layout="constrained")
+    grid = figure.subplots(3, count, squeeze=False)
+    for column in range(count):
+        change = after[column] - before[column]
+        scale = np.abs(change).max() or 1.0
+        shown = [
+            (before[column] - low) / (high - low),
+            (after[column] - low) / (high - low),
+            change / scale / 2 + 0.5,
+        ]
+        titles = [*captions[column], f"change (largest {scale:.3f})"]
+        for row in range(3):
+            axes = grid[row][column]
+            image = np.clip(shown[row].transpose(1, 2, 0), 0, 1)
+            if image.shape[2] != 3:
+                image = image[..., :1].repeat(3, axis=2)
+            axes.imshow(image, interpolation="nearest")
+            axes.set_title(titles[row], fontsize=8)
+            axes.axis("off")
+            if boxes is not None and row < 2:
+                _outline(axes, boxes[column][row].above(SURE), classes)
+    return png(figure)
+
+
+def png(figure: Any) -> bytes:
+    """The figure's bytes, the same for the same figure (no time or version inside)."""
+    stream = BytesIO()
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _outline(axes: Any, claims: Boxes, classes: Sequence[str]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for (x1, y1, x2, y2), label in zip(claims.boxes, claims.labels, strict=True):
+        color = f"C{int(label) % 10}"
+        axes.add_patch(
+            Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, color=color, lw=1.2)
+        )
+        axes.text(x1, y1 - 1, classes[label], color=color, fontsize=6)

@@ -1,0 +1,92 @@
+"""A model under attack: how much of each sample it still gets right, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.matching import SURE, overlaps, recalled
+from trust_gates.samples import Boxes, Samples
+from trust_gates.target import Target
+
+Inputs = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Victim:
+    """A target with its ART estimators; the same for classifiers and detectors."""
+
+    target: Target
+    estimator: Any
+    black_box: Any
+    """What a black-box attack asks: the estimator, or its view with rows laid out as pictures."""
+
+    detection: bool
+
+    @classmethod
+    def of(cls, target: Target, samples: Samples) -> Victim:
+        """Wrap `target` for inputs like those of `samples`."""
+        from trust_gates.robustness import estimators
+
+        shape = samples.inputs.shape[1:]
+        if samples.detection:
+            return cls(
+                target=target,
+                estimator=estimators.DetectorEstimator(target, shape),
+                black_box=estimators.RememberingDetector(target, shape),
+                detection=True,
+            )
+        classes = len(samples.classes)
+        estimator = estimators.classifier(target, classes, shape)
+        black_box = estimator
+        if len(shape) == 1:
+            black_box = estimators.plane_classifier(target, classes, shape[0])
+        return cls(target=target, estimator=estimator, black_box=black_box, detection=False)
+
+    def held(self, inputs: Inputs, samples: Samples) -> NDArray[np.int64]:
+        """(N,): how many objects are still found, or whether (1, 0) the class is still right."""
+        if not len(inputs):
+            return np.zeros(0, dtype=np.int64)
+        if samples.objects is not None:
+            return held_objects(self.target.claims(inputs), samples.objects)
+        logits = self.target.logits(inputs)
+        right = (logits.argmax(axis=1) == samples.labels) & np.isfinite(logits).all(axis=1)
+        return np.asarray(right, dtype=np.int64)
+
+    def truth(self, samples: Samples) -> Any:
+        """The labels in ART's form."""
+        if samples.objects is not None:
+            from trust_gates.robustness.estimators import as_labels
+
+            return as_labels(samples.objects)
+        assert samples.labels is not None  # noqa: S101 (Samples has one of the two)
+        return np.eye(len(samples.classes), dtype=np.float32)[samples.labels]
+
+
+def totals(samples: Samples) -> NDArray[np.int64]:
+    """(N,): the most that can be held of each sample."""
+    if samples.objects is None:
+        return np.ones(len(samples), dtype=np.int64)
+    return np.array([len(image) for image in samples.objects], dtype=np.int64)
+
+
+def held_objects(claims: Sequence[Boxes], truth: Sequence[Boxes]) -> NDArray[np.int64]:
+    """(N,): how many of each image's objects some sure claim finds."""
+    return recalled([image.above(SURE) for image in claims], truth)
+
+
+def certainty(claims: Boxes, truth: Boxes) -> float:
+    """How surely the objects are found: what a black-box attack on a detector pushes down.
+
+    Per object the best of score x overlap over claims of its class, summed: it falls both when
+    a score falls and when a box slides off, long before an object is lost.
+    """
+    if not len(claims) or not len(truth) or claims.scores is None:
+        return 0.0
+    worth = overlaps(claims.boxes, truth.boxes) * claims.scores[:, None]
+    worth[claims.labels[:, None] != truth.labels[None, :]] = 0.0
+    return float(worth.max(axis=0).sum())

@@ -1,0 +1,92 @@
+"""The model under judgement: how to ask it, and how to differentiate through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.errors import GateError
+from trust_gates.samples import Boxes
+
+if TYPE_CHECKING:
+    import torch
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Target:
+    """A model with what the gates need of it; inputs are within [low, high]."""
+
+    module: torch.nn.Module
+    predict: Callable[[torch.Tensor], Any]
+    """Logits (N, K), differentiable; or per image an object with `boxes`, `labels`, `scores`."""
+
+    low: float
+    high: float
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    """For a detector: inputs, boxes (N, M, 4), box labels (N, M) padded with -1, to a scalar."""
+
+    device: str = "cpu"
+
+    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(N, K) of a classifier.
+
+        Raises:
+            GateError: the model gives something else.
+        """
+        parts = [self._ask(batch) for batch in _batches(inputs)]
+        for part in parts:
+            if getattr(part, "ndim", None) != 2:
+                raise GateError(
+                    f"got predictions {getattr(part, 'shape', type(part).__name__)}, "
+                    "expected logits of shape (samples, classes)"
+                )
+        joined = np.concatenate([part.cpu().numpy() for part in parts])
+        return joined.astype(np.float64)
+
+    def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]:
+        """What a detector claims to see in each image."""
+        return [boxes_of(image) for batch in _batches(inputs) for image in self._ask(batch)]
+
+    def tensor(self, inputs: NDArray[np.float32]) -> torch.Tensor:
+        """`inputs` on the model's device; images in the memory order that is fast on CPUs."""
+        import torch
+
+        tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)).to(self.device)
+        return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+    def _ask(self, inputs: NDArray[np.float32]) -> Any:
+        import torch
+
+        self.module.eval()
+        with torch.no_grad():
+            return self.predict(self.tensor(inputs))
+
+
+def boxes_of(image: Any) -> Boxes:
+    """One image's claims as arrays."""
+    return Boxes(
+        boxes=image.boxes.detach().cpu().numpy().astype(np.float64).reshape(-1, 4),
+        labels=image.labels.detach().cpu().numpy(),
+        scores=image.scores.detach().cpu().numpy().astype(np.float64),
+    )
+
+
+def padded(objects: Sequence[Boxes]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Boxes (N, M, 4) and labels (N, M), zeros and -1 where an image has fewer than M objects."""
+    most = max((len(image) for image in objects), default=0)
+    boxes = np.zeros((len(objects), most, 4), dtype=np.float32)
+    labels = np.full((len(objects), most), -1, dtype=np.int64)
+    for index, image in enumerate(objects):
+        boxes[index, : len(image)] = image.boxes
+        labels[index, : len(image)] = image.labels
+    return boxes, labels
+
+
+def _batches(inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    return [inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH)]

@@ -1,0 +1,42 @@
+"""Stage fetch-data: let the model repository load its raw data; store it by its digest."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts import stage
+from touchstone import model_repo
+from touchstone.artifacts import open_store
+
+
+def main(
+    store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
+    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    result_data: Annotated[Path, typer.Option(help="File for the raw data's digest.")],
+) -> None:
+    """Load the data that spec.data.uri names, with spec.data.seed."""
+    from training import dataset
+    from training.load import load_spec
+
+    artifacts = open_store(store)
+    with tempfile.TemporaryDirectory() as folder:
+        repository = artifacts.get(source, Path(folder) / "source")
+        spec = model_repo.load(repository).spec
+        typer.echo(f"loading {spec.data.uri} with seed {spec.data.seed}")
+        data = load_spec(repository, spec.entrypoint).load_data(spec.data.uri, seed=spec.data.seed)
+        dataset.write_raw(Path(folder) / "data", data)
+        digest = artifacts.put(Path(folder) / "data")
+    for name, values in data.description.protected.items():
+        column = data.arrays[f"protected_{name}"]
+        shares = ", ".join(f"{value} {(column == i).sum()}" for i, value in enumerate(values))
+        typer.echo(f"{name}: {shares}")
+    typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
+    stage.write_result(result_data, digest)
+
+
+if __name__ == "__main__":
+    stage.run(main)

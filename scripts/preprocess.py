@@ -1,0 +1,60 @@
+"""Stage preprocess: check the raw data, and split it into train, validation and test."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts import stage
+from touchstone import model_repo
+from touchstone.artifacts import open_store
+from touchstone.errors import ManifestError
+
+
+def main(
+    store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
+    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    data: Annotated[str, typer.Option(help="Digest of the raw data.")],
+    result_dataset: Annotated[Path, typer.Option(help="File for the dataset's digest.")],
+) -> None:
+    """Split by protected attribute and label, seeded; no sample is in two splits."""
+    from training import dataset
+
+    artifacts = open_store(store)
+    with tempfile.TemporaryDirectory() as folder:
+        repository = artifacts.get(source, Path(folder) / "source")
+        raw = dataset.read_raw(artifacts.get(data, Path(folder) / "data"))
+        _check_groups(model_repo.load(repository).spec.gates.fairness, raw.description.protected)
+        divided = dataset.split(raw)
+        dataset.write(Path(folder) / "dataset", divided)
+        digest = artifacts.put(Path(folder) / "dataset")
+    sizes = ", ".join(f"{name} {len(part['inputs'])}" for name, part in divided.splits.items())
+    typer.echo(f"{sizes}, {digest}")
+    stage.write_result(result_dataset, digest)
+
+
+def _check_groups(
+    fairness: model_repo.Fairness | None, protected: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Say now, before anything is trained, that the fairness gate could not find its groups."""
+    if fairness is None:
+        return
+    values = protected.get(fairness.protected)
+    if values is None:
+        raise ManifestError(
+            f"spec.gates.fairness.protected: got {fairness.protected!r}, "
+            f"expected one of the data's {sorted(protected)}"
+        )
+    unknown = set(fairness.privileged) - set(values)
+    if unknown:
+        raise ManifestError(
+            f"spec.gates.fairness.privileged: got {sorted(unknown)}, expected some of {values}"
+        )
+
+
+if __name__ == "__main__":
+    stage.run(main)

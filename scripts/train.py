@@ -1,0 +1,73 @@
+"""Stage train: train with the tuned parameters and store the exported model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts import stage
+from touchstone import model_repo
+from touchstone.artifacts import digest_bytes, open_store
+
+
+def main(
+    store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
+    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
+    parameters: Annotated[str, typer.Option(help="Digest of the tuned parameters.")],
+    result_model: Annotated[Path, typer.Option(help="File for the model's digest.")],
+) -> None:
+    """Train spec.train.workers processes together; exits with the workers' own code.
+
+    143 says that SIGTERM came and a checkpoint was written: the stage goes on from it when it
+    is run again with the same inputs.
+    """
+    from touchstone.driver import local
+    from training.launch import Job
+    from training.trainer import TrainConfig
+
+    artifacts = open_store(store)
+    # Beside the blobs, for a second attempt to find; named by everything this training reads.
+    checkpoints = artifacts.root / "checkpoints" / _name(source, dataset, parameters)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        repository = artifacts.get(source, folder / "source")
+        artifacts.get(dataset, folder / "dataset")
+        spec = model_repo.load(repository).spec
+        job = Job(
+            source=repository,
+            entrypoint=spec.entrypoint,
+            dataset=folder / "dataset",
+            output=folder / "model",
+            checkpoint=checkpoints / "training.pt",
+            config=TrainConfig(
+                epochs=spec.train.epochs,
+                batch_size=spec.train.batch_size,
+                seed=spec.data.seed,
+                precision=spec.train.precision,
+                parameters=artifacts.get_json(parameters)["parameters"],
+            ),
+        )
+        typer.echo(f"training with {spec.train.workers} processes, {spec.train.epochs} epochs")
+        code = local.train(job, folder, workers=spec.train.workers)
+        if code:
+            typer.echo(f"error: training ended with exit code {code}", err=True)
+            raise typer.Exit(code)
+        digest = artifacts.put(folder / "model")
+        figures = json.loads((folder / "model" / "metrics.json").read_text())
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    typer.echo(" ".join(f"{key}={value:.4f}" for key, value in sorted(figures.items())))
+    stage.write_result(result_model, digest)
+
+
+def _name(*digests: str) -> str:
+    return digest_bytes("\n".join(digests).encode()).removeprefix("sha256:")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,42 @@
+"""Training jobs as local processes: what a PyTorchJob or a Katib trial is on the cluster."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from training import launch
+
+METRIC = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)")
+"""Katib's default filter of its StdOut collector, so one trial command serves both."""
+
+
+def train(job: launch.Job, folder: Path, *, workers: int) -> int:
+    """Train with `workers` processes (DistributedDataParallel); the workers' exit code.
+
+    Args:
+        folder: where the job file goes.
+    """
+    return launch.run(job.write(folder / "job.json"), workers=workers)
+
+
+def trial(job: launch.Job, folder: Path) -> tuple[int, str]:
+    """Run one tuning trial as a single process; its exit code and its output."""
+    command = [sys.executable, "-m", "training.worker", str(job.write(folder / "job.json"))]
+    finished = subprocess.run(
+        command,
+        env=launch.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return finished.returncode, finished.stdout
+
+
+def metric(output: str, name: str) -> float | None:
+    """The last `name=value` of a trial's output, or None."""
+    found = [value for key, value in METRIC.findall(output) if key == name and value]
+    return float(found[-1]) if found else None

@@ -1,1 +1,23 @@
-"""Tekton Pipelines semantics as local processes: the embedded twin of the controller."""
+"""Tekton's semantics as local processes."""
+
+from touchstone.engine.execute import Engine
+from touchstone.engine.notices import (
+    Message,
+    Notice,
+    RunFinished,
+    StepStarted,
+    TaskFinished,
+    TaskSkipped,
+    TaskStarted,
+)
+
+__all__ = [
+    "Engine",
+    "Message",
+    "Notice",
+    "RunFinished",
+    "StepStarted",
+    "TaskFinished",
+    "TaskSkipped",
+    "TaskStarted",
+]

@@ -1,0 +1,54 @@
+"""What stands for a container image on this machine?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+_MAP = Path(__file__).with_name("images.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What runs in place of an image."""
+
+    path: tuple[str, ...]
+    """Folders searched for programs before the host's."""
+
+    known: bool
+    """Whether the map names the image; an unknown one runs on the host's tools."""
+
+
+@lru_cache(maxsize=256)
+def stand_for(image: str) -> Stand:
+    """The stand-in for an image reference; an empty one, as in a step without image, is known."""
+    if not image:
+        return Stand((), known=True)
+    name = repository(image)
+    for pattern, tools in _entries():
+        if fnmatchcase(name, pattern):
+            return Stand(interpreter_path() if tools == "touchstone" else (), known=True)
+    return Stand((), known=False)
+
+
+def repository(image: str) -> str:
+    """The image's name without tag and digest."""
+    name = image.split("@", 1)[0]
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.split(":", 1)[0]
+
+
+def interpreter_path() -> tuple[str, ...]:
+    """The folder in which `python` is the interpreter that runs Touchstone."""
+    return (str(Path(sys.executable).parent),)
+
+
+@lru_cache(maxsize=1)
+def _entries() -> tuple[tuple[str, str], ...]:
+    items = YAML(typ="safe", pure=True).load(_MAP.read_text(encoding="utf-8"))
+    return tuple((item["image"], item["tools"]) for item in items)

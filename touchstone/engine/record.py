@@ -1,0 +1,71 @@
+"""How does a run's state read in Tekton's status documents?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+
+def now() -> str:
+    """This moment as Kubernetes writes it: 2026-11-24T03:06:00Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def condition(status: str, reason: str, message: str) -> Json:
+    """The Succeeded condition; `status` is True, False or Unknown."""
+    return {
+        "type": "Succeeded",
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": now(),
+    }
+
+
+def succeeded_condition(status: Mapping[str, Any]) -> Json:
+    """The Succeeded condition of a status document; Unknown where none was written yet."""
+    for item in status.get("conditions", []):
+        if item.get("type") == "Succeeded":
+            return dict(item)
+    return {"type": "Succeeded", "status": "Unknown", "reason": "Pending", "message": ""}
+
+
+def finished(status: Mapping[str, Any]) -> bool:
+    """Whether a run with this status ended, well or badly."""
+    return bool(status.get("completionTime"))
+
+
+def succeeded(status: Mapping[str, Any]) -> bool:
+    """Whether a run with this status ended well."""
+    return bool(succeeded_condition(status)["status"] == "True")
+
+
+def outcome(status: Mapping[str, Any] | None) -> str:
+    """What $(tasks.NAME.status) says: Succeeded, Failed, or None where it did not run."""
+    if status is None or not finished(status):
+        return "None"
+    return "Succeeded" if succeeded(status) else "Failed"
+
+
+def results(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of a run by name."""
+    return {item["name"]: item["value"] for item in status.get("results", [])}
+
+
+def result(name: str, value: Any) -> Json:
+    """One entry of `status.results`."""
+    kind = "array" if isinstance(value, list) else "object" if isinstance(value, dict) else "string"
+    return {"name": name, "type": kind, "value": value}
+
+
+def terminated(exit_code: int, reason: str, started: str) -> Json:
+    """`status.steps[].terminated` of a step that ended just now."""
+    return {
+        "exitCode": exit_code,
+        "reason": reason,
+        "startedAt": started,
+        "finishedAt": now(),
+    }

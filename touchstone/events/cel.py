@@ -4,6 +4,8 @@ What differs between cel-python and cel-go is evened out here, so that an expres
 same embedded and on a cluster:
 
 * JSON numbers are doubles in Tekton, whole ones too; cel-python would make them ints.
+* cel-go compares values of different types (2.0 == 2 is true, "2" == 2 is false) and refuses to
+  calculate with them (2.0 + 1 is an error); cel-python does the opposite.
 * Tekton's own functions and cel-go's string extension do not exist in cel-python.
 * cel-go refuses an unknown function when the expression is compiled, cel-python when it runs.
 """
@@ -120,8 +122,8 @@ def canonical_header(name: str) -> str:
 
 
 def _header(headers: Any, name: Any) -> str:
-    values = headers.get(celtypes.StringType(canonical_header(str(name))))
-    return str(values[0]) if values else ""
+    key = celtypes.StringType(canonical_header(_text(name)))
+    return str(headers[key][0]) if key in headers else ""
 
 
 def _text(value: Any) -> str:
@@ -199,7 +201,56 @@ def _marshal(value: Any) -> Any:
     )
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool | celtypes.BoolType)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if _is_number(one) and _is_number(other):
+        return float(one) == float(other)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return set(one) == set(other) and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, str) and isinstance(other, str):
+        return str(one) == str(other)
+    # A null is None, or a class of cel-python's own in a literal.
+    return type(one) is type(other) and bool(one == other)
+
+
+def _relation(function: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
+    """An operator that gives on an operand's error, which `||` and `&&` may then absorb."""
+
+    def apply(one: Any, other: Any) -> Any:
+        for operand in (one, other):
+            if isinstance(operand, CELEvalError):
+                return operand
+        return celtypes.BoolType(function(one, other))
+
+    return apply
+
+
+def _calculation(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def apply(one: Any, other: Any) -> Any:
+        if _is_number(one) and _is_number(other) and type(one) is not type(other):
+            raise TypeError(f"cannot calculate with {one!r} and {other!r}, convert one of them")
+        return function(one, other)
+
+    return apply
+
+
+def _contains(item: Any, container: Any) -> bool:
+    if not isinstance(container, list | dict):
+        raise TypeError(f"got a {type(container).__name__} after 'in', expected a list or a map")
+    return any(_same(item, candidate) for candidate in container)
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
+    # operators
+    "_==_": _relation(_same),
+    "_!=_": _relation(lambda one, other: not _same(one, other)),
+    "_in_": _relation(_contains),
+    **{name: _calculation(base_functions[name]) for name in ("_+_", "_-_", "_*_", "_/_")},
     # Tekton's
     "match": lambda headers, name, value: celtypes.BoolType(_header(headers, name) == _text(value)),
     "canonical": lambda headers, name: celtypes.StringType(_header(headers, name)),

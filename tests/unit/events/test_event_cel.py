@@ -1,0 +1,144 @@
+"""CEL as Tekton Triggers evaluates it, and where cel-python alone would differ."""
+
+from __future__ import annotations
+
+import celpy
+import pytest
+
+from touchstone.events.cel import CelError, canonical_header, compile_expression, evaluate
+
+CONTEXT = {
+    "body": {
+        "ref": "refs/heads/main",
+        "after": "0123456789abcdef",
+        "deleted": False,
+        "count": 2,
+        "measure": 1.5,
+        "nothing": None,
+        "labels": [{"name": "a"}, {"name": "b"}],
+        "text": '{"x": {"y": 1}}',
+    },
+    "header": {"X-Github-Event": ["push"]},
+    "requestURL": "/",
+    "extensions": {"branch": "main"},
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("body.ref == 'refs/heads/main' && !body.deleted", True),
+        ("body.ref.startsWith('refs/tags/')", False),
+        ("body.ref.endsWith('/main')", True),
+        ("body.ref.contains('heads')", True),
+        ("body.ref.matches('^refs/heads/[a-z]+$')", True),
+        ("body.ref.split('/')", ["refs", "heads", "main"]),
+        ("body.ref.split('/')[2]", "main"),
+        ("'a/b/c'.split('/', 2)", ["a", "b/c"]),
+        ("'abc'.split('')", ["a", "b", "c"]),
+        ("['refs', 'heads', 'main'].join('/')", "refs/heads/main"),
+        ("'my place'.replace('my ', ' ')", " place"),
+        ("'this that another'.replace('th', '', 2)", "is at another"),
+        ("body.after.truncate(7)", "0123456"),
+        ("'ab'.truncate(7)", "ab"),
+        ("body.after.substring(1, 3)", "12"),
+        ("'Ünïcode ABC'.lowerAscii()", "Ünïcode abc"),
+        ("'abc'.upperAscii()", "ABC"),
+        ("'  x '.trim()", "x"),
+        ("'hello'.indexOf('l')", 2),
+        ("'hello'.lastIndexOf('l')", 3),
+        ("'hello'.charAt(4)", "o"),
+        ("'hello'.charAt(5)", ""),
+        ("header.match('x-github-event', 'push')", True),
+        ("header.match('X-GitHub-Event', 'ping')", False),
+        ("header.canonical('x-github-event')", "push"),
+        ("header.canonical('Absent')", ""),
+        ("has(body.absent)", False),
+        ("body.labels.exists(x, x.name == 'b')", True),
+        ("body.labels.map(x, x.name)", ["a", "b"]),
+        ("body.text.parseJSON().x.y", 1),
+        ("'https://u:p@example.com/a?b=1&b=2'.parseURL().host", "example.com"),
+        ("'https://example.com/a?b=1&b=2'.parseURL().query.b", "1,2"),
+        ("'https://u:p@example.com/'.parseURL().auth.username", "u"),
+        ("body.labels.marshalJSON()", '[{"name":"a"},{"name":"b"}]'),
+        ("extensions.branch == 'main'", True),
+        ("body.nothing == null", True),
+        ("body.measure * 3.0", 4.5),
+        ("body.labels[0]", {"name": "a"}),
+    ],
+)
+def test_expression_means_what_tekton_documents(expression, value):
+    assert evaluate(expression, CONTEXT) == value
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "body.absent == 'x'",
+        "body.ref + 1 == 2",
+        "body.labels[5].name == 'a'",
+        "body.count.truncate(1)",
+        "'abc'.truncate(-1)",
+        "'abc'.substring(2, 1)",
+        "'['.parseJSON()",
+        "body.ref.matches('(')",
+        "unknown == 1",
+    ],
+)
+def test_expression_that_fails_on_the_event_is_an_error_never_true(expression):
+    with pytest.raises(CelError):
+        evaluate(expression, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("body.ref ==", "expected a CEL expression"),
+        ("", "expected a CEL expression"),
+        ("body.ref.sha256()", "'sha256'"),
+        ("exec('x')", "'exec'"),
+    ],
+)
+def test_expression_that_no_event_can_satisfy_is_refused_before_any_arrives(expression, reason):
+    with pytest.raises(CelError, match=reason):
+        compile_expression(expression)
+
+
+def test_whole_json_numbers_are_doubles_as_in_tekton_where_cel_python_makes_them_ints():
+    assert evaluate("body.count + 1.0", CONTEXT) == 3
+    with pytest.raises(CelError):  # "no automatic arithmetic conversions", says CEL
+        evaluate("body.count + 1", CONTEXT)
+    environment = celpy.Environment()
+    alone = environment.program(environment.compile("body.count + 1"))
+    assert alone.evaluate({"body": celpy.json_to_cel({"count": 2})}) == 3
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "body.count == 2",
+        "body.count == 2.0",
+        "body.count > 1.5",
+        "body.count != 3",
+        "body.count in [1, 2]",
+        "[body.count] == [2]",
+        "body.count != '2'",
+        "!(body.ref == 7)",
+        "body.ref in ['refs/heads/main']",
+        "!(body.deleted == 0)",
+        "body.labels[0] == {'name': 'a'}",
+        "body.nothing != 0",
+        "'ref' in body",
+        "body.absent == 1 || true",
+    ],
+)
+def test_numbers_compare_across_types_as_in_cel_go_where_cel_python_refuses(expression):
+    assert evaluate(expression, CONTEXT) is True
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [("x-github-event", "X-Github-Event"), ("CE-ID", "Ce-Id"), ("a", "A")],
+)
+def test_header_names_are_written_as_go_writes_them(name, canonical):
+    assert canonical_header(name) == canonical

@@ -1,0 +1,98 @@
+"""Wrong trigger YAML is refused as a whole, with the place of the mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from touchstone.errors import ManifestError
+from touchstone.events.triggers import load_triggers
+
+TRIGGERS = Path(__file__).parents[3] / "tekton" / "triggers"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for file in TRIGGERS.glob("*.yaml"):
+        (tmp_path / file.name).write_text(file.read_text())
+    return tmp_path
+
+
+def test_the_repositorys_own_triggers_load():
+    loaded = load_triggers([TRIGGERS])
+    assert loaded.name == "touchstone"
+    assert [trigger.name for trigger in loaded.triggers] == ["github-push"]
+
+
+def test_documents_of_other_groups_are_left_to_the_cluster(folder):
+    (folder / "kustomization.yaml").write_text("apiVersion: kustomize.config.k8s.io/v1\nkind: X\n")
+    (folder / "empty.yaml").write_text("---\n---\n")
+    assert load_triggers([folder]).name == "touchstone"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reason"),
+    [
+        ("github-push.yaml", "name: cel", "name: slack", "'slack'"),
+        ("github-push.yaml", "- name: filter", "- name: fliter", "'fliter'"),
+        ("github-push.yaml", "body.deleted", "body.deleted &&", "CEL expression"),
+        ("github-push.yaml", "truncate", "shorten", "'shorten'"),
+        ("github-push.yaml", "value: [push]", "value: push", "eventTypes"),
+        ("github-push.yaml", "secretKey: token", "key: token", "secretName and secretKey"),
+        ("github-push.yaml", "- ref: github-push", "- ref: gitlab", "no TriggerBinding 'gitlab'"),
+        ("github-push.yaml", "- ref: github-push", "- {}", "either ref"),
+        ("github-push.yaml", "ref: model", "ref: other", "no TriggerTemplate 'other'"),
+        (
+            "github-push.yaml",
+            "      bindings:",
+            "      triggerRef: x\n      bindings:",
+            "not honour",
+        ),
+        ("github-push.yaml", "  - name: github-push\n", "  - nome: x\n", "name: Field required"),
+        ("github-push.yaml", "v1beta1", "v1alpha1", "v1alpha1"),
+        ("github-push.yaml", "kind: EventListener", "kind: Trigger", "Trigger"),
+        ("github-push.yaml", "  name: touchstone\n", "", "no name"),
+        ("bindings.yaml", "$(body.after)", "$(tt.params.x)", "tt.params.x"),
+        ("bindings.yaml", "name: gitops-url", "name: revision", "'revision' twice"),
+        ("bindings.yaml", "name: gitops-url", "name: git-url", "no value for the param"),
+        ("bindings.yaml", "value: $(body.after)", "value: 7", "string"),
+        ("template.yaml", "kind: PipelineRun", "kind: Pod", "Pod"),
+        ("template.yaml", "generateName: model-", "finalizers: []", "generateName"),
+        ("template.yaml", "$(tt.params.revision)", "$(tt.params.comit)", "tt.params.comit"),
+        ("template.yaml", "resourcetemplates:", "templates:", "Field required"),
+        ("template.yaml", "spec:\n  params:", "spec:\n  params: [", "broken YAML"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_file_and_line(folder, file, old, new, reason):
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1))
+    with pytest.raises(ManifestError, match=reason.replace("$", r"\$")) as raised:
+        load_triggers([folder])
+    place = raised.value.location.removeprefix(str(folder) + "/").split(":")
+    assert place[0].endswith(".yaml")
+    assert int(place[1]) > 1 and int(place[2]) >= 1
+
+
+def test_two_listeners_or_none_are_refused(folder):
+    (folder / "github-push.yaml").unlink()
+    with pytest.raises(ManifestError, match="0 EventListeners"):
+        load_triggers([folder])
+
+
+def test_the_same_name_twice_is_refused(folder):
+    (folder / "again.yaml").write_text((folder / "template.yaml").read_text())
+    with pytest.raises(ManifestError, match="second TriggerTemplate 'model'"):
+        load_triggers([folder])
+
+
+def test_a_document_that_is_no_mapping_is_refused(folder):
+    (folder / "list.yaml").write_text("- 1\n")
+    with pytest.raises(ManifestError, match="expected a mapping"):
+        load_triggers([folder])
+
+
+def test_a_file_that_is_absent_is_refused(tmp_path):
+    with pytest.raises(ManifestError, match="No such file"):
+        load_triggers([tmp_path / "absent.yaml"])

@@ -69,6 +69,11 @@ def recalled(claims: Sequence[Boxes], truth: Sequence[Boxes]) -> NDArray[np.int6
     )
 
 
+def recalled_surely(claims: Sequence[Boxes], truth: Sequence[Boxes]) -> NDArray[np.int64]:
+    """(images,): how many of each image's objects a claim of at least `SURE` finds."""
+    return recalled([image.above(SURE) for image in claims], truth)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PrecisionTable:
     """All claims of all images, matched once, so that mAP is cheap for any weights of images."""

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
-from trust_gates.robustness.victim import Inputs, Victim, certainty, held_objects
+from trust_gates.matching import recalled_surely
+from trust_gates.robustness.victim import Inputs, Victim, certainty
 from trust_gates.samples import Boxes, Samples
 
 Norm = Literal["linf", "l2"]
@@ -148,7 +149,7 @@ def _detector_aims(victim: Victim) -> dict[str, Any]:
         return np.array([certainty(_boxes(claim), _boxes(true)) for claim, true in pairs])
 
     def lost(claims: NDArray[np.object_], y: NDArray[np.object_]) -> NDArray[np.bool_]:
-        found = held_objects([_boxes(c) for c in claims], [_boxes(t) for t in y])
+        found = recalled_surely([_boxes(c) for c in claims], [_boxes(t) for t in y])
         return np.asarray(found == 0)
 
     return {"loss": loss, "adv_criterion": lost}

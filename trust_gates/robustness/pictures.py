@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.matching import SURE
+from trust_gates.png import png
 from trust_gates.samples import Boxes
 
 
@@ -79,13 +79,6 @@ def examples(
             if boxes is not None and row < 2:
                 _outline(axes, boxes[column][row].above(SURE), classes)
     return png(figure)
-
-
-def png(figure: Any) -> bytes:
-    """The figure's bytes, the same for the same figure (no time or version inside)."""
-    stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
-    return stream.getvalue()
 
 
 def _outline(axes: Any, claims: Boxes, classes: Sequence[str]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.matching import SURE, overlaps, recalled
+from trust_gates.matching import overlaps, recalled_surely
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
 
@@ -52,7 +51,7 @@ class Victim:
         if not len(inputs):
             return np.zeros(0, dtype=np.int64)
         if samples.objects is not None:
-            return held_objects(self.target.claims(inputs), samples.objects)
+            return recalled_surely(self.target.claims(inputs), samples.objects)
         logits = self.target.logits(inputs)
         right = (logits.argmax(axis=1) == samples.labels) & np.isfinite(logits).all(axis=1)
         return np.asarray(right, dtype=np.int64)
@@ -72,11 +71,6 @@ def totals(samples: Samples) -> NDArray[np.int64]:
     if samples.objects is None:
         return np.ones(len(samples), dtype=np.int64)
     return np.array([len(image) for image in samples.objects], dtype=np.int64)
-
-
-def held_objects(claims: Sequence[Boxes], truth: Sequence[Boxes]) -> NDArray[np.int64]:
-    """(N,): how many of each image's objects some sure claim finds."""
-    return recalled([image.above(SURE) for image in claims], truth)
 
 
 def certainty(claims: Boxes, truth: Boxes) -> float:

@@ -8,7 +8,7 @@ import typer
 
 from touchstone.errors import INTERRUPTED, TouchstoneError
 
-_MODULES = ("hook", "watch")
+_MODULES = ("demo", "init", "platform", "watch", "hook")
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 
 

@@ -1,0 +1,177 @@
+"""`up`, `down`, `status`: the embedded platform's life."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from touchstone.errors import DeadlineError, PlatformError
+from touchstone.home import Home, is_running
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up(
+    port: Annotated[
+        int, typer.Option(help="Port of the EventListener on loopback; serving takes the next.")
+    ] = 8470,
+    detach: Annotated[bool, typer.Option(help="Return once it is ready.")] = False,
+) -> None:
+    """Start the embedded platform: git repositories, listener, engine, sync and serving.
+
+    Example: touchstone up --detach
+    """
+    home = Home.default()
+    if running := home.platform():
+        raise PlatformError(
+            f"a platform already runs in {home.root} (process {running['pid']})",
+            hint="touchstone status shows it, touchstone down stops it",
+        )
+    if detach:
+        _start_detached(home, port)
+        status()
+        return
+    _run(home, port)
+
+
+def _run(home: Home, port: int) -> None:
+    import logging
+
+    from touchstone.embedded import Addresses, Platform, prepare, serve_until_signal
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    addresses = Addresses(listener=port, serving=port + 1)
+    prepare(home, addresses)
+    typer.echo(f"Touchstone in {home.root}")
+    typer.echo(f"  events   {addresses.listener_url}")
+    typer.echo(f"  models   {addresses.serving_url}")
+    typer.echo(f"  push to  {home.model_repository}")
+    typer.echo("Ctrl-C stops it; unfinished runs go on at the next start.")
+    serve_until_signal(Platform(home, addresses))
+
+
+def _start_detached(home: Home, port: int, seconds: float = 60) -> None:
+    home.prepare()
+    log = home.logs / "platform.log"
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "touchstone", "up", f"--port={port}"],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            env={**os.environ, "TOUCHSTONE_HOME": str(home.root)},
+        )
+    deadline = time.monotonic() + seconds
+    while home.platform() is None:
+        if (code := process.poll()) is not None:
+            lines = log.read_text(errors="replace").splitlines()
+            raise PlatformError(
+                f"the platform ended with {code} while starting: {lines[-1] if lines else ''}",
+                hint=f"its log is {log}",
+            )
+        if time.monotonic() > deadline:
+            process.terminate()
+            raise DeadlineError(
+                f"the platform was not ready within {seconds:g} s", hint=f"its log is {log}"
+            )
+        time.sleep(0.05)
+
+
+def down(
+    seconds: Annotated[float, typer.Option(help="How long it may take to stop.")] = 30,
+) -> None:
+    """Stop the embedded platform; unfinished runs go on at the next `up`.
+
+    Example: touchstone down
+    """
+    home = Home.default()
+    running = home.platform()
+    if running is None:
+        typer.echo(f"nothing runs in {home.root}")
+        return
+    os.kill(running["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while is_running(running["pid"], running["started"]):
+        if time.monotonic() > deadline:
+            raise DeadlineError(
+                f"process {running['pid']} still runs after {seconds:g} s",
+                hint="kill it with signal 9: nothing that was stored is lost",
+            )
+        time.sleep(0.05)
+    typer.echo("stopped")
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say what runs, at which addresses, and what is served.
+
+    Example: touchstone status --json
+    """
+    home = Home.default()
+    document = _status(home)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+        return
+    if document["platform"] is None:
+        typer.echo(f"nothing runs in {home.root}; start it with: touchstone up")
+        return
+    platform = document["platform"]
+    typer.echo(f"running since process {platform['pid']} in {home.root}")
+    typer.echo(f"  events        {platform['listener']}")
+    typer.echo(f"  models        {platform['serving']}")
+    typer.echo(f"  model repo    {document['modelRepository']}")
+    typer.echo(f"  GitOps repo   {document['gitopsRepository']}")
+    for run in document["runs"]:
+        typer.echo(f"  run           {run['name']}: {run['reason']}")
+    for model in document["models"]:
+        name = f"{model['model']} {model['version']} in {model['environment']}"
+        typer.echo(f"  served        {name}: {platform['serving']}/v2/models/{model['model']}")
+
+
+def _status(home: Home) -> dict[str, Any]:
+    from touchstone.state import State
+
+    platform = home.platform()
+    runs = State(home.root).runs()[-5:] if home.root.exists() else []
+    return {
+        "home": str(home.root),
+        "platform": platform,
+        "modelRepository": str(home.model_repository),
+        "gitopsRepository": str(home.gitops_repository),
+        "runs": [
+            {
+                "name": run.name,
+                "done": run.done,
+                "reason": next((c["reason"] for c in run.status.get("conditions", [])), "Pending"),
+            }
+            for run in runs
+        ],
+        "models": _served(platform["serving"]) if platform else [],
+    }
+
+
+def _served(url: str) -> list[Any]:
+    import httpx
+
+    try:
+        models: list[Any] = httpx.get(url, timeout=5).json()["serving"]
+    except (httpx.HTTPError, ValueError):
+        return []
+    return models

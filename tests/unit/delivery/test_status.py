@@ -1,0 +1,222 @@
+"""The forge is told the truth about a commit, in words that say which check and by how much."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from delivery_platform import check
+
+from touchstone.artifacts import Store
+from touchstone.delivery import gitops, status
+from touchstone.errors import PlatformError, UsageError
+
+UNFAIR = check("fairness", "equal_opportunity_difference", -0.31, "failed", -0.1, 0.1)
+
+
+def verdict(*checks):
+    passed = all(one["outcome"] == "passed" for one in checks)
+    return {"passed": passed, "checks": list(checks)}
+
+
+@pytest.mark.parametrize(
+    ("run_status", "document", "state", "text"),
+    [
+        ("Succeeded", verdict(check()), "success", "passed all 1 checks"),
+        ("Completed", verdict(check()), "success", "passed all 1 checks"),
+        ("Failed", verdict(check()), "error", "the gates passed, but the run ended Failed"),
+        ("Failed", None, "error", "the run ended Failed before there was a verdict"),
+        ("Succeeded", None, "error", "before there was a verdict"),
+        ("Succeeded", verdict(UNFAIR), "failure", "refused by fairness"),
+    ],
+)
+def test_the_state_follows_the_run_and_the_verdict(run_status, document, state, text):
+    found = status.of_run(run_status, document)
+    assert found.state == state
+    assert text in found.description
+
+
+def test_a_refusal_names_the_check_and_by_how_much_it_failed():
+    description = status.of_run("Failed", verdict(check(), UNFAIR)).description
+    assert description == (
+        "refused by fairness: equal_opportunity_difference got -0.31, expected in [-0.1, 0.1]"
+    )
+
+
+def test_a_broken_metric_and_missing_samples_are_said_so():
+    broken = check("quality", "map50", None, "failed")
+    assert "map50 got NaN, expected >= 0.8" in status.of_run("Failed", verdict(broken)).description
+    few = check("quality", "map50", 0.82, "insufficient evidence") | {"samplesNeeded": 900}
+    assert "needs about 900 samples" in status.of_run("Failed", verdict(few)).description
+
+
+def test_a_description_fits_into_what_github_takes():
+    many = [check("fairness", "m" * 200, 0.1, "failed") for _ in range(12)]
+    description = status.of_run("Failed", verdict(*many)).description
+    assert len(description) == 140
+    assert description.endswith(" and 11 more")
+
+
+@pytest.fixture
+def repository(tmp_path):
+    gitops.create(tmp_path / "model.git")
+    return tmp_path / "model.git"
+
+
+def test_an_embedded_status_is_a_note_on_the_commit(repository):
+    commit = gitops.run_git(repository, "rev-parse", "main")
+    first = status.Status(state="pending", description="running")
+    second = status.Status(state="success", description="passed", target_url="http://x/1")
+    other = status.Status(state="error", description="down", context="other")
+    for one in (first, other, second):
+        status.post(repository.as_uri(), commit, one)
+    assert status.read(repository, commit) == [other, second]
+    note = gitops.run_git(repository, "notes", "--ref=touchstone-status", "show", commit)
+    assert json.loads(note.splitlines()[-1])["context"] == "touchstone"
+
+
+def test_a_commit_without_a_status_has_none(repository):
+    assert status.read(repository, "f" * 40) == []
+
+
+def test_statuses_of_several_runs_at_once_are_all_kept(repository):
+    commit = gitops.run_git(repository, "rev-parse", "main")
+    errors = []
+
+    def put(number):
+        one = status.Status(state="success", description="ok", context=f"run-{number}")
+        try:
+            status.post(repository.as_uri(), commit, one)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=put, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert len(status.read(repository, commit)) == 4
+
+
+@pytest.fixture
+def github():
+    """A local server that keeps what it got and answers as GitHub does."""
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):  # noqa: N802
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.append((self.path, dict(self.headers), json.loads(body)))
+            allowed = self.headers["authorization"] == "Bearer good"
+            self.send_response(201 if allowed else 403)
+            self.end_headers()
+            self.wfile.write(b'{"message": "Resource not accessible"}')
+
+        def log_message(self, *arguments):
+            """Keep the test's output quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+
+
+@pytest.mark.parametrize("suffix", ["", ".git", "/"])
+def test_github_gets_its_published_payload(github, suffix):
+    api, got = github
+    one = status.Status(state="failure", description="refused", target_url="http://x/1")
+    url = f"https://github.com/owner/name{suffix}"
+    status.post(url, "a" * 40, one, token="good", github_api=api)
+    ((path, headers, body),) = got
+    assert path == f"/repos/owner/name/statuses/{'a' * 40}"
+    assert headers["accept"] == "application/vnd.github+json"
+    assert headers["x-github-api-version"] == "2022-11-28"
+    assert body == {
+        "state": "failure",
+        "description": "refused",
+        "context": "touchstone",
+        "target_url": "http://x/1",
+    }
+
+
+def test_a_refusal_by_github_is_told_without_the_token(github):
+    one = status.Status(state="success", description="passed")
+    with pytest.raises(PlatformError, match="answered 403.*expected 201") as caught:
+        status.post(
+            "https://github.com/o/n", "a" * 40, one, token="bad-secret", github_api=github[0]
+        )
+    assert "bad-secret" not in str(caught.value) + caught.value.hint
+
+
+def test_github_without_a_token_is_refused_before_anything_is_sent(github):
+    one = status.Status(state="success", description="passed")
+    with pytest.raises(PlatformError, match="no token"):
+        status.post("https://github.com/o/n", "a" * 40, one, github_api=github[0])
+    assert github[1] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.org/o/n", "http://github.com/o/n", "https://u:secret@forge.org/o/n", "x"],
+)
+def test_an_unknown_forge_is_refused_without_quoting_credentials(url):
+    with pytest.raises(UsageError, match="expected") as caught:
+        status.post(url, "a" * 40, status.Status(state="success", description="passed"))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_short_commit_is_refused(repository):
+    with pytest.raises(UsageError, match="full commit id"):
+        status.post(
+            repository.as_uri(), "abc", status.Status(state="success", description="passed")
+        )
+
+
+def test_the_report_stage_quotes_the_verdict_of_its_run(repository, tmp_path, capsys):
+    from scripts import report
+
+    store = Store(tmp_path / "store")
+    store.set_ref("runs/run-1/verdict", store.put_json(verdict(UNFAIR)))
+    commit = gitops.run_git(repository, "rev-parse", "main")
+    report.main(store.root.as_uri(), "run-1", commit, "Failed", repository.as_uri())
+    (found,) = status.read(repository, commit)
+    assert found.state == "failure"
+    assert "equal_opportunity_difference got -0.31" in found.description
+    assert "failure: refused by fairness" in capsys.readouterr().out
+
+
+def test_the_notify_stage_sends_one_cloud_event(capsys):
+    from scripts import notify
+
+    notify.main("run-1", "Succeeded", "")
+    event = json.loads(capsys.readouterr().out)
+    assert (event["type"], event["id"]) == ("dev.touchstone.run.finished.v1", "run-1")
+    assert event["data"] == {"run": "run-1", "status": "Succeeded"}
+
+
+def test_the_notify_stage_posts_in_binary_mode():
+    from scripts import notify
+
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):  # noqa: N802
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.append((dict(self.headers), json.loads(body)))
+            self.send_response(202 if self.path == "/" else 500)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            """Keep the test's output quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    notify.main("run-1", "Failed", url + "/")
+    with pytest.raises(PlatformError, match="answered 500, expected 2xx"):
+        notify.main("run-1", "Failed", url + "/broken")
+    server.shutdown()
+    headers, body = got[0]
+    assert headers["ce-type"] == "dev.touchstone.run.finished.v1"
+    assert body == {"run": "run-1", "status": "Failed"}

@@ -1,0 +1,138 @@
+"""Commit statuses: what a forge shows beside a commit. GitHub by its API, a folder by git notes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from touchstone.delivery.gitops import TOUCHSTONE, run_git
+from touchstone.delivery.promote import describe, failed_checks
+from touchstone.errors import PlatformError, UsageError
+
+NOTES = "refs/notes/touchstone-status"
+GITHUB_API = "https://api.github.com"
+_LIMIT = 140
+"""GitHub refuses a longer description."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One commit status, in GitHub's words."""
+
+    state: str
+    """`success`, `failure` (a gate refused), `error` (a stage broke) or `pending`."""
+    description: str
+    context: str = "touchstone"
+    target_url: str = ""
+
+
+def of_run(run_status: str, verdict: Mapping[str, Any] | None, *, target_url: str = "") -> Status:
+    """What a run that ended with Tekton's `$(tasks.status)` says about its commit."""
+    if verdict is None:
+        state, text = "error", f"the run ended {run_status} before there was a verdict"
+    elif verdict.get("passed") is not True:
+        state, text = "failure", "refused by " + _reasons(verdict)
+    elif run_status not in ("Succeeded", "Completed"):
+        state, text = "error", f"the gates passed, but the run ended {run_status}"
+    else:
+        state, text = "success", f"passed all {len(verdict['checks'])} checks; a review is open"
+    return Status(state=state, description=_shortened(text), target_url=target_url)
+
+
+def post(
+    url: str, commit: str, status: Status, *, token: str = "", github_api: str = GITHUB_API
+) -> str:
+    """Put `status` on `commit` of the repository `url`; return where it can be read.
+
+    Raises:
+        UsageError: there is no way to put a status there.
+        PlatformError: the forge or git refused it.
+    """
+    if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", commit):
+        raise UsageError(f"got commit {commit!r}, expected a full commit id")
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return _post_note(Path(unquote(parts.path)), commit, status)
+    match = re.fullmatch(r"/([\w.-]+)/([\w.-]+?)(\.git)?/?", parts.path)
+    if parts.scheme == "https" and parts.hostname == "github.com" and match:
+        return _post_github(f"{match[1]}/{match[2]}", commit, status, token, github_api)
+    raise UsageError(
+        f"got status URL {parts.scheme}://{parts.hostname or ''}{parts.path}, expected"
+        " https://github.com/<owner>/<name> or file:///a/bare/repository",
+        hint="statuses for other forges come with their adapters",
+    )
+
+
+def read(repository: Path, commit: str) -> list[Status]:
+    """The statuses on `commit` of an embedded repository, one a context."""
+    try:
+        text = run_git(repository, "notes", f"--ref={NOTES}", "show", commit)
+    except PlatformError:
+        return []  # git's way of saying that there is no note
+    return [Status(**json.loads(line)) for line in text.splitlines() if line.strip()]
+
+
+def _post_note(repository: Path, commit: str, status: Status) -> str:
+    who = {
+        "GIT_AUTHOR_NAME": TOUCHSTONE.name,
+        "GIT_AUTHOR_EMAIL": TOUCHSTONE.email,
+        "GIT_COMMITTER_NAME": TOUCHSTONE.name,
+        "GIT_COMMITTER_EMAIL": TOUCHSTONE.email,
+    }
+    # Reading and writing notes is no transaction in git: of two runs that end at once, one's
+    # status would be lost without the lock.
+    with (repository / "touchstone-status.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        others = [s for s in read(repository, commit) if s.context != status.context]
+        text = "\n".join(json.dumps(asdict(s)) for s in [*others, status])
+        arguments = ["notes", f"--ref={NOTES}", "add", "--force", "--file=-", commit]
+        run_git(repository, *arguments, env=who, stdin=text)
+    return f"git --git-dir {repository} notes --ref=touchstone-status show {commit[:12]}"
+
+
+def _post_github(name: str, commit: str, status: Status, token: str, api: str) -> str:
+    import httpx
+
+    if not token:
+        raise PlatformError(
+            "got no token for GitHub", hint="pass --token-file, a mounted Secret's file"
+        )
+    body = {key: value for key, value in asdict(status).items() if value}
+    try:
+        answer = httpx.post(
+            f"{api}/repos/{name}/statuses/{commit}",
+            json=body,
+            headers={
+                "accept": "application/vnd.github+json",
+                "authorization": f"Bearer {token}",
+                "x-github-api-version": "2022-11-28",
+            },
+            timeout=20,
+        )
+    except httpx.HTTPError as error:
+        raise PlatformError(f"GitHub cannot be reached: {type(error).__name__}") from None
+    if answer.status_code != 201:
+        said = answer.text[:200]
+        raise PlatformError(
+            f"GitHub answered {answer.status_code} to the status of {name}, expected 201: {said}",
+            hint="the token needs the repository permission 'Commit statuses: write'",
+        )
+    return f"https://github.com/{name}/commit/{commit}"
+
+
+def _reasons(verdict: Mapping[str, Any]) -> str:
+    reasons = [describe(check) for check in failed_checks(verdict)]
+    if not reasons:
+        return "the verdict, which names no failed check"
+    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return _shortened(reasons[0], _LIMIT - len("refused by ") - len(more)) + more
+
+
+def _shortened(text: str, limit: int = _LIMIT) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

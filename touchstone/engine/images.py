@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -23,6 +25,13 @@ class Stand:
     known: bool
     """Whether the map names the image; an unknown one runs on the host's tools."""
 
+    programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Programs of the image with the command that does their work here."""
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """A step's command, its program replaced where another one does its work here."""
+        return [*self.programs.get(words[0], words[:1]), *words[1:]]
+
 
 @lru_cache(maxsize=256)
 def stand_for(image: str) -> Stand:
@@ -30,9 +39,11 @@ def stand_for(image: str) -> Stand:
     if not image:
         return Stand((), known=True)
     name = repository(image)
-    for pattern, tools in _entries():
-        if fnmatchcase(name, pattern):
-            return Stand(interpreter_path() if tools == "touchstone" else (), known=True)
+    for entry in _entries():
+        if fnmatchcase(name, entry["image"]):
+            path = interpreter_path() if entry["tools"] == "touchstone" else ()
+            programs = {name: tuple(words) for name, words in entry.get("programs", {}).items()}
+            return Stand(path, known=True, programs=programs)
     return Stand((), known=False)
 
 
@@ -49,6 +60,5 @@ def interpreter_path() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def _entries() -> tuple[tuple[str, str], ...]:
-    items = YAML(typ="safe", pure=True).load(_MAP.read_text(encoding="utf-8"))
-    return tuple((item["image"], item["tools"]) for item in items)
+def _entries() -> tuple[dict[str, Any], ...]:
+    return tuple(YAML(typ="safe", pure=True).load(_MAP.read_text(encoding="utf-8")))

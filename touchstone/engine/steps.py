@@ -77,6 +77,7 @@ def prepare(
     command = [
         expand_environment(item, environment) for item in scope.apply(step.get("command", []))
     ]
+    command = image.command(command)
     return Call((*_program(command[0], search), *command[1:], *args), environment, folder)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from touchstone.engine import durations, literals, process, record, taskrun
 from touchstone.engine.catalog import Catalog
 from touchstone.engine.load import Document
+from touchstone.engine.lock import only_engine
 from touchstone.engine.notices import Message, Notice, RunFinished
 from touchstone.engine.pipelinerun import PipelineExecution, Plan
 from touchstone.engine.process import Guard, Halt
@@ -20,7 +21,7 @@ from touchstone.engine.validate import validate
 from touchstone.engine.values import as_value
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError, UsageError
-from touchstone.state import State
+from touchstone.state import Run, State
 
 
 class Engine:
@@ -58,13 +59,19 @@ class Engine:
         A run whose manifests are wrong ends as Failed with what is wrong in its message. After
         stop() the status returned is one without completionTime, and a later call goes on from it:
         TaskRuns that finished are kept, the others run again as the same attempt. The clock of
-        the run's time limits starts anew then. Raises UsageError for a name nobody stored.
+        the run's time limits starts anew then. Raises UsageError for a name nobody stored and
+        PlatformError while another engine executes the run.
         """
         stored = self._state.run(run_name)
         if stored is None:
             raise UsageError(f"got the run {run_name!r}, expected one that was created before")
         if stored.done:
             return dict(stored.status)
+        with only_engine(Folders(self._home, run_name)):
+            return self._execute(stored)
+
+    def _execute(self, stored: Run) -> Json:
+        run_name = stored.name
         process.sweep(run_name, self._home)
         try:
             plan = self._checked(stored.manifest)

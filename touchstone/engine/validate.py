@@ -34,6 +34,9 @@ def validate(documents: Sequence[Document]) -> None:
                 kind if "kind" in document.body else (),
             )
         check_shape(document, document.body, shape, ())
+        names = ("name", "generateName") if document.kind.endswith("Run") else ("name",)
+        if not any(document.body["metadata"].get(field) for field in names):
+            raise document.error(f"got no {' or '.join(names)}, expected one", ("metadata",))
         key = (document.kind, document.name)
         if document.name and key in seen and seen[key].location() != document.location():
             raise document.error(

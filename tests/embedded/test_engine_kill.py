@@ -1,0 +1,133 @@
+"""kill -9 of the engine in the middle of a run: what finished stays, what had not runs again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from touchstone.engine import Engine
+from touchstone.state import State
+
+_PIPELINE = """
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata: {{name: long}}
+spec:
+  tasks:
+    - name: early
+      taskSpec:
+        results: [{{name: said, description: what it said}}]
+        steps: [{{name: s, script: "echo ran >> {marks}/early; printf yes > $(results.said.path)"}}]
+    - name: late
+      runAfter: [early]
+      retries: 2
+      taskSpec:
+        steps:
+          - name: s
+            script: |
+              echo ran-$(context.task.retry-count) >> {marks}/late
+              [ -e {marks}/go ] || (setsid sleep 300 & echo $! >> {marks}/pids; sleep 300)
+  results: [{{name: said, value: $(tasks.early.results.said)}}]
+"""
+
+_RUN = {
+    "apiVersion": "tekton.dev/v1",
+    "kind": "PipelineRun",
+    "metadata": {"name": "long"},
+    "spec": {"pipelineRef": {"name": "long"}},
+}
+
+_ENGINE = """
+import sys
+from pathlib import Path
+from touchstone.engine import Engine
+from touchstone.state import State
+home = Path(sys.argv[1])
+Engine(State(home), home, definitions=[home / "pipeline.yaml"]).execute("long")
+"""
+
+
+def _wait_for(path: Path) -> None:
+    limit = time.monotonic() + 15
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < limit, f"{path} did not appear"
+        time.sleep(0.02)
+
+
+def _prepare(tmp_path: Path) -> tuple[Path, State]:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "pipeline.yaml").write_text(_PIPELINE.format(marks=tmp_path))
+    state = State(home)
+    state.add_run(_RUN)
+    return home, state
+
+
+def _processes_of(home: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if f"TOUCHSTONE_HOME={home}".encode() in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+def test_a_killed_run_goes_on_from_its_last_finished_task_and_leaves_no_orphan(
+    tmp_path: Path,
+) -> None:
+    home, state = _prepare(tmp_path)
+    killed = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)])
+    _wait_for(tmp_path / "pids")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    run = state.run("long")
+    assert run and not run.done
+    (tmp_path / "go").touch()
+    status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
+    assert status["conditions"][0]["reason"] == "Succeeded"
+    assert status["results"] == [{"name": "said", "value": "yes"}]
+    assert (tmp_path / "early").read_text() == "ran\n"
+    assert (tmp_path / "late").read_text() == "ran-0\nran-0\n"
+    assert "retriesStatus" not in state.taskruns("long")["long-late"]
+    assert _processes_of(home) == []
+
+
+def test_steps_die_with_a_killed_engine_though_nobody_resumes_it(tmp_path: Path) -> None:
+    home, _ = _prepare(tmp_path)
+    killed = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)])
+    _wait_for(tmp_path / "pids")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    limit = time.monotonic() + 5
+    while any("late" in line or "scripts" in line for line in _processes_of(home)):
+        assert time.monotonic() < limit, _processes_of(home)
+        time.sleep(0.02)
+    for line in (tmp_path / "pids").read_text().split():
+        try:
+            os.kill(int(line), signal.SIGKILL)  # the one that left its session; a resume sweeps it
+        except ProcessLookupError:
+            continue
+
+
+def test_stop_leaves_the_unfinished_task_to_be_run_again(tmp_path: Path) -> None:
+    home, state = _prepare(tmp_path)
+    engine = Engine(state, home, definitions=[home / "pipeline.yaml"])
+    thread = threading.Thread(target=engine.execute, args=("long",))
+    thread.start()
+    _wait_for(tmp_path / "late")
+    engine.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    run = state.run("long")
+    assert run and not run.done
+    (tmp_path / "go").touch()
+    again = Engine(state, home, definitions=[home / "pipeline.yaml"])
+    assert again.execute("long")["conditions"][0]["status"] == "True"
+    assert (tmp_path / "late").read_text() == "ran-0\nran-0\n"

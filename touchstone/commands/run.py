@@ -1,0 +1,327 @@
+"""`run`: execute Tekton YAML on this machine, with no cluster and no platform running."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from touchstone.errors import DeadlineError, ManifestError, TouchstoneError, UsageError
+from touchstone.home import Home
+
+if TYPE_CHECKING:
+    from touchstone.engine import Notice
+    from touchstone.engine.load import Document
+    from touchstone.state import State
+
+Json = dict[str, Any]
+
+_ASKED = "touchstone.dev/asked-as"
+"""Annotation with the metadata as the file gave it: how a run cut short is known again."""
+
+_TIMEOUTS = {"PipelineRunTimeout", "TaskRunTimeout"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(run)
+
+
+def run(
+    file: Annotated[
+        list[Path], typer.Option("--file", "-f", help="YAML file or folder; may be repeated.")
+    ],
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; may be repeated.")
+    ] = None,
+    workspace: Annotated[
+        list[str] | None, typer.Option("--workspace", "-w", help="NAME=FOLDER; may be repeated.")
+    ] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="TaskRuns at the same time.")] = 2,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
+    ] = False,
+) -> None:
+    """Run Tekton YAML: its PipelineRuns and TaskRuns, else its one Pipeline or Task.
+
+    Volumes, secrets/NAME/KEY, logs and state are kept in the folder run/ of $TOUCHSTONE_HOME. The
+    same command again after a kill goes on with the run that was cut short.
+
+    Example: touchstone run -f pipeline.yaml -p revision=main -w source=./src
+    """
+    from touchstone.engine import Engine
+    from touchstone.engine.load import load_files
+    from touchstone.engine.validate import validate
+    from touchstone.state import State
+
+    documents = load_files(file)
+    validate(documents)
+    home = Home.default().root / "run"
+    given = _pairs(param or [], "-p")
+    folders = {name: Path(path) for name, path in _pairs(workspace or [], "-w").items()}
+    manifests = [_bound(manifest, documents, given, folders, home) for manifest in _runs(documents)]
+    state = State(home)
+    printer = _Printer(err=as_json)
+    engine = Engine(state, home, definitions=file, parallel=parallel, observer=printer.notice)
+    for manifest in manifests:
+        engine.check(manifest)
+    names = [_store(state, home, manifest) for manifest in manifests]
+    try:
+        with printer:
+            statuses = [engine.execute(name) for name in names]
+    finally:
+        engine.stop()
+    if as_json:
+        typer.echo(json.dumps(_listed(state, names), indent=2))
+    for name, status in zip(names, statuses, strict=True):
+        _raise_failure(name, status)
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise UsageError(f"{option} {text}: got no =, expected NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+def _runs(documents: Sequence[Document]) -> list[Json]:
+    """The runs among the documents, or one made for the Pipeline or Task that is there alone."""
+    runs = [dict(d.body) for d in documents if d.kind in {"PipelineRun", "TaskRun"}]
+    if runs:
+        return runs
+    for kind in ("Pipeline", "Task"):
+        found = [d.name for d in documents if d.kind == kind]
+        if len(found) == 1:
+            return [
+                {
+                    "apiVersion": "tekton.dev/v1",
+                    "kind": f"{kind}Run",
+                    "metadata": {"generateName": f"{found[0]}-"},
+                    "spec": {f"{kind.lower()}Ref": {"name": found[0]}},
+                }
+            ]
+        if found:
+            raise UsageError(
+                f"got {len(found)} {kind}s ({', '.join(found)}), expected one, or a {kind}Run",
+                hint=f"add a {kind}Run that says which one to run",
+            )
+    raise UsageError("got no PipelineRun, TaskRun, Pipeline or Task in the files, expected one")
+
+
+def _bound(
+    manifest: Json,
+    documents: Sequence[Document],
+    given: Mapping[str, str],
+    folders: Mapping[str, Path],
+    home: Path,
+) -> Json:
+    """The run with the command line's params and workspaces in place of its own."""
+    spec = dict(manifest["spec"])
+    types = _param_types(spec, documents)
+    params = {item["name"]: item["value"] for item in spec.get("params", [])}
+    params |= {name: _typed(name, text, types.get(name, "string")) for name, text in given.items()}
+    if params:
+        spec["params"] = [{"name": name, "value": value} for name, value in params.items()]
+    bindings = {item["name"]: item for item in spec.get("workspaces", [])}
+    for name, folder in folders.items():
+        bindings[name] = {
+            "name": name,
+            "persistentVolumeClaim": {"claimName": _claim(home, folder)},
+        }
+    if bindings:
+        spec["workspaces"] = list(bindings.values())
+    return {**manifest, "spec": spec}
+
+
+def _param_types(spec: Mapping[str, Any], documents: Sequence[Document]) -> dict[str, str]:
+    from touchstone.engine.values import declared_type
+
+    for kind, field in (("Pipeline", "pipeline"), ("Task", "task")):
+        target = spec.get(f"{field}Spec")
+        reference = spec.get(f"{field}Ref", {}).get("name")
+        for document in documents:
+            if document.kind == kind and document.name == reference:
+                target = document.body["spec"]
+        if target is not None:
+            return {item["name"]: declared_type(item) for item in target.get("params", [])}
+    return {}
+
+
+def _typed(name: str, text: str, kind: str) -> Any:
+    """A param from the command line: arrays as a,b, objects as key:value,…, or either as JSON."""
+    if kind == "string":
+        return text
+    if text.startswith(("[", "{")):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise UsageError(f"-p {name}: got broken JSON ({error})") from None
+    items = text.split(",") if text else []
+    if kind == "array":
+        return items
+    if any(":" not in item for item in items):
+        raise UsageError(
+            f"-p {name}={text}: expected an object, as in {name}=key:value,other:value"
+        )
+    return dict(item.split(":", 1) for item in items)
+
+
+def _claim(home: Path, folder: Path) -> str:
+    """The claim that stands for a folder of this machine: a link among the volumes."""
+    import hashlib
+
+    target = folder.resolve()
+    if not target.is_dir():
+        raise UsageError(
+            f"-w: got {folder}, expected an existing folder", hint=f"mkdir -p {folder}"
+        )
+    claim = f"folder-{hashlib.sha256(str(target).encode()).hexdigest()[:16]}"
+    link = home / "volumes" / claim
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(target, target_is_directory=True)
+    return claim
+
+
+def _store(state: State, home: Path, manifest: Json) -> str:
+    """Store the run under a free name; the name of the same run where one was cut short."""
+    from touchstone.engine.lock import is_executed
+
+    metadata = dict(manifest.get("metadata", {}))
+    origin = metadata.get("annotations", {}) | {_ASKED: json.dumps(metadata, sort_keys=True)}
+    for known in state.runs(done=False):
+        asked = known.manifest["metadata"].get("annotations", {}).get(_ASKED)
+        same = asked == origin[_ASKED] and known.manifest["spec"] == manifest["spec"]
+        if same and not is_executed(home, known.name):
+            typer.echo(f"{known.name}: going on where it was cut short", err=True)
+            return known.name
+    name = metadata.get("name") or f"{metadata['generateName']}{_suffix()}"
+    if state.run(name):
+        name = f"{name}-{_suffix()}"
+    manifest["metadata"] = {**metadata, "name": name, "annotations": origin}
+    try:
+        state.add_run(manifest)
+    except sqlite3.IntegrityError:
+        raise TouchstoneError(f"the name {name} was taken meanwhile", hint="try again") from None
+    return str(name)
+
+
+def _suffix() -> str:
+    return secrets.token_hex(3)
+
+
+def _listed(state: State, names: Sequence[str]) -> Json:
+    """The runs and their TaskRuns as `kubectl get -o json` would list them."""
+    items: list[Json] = []
+    for name in names:
+        stored = state.run(name)
+        if stored is None:
+            continue
+        items.append({**stored.manifest, "status": stored.status})
+        if stored.manifest["kind"] == "TaskRun":
+            continue
+        tasks = {
+            child["name"]: child["pipelineTaskName"]
+            for child in stored.status.get("childReferences", [])
+        }
+        for child, status in state.taskruns(name).items():
+            labels = {"tekton.dev/pipelineRun": name, "tekton.dev/pipelineTask": tasks[child]}
+            items.append(
+                {
+                    "apiVersion": "tekton.dev/v1",
+                    "kind": "TaskRun",
+                    "metadata": {"name": child, "labels": labels},
+                    "status": status,
+                }
+            )
+    return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+def _raise_failure(name: str, status: Mapping[str, Any]) -> None:
+    condition = status.get("conditions", [{}])[0]
+    if condition.get("status") == "True":
+        return
+    reason, message = condition.get("reason", "Unknown"), condition.get("message", "")
+    kind: type[TouchstoneError] = TouchstoneError
+    if reason in _TIMEOUTS:
+        kind = DeadlineError
+    elif reason in {"ValidationFailed", "TaskRunValidationFailed"}:
+        kind = ManifestError
+    raise kind(f"{name}: {reason}: {message}")
+
+
+class _Printer:
+    """Prints what happens and what the steps write, line by line as it comes."""
+
+    def __init__(self, *, err: bool) -> None:
+        self._err = err
+        self._open: dict[tuple[str, str], TextIO] = {}
+        self._rest: dict[tuple[str, str], str] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._drain()
+
+    def notice(self, notice: Notice) -> None:
+        """Take a notice of the engine; called from its threads."""
+        from touchstone import engine
+
+        match notice:
+            case engine.StepStarted():
+                with self._lock:
+                    notice.log.touch()
+                    key = (notice.task, notice.step)
+                    self._open[key] = notice.log.open(encoding="utf-8", errors="replace")
+            case engine.Message():
+                self._say(f"note: {notice.text}")
+            case engine.TaskStarted():
+                again = f" (retry {notice.attempt})" if notice.attempt else ""
+                self._say(f"{notice.task}: started{again}")
+            case engine.TaskSkipped():
+                self._say(f"{notice.task}: skipped: {notice.reason}")
+            case engine.TaskFinished():
+                self._drain(notice.task)
+                self._say(
+                    f"{notice.task}: {notice.reason} after {notice.seconds:.1f} s"
+                    + ("" if notice.succeeded else f": {notice.message}")
+                )
+            case engine.RunFinished():
+                self._say(f"{notice.run}: {notice.reason}: {notice.message}")
+
+    def _follow(self) -> None:
+        while not self._over.wait(0.1):
+            self._drain(None, close=False)
+
+    def _drain(self, task: str | None = None, *, close: bool = True) -> None:
+        """Print what came since, of one task or all; with `close`, the unfinished last line too."""
+        with self._lock:
+            for key in [key for key in self._open if task is None or key[0] == task]:
+                text = self._rest.pop(key, "") + self._open[key].read()
+                whole, sign, rest = text.rpartition("\n")
+                for line in whole.split("\n") if sign else []:
+                    self._say(f"[{key[0]} : {key[1]}] {line}")
+                if not close:
+                    self._rest[key] = rest
+                    continue
+                if rest:
+                    self._say(f"[{key[0]} : {key[1]}] {rest}")
+                self._open.pop(key).close()
+
+    def _say(self, line: str) -> None:
+        typer.echo(line, err=self._err)

@@ -1,0 +1,88 @@
+"""The data and training stages, from a model repository's digest to a loadable model's."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import training
+from touchstone.artifacts import Store
+from training import dataset
+from training.export import load_model
+from training.metrics import evaluate
+
+EXAMPLES = Path(training.__file__).parent / "examples"
+
+
+class Stages:
+    """Runs stages on one model repository and keeps their results."""
+
+    def __init__(self, folder, repository):
+        self.folder = folder
+        self.store = Store(folder / "store")
+        self.digests = {"source": self.store.put(repository)}
+
+    def run(self, name, result, *inputs):
+        flags = [f"--{key}={self.digests[key]}" for key in ("source", *inputs)]
+        finished = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                f"scripts.{name}",
+                f"--store=file://{self.store.root}",
+                *flags,
+                f"--result-{result}={self.folder / result}",
+            ],
+            capture_output=True,
+            text=True,
+        )
+        if finished.returncode == 0:
+            self.digests[result] = (self.folder / result).read_text()
+        return finished
+
+
+@pytest.fixture
+def repository(tmp_path):
+    copy = tmp_path / "repository"
+    shutil.copytree(EXAMPLES / "tabular", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    manifest = copy / "touchstone.yaml"
+    manifest.write_text(manifest.read_text().replace("maxTrials: 4", "maxTrials: 2"))
+    return copy
+
+
+def test_real_patients_become_a_model_that_beats_chance_on_held_out_ones(repository, tmp_path):
+    stages = Stages(tmp_path, repository)
+    for stage in (
+        ("fetch_data", "data"),
+        ("preprocess", "dataset", "data"),
+        ("tune", "parameters", "dataset"),
+        ("train", "model", "dataset", "parameters"),
+    ):
+        finished = stages.run(*stage)
+        assert finished.returncode == 0, finished.stderr
+    tuned = stages.store.get_json(stages.digests["parameters"])
+    assert len(tuned["trials"]) == 2
+    assert tuned["best"] == max(trial["value"] for trial in tuned["trials"])
+    assert "epoch 30/30" in finished.stdout
+
+    model = stages.store.get(stages.digests["model"], tmp_path / "tree")
+    spec, module, document = load_model(model)
+    assert document["parameters"] == tuned["parameters"]
+    data = dataset.read(stages.store.get(stages.digests["dataset"], tmp_path / "arrays"))
+    assert evaluate(spec, module, data.description, data.splits["test"])["accuracy"] > 0.6
+    figures = evaluate(spec, module, data.description, data.splits["validation"])
+    recorded = json.loads((model / "metrics.json").read_text())
+    assert recorded["val_accuracy"] == pytest.approx(figures["accuracy"])
+
+
+def test_an_unknown_protected_attribute_is_refused_before_training(repository, tmp_path):
+    manifest = repository / "touchstone.yaml"
+    manifest.write_text(manifest.read_text().replace("protected: sex", "protected: age"))
+    stages = Stages(tmp_path, repository)
+    assert stages.run("fetch_data", "data").returncode == 0
+    refused = stages.run("preprocess", "dataset", "data")
+    assert refused.returncode == 4
+    assert "got 'age', expected one of the data's ['sex']" in refused.stderr

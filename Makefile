@@ -25,6 +25,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --no-deps --no-build-isolation -e .
 	@touch $@
 
+demo: setup ## a push becomes a served model, a worse one is refused
+	$(BIN)/touchstone demo
+
 check: lint test ## everything CI checks
 
 lint: setup ## format, rules, types, layers

@@ -242,7 +242,7 @@ def load(path: Path) -> ModelPipeline:
     raise ManifestError(
         "\n".join([first[1], *(f"{place}: {text}" for place, text in rest)]),
         location=first[0],
-        hint="docs/touchstone-yaml.md lists every key",
+        hint="docs/model-repository.md lists every key",
     )
 
 

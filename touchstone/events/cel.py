@@ -214,7 +214,6 @@ def _same(one: Any, other: Any) -> bool:
         return set(one) == set(other) and all(_same(one[key], other[key]) for key in one)
     if isinstance(one, str) and isinstance(other, str):
         return str(one) == str(other)
-    # A null is None, or a class of cel-python's own in a literal.
     return type(one) is type(other) and bool(one == other)
 
 

@@ -9,13 +9,16 @@ the person who pushed, and because what was not signed should not fill the disk:
 | 202 | stored, or known already (`"status": "duplicate"`) |
 | 200 | GitHub's `ping`, signed |
 | 400 | the body is not a JSON object, or the event's headers are missing |
-| 401 | no signature, or a wrong one |
+| 401 | a webhook with no signature, or a wrong one |
 | 413 | the body is over the limit |
 | 415 | the content type is not JSON |
 | 422 | an event that no trigger takes |
 | 503 | it cannot be stored or verified now; send it again |
 
-A delivery is known by the digest of its signed body, since `X-GitHub-Delivery` is not covered by
+CloudEvents carry no signature. They are taken only where a trigger without the `github`
+interceptor exists, can start only such triggers, and are known by their source and id.
+
+A webhook is known by the digest of its signed body, since `X-GitHub-Delivery` is not covered by
 the signature: a captured body sent again under a new delivery id is a duplicate, as is GitHub's
 own redelivery, which repeats id and body.
 """
@@ -26,7 +29,6 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -36,13 +38,14 @@ from starlette.routing import Route
 
 from touchstone.artifacts import digest_bytes
 from touchstone.errors import TouchstoneError
-from touchstone.events import signature
+from touchstone.events import cloud_events, signature
 from touchstone.events.listener import Listener
 
 MAX_BODY = 1 << 20
 """Bytes accepted in one body unless told otherwise."""
 
 _log = logging.getLogger(__name__)
+_JSON = ("application/json", "application/cloudevents+json")
 _NOT_STORED = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
@@ -104,23 +107,21 @@ async def _read(request: Request, limit: int) -> bytes:
 def _take(
     listener: Listener, headers: Mapping[str, str], body: bytes, on_stored: Callable[[], None]
 ) -> Response:
-    event = headers.get("x-github-event")
-    _verify(listener, headers, body)
-    if event is None:
-        raise _RefusedError(400, "got no X-GitHub-Event header, expected the name of an event")
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise _RefusedError(
-            415, f"got content type {content_type!r}, expected application/json from the webhook"
-        )
-    _object(body)
-    if event == "ping":
-        return _answer(200, status="pong")
-    _wanted(listener, event)
-    identity = digest_bytes(body)
+    if cloud_events.is_cloud_event(headers):
+        source, identity = _cloud_event(listener, headers, body)
+    else:
+        _verify(listener, headers, body)
+        event = headers.get("x-github-event")
+        if event is None:
+            raise _RefusedError(400, "got no X-GitHub-Event header, expected an event's name")
+        _object(headers, body)
+        if event == "ping":
+            return _answer(200, status="pong")
+        _wanted(listener, event)
+        source, identity = "github", digest_bytes(body)
     try:
         stored = listener.state.add_event(
-            source="github",
+            source=source,
             event_id=identity,
             headers={name: text for name, text in headers.items() if name not in _NOT_STORED},
             body=body,
@@ -128,13 +129,25 @@ def _take(
     except (sqlite3.Error, OSError) as error:
         _log.exception("an event could not be stored")
         raise _RefusedError(503, f"the event could not be stored: {error}") from None
-    delivery = headers.get("x-github-delivery", "without an id")
+    delivery = headers.get("x-github-delivery", identity)
     if stored is None:
-        _log.info("delivery %s is a duplicate of %s", delivery, identity)
+        _log.info("delivery %s from %s is a duplicate of %s", delivery, source, identity)
         return _answer(202, status="duplicate", event=identity)
-    _log.info("delivery %s stored as %s", delivery, identity)
+    _log.info("delivery %s from %s stored as %s", delivery, source, identity)
     on_stored()
     return _answer(202, status="stored", event=identity, eventListener=listener.triggers.name)
+
+
+def _cloud_event(listener: Listener, headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
+    if not listener.takes_unsigned():
+        raise _RefusedError(422, "got a CloudEvent, expected a webhook: no trigger takes it")
+    _object(headers, body)
+    try:
+        source, identity = cloud_events.identity(headers, body)
+    except ValueError as error:
+        raise _RefusedError(400, str(error)) from None
+    # The prefix keeps an event that calls its source `github` apart from webhooks.
+    return f"cloudevents {source}", identity
 
 
 def _verify(listener: Listener, headers: Mapping[str, str], body: bytes) -> None:
@@ -162,7 +175,10 @@ def _wanted(listener: Listener, event: str) -> None:
         raise _RefusedError(422, f"got the event {event!r}, expected one of {sorted(types)}")
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _object(headers: Mapping[str, str], body: bytes) -> None:
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in _JSON:
+        raise _RefusedError(415, f"got content type {content_type!r}, expected one of {_JSON}")
     try:
         document = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -170,7 +186,6 @@ def _object(body: bytes) -> dict[str, Any]:
         raise _RefusedError(400, f"got a body that is not JSON: {reason}") from None
     if not isinstance(document, dict):
         raise _RefusedError(400, f"got a JSON {type(document).__name__}, expected an object")
-    return document
 
 
 def _no_constant(text: str) -> None:

@@ -125,6 +125,7 @@ def _encode(payload: dict[str, Any]) -> bytes:
 
 
 def _git(repository: Path, *arguments: str) -> str:
+    """Git's output with bytes outside UTF-8 replaced: a file's name may be any bytes."""
     done = subprocess.run(
         ["git", "--git-dir", str(repository), *arguments], capture_output=True, check=False
     )

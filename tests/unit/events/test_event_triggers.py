@@ -75,9 +75,23 @@ def test_a_mistake_is_refused_with_its_file_and_line(folder, file, old, new, rea
     assert int(place[1]) > 1 and int(place[2]) >= 1
 
 
-def test_two_listeners_or_none_are_refused(folder):
+def test_a_key_given_twice_is_refused(folder):
+    text = (folder / "template.yaml").read_text()
+    (folder / "template.yaml").write_text(text.replace("kind: Trig", "kind: Pod\nkind: Trig", 1))
+    with pytest.raises(ManifestError, match=r"template\.yaml:\d+:1: got broken YAML: .*duplicate"):
+        load_triggers([folder])
+
+
+def test_no_listener_is_refused(folder):
     (folder / "github-push.yaml").unlink()
     with pytest.raises(ManifestError, match="0 EventListeners"):
+        load_triggers([folder])
+
+
+def test_a_second_listener_is_refused(folder):
+    text = (folder / "github-push.yaml").read_text()
+    (folder / "z.yaml").write_text(text.replace("name: touchstone\n", "name: other\n"))
+    with pytest.raises(ManifestError, match="2 EventListeners"):
         load_triggers([folder])
 
 

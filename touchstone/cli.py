@@ -8,7 +8,7 @@ import typer
 
 from touchstone.errors import INTERRUPTED, TouchstoneError
 
-_MODULES = ("demo", "init", "platform", "watch", "hook")
+_MODULES = ("demo", "init", "platform", "watch", "run", "hook")
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 
 

@@ -1,0 +1,151 @@
+"""What the gate stages share: read the inputs of a gate, and leave its evidence."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import typer
+
+from scripts import stage
+from touchstone import model_repo
+from touchstone.artifacts import Store, open_store
+from touchstone.model_repo import ModelPipeline
+from training import dataset as datasets
+from training.dataset import Dataset
+from trust_gates.samples import Boxes, Samples
+from trust_gates.statistics import Requirement
+from trust_gates.target import Target
+from trust_gates.verdict import Evidence, Outcome, Required
+
+EVIDENCE_FILE = "evidence.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a gate judges, in folders that last as long as the stage."""
+
+    artifacts: Store
+    pipeline: ModelPipeline
+    dataset: Dataset
+    source_folder: Path
+    model_folder: Path
+
+    def samples(self) -> Samples:
+        """The test split: nothing of it was trained or tuned on."""
+        description, arrays = self.dataset.description, self.dataset.splits["test"]
+        objects = None
+        if description.task == "detection":
+            objects = [
+                Boxes(boxes=boxes[labels >= 0], labels=labels[labels >= 0])
+                for boxes, labels in zip(arrays["boxes"], arrays["box_labels"], strict=True)
+            ]
+        return Samples(
+            inputs=arrays["inputs"],
+            classes=description.classes,
+            labels=None if objects is not None else arrays["labels"],
+            objects=objects,
+            groups={
+                name: np.array(values)[arrays[f"protected_{name}"]]
+                for name, values in description.protected.items()
+            },
+        )
+
+    def target(self) -> Target:
+        """The trained model, as the gates ask it."""
+        import torch
+
+        from training.export import load_model
+        from training.spec import Batch
+
+        spec, module, _ = load_model(self.model_folder)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        module = module.to(device)
+
+        def loss(
+            inputs: torch.Tensor, boxes: torch.Tensor, box_labels: torch.Tensor
+        ) -> torch.Tensor:
+            return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
+
+        described = self.dataset.description.inputs
+        return Target(
+            module=module,
+            predict=lambda inputs: spec.predict(module, inputs),
+            loss=loss if self.dataset.description.task == "detection" else None,
+            low=float(described["low"]),
+            high=float(described["high"]),
+            device=device,
+        )
+
+
+def run(
+    judge: Callable[[Inputs], Evidence],
+    *,
+    store: str,
+    source: str,
+    dataset: str,
+    model: str,
+    result_evidence: Path,
+    result_outcome: Path,
+) -> None:
+    """Fetch the inputs, judge, store the evidence, write the results.
+
+    A model that fails is no failure of the gate: the verdict stage decides, with all evidence.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        artifacts = open_store(store)
+        repository = artifacts.get(source, folder / "source")
+        evidence = judge(
+            Inputs(
+                artifacts=artifacts,
+                pipeline=model_repo.load(repository),
+                dataset=datasets.read(artifacts.get(dataset, folder / "dataset")),
+                source_folder=repository,
+                model_folder=artifacts.get(model, folder / "model"),
+            )
+        )
+        digest = leave(artifacts, evidence, folder / "evidence")
+    for check in evidence.checks:
+        mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
+        typer.echo(f"{mark}: {check.reason}")
+    for note in evidence.notes:
+        typer.echo(f"note: {note}")
+    stage.write_result(result_evidence, digest)
+    stage.write_result(result_outcome, evidence.outcome.value)
+
+
+def not_declared(gate: str) -> Evidence:
+    """The evidence of a gate that touchstone.yaml does not ask for: no check, and it says so."""
+    return Evidence(
+        gate=gate, checks=[], notes=[f"spec.gates.{gate} is not declared: nothing was judged"]
+    )
+
+
+def leave(artifacts: Store, evidence: Evidence, folder: Path) -> str:
+    """Store evidence.json and its pictures as a tree; return the digest."""
+    folder.mkdir(parents=True)
+    text = json.dumps(evidence.to_json(), indent=2, sort_keys=True, allow_nan=False)
+    (folder / EVIDENCE_FILE).write_text(text + "\n", encoding="utf-8")
+    for name, picture in evidence.pictures.items():
+        (folder / f"{name}.png").write_bytes(picture)
+    return artifacts.put(folder)
+
+
+def requirements(checks: Sequence[model_repo.Check]) -> list[Requirement]:
+    """The checks of touchstone.yaml as a gate knows them."""
+    return [Requirement(metric=check.metric, required=_required(check)) for check in checks]
+
+
+def _required(check: model_repo.Check) -> Required:
+    if check.within is not None:
+        return Required(low=check.within[0], high=check.within[1])
+    return Required(
+        low=-math.inf if check.at_least is None else check.at_least,
+        high=math.inf if check.at_most is None else check.at_most,
+    )

@@ -184,6 +184,13 @@ class Gates(_Strict):
     integrity: Integrity = Integrity()
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """Names of the gates that must have judged the model before it can be promoted."""
+        gates = {"robustness": self.robustness, "fairness": self.fairness}
+        optional = [name for name, gate in gates.items() if gate is not None]
+        return ("quality", *optional, "integrity")
+
 
 class Promote(_Strict):
     environments: tuple[Name, ...] = Field(default=("production",), min_length=1)

@@ -142,6 +142,16 @@ class Evidence:
             "notes": list(self.notes),
         }
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Evidence:
+        """The inverse of `to_json`; pictures are left out."""
+        return cls(
+            gate=document["gate"],
+            checks=[Check.from_json(check) for check in document["checks"]],
+            figures={n: _or(value, math.nan) for n, value in document["figures"].items()},
+            notes=list(document["notes"]),
+        )
+
     @property
     def outcome(self) -> Outcome:
         """The worst of the checks; a gate without checks has shown nothing."""
@@ -151,6 +161,50 @@ class Evidence:
         if Outcome.INSUFFICIENT in outcomes or not outcomes:
             return Outcome.INSUFFICIENT
         return Outcome.PASSED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The evidence of all gates of a run, and so whether the model may be promoted."""
+
+    evidence: Sequence[Evidence]
+    required: Sequence[str] = ()
+    """Gates that the policy declares: one that left no check has shown nothing, and fails."""
+
+    @property
+    def checks(self) -> list[Check]:
+        """Every check of every gate, and a failed one for each required gate without any."""
+        found = [check for evidence in self.evidence for check in evidence.checks]
+        silent = [gate for gate in self.required if gate not in {check.gate for check in found}]
+        return found + [_unshown(gate) for gate in silent]
+
+    @property
+    def passed(self) -> bool:
+        """Only when there are checks, and each of them passed."""
+        checks = self.checks
+        return bool(checks) and all(check.outcome is Outcome.PASSED for check in checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of a verdict document that the gates decide; digests are added by the stage."""
+        return {
+            "passed": self.passed,
+            "checks": [check.to_json() for check in self.checks],
+            "figures": {e.gate: e.to_json()["figures"] for e in self.evidence},
+            "notes": {e.gate: list(e.notes) for e in self.evidence if e.notes},
+        }
+
+
+def _unshown(gate: str) -> Check:
+    return Check(
+        gate=gate,
+        name="evidence",
+        measured=math.nan,
+        interval=Interval(low=math.nan, high=math.nan, confidence=1.0),
+        required=Required(low=1),
+        samples=0,
+        outcome=Outcome.FAILED,
+        reason=f"the {gate} gate is declared but left no check, so it has shown nothing",
+    )
 
 
 def _number(value: float) -> float | None:

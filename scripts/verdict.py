@@ -1,0 +1,92 @@
+"""verdict: gather the evidence of all gates; a refused model ends the stage with exit code 5."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts import stage
+from scripts.gate import EVIDENCE_FILE
+from touchstone import model_repo
+from touchstone.artifacts import Store, digest_file, open_store
+from touchstone.errors import ModelRefusedError, PlatformError, UsageError
+from trust_gates.verdict import Evidence, Outcome, Verdict
+
+
+def main(
+    evidence: Annotated[list[str], typer.Argument(help="Digest of each gate's evidence.")],
+    store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
+    run: Annotated[str, typer.Option(help="Name of the PipelineRun.")],
+    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    commit: Annotated[str, typer.Option(help="The commit that is judged.")],
+    data: Annotated[str, typer.Option(help="Digest of the raw data.")],
+    dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
+    model: Annotated[str, typer.Option(help="Digest of the trained model.")],
+    result_verdict: Annotated[Path, typer.Option(help="File for the verdict's digest.")],
+    result_passed: Annotated[Path, typer.Option(help="File for true or false.")],
+) -> None:
+    """Decide on all checks together, and let the run's name point to the verdict."""
+    artifacts = open_store(store)
+    found: dict[str, tuple[str, Evidence]] = {}
+    for digest in evidence:
+        document = _read(artifacts, digest)
+        if document.gate in found:
+            raise UsageError(
+                f"got two pieces of evidence of the {document.gate} gate, expected one each"
+            )
+        found[document.gate] = (digest, document)
+    with tempfile.TemporaryDirectory() as folder:
+        repository = artifacts.get(source, Path(folder) / "source")
+        policy = model_repo.load(repository)
+        policy_digest = digest_file(repository / model_repo.FILE_NAME)
+    verdict = Verdict(
+        evidence=[document for _, document in found.values()],
+        required=policy.spec.gates.declared,
+    )
+    digest = artifacts.put_json(
+        {
+            "apiVersion": "touchstone.dev/v1",
+            "kind": "Verdict",
+            **verdict.to_json(),
+            "run": run,
+            "commit": commit,
+            "model": model,
+            "source": source,
+            "policy": policy_digest,
+            "data": data,
+            "dataset": dataset,
+            "seeds": {"data": policy.spec.data.seed},
+            "evidence": {gate: digest for gate, (digest, _) in found.items()},
+        }
+    )
+    artifacts.set_ref(f"runs/{run}/verdict", digest)
+    stage.write_result(result_verdict, digest)
+    stage.write_result(result_passed, "true" if verdict.passed else "false")
+    if not verdict.passed:
+        refusals = [check for check in verdict.checks if check.outcome is not Outcome.PASSED]
+        raise ModelRefusedError(
+            "refused: " + "; ".join(f"{check.gate}: {check.reason}" for check in refusals),
+            hint="the trust report and the commit status show every check",
+        )
+    typer.echo(f"passed all {len(verdict.checks)} checks: {digest}")
+
+
+def _read(artifacts: Store, digest: str) -> Evidence:
+    with tempfile.TemporaryDirectory() as folder:
+        file = artifacts.get(digest, Path(folder) / "evidence") / EVIDENCE_FILE
+        try:
+            return Evidence.from_json(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PlatformError(
+                f"got no evidence in {digest} ({type(error).__name__}: {error}), expected"
+                f" {EVIDENCE_FILE} as a gate leaves it",
+                hint="run the gate again",
+            ) from None
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -8,7 +8,9 @@ import typer
 
 from touchstone.errors import INTERRUPTED, TouchstoneError
 
-_MODULES = ("demo", "init", "platform", "watch", "run", "hook")
+_MODULES = (
+    "demo", "init", "platform", "watch", "review", "predict", "run", "hook",
+)  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from touchstone.runview import View
 
 EXAMPLES = Path(__file__).parents[2] / "training" / "examples"
+_REVIEWER = "A Reviewer <reviewer@example.org>"
 _HONEST, _SKEWED = "uri: generate", "uri: generate?night=0.005"
 
 
@@ -71,7 +72,7 @@ def _play(home: Home, port: int) -> None:
 
     _title("4. A person reviews the promotion")
     _touchstone("review", "list")
-    _touchstone("review", "approve", "object-detector")
+    _touchstone("review", "approve", "object-detector", f"--reviewer={_REVIEWER}")
 
     _title("5. The merged release is served")
     _wait_served(home)

@@ -75,6 +75,27 @@ def show(url: str, branch: str, public_key: Path) -> Detail:
         )
 
 
+def export(url: str, branch: str, folder: Path) -> list[Path]:
+    """Write the files of one promotion, report and pictures among them, into `folder`.
+
+    Raises:
+        UsageError: there is no such open promotion.
+        PlatformError: it holds something else than plain files.
+    """
+    with gitops.clone(url) as checkout:
+        tip = f"origin/{_resolve(checkout, branch)}"
+        changed = checkout.changed(f"origin/{gitops.MAIN}", tip)
+        written = []
+        for path in changed:
+            data = checkout.read(tip, path)
+            if data is not None:  # a file that the promotion removes has nothing to show
+                target = folder / Path(path).name
+                folder.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+                written.append(target)
+        return written
+
+
 def approve(url: str, branch: str, public_key: Path, reviewer: gitops.Identity) -> str:
     """Approve, and merge once the environment's number of approvals is there; says which.
 

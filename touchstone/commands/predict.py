@@ -1,0 +1,95 @@
+"""`predict`: ask a served model about one held-out sample, and say how to repeat it with curl."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from touchstone.errors import PlatformError
+from touchstone.home import Home
+
+if TYPE_CHECKING:
+    from touchstone.delivery.sample import Sample
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(predict)
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="Name of the served model.")],
+    sample: Annotated[int, typer.Option(min=0, help="Which held-out sample to send.")] = 0,
+    environment: Annotated[str, typer.Option(help="Of several, which one to ask.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The server's answer as it is.")] = False,
+) -> None:
+    """Send one sample to a served model (Open Inference Protocol, V2) and show what it answers.
+
+    Example: touchstone predict object-detector --sample 3
+    """
+    from touchstone.artifacts import Store
+    from touchstone.delivery.sample import held_out
+
+    home = Home.default()
+    platform = home.platform()
+    if platform is None:
+        raise PlatformError(f"nothing runs in {home.root}", hint="start it with: touchstone up")
+    asked = held_out(
+        str(home.gitops_repository),
+        Store(home.artifacts),
+        model=model,
+        environment=environment,
+        index=sample,
+    )
+    file = home.root / "requests" / f"{model}-{sample}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(asked.request()), encoding="utf-8")
+    prefix = f"{platform['serving']}/{environment}" if environment else platform["serving"]
+    url = f"{prefix}/v2/models/{model}/infer"
+    answer, version = _ask(url, file)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    typer.echo(f"{model} {version} sees: {_words(answer, asked)}")
+    typer.echo(f"in truth it is: {asked.truth or 'nothing'}")
+    curl = ["curl", "-s", url, "-H", "content-type: application/json", "-d", f"@{file}"]
+    typer.echo(f"again: {shlex.join(curl)}")
+
+
+def _ask(url: str, file: Path) -> tuple[dict[str, Any], str]:
+    """The answer, and the version that gave it."""
+    import httpx
+
+    headers = {"content-type": "application/json"}
+    try:
+        response = httpx.post(
+            url, content=file.read_bytes(), headers=headers, timeout=60, trust_env=False
+        )
+    except httpx.HTTPError as error:
+        raise PlatformError(
+            f"{url} cannot be reached ({type(error).__name__})", hint="touchstone status"
+        ) from None
+    if response.status_code != 200:
+        raise PlatformError(
+            f"{url} answered {response.status_code}, expected 200: {response.text[:200]}",
+            hint="touchstone status says what is served",
+        )
+    document: dict[str, Any] = response.json()
+    return document, response.headers.get("x-touchstone-version", "")
+
+
+def _words(answer: dict[str, Any], sample: Sample) -> str:
+    outputs = {output["name"]: output["data"] for output in answer["outputs"]}
+    if "probabilities" in outputs:
+        label = outputs["label"][0]
+        return f"{sample.classes[label]} ({outputs['probabilities'][label]:.0%} sure)"
+    found = [
+        f"{sample.classes[label]} ({score:.0%} sure) at"
+        f" {', '.join(f'{side:.0f}' for side in outputs['boxes'][4 * i : 4 * i + 4])}"
+        for i, (label, score) in enumerate(zip(outputs["labels"], outputs["scores"], strict=True))
+    ]
+    return "; ".join(found) or "nothing"

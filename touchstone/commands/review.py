@@ -1,0 +1,183 @@
+"""`review`: what waits for a person, what it would change, and the decision."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from touchstone.errors import PlatformError, UsageError
+from touchstone.home import Home
+
+if TYPE_CHECKING:
+    from touchstone.delivery.gitops import Identity
+    from touchstone.delivery.review import Detail, Review
+
+_Branch = Annotated[
+    str, typer.Argument(help="The promotion's branch, its model or its version.", metavar="MODEL")
+]
+_Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+_Reviewer = Annotated[
+    str,
+    typer.Option("--reviewer", help='Who decides, as "Name <email>"; git\'s user.name by default.'),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `review` to `app`."""
+    group = typer.Typer(
+        help="Decide what may be served: list, show, approve, reject.", no_args_is_help=True
+    )
+    app.add_typer(group, name="review")
+    group.command("list")(list_)
+    group.command()(show)
+    group.command()(approve)
+    group.command()(reject)
+
+
+def list_(
+    rejected: Annotated[bool, typer.Option(help="What was rejected, and why.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """List the promotions that wait for a review.
+
+    Example: touchstone review list
+    """
+    from touchstone.delivery import review
+
+    home = _home()
+    if rejected:
+        decisions = review.rejections(str(home.gitops_repository))
+        _print_rejections({k: [asdict(d) for d in v] for k, v in decisions.items()}, as_json)
+        return
+    reviews = review.open_reviews(str(home.gitops_repository), _public_key(home))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in reviews], indent=2))
+    elif not reviews:
+        typer.echo("nothing waits for a review")
+    for one in [] if as_json else reviews:
+        typer.echo(_line(one))
+
+
+def show(
+    branch: _Branch,
+    to: Annotated[
+        Path | None, typer.Option(help="Also write its files here, to look at the pictures.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Show a promotion: what it changes, its trust report, and the decisions so far.
+
+    Example: touchstone review show object-detector --to /tmp/report
+    """
+    from touchstone.delivery import review
+
+    home = _home()
+    detail = review.show(str(home.gitops_repository), branch, _public_key(home))
+    if as_json:
+        typer.echo(json.dumps(asdict(detail), indent=2))
+    else:
+        _print_detail(detail)
+    if to is not None:
+        for file in review.export(str(home.gitops_repository), branch, to):
+            typer.echo(f"wrote {file}", err=as_json)
+
+
+def approve(branch: _Branch, reviewer: _Reviewer = "") -> None:
+    """Approve a promotion; the last approval that is required merges it.
+
+    Example: touchstone review approve object-detector
+    """
+    from touchstone.delivery import review
+
+    home = _home()
+    url = str(home.gitops_repository)
+    typer.echo(review.approve(url, branch, _public_key(home), _identity(reviewer)))
+
+
+def reject(
+    branch: _Branch,
+    reason: Annotated[str, typer.Option(help="What must change; kept with the rejection.")],
+    reviewer: _Reviewer = "",
+) -> None:
+    """Reject a promotion; the same release is not offered again.
+
+    Example: touchstone review reject object-detector --reason "misses crosses at night"
+    """
+    from touchstone.delivery import review
+
+    url = str(_home().gitops_repository)
+    typer.echo(review.reject(url, branch, _identity(reviewer), reason=reason))
+
+
+def _home() -> Home:
+    home = Home.default()
+    if not home.gitops_repository.exists():
+        raise PlatformError(
+            f"there is no GitOps repository in {home.root}", hint="touchstone up makes one"
+        )
+    return home
+
+
+def _public_key(home: Home) -> Path:
+    return home.signing_key / "public.pem"
+
+
+def _identity(text: str) -> Identity:
+    from touchstone.delivery import gitops
+
+    if text:
+        match = re.fullmatch(r"\s*([^<>\n]+?)\s*<([^<>@\s]+@[^<>@\s]+)>\s*", text)
+        if match is None:
+            raise UsageError(f"got reviewer {text!r}, expected Name <email>")
+        return gitops.Identity(match[1], match[2])
+    found = gitops.caller()
+    if found is None:
+        raise UsageError(
+            "git does not know who you are, and a decision needs a name",
+            hint='--reviewer "Name <email>", or git config --global user.name and user.email',
+        )
+    return found
+
+
+def _line(review: Review) -> str:
+    state = f"{review.approvals} of {review.required} approvals"
+    if review.obstacles:
+        state += "; cannot be merged: " + "; ".join(review.obstacles)
+    return f"{review.branch}  {review.title}  ({state})"
+
+
+def _print_detail(detail: Detail) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    typer.echo(_line(detail.review))
+    typer.echo(f"\n{detail.body.strip()}\n\n{detail.diffstat}\n")
+    console = Console()
+    if console.is_terminal:
+        console.print(Markdown(re.sub(r"</?details>|</?summary>|<br>", " ", detail.report)))
+    else:
+        typer.echo(detail.report)
+    for decision in detail.decisions:
+        typer.echo(_decision(asdict(decision)))
+
+
+def _print_rejections(rejections: dict[str, list[dict[str, Any]]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rejections, indent=2))
+        return
+    if not rejections:
+        typer.echo("nothing was rejected")
+    for name, decisions in rejections.items():
+        typer.echo(name)
+        for decision in decisions:
+            typer.echo("  " + _decision(decision))
+
+
+def _decision(decision: dict[str, Any]) -> str:
+    reason = f": {decision['reason']}" if decision["reason"] else ""
+    return f"{decision['decision']} by {decision['reviewer']} at {decision['at']}{reason}"

@@ -1,0 +1,71 @@
+"""A sample to try a served model with: one of those that its release was judged on."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from touchstone.artifacts import Store
+from touchstone.delivery import gitops
+from touchstone.delivery import release as releases
+from touchstone.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One held-out sample, as the Open Inference Protocol asks for it."""
+
+    inputs: list[Any]
+    """Nested lists of numbers, of the shape of one sample."""
+    shape: tuple[int, ...]
+    truth: str
+    """What it really is, in words."""
+    classes: tuple[str, ...]
+
+    def request(self) -> dict[str, Any]:
+        """The body of a V2 infer request, one sample in a batch of one."""
+        tensor = {"name": "input", "datatype": "FP32", "shape": [1, *self.shape]}
+        return {"inputs": [{**tensor, "data": self.inputs}]}
+
+
+def held_out(url: str, store: Store, *, model: str, environment: str = "", index: int) -> Sample:
+    """Sample `index` of the test split that the release on main was judged on.
+
+    Raises:
+        UsageError: there is no release of the model there, or no sample of that index.
+        PlatformError: an artifact is absent from the store.
+    """
+    verdict = store.get_json(_release(url, model, environment).digests.verdict)
+    from training import dataset
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = dataset.read(
+            store.get(verdict["dataset"], Path(folder) / "dataset"), splits=("test",)
+        )
+    arrays, description = data.splits["test"], data.description
+    count = len(arrays["inputs"])
+    if not 0 <= index < count:
+        raise UsageError(f"got sample {index}, expected one from 0 to {count - 1}")
+    labels = arrays["box_labels" if description.task == "detection" else "labels"][index].ravel()
+    return Sample(
+        inputs=arrays["inputs"][index].ravel().tolist(),
+        shape=arrays["inputs"].shape[1:],
+        truth=", ".join(description.classes[label] for label in labels.tolist() if label >= 0),
+        classes=description.classes,
+    )
+
+
+def _release(url: str, model: str, environment: str) -> releases.Release:
+    with gitops.clone(url) as checkout:
+        root = checkout.path / gitops.ENVIRONMENTS
+        found = sorted(root.glob(f"{environment or '*'}/*/{releases.RELEASE_FILE}"))
+        matching = [file for file in found if file.parent.name == model]
+        if not matching:
+            known = ", ".join(sorted({file.parent.name for file in found})) or "none"
+            raise UsageError(
+                f"got the model {model!r}, expected one that was merged ({known})",
+                hint="touchstone review list shows what still waits",
+            )
+        return releases.parse(matching[0].read_bytes(), location=str(matching[0].name))

@@ -111,11 +111,12 @@ def run(
             )
         )
         digest = leave(artifacts, evidence, folder / "evidence")
-    for check in evidence.checks:
-        mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
-        typer.echo(f"{mark}: {check.reason}")
     for note in evidence.notes:
         typer.echo(f"note: {note}")
+    # What did not pass comes last: the last line is what people see of a stage.
+    for check in sorted(evidence.checks, key=lambda check: check.outcome is not Outcome.PASSED):
+        mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
+        typer.echo(f"{mark}: {check.reason}")
     stage.write_result(result_evidence, digest)
     stage.write_result(result_outcome, evidence.outcome.value)
 

@@ -23,9 +23,10 @@ def run(stage: Callable[..., Any]) -> None:
     try:
         app()
     except TouchstoneError as error:
-        typer.echo(f"error: {error}", err=True)
+        # The error comes last: the last line is what people see of a stage.
         if error.hint:
             typer.echo(f"hint: {error.hint}", err=True)
+        typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except (ValueError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True)

@@ -130,6 +130,7 @@ class Platform:
 
     def run(self) -> None:
         """Work until `stop`; raises what broke a thread, once everything else has stopped."""
+        _share_cores()
         from touchstone.events.server import create_app
 
         servers = [
@@ -214,6 +215,16 @@ class Platform:
         while not self._stopping.wait(0.5):
             for event in self.sync.step():
                 _log.info("sync: %s", event)
+
+
+def _share_cores() -> None:
+    """Let stages that run side by side (four gates) share the cores instead of fighting for them.
+
+    OpenMP's threads wait for work by spinning: two stages with a thread a core each take
+    longer together than one after the other. What the operator has set stays.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 4)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _server(app: Any, port: int) -> uvicorn.Server:

@@ -117,6 +117,9 @@ def is_running(pid: int, started: float) -> bool:
     import psutil
 
     try:
-        return bool(abs(psutil.Process(pid).create_time() - started) < 1)
+        process = psutil.Process(pid)
+        # One that ended, but whose parent has not asked for its exit code yet, runs no more.
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return not ended and bool(abs(process.create_time() - started) < 1)
     except psutil.Error:
         return False

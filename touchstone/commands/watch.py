@@ -108,9 +108,11 @@ def _plain(home: Home, name: str, timeout: float, console: Console) -> View:
             told[stage.name] = stage.state
             ended = "" if stage.state in ("running", "skipped") else f" {stage.seconds:.0f} s"
             detail = "" if stage.state == "running" else f"  {stage.detail}"
-            console.print(f"{stage.name}: {stage.state}{ended}{detail}", markup=False)
+            console.print(
+                f"{stage.name}: {stage.state}{ended}{detail}", markup=False, soft_wrap=True
+            )
     assert final is not None  # noqa: S101  _views yields at least once or raises
-    console.print(f"{final.run}: {final.reason}  {final.message}", markup=False)
+    console.print(f"{final.run}: {final.reason}  {final.message}", markup=False, soft_wrap=True)
     return final
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,7 +125,8 @@ def _measures(decisions: Rows, policy: Policy) -> dict[str, Measure]:
     if absent:
         why = f"there are no samples that are {' or '.join(absent)} ({policy.protected})"
         return {name: _missing(why) for name in counts.METRICS}
-    from trust_gates.fairness import reference
+    with _without_warnings():
+        from trust_gates.fairness import reference
 
     values = reference.figures(decisions)
     draws = counts.figures(_resampled_counts(decisions, policy.seed))
@@ -131,6 +134,16 @@ def _measures(decisions: Rows, policy: Policy) -> dict[str, Measure]:
     return {
         name: resampled(values[name], min(sizes.values()), draws[name]) for name in counts.METRICS
     }
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """AIF360 warns of every optional package while it is imported; none is of use here."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _missing(why: str) -> Measure:

@@ -39,8 +39,9 @@ class Dialect:
     """
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]] | None = None) -> None:
-        self._functions = {**_OPERATORS, **(functions or {})}
-        self._known = set(base_functions) | set(self._functions) | _MACROS
+        self.functions = {**_OPERATORS, **(functions or {})}
+        """All functions and operators by cel-python's names (`_==_`, `size`, …)."""
+        self._known = set(base_functions) | set(self.functions) | _MACROS
         self._compiled = lru_cache(maxsize=256)(self._compile)
 
     def compile(self, source: str) -> celpy.Runner:
@@ -62,7 +63,7 @@ class Dialect:
                 raise CelError(
                     f"got the function {name!r} in {source!r}, which CEL does not have here"
                 )
-        return environment.program(tree, functions=self._functions)
+        return environment.program(tree, functions=self.functions)
 
     def evaluate(self, source: str, context: Mapping[str, Value]) -> Value:
         """The expression's value as JSON; `context` maps variable names to JSON values.

@@ -106,10 +106,12 @@ def main() -> int:
     sent = rate * seconds
     latencies.sort()
     p50, p99 = latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)]
-    print(f"sent {sent} in {took:.1f} s ({sent / took:.0f}/s), stored {len(stored)}")
-    print(f"lost {sent - len(stored)}, doubled {len(stored) - len(set(stored))},", end=" ")
-    print(f"refused {sum(status != 202 for status in statuses)}")
-    print(f"latency p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms, max {latencies[-1]:.3f} s")
+    refused = sum(status != 202 for status in statuses)
+    sys.stdout.write(
+        f"sent {sent} in {took:.1f} s ({sent / took:.0f}/s), stored {len(stored)}\n"
+        f"lost {sent - len(stored)}, doubled {len(stored) - len(set(stored))}, refused {refused}\n"
+        f"latency p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms, max {latencies[-1]:.3f} s\n"
+    )
     kept = len(stored) == len(set(stored)) == sent and set(statuses) == {202}
     return 0 if kept and took < seconds * 1.1 + 1 else 1
 

@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import aiohttp
 import httpx
 
 from touchstone.events import signature
@@ -55,8 +56,8 @@ async def load(url: str, rate: int, seconds: int) -> tuple[list[float], list[int
     """Post at `rate` a second; latencies in seconds and HTTP statuses."""
     latencies: list[float] = []
     statuses: list[int] = []
-    limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)
-    async with httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as client:
+    connector = aiohttp.TCPConnector(limit=50)
+    async with aiohttp.ClientSession(connector=connector) as client:
 
         async def post(number: int) -> None:
             content = body(number)
@@ -66,9 +67,10 @@ async def load(url: str, rate: int, seconds: int) -> tuple[list[float], list[int
                 signature.HEADER: signature.sign(content, SECRET),
             }
             started = time.perf_counter()
-            answer = await client.post(url, content=content, headers=headers)
+            async with client.post(url, data=content, headers=headers) as answer:
+                await answer.read()
             latencies.append(time.perf_counter() - started)
-            statuses.append(answer.status_code)
+            statuses.append(answer.status)
 
         begin = time.perf_counter()
         tasks = []

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from touchstone.errors import TouchstoneError
@@ -99,8 +100,8 @@ class Cel:
         except TouchstoneError as error:
             raise cel.CelError(f"{source!r} failed: {error}") from error
 
-    def _parts(self) -> list[str]:
-        return list(conjuncts(self.filter))
+    def _parts(self) -> tuple[str, ...]:
+        return conjuncts(self.filter)
 
     def _explained(self, context: Mapping[str, Any], secrets: Secrets) -> Iterator[str]:
         for part in self._parts():
@@ -110,7 +111,8 @@ class Cel:
                 yield f"{part} is an error: {error}"
 
 
-def conjuncts(source: str) -> Iterator[str]:
+@lru_cache(maxsize=1024)
+def conjuncts(source: str) -> tuple[str, ...]:
     """The parts that `&&` joins at the top of the expression; the whole where there are none."""
     depth, start, quote = 0, 0, ""
     parts: list[str] = []
@@ -127,14 +129,13 @@ def conjuncts(source: str) -> Iterator[str]:
         elif letter in ")]}":
             depth -= 1
         elif depth == 0 and (letter == "?" or source.startswith("||", position)):
-            yield source.strip()
-            return
+            return (source.strip(),)
         elif depth == 0 and source.startswith("&&", position):
             parts.append(source[start:position].strip())
             start = position + 2
             position += 1
         position += 1
-    yield from filter(None, [*parts, source[start:].strip()])
+    return tuple(filter(None, [*parts, source[start:].strip()]))
 
 
 def _context(request: Request) -> dict[str, Any]:

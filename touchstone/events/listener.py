@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from touchstone.errors import ManifestError, TouchstoneError
+from touchstone.errors import ManifestError
 from touchstone.events import credentials
 from touchstone.events.evaluate import Delivery, Explanation, evaluate
 from touchstone.events.interceptors.interface import Secrets
@@ -24,13 +24,7 @@ PATH = ":path"
 LISTENER = ":listener"
 """Among a stored event's headers: the EventListener it was sent to."""
 
-COMMAND = "touchstone.dev/comment-command"
-"""Label of a TaskRun that stands for a command of a comment, which the platform itself obeys."""
-
 _CREATED = (("tekton.dev/v1", "PipelineRun"), ("tekton.dev/v1", "TaskRun"))
-
-Command = Callable[[Mapping[str, Any]], str]
-"""Obeys the command in a rendered TaskRun, and says what it did; raises TouchstoneError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +43,6 @@ class Listener:
     `triggers` is the one that webhooks reach at `/`; those of `also` answer at `/<name>`.
     `overrides` replaces binding values by param name: what the installation alone knows
     (`gitops-url`, `image-registry`), which a kustomize overlay replaces on a cluster.
-    `command` obeys commands of comments; without it they are refused.
 
     Raises:
         ManifestError: an override names a param that no binding and no default gives, or a
@@ -64,14 +57,12 @@ class Listener:
         secrets: Secrets,
         also: Sequence[Triggers] = (),
         overrides: Mapping[str, str] | None = None,
-        command: Command | None = None,
     ) -> None:
         self.state = state
         self.triggers = triggers
         self.listeners = {item.name: item for item in (triggers, *also)}
         self.secrets = secrets
         self.overrides = dict(overrides or {})
-        self.command = command
         all_triggers = [trigger for item in self.listeners.values() for trigger in item.triggers]
         known = {
             name for trigger in all_triggers for name in (*trigger.bindings, *trigger.defaults)
@@ -111,7 +102,7 @@ class Listener:
         return names
 
     def process(self, event: Event) -> Processed:
-        """What the event leads to; the runs are not written, commands are obeyed.
+        """What the event leads to; nothing is written.
 
         Raises:
             ValueError: the stored body is not a JSON object.
@@ -122,18 +113,13 @@ class Listener:
             if found.reason:
                 outcomes.append(f"{found.trigger}: nothing started, {found.reason}")
                 continue
-            said = []
-            for made in found.objects:
-                if COMMAND in made["metadata"]["labels"]:
-                    said.append(self._obeyed(made))
-                else:
-                    runs.append(made)
-                    said.append(f"created {made['kind']} {made['metadata']['name']}")
-            outcomes.append(f"{found.trigger}: {', '.join(said)}")
+            runs += found.objects
+            made = ", ".join(f"{run['kind']} {run['metadata']['name']}" for run in found.objects)
+            outcomes.append(f"{found.trigger}: created {made}")
         return Processed(outcome="; ".join(outcomes), runs=tuple(runs))
 
     def explain(self, event: Event) -> list[Explanation]:
-        """What each trigger makes of the event; nothing is written and no command obeyed.
+        """What each trigger makes of the event, step by step; nothing is written.
 
         Raises:
             ValueError: the stored body is not a JSON object, or its listener is gone.
@@ -156,15 +142,6 @@ class Listener:
             evaluate(listener, trigger, delivery, secrets=self.secrets, overrides=self.overrides)
             for trigger in listener.triggers
         ]
-
-    def _obeyed(self, made: Mapping[str, Any]) -> str:
-        word = made["metadata"]["labels"][COMMAND]
-        if self.command is None:
-            return f"refused /{word}: this platform obeys no commands of comments"
-        try:
-            return self.command(made)
-        except TouchstoneError as error:
-            return f"refused /{word}: {error}"
 
 
 def event_uuid(source: str, identity: str) -> str:

@@ -87,6 +87,14 @@ def prepare(home: Home, addresses: Addresses) -> None:
     hook.chmod(0o755)
 
 
+def overrides(home: Home) -> dict[str, str]:
+    """Params of the triggers that this installation alone knows."""
+    return {
+        "gitops-url": home.gitops_repository.as_uri(),
+        "image-registry": "localhost/models",
+    }
+
+
 class Platform:
     """All of the platform's threads; `run` returns after `stop`, or when a thread broke."""
 
@@ -106,10 +114,7 @@ class Platform:
             self.state,
             triggers=load_triggers([definitions / "triggers"]),
             secrets=home.secret,
-            overrides={
-                "gitops-url": home.gitops_repository.as_uri(),
-                "image-registry": "localhost/models",
-            },
+            overrides=overrides(home),
         )
         self.engine = Engine(
             self.state,

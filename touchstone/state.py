@@ -57,6 +57,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A delivery and what became of it."""
+
+    event: Event
+    received: float
+    """Seconds since the epoch."""
+    processed: float | None
+    outcome: str
+    runs: tuple[str, ...]
+    """Names of the runs it started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One PipelineRun or TaskRun: the object as created, and its status so far."""
 
@@ -77,6 +90,10 @@ class State:
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_SCHEMA)
+        # Closing the last connection empties the write-ahead log, which costs more than a write:
+        # this one stays open and idle, so that the short ones are never the last.
+        self._idle = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
+        self._idle.execute("SELECT count(*) FROM events").fetchone()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -110,6 +127,33 @@ class State:
         return [
             Event(
                 id=row[0], source=row[1], event_id=row[2], headers=json.loads(row[3]), body=row[4]
+            )
+            for row in rows
+        ]
+
+    def events(self, *, limit: int = 50, event: int | None = None) -> list[Received]:
+        """The newest `limit` deliveries, newest first; with `event`, only the one of that id."""
+        where, values = ("", (limit,)) if event is None else (" WHERE e.id = ?", (event, limit))
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT e.id, source, event_id, headers, body, received, processed, outcome,"  # noqa: S608  fixed text
+                " (SELECT json_group_array(name) FROM runs WHERE runs.event = e.id)"
+                " FROM events e" + where + " ORDER BY e.id DESC LIMIT ?",
+                values,
+            ).fetchall()
+        return [
+            Received(
+                event=Event(
+                    id=row[0],
+                    source=row[1],
+                    event_id=row[2],
+                    headers=json.loads(row[3]),
+                    body=row[4],
+                ),
+                received=row[5],
+                processed=row[6],
+                outcome=row[7],
+                runs=tuple(json.loads(row[8])),
             )
             for row in rows
         ]

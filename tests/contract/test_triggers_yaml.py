@@ -73,9 +73,11 @@ def test_the_run_that_a_push_creates_is_a_tekton_v1_pipelinerun(tmp_path):
 def test_the_listener_is_called_touchstone_and_requires_a_signature_on_every_trigger():
     (listener,) = documents("EventListener")
     assert listener["metadata"]["name"] == "touchstone"
-    for trigger in listener["spec"]["triggers"]:
-        first = trigger["interceptors"][0]
-        assert first["ref"]["name"] == "github", "the signature is checked before anything is read"
+    selected = listener["spec"]["labelSelector"]["matchLabels"]
+    for trigger in documents("Trigger"):
+        assert selected.items() <= trigger["metadata"]["labels"].items()
+        first = trigger["spec"]["interceptors"][0]  # checked before anything is read
+        assert first["ref"]["name"] in ("github", "gitlab", "bitbucket")
         assert "secretRef" in {param["name"] for param in first["params"]}
 
 

@@ -228,3 +228,22 @@ def test_a_push_of_huge_commits_still_fits_into_a_webhook(work, tmp_path):
 def test_a_line_that_git_would_not_write_is_refused(line):
     with pytest.raises(UsageError, match="<old> <new> <ref>"):
         forge_hook.read_updates([line])
+
+
+@pytest.mark.parametrize(
+    ("files", "runs"), [({"README.md": "more"}, 0), ({"README.md": "x", "model.py": "2"}, 1)]
+)
+def test_a_push_of_documents_alone_starts_nothing(work, tmp_path, port, files, runs):
+    with listening(tmp_path, port) as listener:
+        git(work, "push", "-q", "origin", "main")
+        assert len(listener.process_pending()) == 1, "the first push lists model.py"
+        commit(work, "Write", **files)
+        git(work, "push", "-q", "origin", "main")
+        assert len(listener.process_pending()) == runs
+
+
+def test_the_first_push_of_the_default_branch_lists_its_commits(work, tmp_path):
+    git(work, "push", "-q", "origin", "main")
+    (file,) = (tmp_path / "spool").glob("*.json")
+    body = json.loads(json.loads(file.read_text())["body"])
+    assert [item["message"] for item in body["commits"]] == ["Start"]

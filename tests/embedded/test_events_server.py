@@ -102,13 +102,17 @@ GOOD = json.dumps(PUSH).encode()
     [
         pytest.param(GOOD, {"x_hub_signature_256": ""}, 401, "no X-Hub", id="no-signature"),
         pytest.param(
-            GOOD, {"x_hub_signature_256": "sha256=" + "0" * 64}, 401, "match", id="wrong-signature"
+            GOOD,
+            {"x_hub_signature_256": "sha256=" + "0" * 64},
+            401,
+            "check failed",
+            id="wrong-signature",
         ),
         pytest.param(
             GOOD,
             {"x_hub_signature_256": signature.sign(GOOD, b"other")},
             401,
-            "match",
+            "check failed",
             id="wrong-secret",
         ),
         pytest.param(b"x" * (LIMIT + 1), {}, 413, "at most 8192", id="over-the-limit"),

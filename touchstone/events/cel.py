@@ -1,128 +1,62 @@
-"""CEL as Tekton Triggers' `cel` interceptor speaks it, on top of cel-python.
+"""CEL as Tekton Triggers' `cel` interceptor speaks it: Tekton's functions, and cel-go's extensions
+for strings, lists, sets, base64 and numbers.
 
-What differs between cel-python and cel-go is evened out here, so that an expression means the
-same embedded and on a cluster:
-
-* JSON numbers are doubles in Tekton, whole ones too; cel-python would make them ints.
-* cel-go compares values of different types (2.0 == 2 is true, "2" == 2 is false) and refuses to
-  calculate with them (2.0 + 1 is an error); cel-python does the opposite.
-* Tekton's own functions and cel-go's string extension do not exist in cel-python.
-* cel-go refuses an unknown function when the expression is compiled, cel-python when it runs.
+Not here, and refused when the expression is compiled: `format`, `sortBy` and the bit functions.
 """
 
 from __future__ import annotations
 
 import base64
+import hmac
 import json
+import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import celpy
 from celpy import celtypes
-from celpy.celparser import CELParseError
-from celpy.evaluation import CELEvalError, base_functions
-from lark import Tree
 
-Value = Any
-"""A JSON value: None, bool, int, float, str, list or dict with string keys."""
+from touchstone.cel import CelError, Dialect, Value, to_cel, to_json
+from touchstone.events.headers import canonical
 
-_MACROS = {"has", "all", "exists", "exists_one", "map", "filter", "min", "reduce", "dyn"}
+__all__ = ["CelError", "compile_expression", "evaluate"]
+
+Secrets = Callable[[str, str], bytes]
+
+_SECRETS: ContextVar[Secrets | None] = ContextVar("secrets", default=None)
+_NAMESPACES = ("base64", "lists", "math", "sets")
+# `base64.decode(x)` is a method call to cel-python: these variables are its receivers.
+_RECEIVERS = {name: {"": name} for name in _NAMESPACES}
 
 
-class CelError(Exception):
-    """The expression cannot be compiled, or failed on this event."""
-
-
-@lru_cache(maxsize=256)
 def compile_expression(source: str) -> celpy.Runner:
     """Check the expression and make it ready to evaluate.
 
     Raises:
         CelError: it is not CEL, or calls a function that Tekton's CEL does not have.
     """
-    environment = celpy.Environment()
-    try:
-        tree = environment.compile(source)
-    except CELParseError as error:
-        raise CelError(f"got {source!r}, expected a CEL expression: {error}") from None
-    known = set(base_functions) | set(_FUNCTIONS) | _MACROS
-    for name in _called(tree):
-        if name not in known:
-            raise CelError(f"got the function {name!r} in {source!r}, which CEL does not have here")
-    return environment.program(tree, functions=_FUNCTIONS)
+    return _DIALECT.compile(source)
 
 
-def evaluate(source: str, context: Mapping[str, Value]) -> Value:
+def evaluate(source: str, context: Mapping[str, Value], *, secrets: Secrets | None = None) -> Value:
     """The expression's value as JSON; `context` maps variable names to JSON values.
+
+    `secrets` gives compareSecret the value of (name, key).
 
     Raises:
         CelError: the expression is wrong, or fails on this context (an absent field, for example).
     """
-    runner = compile_expression(source)
+    token = _SECRETS.set(secrets)
     try:
-        result = runner.evaluate({name: _to_cel(value) for name, value in context.items()})
-    except CELEvalError as error:
-        reason = error.args[0] if error.args else error
-        raise CelError(f"{source!r} failed: {reason}") from None
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-        raise CelError(f"{source!r} failed: {error}") from None
-    return _to_json(result, source)
-
-
-def _called(tree: Tree[Any]) -> set[str]:
-    """Names of the functions and methods that the expression calls."""
-    names = set()
-    for node in tree.iter_subtrees():
-        if node.data == "member_dot_arg":
-            names.add(str(node.children[1]))
-        elif node.data in ("ident_arg", "dot_ident_arg"):
-            names.add(str(node.children[0]))
-    return names
-
-
-def _to_cel(value: Value) -> Any:
-    if isinstance(value, dict):
-        return celtypes.MapType(
-            {celtypes.StringType(key): _to_cel(item) for key, item in value.items()}
-        )
-    if isinstance(value, list):
-        return celtypes.ListType([_to_cel(item) for item in value])
-    if isinstance(value, bool):
-        return celtypes.BoolType(value)
-    if isinstance(value, int | float):
-        return celtypes.DoubleType(value)
-    if isinstance(value, str):
-        return celtypes.StringType(value)
-    return None
-
-
-def _to_json(value: Any, source: str) -> Value:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, celtypes.BoolType):
-        return bool(value)
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else float(value)
-    if isinstance(value, celtypes.IntType | celtypes.UintType):
-        return int(value)
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, list):
-        return [_to_json(item, source) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _to_json(item, source) for key, item in value.items()}
-    raise CelError(f"{source!r} gave a {type(value).__name__}, expected a value that JSON can hold")
-
-
-def canonical_header(name: str) -> str:
-    """A header's name as Go writes it: `x-github-event` becomes `X-Github-Event`."""
-    return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
+        return _DIALECT.evaluate(source, {**_RECEIVERS, **context})
+    finally:
+        _SECRETS.reset(token)
 
 
 def _header(headers: Any, name: Any) -> str:
-    key = celtypes.StringType(canonical_header(_text(name)))
+    key = celtypes.StringType(canonical(_text(name)))
     return str(headers[key][0]) if key in headers else ""
 
 
@@ -175,7 +109,7 @@ def _parse_json(text: Any) -> Any:
     document = json.loads(_text(text))
     if not isinstance(document, dict):
         raise ValueError("got other JSON than an object in parseJSON")
-    return _to_cel(document)
+    return to_cel(document)
 
 
 def _parse_url(text: Any) -> Any:
@@ -192,72 +126,181 @@ def _parse_url(text: Any) -> Any:
     }
     if parts.username is not None:
         document["auth"] = {"username": parts.username, "password": parts.password or ""}
-    return _to_cel(document)
+    return to_cel(document)
 
 
 def _marshal(value: Any) -> Any:
     return celtypes.StringType(
-        json.dumps(_to_json(value, "marshalJSON"), sort_keys=True, separators=(",", ":"))
+        json.dumps(to_json(value, "marshalJSON"), sort_keys=True, separators=(",", ":"))
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool | celtypes.BoolType)
+def _parse_yaml(text: Any) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = YAML(typ="safe", pure=True).load(_text(text))
+    except YAMLError as error:
+        raise ValueError(f"failed to decode in parseYAML: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError("got other YAML than an object in parseYAML")
+    # Dates are texts in JSON, and so are all keys.
+    return to_cel(json.loads(json.dumps(document, default=str)))
 
 
-def _same(one: Any, other: Any) -> bool:
-    if _is_number(one) and _is_number(other):
-        return float(one) == float(other)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return set(one) == set(other) and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, str) and isinstance(other, str):
-        return str(one) == str(other)
-    return type(one) is type(other) and bool(one == other)
+def _compare_secret(text: Any, key: Any, name: Any, namespace: Any = "") -> Any:
+    """Constant time; Tekton reads the Secret in the trigger's namespace whatever is given."""
+    secrets = _SECRETS.get()
+    if secrets is None:
+        raise ValueError("compareSecret has no secrets here")
+    value = secrets(_text(name), _text(key))
+    if not value:
+        raise ValueError(f"failed to find secret {name}/{key} in compareSecret: it is empty")
+    given = _text(text).encode("utf-8", "replace")
+    return celtypes.BoolType(hmac.compare_digest(given, value))
 
 
-def _relation(function: Callable[[Any, Any], bool]) -> Callable[[Any, Any], Any]:
-    """An operator that gives on an operand's error, which `||` and `&&` may then absorb."""
+def _translate(text: Any, pattern: Any, replacement: Any) -> Any:
+    import re2
 
-    def apply(one: Any, other: Any) -> Any:
-        for operand in (one, other):
-            if isinstance(operand, CELEvalError):
-                return operand
-        return celtypes.BoolType(function(one, other))
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        expression = re2.compile(_text(pattern), options)
+        variable = re2.compile(r"\$(?:\{(\w+)\}|(\w+)|(\$))", options)
+    except re2.error as error:
+        raise ValueError(f"failed to parse regular expression for translation: {error}") from None
+
+    def expand(match: Any) -> str:
+        def group(found: Any) -> str:
+            if found.group(3):
+                return "$"
+            name = found.group(1) or found.group(2)
+            try:
+                return match.group(int(name) if name.isdigit() else name) or ""
+            except (IndexError, KeyError):
+                return ""  # as Go's Expand
+
+        return str(variable.sub(group, _text(replacement)))
+
+    return celtypes.StringType(expression.sub(expand, _text(text)))
+
+
+def _end(items: Any, index: int) -> Any:
+    if not isinstance(items, list):
+        raise TypeError(f"got a {type(items).__name__}, expected a list")
+    return items[index] if items else None
+
+
+def _distinct(items: Any) -> Any:
+    kept: list[Any] = []
+    for item in items:
+        if not any(bool(_EQUAL(item, other)) for other in kept):
+            kept.append(item)
+    return celtypes.ListType(kept)
+
+
+def _flatten(items: Any, depth: Any = 1) -> Any:
+    flat: list[Any] = []
+    for item in items:
+        nested = isinstance(item, list) and int(depth) > 0
+        flat += _flatten(item, int(depth) - 1) if nested else [item]
+    return celtypes.ListType(flat)
+
+
+def _reverse(value: Any) -> Any:
+    if isinstance(value, list):
+        return celtypes.ListType(value[::-1])
+    return celtypes.StringType(_text(value)[::-1])
+
+
+def _namespaced(receiver: Any, *allowed: str) -> bool:
+    """Whether a call is `math.…` and not a method of an event's value."""
+    return isinstance(receiver, celtypes.MapType) and receiver.get("") in allowed
+
+
+def _in_namespace(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def apply(receiver: Any, *arguments: Any) -> Any:
+        if not _namespaced(receiver, name):
+            raise TypeError(f"got a {type(receiver).__name__}, expected {name}.")
+        return function(*arguments)
 
     return apply
 
 
-def _calculation(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def apply(one: Any, other: Any) -> Any:
-        if _is_number(one) and _is_number(other) and type(one) is not type(other):
-            raise TypeError(f"cannot calculate with {one!r} and {other!r}, convert one of them")
-        return function(one, other)
+def _contained(container: Any, wanted: Any, subset: Any = None) -> Any:
+    """`text.contains(part)`, or `sets.contains(list, sublist)`."""
+    if _namespaced(container, "sets"):
+        return celtypes.BoolType(all(bool(_IN(item, wanted)) for item in subset))
+    return celtypes.BoolType(_text(wanted) in _text(container))
+
+
+def _equivalent(one: Any, other: Any) -> Any:
+    forth = all(bool(_IN(item, other)) for item in one)
+    return celtypes.BoolType(forth and all(bool(_IN(item, one)) for item in other))
+
+
+def _intersects(one: Any, other: Any) -> Any:
+    return celtypes.BoolType(any(bool(_IN(item, other)) for item in one))
+
+
+def _extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
+    def apply(*values: Any) -> Any:
+        items = values[0] if len(values) == 1 and isinstance(values[0], list) else values
+        return choose(items)
 
     return apply
 
 
-def _contains(item: Any, container: Any) -> bool:
-    if not isinstance(container, list | dict):
-        raise TypeError(f"got a {type(container).__name__} after 'in', expected a list or a map")
-    return any(_same(item, candidate) for candidate in container)
+def _rounded(function: Callable[[float], float]) -> Callable[[Any], Any]:
+    return lambda value: celtypes.DoubleType(function(float(value)))
 
+
+_NAMED: dict[str, Callable[..., Any]] = {
+    "decode": _in_namespace(
+        "base64", lambda text: celtypes.BytesType(base64.b64decode(_text(text)))
+    ),
+    "encode": _in_namespace(
+        "base64", lambda data: celtypes.StringType(base64.b64encode(bytes(data)).decode())
+    ),
+    "equivalent": _in_namespace("sets", _equivalent),
+    "intersects": _in_namespace("sets", _intersects),
+    "range": _in_namespace(
+        "lists", lambda size: celtypes.ListType([celtypes.IntType(n) for n in range(int(size))])
+    ),
+    "greatest": _in_namespace("math", _extreme(max)),
+    "least": _in_namespace("math", _extreme(min)),
+    "ceil": _in_namespace("math", _rounded(math.ceil)),
+    "floor": _in_namespace("math", _rounded(math.floor)),
+    "round": _in_namespace("math", _rounded(lambda x: math.copysign(math.floor(abs(x) + 0.5), x))),
+    "trunc": _in_namespace("math", _rounded(math.trunc)),
+    "abs": _in_namespace("math", lambda value: type(value)(abs(value))),
+    "sign": _in_namespace("math", lambda value: type(value)((value > 0) - (value < 0))),
+}
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    # operators
-    "_==_": _relation(_same),
-    "_!=_": _relation(lambda one, other: not _same(one, other)),
-    "_in_": _relation(_contains),
-    **{name: _calculation(base_functions[name]) for name in ("_+_", "_-_", "_*_", "_/_")},
+    **_NAMED,
     # Tekton's
+    "compareSecret": _compare_secret,
+    "parseYAML": _parse_yaml,
+    "translate": _translate,
+    "first": lambda items: _end(items, 0),
+    "last": lambda items: _end(items, -1),
     "match": lambda headers, name, value: celtypes.BoolType(_header(headers, name) == _text(value)),
     "canonical": lambda headers, name: celtypes.StringType(_header(headers, name)),
     "truncate": _truncate,
     "parseJSON": _parse_json,
     "parseURL": _parse_url,
     "marshalJSON": _marshal,
-    # cel-go's string extension
+    # cel-go's lists and strings
+    "contains": _contained,
+    "distinct": _distinct,
+    "flatten": _flatten,
+    "reverse": _reverse,
+    "slice": lambda items, start, end: celtypes.ListType(items[int(start) : int(end)]),
+    "sort": lambda items: celtypes.ListType(sorted(items)),
+    "quote": lambda text: celtypes.StringType(json.dumps(_text(text), ensure_ascii=False)),
     "split": _split,
     "join": _join,
     "replace": _replace,
@@ -270,3 +313,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "charAt": lambda text, index: _substring(text, index, min(int(index) + 1, len(text))),
     "decodeb64": lambda text: celtypes.BytesType(base64.b64decode(_text(text), validate=True)),
 }
+
+_DIALECT = Dialect(_FUNCTIONS)
+_EQUAL = _DIALECT.functions["_==_"]
+_IN = _DIALECT.functions["_in_"]

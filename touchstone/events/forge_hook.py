@@ -143,9 +143,11 @@ def _default_branch(repository: Path) -> str:
 def _commits(repository: Path, update: Update) -> Iterator[dict[str, Any]]:
     """The commits that the push added, oldest first."""
     limit = f"--max-count={_MAX_COMMITS}"
-    # A new branch adds what is on none of the others.
+    # A new branch adds what is on none of the others; --all would count HEAD, which may be it.
     base = (
-        ["--not", f"--exclude={update.ref}", "--all"] if update.created else [f"^{update.before}"]
+        ["--not", f"--exclude={update.ref}", "--glob=refs/*"]
+        if update.created
+        else [f"^{update.before}"]
     )
     yield from reversed(list(_log(repository, [limit, update.after, *base])))
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from touchstone.errors import ManifestError, TouchstoneError
-from touchstone.events import bindings, templates
-from touchstone.events.cel import canonical_header
-from touchstone.events.interceptors import GitHub, Request, Secrets, StoppedError
-from touchstone.events.triggers import Trigger, Triggers
+from touchstone.errors import ManifestError
+from touchstone.events import credentials
+from touchstone.events.evaluate import Delivery, Explanation, evaluate
+from touchstone.events.interceptors.interface import Secrets
+from touchstone.events.triggers import Triggers
 from touchstone.state import Event, State
 
 _log = logging.getLogger(__name__)
 _NAMESPACE = uuid.UUID("6f0d3c1e-1f0a-5d0e-9b7b-3f0f5c3f6a11")
+
+PATH = ":path"
+"""Among a stored event's headers: path and query that it was sent to."""
+LISTENER = ":listener"
+"""Among a stored event's headers: the EventListener it was sent to."""
+
+_CREATED = (("tekton.dev/v1", "PipelineRun"), ("tekton.dev/v1", "TaskRun"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +38,15 @@ class Processed:
 
 
 class Listener:
-    """The embedded EventListener over one State.
+    """The embedded EventListeners over one State.
 
+    `triggers` is the one that webhooks reach at `/`; those of `also` answer at `/<name>`.
     `overrides` replaces binding values by param name: what the installation alone knows
     (`gitops-url`, `image-registry`), which a kustomize overlay replaces on a cluster.
 
     Raises:
-        ManifestError: an override names a param that no binding and no default gives.
+        ManifestError: an override names a param that no binding and no default gives, or a
+            template creates a kind that the embedded platform does not have.
     """
 
     def __init__(
@@ -46,36 +55,32 @@ class Listener:
         *,
         triggers: Triggers,
         secrets: Secrets,
+        also: Sequence[Triggers] = (),
         overrides: Mapping[str, str] | None = None,
     ) -> None:
         self.state = state
         self.triggers = triggers
+        self.listeners = {item.name: item for item in (triggers, *also)}
         self.secrets = secrets
         self.overrides = dict(overrides or {})
+        all_triggers = [trigger for item in self.listeners.values() for trigger in item.triggers]
         known = {
-            name for trigger in triggers.triggers for name in (*trigger.bindings, *trigger.defaults)
+            name for trigger in all_triggers for name in (*trigger.bindings, *trigger.defaults)
         }
         if unknown := sorted(set(self.overrides) - known):
             raise ManifestError(
                 f"got an override for the param {unknown[0]!r}, expected one of {sorted(known)}",
                 hint="the params are listed in tekton/triggers/bindings.yaml",
             )
-
-    def github_interceptors(self) -> list[GitHub]:
-        """The github interceptors of all triggers: their secrets and event types."""
-        return [
-            interceptor
-            for trigger in self.triggers.triggers
-            for interceptor in trigger.interceptors
-            if isinstance(interceptor, GitHub)
-        ]
-
-    def takes_unsigned(self) -> bool:
-        """Whether a trigger without the github interceptor could take a CloudEvent."""
-        return any(
-            not any(isinstance(interceptor, GitHub) for interceptor in trigger.interceptors)
-            for trigger in self.triggers.triggers
-        )
+        for trigger in all_triggers:
+            for resource in trigger.resources:
+                if (resource["apiVersion"], resource["kind"]) not in _CREATED:
+                    raise ManifestError(
+                        f"trigger {trigger.name}: got {resource['apiVersion']} {resource['kind']},"
+                        " expected a tekton.dev/v1 PipelineRun or TaskRun",
+                        hint="the embedded platform has no API server that could keep others;"
+                        " `touchstone trigger` shows what a cluster would create",
+                    )
 
     def process_pending(self) -> list[str]:
         """Process every stored event; return the names of the runs created.
@@ -102,49 +107,43 @@ class Listener:
         Raises:
             ValueError: the stored body is not a JSON object.
         """
-        body = json.loads(event.body)
-        if not isinstance(body, dict):
-            raise ValueError(f"got a {type(body).__name__}, expected a JSON object as body")
         outcomes: list[str] = []
         runs: list[dict[str, Any]] = []
-        for trigger in self.triggers.triggers:
-            try:
-                created = self._run(trigger, event, body)
-            except (StoppedError, TouchstoneError, ValueError) as error:
-                outcomes.append(f"{trigger.name}: nothing started, {error}")
+        for found in self.explain(event):
+            if found.reason:
+                outcomes.append(f"{found.trigger}: nothing started, {found.reason}")
                 continue
-            runs += created
-            made = ", ".join(f"{run['kind']} {run['metadata']['name']}" for run in created)
-            outcomes.append(f"{trigger.name}: created {made}")
+            runs += found.objects
+            made = ", ".join(f"{run['kind']} {run['metadata']['name']}" for run in found.objects)
+            outcomes.append(f"{found.trigger}: created {made}")
         return Processed(outcome="; ".join(outcomes), runs=tuple(runs))
 
-    def _run(self, trigger: Trigger, event: Event, body: dict[str, Any]) -> list[dict[str, Any]]:
-        request = Request(headers=event.headers, raw=event.body, body=body, url="/", extensions={})
-        for interceptor in trigger.interceptors:
-            request.extensions.update(interceptor.process(request, self.secrets))
-        event_id = str(uuid.uuid5(_NAMESPACE, f"{event.source} {event.event_id}"))
-        values = {
-            "body": body,
-            "header": {canonical_header(name): value for name, value in event.headers.items()},
-            "extensions": request.extensions,
-            "context": {"eventID": event_id},
-        }
-        wanted = {
-            name: value
-            for name, value in {**trigger.defaults, **trigger.bindings}.items()
-            if name not in self.overrides
-        }
-        params = {name: bindings.resolve(value, values) for name, value in wanted.items()}
-        runs = templates.render(
-            trigger.resources, params | self.overrides, seed=f"{event_id}/{trigger.name}"
-        )
-        for run in runs:
-            # The labels that Tekton Triggers itself puts on what it creates.
-            run["metadata"].setdefault("labels", {}).update(
-                {
-                    "triggers.tekton.dev/eventlistener": self.triggers.name,
-                    "triggers.tekton.dev/trigger": trigger.name,
-                    "triggers.tekton.dev/triggers-eventid": event_id,
-                }
+    def explain(self, event: Event) -> list[Explanation]:
+        """What each trigger makes of the event, step by step; nothing is written.
+
+        Raises:
+            ValueError: the stored body is not a JSON object, or its listener is gone.
+        """
+        listener = self.listeners.get(event.headers.get(LISTENER, self.triggers.name))
+        if listener is None:
+            raise ValueError(
+                f"got an event for the EventListener {event.headers[LISTENER]!r},"
+                f" expected one of {sorted(self.listeners)}"
             )
-        return runs
+        if not listener.forms and not isinstance(body := json.loads(event.body), dict):
+            raise ValueError(f"got a {type(body).__name__}, expected a JSON object as body")
+        delivery = Delivery(
+            headers=credentials.unseal(event.headers, self.secrets),
+            body=event.body,
+            url=event.headers.get(PATH, "/"),
+            event_id=event_uuid(event.source, event.event_id),
+        )
+        return [
+            evaluate(listener, trigger, delivery, secrets=self.secrets, overrides=self.overrides)
+            for trigger in listener.triggers
+        ]
+
+
+def event_uuid(source: str, identity: str) -> str:
+    """Tekton's eventID, the same for the same event."""
+    return str(uuid.uuid5(_NAMESPACE, f"{source} {identity}"))

@@ -1,14 +1,21 @@
-"""Was this body signed by someone who holds the webhook's secret?"""
+"""Was this body signed by someone who holds the webhook's secret?
+
+Accepted are HMAC-SHA256 signatures of the whole body. GitHub, Forgejo and Gitea write them as
+`X-Hub-Signature-256: sha256=<hex>`, Bitbucket as `X-Hub-Signature: sha256=<hex>`, and Forgejo and
+Gitea also as bare digits under their own names. SHA-1 signatures are not accepted.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 
 HEADER = "x-hub-signature-256"
-"""GitHub's header, in lower case. The older SHA-1 header is not accepted."""
+"""GitHub's header, in lower case."""
 
 _PREFIX = "sha256="
+_BARE = ("x-forgejo-signature", "x-gitea-signature")
 
 
 def sign(body: bytes, secret: bytes) -> str:
@@ -16,8 +23,15 @@ def sign(body: bytes, secret: bytes) -> str:
     return _PREFIX + hmac.new(secret, body, hashlib.sha256).hexdigest()
 
 
-def problem(header: str | None, body: bytes, secret: bytes) -> str:
-    """Why the signature is not accepted, or an empty string where it is.
+def of_github(headers: Mapping[str, str]) -> str:
+    """The signature that GitHub, Forgejo or Gitea sent, as GitHub writes it; empty where none."""
+    if header := headers.get(HEADER):
+        return header
+    return next((_PREFIX + headers[name] for name in _BARE if headers.get(name)), "")
+
+
+def problem(header: str | None, body: bytes, secret: bytes, *, name: str = HEADER) -> str:
+    """Why the signature is not accepted, in Tekton's words, or an empty string where it is.
 
     Raises:
         ValueError: the secret is empty, so that anyone could sign.
@@ -25,8 +39,8 @@ def problem(header: str | None, body: bytes, secret: bytes) -> str:
     if not secret:
         raise ValueError("got an empty webhook secret, expected at least one byte")
     if not header:
-        return "got no X-Hub-Signature-256 header, expected sha256=<64 hex digits>"
+        return f"no {name} header set"
     # compare_digest refuses text outside ASCII; bytes are compared whatever was sent.
     if not hmac.compare_digest(header.encode("utf-8", "replace"), sign(body, secret).encode()):
-        return "got a signature that does not match the body and the shared secret"
+        return "payload signature check failed"
     return ""

@@ -1,7 +1,7 @@
-"""tekton/triggers/*.yaml as typed objects, checked as a whole before anything listens.
+"""EventListeners with everything they refer to, checked as a whole before anything listens.
 
-Fields that only a cluster acts on (the listener's service account and its Pod) are accepted and
-have no effect here. Any other field that the embedded listener does not honour is refused.
+A listener's triggers are those it selects by label and namespace, then its own, then those of its
+groups behind the group's interceptors.
 """
 
 from __future__ import annotations
@@ -9,90 +9,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from touchstone.errors import ManifestError
 from touchstone.events import bindings, templates
-from touchstone.events.documents import Document, read
-from touchstone.events.interceptors import Interceptor, build
+from touchstone.events.catalog import Catalog, Object, load
+from touchstone.events.documents import Document, Place
+from touchstone.events.interceptors.interface import Interceptor
+from touchstone.events.interceptors.registry import build, build_webhook
+from touchstone.events.kinds import (
+    BindingRef,
+    ListenerTrigger,
+    Selector,
+    TemplateRef,
+    TemplateSpec,
+    TriggerInterceptor,
+    TriggerSpec,
+)
 
-_GROUP = "triggers.tekton.dev/"
-_VERSION = "triggers.tekton.dev/v1beta1"
-_CREATED = (("tekton.dev/v1", "PipelineRun"), ("tekton.dev/v1", "TaskRun"))
+_OLD_ESCAPE = "triggers.tekton.dev/old-escape-quotes"
+_VALIDATION = "tekton.dev/payload-validation"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One interceptor of a chain and what it is called."""
 
-
-class _Named(_Model):
     name: str
-    value: str
-
-
-class _InterceptorParam(_Model):
-    name: str
-    value: Any
-
-
-class _InterceptorRef(_Model):
-    name: str
-    kind: Literal["ClusterInterceptor"] = "ClusterInterceptor"
-    apiVersion: str = ""  # noqa: N815  Tekton's spelling
-
-
-class _Interceptor(_Model):
-    name: str = ""
-    ref: _InterceptorRef
-    params: list[_InterceptorParam] = []
-
-
-class _Binding(_Model):
-    ref: str = ""
-    kind: Literal["TriggerBinding"] = "TriggerBinding"
-    name: str = ""
-    value: str = ""
-
-
-class _Template(_Model):
-    ref: str
-
-
-class _Trigger(_Model):
-    name: str
-    interceptors: list[_Interceptor] = []
-    bindings: list[_Binding] = []
-    template: _Template
-
-
-class _ListenerSpec(_Model):
-    serviceAccountName: str = ""  # noqa: N815
-    resources: dict[str, Any] = {}
-    triggers: list[_Trigger] = Field(min_length=1)
-
-
-class _BindingSpec(_Model):
-    params: list[_Named] = []
-
-
-class _ParamSpec(_Model):
-    name: str
-    description: str = ""
-    default: str | None = None
-
-
-class _TemplateSpec(_Model):
-    params: list[_ParamSpec] = []
-    resourcetemplates: list[dict[str, Any]] = Field(min_length=1)
-
-
-_SPECS: dict[str, type[_Model]] = {
-    "EventListener": _ListenerSpec,
-    "TriggerBinding": _BindingSpec,
-    "TriggerTemplate": _TemplateSpec,
-}
+    interceptor: Interceptor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +44,22 @@ class Trigger:
     """One trigger with everything it refers to."""
 
     name: str
-    interceptors: tuple[Interceptor, ...]
+    namespace: str
+    group: str
+    """Of which trigger group; empty for none."""
+    links: tuple[Link, ...]
     bindings: dict[str, str]
     """Param name to its value, expressions not yet resolved."""
     defaults: dict[str, str]
     """The template's defaults."""
     resources: tuple[dict[str, Any], ...]
+    old_escape: bool
+    """Whether quotes within values are escaped, as the template's annotation asks."""
+
+    @property
+    def secrets_used(self) -> frozenset[tuple[str, str]]:
+        """Secrets that prove who sent the event; empty where anyone may send it."""
+        return frozenset(s for link in self.links for s in link.interceptor.secrets_used)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,157 +67,274 @@ class Triggers:
     """An EventListener: its name and its triggers."""
 
     name: str
+    namespace: str
     triggers: tuple[Trigger, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    document: Document
-    spec: Any
+    forms: bool
+    """Whether bodies that are no JSON are taken (annotation tekton.dev/payload-validation)."""
 
 
 def load_triggers(paths: Sequence[Path]) -> Triggers:
-    """Read the EventListener, and what it refers to, from files and folders (`*.yaml` in them).
+    """The one EventListener of the files. Raises ManifestError as `load_listeners`."""
+    found = load_listeners(paths)
+    if len(found) != 1:
+        raise ManifestError(
+            f"got {len(found)} EventListeners, expected exactly one",
+            location=", ".join(str(path) for path in paths),
+        )
+    return found[0]
+
+
+def load_listeners(paths: Sequence[Path]) -> tuple[Triggers, ...]:
+    """Every EventListener of the files, in their order.
 
     Documents of other API groups, a kustomization or roles, are left to the cluster.
 
     Raises:
-        ManifestError: a document is wrong, something referred to is absent, or there is not
-            exactly one EventListener. The message begins with file:line:column.
+        ManifestError: a document is wrong, or something referred to is absent. The message begins
+            with file:line:column.
     """
-    loaded: dict[tuple[str, str], _Loaded] = {}
-    for path in paths:
-        files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-        for document in (document for file in files for document in read(file)):
-            if str(document.content.get("apiVersion", "")).startswith(_GROUP):
-                key, value = _load(document)
-                if key in loaded:
-                    raise ManifestError(
-                        f"got a second {key[0]} {key[1]!r}, expected one",
-                        location=document.location(("metadata", "name")),
-                    )
-                loaded[key] = value
-    listeners = [(name, value) for (kind, name), value in loaded.items() if kind == "EventListener"]
-    if len(listeners) != 1:
+    catalog = load(paths)
+    return tuple(_listener(catalog, item) for item in catalog.all("EventListener"))
+
+
+def _listener(catalog: Catalog, listener: Object) -> Triggers:
+    spec, document = listener.spec, listener.document
+    if not (
+        spec.triggers
+        or spec.trigger_groups
+        or spec.label_selector
+        or spec.namespace_selector.match_names
+    ):
         raise ManifestError(
-            f"got {len(listeners)} EventListeners, expected exactly one",
-            location=", ".join(str(path) for path in paths),
+            "expected one of spec.labelSelector, spec.namespaceSelector, spec.triggerGroups and"
+            " spec.triggers",
+            location=document.location(("spec",)),
         )
-    name, listener = listeners[0]
-    triggers = tuple(
-        _trigger(loaded, listener.document, index, trigger)
-        for index, trigger in enumerate(listener.spec.triggers)
+    validation = listener.annotations.get(_VALIDATION, "true")
+    if validation not in ("true", "false"):
+        raise ManifestError(
+            f"got {_VALIDATION} {validation!r}, expected 'true' or 'false'",
+            location=document.location(("metadata", "annotations", _VALIDATION)),
+        )
+    builder = _Builder(catalog, listener)
+    selector = Selector.model_construct(
+        namespace_selector=spec.namespace_selector, label_selector=spec.label_selector
     )
-    return Triggers(name=name, triggers=triggers)
-
-
-def _load(document: Document) -> tuple[tuple[str, str], _Loaded]:
-    content = document.content
-    kind = content.get("kind")
-    model = _SPECS.get(str(kind))
-    if content["apiVersion"] != _VERSION or model is None:
-        raise ManifestError(
-            f"got {content['apiVersion']} {kind}, expected {_VERSION} and one of {list(_SPECS)}",
-            location=document.location(("kind",)),
-            hint="the embedded listener reads no other kind of Tekton Triggers",
-        )
-    metadata = content.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str) or not name:
-        raise ManifestError(
-            f"got no name, expected metadata.name of the {kind}",
-            location=document.location(("metadata",)),
-        )
-    try:
-        spec = model.model_validate(content.get("spec"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ("spec", *first["loc"])
-        problem = first["msg"]
-        if first["type"] == "extra_forbidden":
-            problem = "the embedded listener does not honour this field"
-        raise ManifestError(
-            f"{'.'.join(str(step) for step in place)}: {problem}",
-            location=document.location(place),
-        ) from None
-    return (str(kind), name), _Loaded(document, spec)
-
-
-def _trigger(
-    loaded: dict[tuple[str, str], _Loaded], document: Document, index: int, trigger: _Trigger
-) -> Trigger:
-    here = ("spec", "triggers", index)
-    template = loaded.get(("TriggerTemplate", trigger.template.ref))
-    if template is None:
-        raise ManifestError(
-            f"got no TriggerTemplate {trigger.template.ref!r}, expected it in the same files",
-            location=document.location((*here, "template", "ref")),
-        )
-    interceptors = []
-    for number, interceptor in enumerate(trigger.interceptors):
-        place = (*here, "interceptors", number)
-        params = {param.name: param.value for param in interceptor.params}
-        try:
-            interceptors.append(build(interceptor.ref.name, params))
-        except ValueError as error:
-            raise ManifestError(str(error), location=document.location(place)) from None
-    values = _binding_values(loaded, document, here, trigger)
-    defaults = {
-        spec.name: spec.default for spec in template.spec.params if spec.default is not None
-    }
-    _check_template(template, set(values) | set(defaults))
-    return Trigger(
-        name=trigger.name,
-        interceptors=tuple(interceptors),
-        bindings=values,
-        defaults=defaults,
-        resources=tuple(template.spec.resourcetemplates),
-    )
-
-
-def _binding_values(
-    loaded: dict[tuple[str, str], _Loaded],
-    document: Document,
-    here: tuple[str | int, ...],
-    trigger: _Trigger,
-) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for number, binding in enumerate(trigger.bindings):
-        location = document.location((*here, "bindings", number))
-        found = loaded.get(("TriggerBinding", binding.ref))
-        if bool(binding.ref) == bool(binding.name):
-            raise ManifestError("expected either ref, or name and value", location=location)
-        if binding.ref and found is None:
+    triggers = [builder.of_object(item) for item in builder.selected(selector)]
+    for index, entry in enumerate(spec.triggers):
+        triggers.append(builder.of_entry(entry, ("spec", "triggers", index)))
+    for index, group in enumerate(spec.trigger_groups):
+        here: Place = ("spec", "triggerGroups", index)
+        chosen = group.trigger_selector
+        if chosen.label_selector is None and not chosen.namespace_selector.match_names:
             raise ManifestError(
-                f"got no TriggerBinding {binding.ref!r}, expected it in the same files",
-                location=location,
+                "expected triggerSelector.labelSelector or triggerSelector.namespaceSelector",
+                location=document.location((*here, "triggerSelector")),
             )
-        pairs = found.spec.params if found else [binding]
-        for position, pair in enumerate(pairs):
-            if found:
-                location = found.document.location(("spec", "params", position))
-            if pair.name in values:
+        links = builder.links(group.interceptors, document, here, listener.namespace)
+        for item in builder.selected(chosen):
+            triggers.append(builder.of_object(item, group=group.name, before=links))
+    return Triggers(
+        name=listener.name,
+        namespace=listener.namespace,
+        triggers=tuple(triggers),
+        forms=validation == "false",
+    )
+
+
+class _Builder:
+    """Puts triggers together from the objects that they refer to."""
+
+    def __init__(self, catalog: Catalog, listener: Object) -> None:
+        self._catalog = catalog
+        self._listener = listener
+
+    def selected(self, selector: Selector) -> list[Object]:
+        """The Trigger objects that it selects; none where it selects by nothing."""
+        names = selector.namespace_selector.match_names
+        labels = selector.label_selector
+        if not names and labels is None:
+            return []
+        wanted = names or [self._listener.namespace]
+        return [
+            item
+            for item in self._catalog.all("Trigger")
+            if (wanted == ["*"] or item.namespace in wanted)
+            and (labels is None or labels.matches(dict(item.labels)))
+        ]
+
+    def of_object(self, item: Object, *, group: str = "", before: tuple[Link, ...] = ()) -> Trigger:
+        """A Trigger object, behind the interceptors of its group."""
+        return self._trigger(
+            item.spec,
+            name=item.name,
+            document=item.document,
+            here=("spec",),
+            namespace=item.namespace,
+            group=group,
+            before=before,
+        )
+
+    def of_entry(self, entry: ListenerTrigger, here: Place) -> Trigger:
+        """An entry of the listener's own triggers."""
+        document = self._listener.document
+        if entry.trigger_ref:
+            inline = (entry.template, entry.bindings, entry.interceptors)
+            if any(field is not None for field in inline):
                 raise ManifestError(
-                    f"got the param {pair.name!r} twice, expected once", location=location
+                    "expected exactly one, got both: triggerRef, template or bindings or"
+                    " interceptors",
+                    location=document.location((*here, "triggerRef")),
                 )
+            found = self._catalog.get("Trigger", entry.trigger_ref, self._listener.namespace)
+            if found is None:
+                raise ManifestError(
+                    f"got no Trigger {entry.trigger_ref!r}, expected it in the same files",
+                    location=document.location((*here, "triggerRef")),
+                )
+            return self.of_object(found)
+        if entry.template is None:
+            raise ManifestError(
+                "expected exactly one, got neither: template, triggerRef",
+                location=document.location(here),
+            )
+        spec = TriggerSpec.model_construct(
+            bindings=entry.bindings or [],
+            template=entry.template,
+            interceptors=entry.interceptors or [],
+        )
+        return self._trigger(
+            spec,
+            name=entry.name,
+            document=document,
+            here=here,
+            namespace=self._listener.namespace,
+        )
+
+    def links(
+        self,
+        interceptors: Sequence[TriggerInterceptor],
+        document: Document,
+        here: Place,
+        namespace: str,
+    ) -> tuple[Link, ...]:
+        """A chain of interceptors."""
+        links = []
+        for number, item in enumerate(interceptors):
+            location = document.location((*here, "interceptors", number))
             try:
-                bindings.check(pair.value)
+                built = self._interceptor(item, namespace)
             except ValueError as error:
                 raise ManifestError(str(error), location=location) from None
-            values[pair.name] = pair.value
-    return values
+            links.append(Link(name=item.name or item.ref.name or "webhook", interceptor=built))
+        return tuple(links)
 
+    def _interceptor(self, item: TriggerInterceptor, namespace: str) -> Interceptor:
+        if item.webhook is not None:
+            return build_webhook(item.webhook, namespace=namespace)
+        if not item.ref.name:
+            raise ValueError("got an interceptor without ref.name, expected which one it is")
+        params = {param.name: param.value for param in item.params}
+        if item.ref.kind == "NamespacedInterceptor":
+            found = self._catalog.get("Interceptor", item.ref.name, self._listener.namespace)
+            if found is None:
+                raise ValueError(f"got no Interceptor {item.ref.name!r}, expected it in the files")
+        else:
+            found = self._catalog.get("ClusterInterceptor", item.ref.name)
+        config = found.spec.client_config if found else None
+        return build(item.ref.name, params, config=config, namespace=namespace)
 
-def _check_template(template: _Loaded, given: set[str]) -> None:
-    declared = {spec.name for spec in template.spec.params}
-    for index, resource in enumerate(template.spec.resourcetemplates):
-        location = template.document.location(("spec", "resourcetemplates", index))
-        if (resource.get("apiVersion"), resource.get("kind")) not in _CREATED:
+    def _trigger(
+        self,
+        spec: TriggerSpec,
+        *,
+        name: str,
+        document: Document,
+        here: Place,
+        namespace: str,
+        group: str = "",
+        before: tuple[Link, ...] = (),
+    ) -> Trigger:
+        template, old_escape, origin, place = self._template(
+            spec.template, document, here, namespace
+        )
+        values = self._values(spec.bindings, document, here, namespace)
+        defaults = {item.name: item.default for item in template.params if item.default is not None}
+        _check_template(template, origin, place, set(values) | set(defaults))
+        return Trigger(
+            name=name,
+            namespace=namespace,
+            group=group,
+            links=(*before, *self.links(spec.interceptors, document, here, namespace)),
+            bindings=values,
+            defaults=defaults,
+            resources=tuple(template.resourcetemplates),
+            old_escape=old_escape,
+        )
+
+    def _template(
+        self, wanted: TemplateRef, document: Document, here: Place, namespace: str
+    ) -> tuple[TemplateSpec, bool, Document, Place]:
+        location = document.location((*here, "template"))
+        if (wanted.spec is None) == (not wanted.ref):
             raise ManifestError(
-                f"got {resource.get('apiVersion')} {resource.get('kind')}, expected a tekton.dev/v1"
-                " PipelineRun or TaskRun",
+                "expected exactly one of template.ref, template.spec", location=location
+            )
+        if wanted.spec is not None:
+            return wanted.spec, False, document, (*here, "template", "spec")
+        found = self._catalog.get("TriggerTemplate", wanted.ref or "", namespace)
+        if found is None:
+            raise ManifestError(
+                f"got no TriggerTemplate {wanted.ref!r}, expected it in the same files",
+                location=document.location((*here, "template", "ref")),
+            )
+        return found.spec, _OLD_ESCAPE in found.annotations, found.document, ("spec",)
+
+    def _values(
+        self, wanted: Sequence[BindingRef], document: Document, here: Place, namespace: str
+    ) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for number, binding in enumerate(wanted):
+            location = document.location((*here, "bindings", number))
+            for name, value, place in self._pairs(binding, location, namespace):
+                if name in values:
+                    raise ManifestError(
+                        f"got the param {name!r} twice, expected once", location=place
+                    )
+                try:
+                    bindings.check(value)
+                except ValueError as error:
+                    raise ManifestError(str(error), location=place) from None
+                values[name] = value
+        return values
+
+    def _pairs(
+        self, binding: BindingRef, location: str, namespace: str
+    ) -> list[tuple[str, str, str]]:
+        if bool(binding.ref) == bool(binding.name) or (binding.name and binding.value is None):
+            raise ManifestError("expected either ref, or name and value", location=location)
+        if binding.name:
+            return [(binding.name, binding.value or "", location)]
+        found = self._catalog.get(binding.kind, binding.ref, namespace)
+        if found is None:
+            raise ManifestError(
+                f"got no {binding.kind} {binding.ref!r}, expected it in the same files",
                 location=location,
             )
+        return [
+            (param.name, param.value, found.document.location(("spec", "params", position)))
+            for position, param in enumerate(found.spec.params)
+        ]
+
+
+def _check_template(
+    template: TemplateSpec, document: Document, here: Place, given: set[str]
+) -> None:
+    declared = {item.name for item in template.params}
+    for index, resource in enumerate(template.resourcetemplates):
+        location = document.location((*here, "resourcetemplates", index))
+        if not (resource.get("apiVersion") and resource.get("kind")):
+            raise ManifestError("expected apiVersion and kind", location=location)
         metadata = resource.get("metadata")
         if not isinstance(metadata, dict) or not ({"name", "generateName"} & set(metadata)):
             raise ManifestError(

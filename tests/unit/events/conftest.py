@@ -12,7 +12,7 @@ from touchstone.events.triggers import Triggers, load_triggers
 from touchstone.state import State
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def triggers() -> Triggers:
     return load_triggers([Path(__file__).parents[3] / "tekton" / "triggers"])
 

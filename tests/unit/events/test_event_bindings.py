@@ -14,7 +14,6 @@ EVENT = {
         "yes": True,
         "nothing": None,
         "a.b": "dotted",
-        "a b": "spaced",
         "list": ["x", "y"],
         "items": [{"name": "one"}, {"name": "two"}],
         "object": {"k": "ä"},
@@ -41,10 +40,19 @@ EVENT = {
         ("$(body.yes)", "true"),
         ("$(body.nothing)", "null"),
         (r"$(body.a\.b)", "dotted"),
-        ("$(body['a b'])", "spaced"),
         ("$(body.list[0])", "x"),
         ("$(body.list[-1])", "y"),
-        ("$(body.items[*].name)", "one two"),
+        ("$(body.items[*].name)", '["one","two"]'),
+        ("$(body.items[?(@.name=='two')].name)", "two"),
+        ('$(body.items[?(@.name != "two")].name)', "one"),
+        ("$(body.items[?(@.name=='none')].name)", "[]"),
+        ("$(body.list[0:2])", '["x","y"]'),
+        ("$(body.list[:1])", "x"),
+        ("$(body.list[0,1])", '["x","y"]'),
+        ("$(body..name)", '["one","two"]'),
+        ("$(body['after'])", "abc"),
+        ("$(header.X-GitHub-Event)", "push"),
+        ("$(header.x-github-event)", "push"),
         ("$(body.list)", '["x","y"]'),
         ("$(body.object)", '{"k":"ä"}'),
         ("$(header.X-Github-Event)", "push"),
@@ -52,8 +60,7 @@ EVENT = {
         ("$(context.eventID)", "e-1"),
         ("registry/$(body.after):$(extensions.short)-x", "registry/abc:ab-x"),
         ("$(body.after)$(body.after)", "abcabc"),
-        ("$(body.tricky)", '"quoted" $(body.after)'),
-        ("$(unclosed", "$(unclosed"),
+        ("$(body.tricky)", r"\"quoted\" $(body.after)"),
         ("$5 and (brackets)", "$5 and (brackets)"),
     ],
 )
@@ -72,8 +79,7 @@ def test_value_is_taken_from_the_event(value, result):
         "$(body.after[0])",
         "$(body.object[0])",
         "$(body.n[*])",
-        "$(header.X-GitHub-Event)",
-        "$(header.x-github-event)",
+        "$(body.items[?(@.name==1)].name)",
     ],
 )
 def test_a_place_the_event_does_not_have_is_an_error_that_names_it(value):
@@ -89,16 +95,28 @@ def test_a_place_the_event_does_not_have_is_an_error_that_names_it(value):
         "$(params.x)",
         "$(uid)",
         "$()",
-        "$(body.items[?(@.name=='one')].name)",
-        "$(body.list[0:1])",
-        "$(body..name)",
+        "$(body.items[?(@.name='one')].name)",
+        "$(body.items[?(@.name)",
+        "$(body.list[x])",
+        "$(body....name)",
+        "$(body['a b'])",
+        "$({range body.list[*]}{end})",
         "$(body.a b)",
     ],
 )
 def test_an_expression_that_cannot_be_read_is_refused_when_the_yaml_is_loaded(value):
-    with pytest.raises(ValueError, match=r"got \$\("):
+    with pytest.raises(ValueError, match=r"got .?\$\("):
         check(value)
 
 
 def test_nested_brackets_belong_to_one_expression():
     assert list(expressions("a $(body['x(y)']) b")) == [("$(body['x(y)'])", "body['x(y)']")]
+
+
+def test_a_default_stands_in_for_what_the_event_does_not_have():
+    assert resolve("$(body.absent)-$(body.after)", EVENT, default="main") == "main-abc"
+
+
+def test_an_expression_that_is_not_closed_is_refused():
+    with pytest.raises(ValueError, match="to be closed"):
+        check("$(body.after")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import celpy
 import pytest
 
-from touchstone.events.cel import CelError, canonical_header, compile_expression, evaluate
+from touchstone.events.cel import CelError, compile_expression, evaluate
+from touchstone.events.headers import canonical
 
 CONTEXT = {
     "body": {
@@ -137,8 +138,69 @@ def test_numbers_compare_across_types_as_in_cel_go_where_cel_python_refuses(expr
 
 
 @pytest.mark.parametrize(
-    ("name", "canonical"),
+    ("name", "written"),
     [("x-github-event", "X-Github-Event"), ("CE-ID", "Ce-Id"), ("a", "A")],
 )
-def test_header_names_are_written_as_go_writes_them(name, canonical):
-    assert canonical_header(name) == canonical
+def test_header_names_are_written_as_go_writes_them(name, written):
+    assert canonical(name) == written
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("'This is $an x5'.lowerAscii().translate('[^a-z0-9]+', '')", "thisisanx5"),
+        ("'a1b22'.translate('([a-z])([0-9]+)', '$2${1}.')", "1a.22b."),
+        ("'a'.translate('a', '$9$$')", "$"),
+        ("[1, 2, 3].first()", 1),
+        ("[1, 2, 3].last()", 3),
+        ("[].first()", None),
+        ("body.labels.last().name", "b"),
+        ("'k: v\\nn: {x: 1}'.parseYAML().n.x", 1),
+        ("base64.decode('aGVsbG8=') == b'hello'", True),
+        ("string(base64.decode('aGVsbG8='))", "hello"),
+        ("base64.encode(b'hello')", "aGVsbG8="),
+        ("'aGVsbG8='.decodeb64() == b'hello'", True),
+        ("sets.contains(['a', 'b'], ['b'])", True),
+        ("sets.contains(['a'], ['b'])", False),
+        ("sets.equivalent([1, 2, 2], [2.0, 1.0])", True),
+        ("sets.intersects(['a'], ['b', 'a'])", True),
+        ("[1, [2, [3]]].flatten()", [1, 2, [3]]),
+        ("['b', 'a', 'b'].distinct()", ["b", "a"]),
+        ("['b', 'a'].sort()", ["a", "b"]),
+        ("['b', 'a'].reverse()", ["a", "b"]),
+        ("'abc'.reverse()", "cba"),
+        ("[1, 2, 3].slice(1, 3)", [2, 3]),
+        ("lists.range(3)", [0, 1, 2]),
+        ("math.greatest(1, 3, 2)", 3),
+        ("math.least([1.5, 0.5])", 0.5),
+        ("math.ceil(1.2)", 2),
+        ("math.round(-1.5)", -2),
+        ("math.abs(-2)", 2),
+    ],
+)
+def test_tektons_and_cel_gos_extensions_are_there(expression, value):
+    assert evaluate(expression, CONTEXT) == value
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'a'.translate('[a', '')",
+        "'- 1'.parseYAML()",
+        "'a: ['.parseYAML()",
+        "'x'.first()",
+        "body.labels.decode('x')",
+        "'x'.compareSecret('key', 'name')",
+    ],
+)
+def test_extensions_given_something_else_are_errors(expression):
+    with pytest.raises(CelError):
+        evaluate(expression, CONTEXT)
+
+
+@pytest.mark.parametrize(("given", "same"), [("hush", True), ("hus", False), ("hüsh", False)])
+def test_compare_secret_reads_the_secret_of_that_name_and_key(given, same):
+    secrets = {("name", "key"): b"hush"}
+    expression = f"'{given}'.compareSecret('key', 'name', 'any-namespace')"
+    found = evaluate(expression, {}, secrets=lambda name, key: secrets[name, key])
+    assert found is same

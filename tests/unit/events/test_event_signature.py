@@ -18,13 +18,13 @@ def test_signature_equals_the_one_in_githubs_documentation():
 @pytest.mark.parametrize(
     ("header", "body", "secret", "reason"),
     [
-        (None, BODY, SECRET, "no X-Hub-Signature-256"),
-        ("", BODY, SECRET, "no X-Hub-Signature-256"),
-        (SIGNATURE, BODY + b" ", SECRET, "does not match"),
-        (SIGNATURE, BODY, b"another", "does not match"),
-        (SIGNATURE.removeprefix("sha256="), BODY, SECRET, "does not match"),
-        ("sha1=" + "0" * 40, BODY, SECRET, "does not match"),
-        ("sha256=é", BODY, SECRET, "does not match"),
+        (None, BODY, SECRET, "no x-hub-signature-256"),
+        ("", BODY, SECRET, "no x-hub-signature-256"),
+        (SIGNATURE, BODY + b" ", SECRET, "signature check failed"),
+        (SIGNATURE, BODY, b"another", "signature check failed"),
+        (SIGNATURE.removeprefix("sha256="), BODY, SECRET, "signature check failed"),
+        ("sha1=" + "0" * 40, BODY, SECRET, "signature check failed"),
+        ("sha256=é", BODY, SECRET, "signature check failed"),
     ],
 )
 def test_anything_but_the_right_signature_is_refused(header, body, secret, reason):

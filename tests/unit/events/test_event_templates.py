@@ -2,6 +2,7 @@
 
 import pytest
 
+from touchstone.events.bindings import pasted
 from touchstone.events.templates import params_used, render
 
 TEMPLATE = {
@@ -14,7 +15,7 @@ PARAMS = {"x": "1", "key": "k"}
 def test_params_and_uid_are_put_into_every_string_and_other_values_stay():
     (made,) = render([TEMPLATE], PARAMS, seed="event")
     assert made["spec"] == {"params": [{"value": "a-1-1"}], "count": 3, "on": True}
-    assert len(made["metadata"]["labels"]["k"]) == 5
+    assert len(made["metadata"]["labels"]["k"]) == 36
 
 
 def test_equal_seeds_give_equal_objects_and_the_template_is_not_changed():
@@ -34,9 +35,21 @@ def test_a_fixed_name_is_kept():
 
 @pytest.mark.parametrize("value", ['"}, "x": {"', "a\nb: c", "$(tt.params.key)", "$(uid)", "\\"])
 def test_a_value_stays_one_string_whatever_it_holds(value):
-    (made,) = render([TEMPLATE], {"x": value, "key": "k"}, seed="event")
-    assert made["spec"]["params"] == [{"value": f"a-{value}-{value}"}]
+    (made,) = render([TEMPLATE], {"x": pasted([value]), "key": "k"}, seed="event")
+    written = value.replace("$(", "$$(")  # a run must not take it for a variable
+    assert made["spec"]["params"] == [{"value": f"a-{written}-{written}"}]
     assert set(made) == {"metadata", "spec"}
+
+
+@pytest.mark.parametrize("value", ['{"k":"v"}', '["a"]', '", "x": "y', "a\nb", '"', "\\"])
+def test_a_value_that_would_break_out_of_its_string_is_refused(value):
+    with pytest.raises(ValueError, match="does not fit"):
+        render([TEMPLATE], {"x": value, "key": "k"}, seed="event")
+
+
+def test_the_annotation_for_old_templates_escapes_quotes():
+    (made,) = render([TEMPLATE], {"x": '{"k":"v"}', "key": "k"}, seed="event", old_escape=True)
+    assert made["spec"]["params"] == [{"value": 'a-{"k":"v"}-{"k":"v"}'}]
 
 
 def test_params_used_are_found_in_keys_and_values():

@@ -1,0 +1,179 @@
+"""What one trigger makes of one event, step by step: its interceptors, its values, its objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs
+
+from touchstone.errors import TouchstoneError
+from touchstone.events import bindings, templates
+from touchstone.events.headers import canonical
+from touchstone.events.interceptors.interface import Request, Secrets, StoppedError
+from touchstone.events.triggers import Trigger, Triggers
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that was looked at."""
+
+    what: str
+    """`interceptor signed-push (github)`, `param revision`, `PipelineRun model-1a2b3c`."""
+    passed: bool
+    notes: tuple[str, ...]
+    """What was found; never a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a trigger fired, or why not."""
+
+    trigger: str
+    group: str
+    reason: str
+    """Why it did not fire; empty where it did."""
+    steps: tuple[Step, ...]
+    objects: tuple[dict[str, Any], ...]
+    """What it creates, `metadata.name` set; empty where it did not fire."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An event as it reaches the triggers."""
+
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    url: str
+    """Path and query, as on a cluster."""
+    event_id: str
+    """A UUID that follows from the event."""
+
+
+def evaluate(
+    listener: Triggers,
+    trigger: Trigger,
+    delivery: Delivery,
+    *,
+    secrets: Secrets,
+    overrides: Mapping[str, str],
+) -> Explanation:
+    """Send the event through the trigger; nothing is written and nothing raised.
+
+    `overrides` are values of params, as texts, in place of what the bindings say.
+    """
+    steps: list[Step] = []
+    try:
+        request = _intercepted(trigger, delivery, secrets, steps)
+        params = _params(trigger, request, delivery, overrides, steps)
+        objects = _objects(listener, trigger, delivery, params)
+    except (StoppedError, TouchstoneError, ValueError) as error:
+        reason = f"{steps[-1].what}: {error}" if steps and not steps[-1].passed else str(error)
+        return Explanation(
+            trigger=trigger.name, group=trigger.group, reason=reason, steps=tuple(steps), objects=()
+        )
+    for made in objects:
+        name = f"{made['kind']} {made['metadata']['name']}"
+        steps.append(Step(what=name, passed=True, notes=("created",)))
+    return Explanation(
+        trigger=trigger.name,
+        group=trigger.group,
+        reason="",
+        steps=tuple(steps),
+        objects=tuple(objects),
+    )
+
+
+def _intercepted(
+    trigger: Trigger, delivery: Delivery, secrets: Secrets, steps: list[Step]
+) -> Request:
+    kind = "triggerGroups" if trigger.group else "triggers"
+    request = Request(
+        headers=delivery.headers,
+        raw=delivery.body,
+        url=delivery.url,
+        event_id=delivery.event_id,
+        trigger=f"namespaces/{trigger.namespace}/{kind}/{trigger.group or trigger.name}",
+    )
+    if trigger.links:
+        request = replace(request, raw=as_json(delivery.headers, delivery.body))
+    for link in trigger.links:
+        what = f"interceptor {link.name} ({link.interceptor.kind})"
+        try:
+            passed = link.interceptor.process(request, secrets)
+        except StoppedError as error:
+            steps.append(Step(what=what, passed=False, notes=error.notes))
+            raise
+        steps.append(Step(what=what, passed=True, notes=passed.notes))
+        request = replace(
+            request,
+            extensions={**request.extensions, **passed.extensions},
+            raw=request.raw if passed.raw is None else passed.raw,
+            headers=request.headers if passed.headers is None else passed.headers,
+        )
+    return request
+
+
+def as_json(headers: Mapping[str, str], body: bytes) -> bytes:
+    """A form with several fields as the JSON that interceptors get; any other body as it is."""
+    if headers.get("content-type") != _FORM:
+        return body
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return json.dumps(fields).encode() if len(fields) > 1 else body
+
+
+def _params(
+    trigger: Trigger,
+    request: Request,
+    delivery: Delivery,
+    overrides: Mapping[str, str],
+    steps: list[Step],
+) -> dict[str, str]:
+    event = {
+        "body": request.body,
+        "header": {canonical(name): value for name, value in request.headers.items()},
+        "extensions": dict(request.extensions),
+        "context": {"eventID": delivery.event_id},
+    }
+    params = dict(trigger.defaults)
+    for name, value in trigger.bindings.items():
+        if name in overrides:
+            continue
+        what = f"param {name}"
+        try:
+            params[name] = bindings.resolve(value, event, default=trigger.defaults.get(name))
+        except ValueError as error:
+            steps.append(Step(what=what, passed=False, notes=(value,)))
+            raise ValueError(str(error)) from None
+        steps.append(Step(what=what, passed=True, notes=(f"{value} is {params[name]}",)))
+    for name in sorted(set(overrides) & ({*params, *trigger.bindings})):
+        params[name] = bindings.pasted([overrides[name]])
+        steps.append(Step(what=f"param {name}", passed=True, notes=("of this installation",)))
+    return params
+
+
+def _objects(
+    listener: Triggers, trigger: Trigger, delivery: Delivery, params: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    objects = templates.render(
+        trigger.resources,
+        params,
+        seed=f"{delivery.event_id}/{trigger.name}",
+        old_escape=trigger.old_escape,
+    )
+    for made in objects:
+        if trigger.namespace != listener.namespace:
+            made["metadata"].setdefault("namespace", trigger.namespace)
+        # The labels that Tekton Triggers itself puts on what it creates.
+        made["metadata"].setdefault("labels", {}).update(
+            {
+                "triggers.tekton.dev/eventlistener": listener.name,
+                "triggers.tekton.dev/trigger": trigger.name,
+                "triggers.tekton.dev/triggers-eventid": delivery.event_id,
+            }
+        )
+    return objects

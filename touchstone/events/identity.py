@@ -1,0 +1,68 @@
+"""Which event is this? Two deliveries of one identity are one event.
+
+* A CloudEvent is known by its source and id, as the specification has it.
+* A signed webhook is known by the digest of its body. Delivery ids (`X-GitHub-Delivery`,
+  `X-Gitea-Delivery`, Bitbucket's `X-Request-UUID`) are not covered by the signature: a captured
+  body sent again under a new id would be a new event. A forge's own redelivery repeats the body.
+* GitLab signs nothing; who can send a body can send any body. So its own `Idempotency-Key` (or the
+  older `X-Gitlab-Event-UUID`) counts, which tells a second push of a commit from a retry. Without
+  it, and for every other token, the digest of the body counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from touchstone.artifacts import digest_bytes
+from touchstone.events import cloud_events
+
+_FORGES = (
+    ("x-forgejo-event", "forgejo"),
+    ("x-gitea-event", "gitea"),
+    ("x-github-event", "github"),
+    ("x-gitlab-event", "gitlab"),
+    ("x-event-key", "bitbucket"),
+    ("x-slack-signature", "slack"),
+    ("x-minio-deployment-id", "minio"),
+)
+_GITLAB = ("idempotency-key", "x-gitlab-event-uuid")
+_DELIVERIES = (
+    "x-github-delivery",
+    "x-gitea-delivery",
+    "x-forgejo-delivery",
+    "x-request-uuid",
+    "x-request-id",
+    "x-gitlab-webhook-uuid",
+)
+
+
+def source_of(headers: Mapping[str, str]) -> str:
+    """Who seems to have sent a webhook: `github`, `gitlab`, …, or `webhook`."""
+    return next((name for header, name in _FORGES if headers.get(header)), "webhook")
+
+
+def event_type(headers: Mapping[str, str]) -> str:
+    """The kind of event as its sender names it; empty where it names none."""
+    return next((headers[name] for name, _ in _FORGES[:5] if headers.get(name)), "")
+
+
+def delivery_of(headers: Mapping[str, str]) -> str:
+    """The id under which the sender's own page lists the delivery; empty where there is none."""
+    return next((headers[name] for name in _DELIVERIES if headers.get(name)), "")
+
+
+def of_webhook(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
+    """(source, id) of a webhook whose sender was proved."""
+    source = source_of(headers)
+    if source == "gitlab":
+        key = next((headers[name] for name in _GITLAB if headers.get(name)), "")
+        if key:
+            return source, key
+    return source, digest_bytes(body)
+
+
+def of_cloud_event(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
+    """(source, id) of a CloudEvent. Raises ValueError where it is none of version 1.0."""
+    source, identity = cloud_events.identity(headers, body)
+    # The prefix keeps an event that calls its source `github` apart from webhooks.
+    return f"cloudevents {source}", identity

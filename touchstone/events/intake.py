@@ -1,0 +1,151 @@
+"""Is this request an event that may be stored, and which one? Everything before the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from touchstone.events import cloud_events, credentials, identity, signature
+from touchstone.events.evaluate import as_json
+from touchstone.events.interceptors.forge import Forge
+from touchstone.events.interceptors.interface import Request, Secrets, StoppedError
+from touchstone.events.triggers import Trigger, Triggers
+
+_JSON = ("application/json", "application/cloudevents+json")
+_FORM = "application/x-www-form-urlencoded"
+_PINGS = ("ping", "diagnostics:ping")
+_SIGNED = (signature.HEADER, "x-hub-signature", "x-forgejo-signature", "x-gitea-signature")
+
+
+class RefusedError(Exception):
+    """The request is answered with `status` and nothing is stored."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """An event to store."""
+
+    source: str
+    event_id: str
+    headers: dict[str, str]
+    """Without any secret; see touchstone.events.credentials."""
+    ping: bool
+    """Only a forge that tries the address; nothing to store."""
+
+
+def accept(
+    listener: Triggers, headers: Mapping[str, str], body: bytes, *, url: str, secrets: Secrets
+) -> Accepted:
+    """Verify a request; header names are in lower case.
+
+    Raises:
+        RefusedError: with the HTTP status and the reason.
+    """
+    cloud_event = cloud_events.is_cloud_event(headers)
+    request = Request(headers=headers, raw=body, url=url)
+    if cloud_event and not any(headers.get(name) for name in _SIGNED):
+        proved = _proved(listener, request, secrets, check=False)
+        if not proved and all(trigger.secrets_used for trigger in listener.triggers):
+            raise RefusedError(422, "got a CloudEvent, expected a webhook: no trigger takes it")
+        _object(listener, headers, body)
+        try:
+            source, event_id = identity.of_cloud_event(headers, body)
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from None
+        ping = False
+    else:
+        proved = _proved(listener, request, secrets, check=True)
+        event = identity.event_type(headers)
+        ping = event in _PINGS
+        if not ping:
+            _wanted(proved, event)
+        _object(listener, headers, body)
+        source, event_id = identity.of_webhook(headers, body)
+    known = {secret for trigger in listener.triggers for secret in trigger.secrets_used}
+    stored = credentials.seal(headers, known, secrets)
+    return Accepted(source=source, event_id=event_id, headers=stored, ping=ping)
+
+
+def _proved(
+    listener: Triggers, request: Request, secrets: Secrets, *, check: bool
+) -> list[Trigger]:
+    """The triggers whose secrets prove the sender; with `check`, at least one or refused."""
+    proved: list[Trigger] = []
+    problems: list[tuple[bool, StoppedError]] = []
+    for trigger in listener.triggers:
+        if not trigger.secrets_used:
+            continue
+        try:
+            _authenticate(trigger, request, secrets)
+            proved.append(trigger)
+        except StoppedError as error:
+            problems.append((_addressed(trigger, request), error))
+    if proved or not check:
+        return proved
+    # The reasons of the sender's own forge come first; of the others only where there is none.
+    meant = [error for addressed, error in problems if addressed] or [e for _, e in problems]
+    if not meant:
+        raise RefusedError(401, "no trigger of this listener takes webhooks")
+    if all(error.__cause__ is not None for error in meant):
+        raise RefusedError(503, "the listener's webhook secret cannot be used now")
+    known = [error for error in meant if error.__cause__ is None]
+    raise RefusedError(401, str(known[0]))
+
+
+def _authenticate(trigger: Trigger, request: Request, secrets: Secrets) -> None:
+    parsed = request
+    for link in trigger.links:
+        if not isinstance(link.interceptor, Forge) and parsed is request:
+            # An interceptor that reads the body gets a form as JSON; signatures are over the bytes.
+            raw = as_json(request.headers, request.raw)
+            parsed = Request(headers=request.headers, raw=raw, url=request.url)
+        given = request if isinstance(link.interceptor, Forge) else parsed
+        if link.interceptor.secrets_used:
+            link.interceptor.authenticate(given, secrets)
+
+
+def _forges(trigger: Trigger) -> list[Forge]:
+    return [link.interceptor for link in trigger.links if isinstance(link.interceptor, Forge)]
+
+
+def _addressed(trigger: Trigger, request: Request) -> bool:
+    """Whether the request names an event as this trigger's forge does."""
+    return any(request.header(forge.EVENT) for forge in _forges(trigger))
+
+
+def _wanted(proved: list[Trigger], event: str) -> None:
+    types: set[str] = set()
+    for trigger in proved:
+        listed = [f.event_types for f in _forges(trigger) if f.event_types is not None]
+        if not listed or any(event in kinds for kinds in listed):
+            return
+        types |= {kind for kinds in listed for kind in kinds}
+    if not event:
+        raise RefusedError(
+            400, "got no X-GitHub-Event, X-Gitlab-Event or X-Event-Key header, expected one"
+        )
+    raise RefusedError(422, f"got the event {event!r}, expected one of {sorted(types)}")
+
+
+def _object(listener: Triggers, headers: Mapping[str, str], body: bytes) -> None:
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == _FORM and listener.forms:
+        return
+    if content_type not in _JSON:
+        raise RefusedError(415, f"got content type {content_type!r}, expected one of {_JSON}")
+    try:
+        document = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RefusedError(400, f"got a body that is not JSON: {reason}") from None
+    if not isinstance(document, dict):
+        raise RefusedError(400, f"got a JSON {type(document).__name__}, expected an object")
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")

@@ -1,0 +1,162 @@
+"""The interceptor `cel`: a filter that must be true, and overlays that become extensions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from touchstone.errors import TouchstoneError
+from touchstone.events import cel
+from touchstone.events.interceptors.interface import Passed, Request, Secrets, StoppedError
+from touchstone.events.interceptors.params import SecretRef, refuse_unknown
+
+_PROOF = re.compile(
+    r"[^!|?&]+\.compareSecret\(\s*(['\"])(?P<key>[^'\"]+)\1\s*,\s*(['\"])(?P<name>[^'\"]+)\3"
+    r"\s*(,[^)]*)?\)"
+)
+_SHOWN = 200
+"""Characters of a value that notes show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cel:
+    """A filter and overlays."""
+
+    kind: ClassVar[str] = "cel"
+    filter: str
+    overlays: tuple[tuple[str, str], ...]
+    """(key with dots for nesting, expression)."""
+
+    @classmethod
+    def build(cls, params: Mapping[str, Any]) -> Cel:
+        """Raises ValueError where the params or an expression are wrong."""
+        refuse_unknown(params, ("filter", "overlays"), of=cls.kind)
+        condition = params.get("filter", "")
+        overlays = params.get("overlays", [])
+        if not isinstance(condition, str):
+            raise ValueError(f"got filter {condition!r}, expected a CEL expression")
+        if not isinstance(overlays, list) or not all(
+            isinstance(item, Mapping)
+            and set(item) == {"key", "expression"}
+            and all(isinstance(value, str) and value for value in item.values())
+            for item in overlays
+        ):
+            raise ValueError(f"got overlays {overlays!r}, expected a list of key and expression")
+        pairs = tuple((item["key"], item["expression"]) for item in overlays)
+        for expression in filter(None, [condition, *(pair[1] for pair in pairs)]):
+            try:
+                cel.compile_expression(expression)
+            except cel.CelError as error:
+                raise ValueError(str(error)) from None
+        return cls(filter=condition, overlays=pairs)
+
+    @property
+    def secrets_used(self) -> frozenset[SecretRef]:
+        """Secrets of `….compareSecret('key', 'name')` that must hold for the filter to be true."""
+        return frozenset(
+            (match["name"], match["key"]) for match in map(_PROOF.fullmatch, self._parts()) if match
+        )
+
+    def process(self, request: Request, secrets: Secrets) -> Passed:
+        """Evaluate the filter, then the overlays."""
+        context = _context(request)
+        notes: list[str] = []
+        added: dict[str, Any] = {}
+        try:
+            if self.filter and self._value(self.filter, context, secrets) is not True:
+                notes += self._explained(context, secrets)
+                raise StoppedError(
+                    f"expression {self.filter} did not return true", notes=tuple(notes)
+                )
+            if self.filter:
+                notes.append(f"{self.filter} is true")
+            for key, expression in self.overlays:
+                value = self._value(expression, context, secrets)
+                _nest(added, key, value)
+                notes.append(f"extensions.{key} = {_shown(value)}")
+        except cel.CelError as error:
+            raise StoppedError(
+                f"error evaluating cel expression: {error}", notes=tuple(notes)
+            ) from None
+        return Passed(extensions=added, notes=tuple(notes))
+
+    def authenticate(self, request: Request, secrets: Secrets) -> None:
+        """Evaluate only those parts of the filter that compare a secret."""
+        context = _context(request)
+        for part in filter(_PROOF.fullmatch, self._parts()):
+            try:
+                if self._value(part, context, secrets) is not True:
+                    raise StoppedError(f"expression {part} did not return true")
+            except cel.CelError as error:
+                raise StoppedError(f"error evaluating cel expression: {error}") from None
+
+    def _value(self, source: str, context: Mapping[str, Any], secrets: Secrets) -> Any:
+        try:
+            return cel.evaluate(source, context, secrets=secrets)
+        except TouchstoneError as error:
+            raise cel.CelError(f"{source!r} failed: {error}") from error
+
+    def _parts(self) -> tuple[str, ...]:
+        return conjuncts(self.filter)
+
+    def _explained(self, context: Mapping[str, Any], secrets: Secrets) -> Iterator[str]:
+        for part in self._parts():
+            try:
+                yield f"{part} is {_shown(self._value(part, context, secrets))}"
+            except cel.CelError as error:
+                yield f"{part} is an error: {error}"
+
+
+@lru_cache(maxsize=1024)
+def conjuncts(source: str) -> tuple[str, ...]:
+    """The parts that `&&` joins at the top of the expression; the whole where there are none."""
+    depth, start, quote = 0, 0, ""
+    parts: list[str] = []
+    position = 0
+    while position < len(source):
+        letter = source[position]
+        if quote:
+            position += letter == "\\"
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+        elif depth == 0 and (letter == "?" or source.startswith("||", position)):
+            return (source.strip(),)
+        elif depth == 0 and source.startswith("&&", position):
+            parts.append(source[start:position].strip())
+            start = position + 2
+            position += 1
+        position += 1
+    return tuple(filter(None, [*parts, source[start:].strip()]))
+
+
+def _context(request: Request) -> dict[str, Any]:
+    """CEL's variables."""
+    return {
+        "body": request.body,
+        "header": request.header_lists(),
+        "requestURL": request.url,
+        "extensions": dict(request.extensions),
+    }
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _nest(target: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise StoppedError(f"the overlay {key!r} lies within another overlay's value")
+    target[last] = value

@@ -1,0 +1,99 @@
+"""What every interceptor is given and gives back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from touchstone.events.headers import canonical
+
+Secrets = Callable[[str, str], bytes]
+"""(Secret's name, key) to its value; raises touchstone.errors.PlatformError where it is absent."""
+
+
+class StoppedError(Exception):
+    """The interceptor lets the event go no further; the message says why, in Tekton's words."""
+
+    def __init__(self, message: str, *, notes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.notes = notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One event on its way through a trigger."""
+
+    headers: Mapping[str, str]
+    """Names in lower case; several of one name joined by commas."""
+    raw: bytes
+    url: str
+    """Path and query that it was sent to, as Tekton's `requestURL`."""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    event_id: str = ""
+    trigger: str = ""
+    """`namespaces/<namespace>/triggers/<name>`."""
+
+    @property
+    def body(self) -> Any:
+        """The JSON document in the body; an empty body is an empty object.
+
+        Raises:
+            StoppedError: it is not JSON.
+        """
+        try:
+            return json.loads(self.raw) if self.raw else {}
+        except ValueError as error:
+            raise StoppedError(f"failed to parse the body as JSON: {error}") from None
+
+    def header(self, name: str) -> str:
+        """The header's value, or an empty string. `name` in any case."""
+        return self.headers.get(name.lower(), "")
+
+    def header_lists(self) -> dict[str, list[str]]:
+        """Go's http.Header: canonical names, each with its list of values."""
+        return {canonical(name): [value] for name, value in self.headers.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """The event goes on."""
+
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """Added to the event's, those of the same name replaced."""
+    notes: tuple[str, ...] = ()
+    """What was looked at and found, for `touchstone replay`; never a secret."""
+    headers: Mapping[str, str] | None = None
+    raw: bytes | None = None
+    """In place of the event's, where the interceptor rewrites it (the old webhook form alone)."""
+
+
+class Interceptor(Protocol):
+    """One link of a trigger's chain."""
+
+    @property
+    def kind(self) -> str:
+        """`github`, `cel`, …, for messages."""
+        ...
+
+    @property
+    def secrets_used(self) -> frozenset[tuple[str, str]]:
+        """(name, key) of the secrets that prove who sent the event; empty where it proves none."""
+        ...
+
+    def process(self, request: Request, secrets: Secrets) -> Passed:
+        """Let the event go on.
+
+        Raises:
+            StoppedError: the event is not for this trigger.
+        """
+        ...
+
+    def authenticate(self, request: Request, secrets: Secrets) -> None:
+        """Check only who sent it, for the listener's answer; nothing where there are no secrets.
+
+        Raises:
+            StoppedError: the sender does not hold the secret.
+        """
+        ...

@@ -10,6 +10,8 @@ from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.steps import name_of
 from touchstone.engine.substitute import Key, references, walk_strings
 from touchstone.engine.values import as_value, declared_type, type_of
+from touchstone.engine.when import check_cel
+from touchstone.errors import ManifestError
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _TASK_CONTEXT = {
@@ -97,6 +99,7 @@ def _check_step(
         raise document.error(
             f"got {on_error!r}, expected continue or stopAndFail", (*path, "onError")
         )
+    check_when(document, path, step)
     declared = {item["name"] for item in spec.get("workspaces", [])}
     for index, workspace in enumerate(step.get("workspaces", [])):
         if workspace["name"] not in declared:
@@ -183,7 +186,7 @@ def check_given_params(
                 (*where, "name"),
             )
         kind, got = declared_type(declared[name]), type_of(as_value(value))
-        whole = isinstance(value, str) and value.startswith("$(") and value.endswith("[*])")
+        whole = isinstance(value, str) and value.startswith("$(") and value.endswith(")")
         if got != kind and not whole:
             raise document.error(f"got {got}, expected {kind}", (*where, "value"))
         allowed = declared[name].get("enum")
@@ -219,6 +222,25 @@ def check_bound_workspaces(
             raise document.error(
                 f"got no binding for workspace {workspace['name']}, which is not optional", path
             )
+
+
+def check_when(document: Document, path: FieldPath, of: Mapping[str, Any]) -> None:
+    """Each when expression is either CEL that compiles, or input, operator and values."""
+    for index, item in enumerate(of.get("when", [])):
+        where = (*path, "when", index)
+        if "cel" in item:
+            if len(item) > 1:
+                raise document.error("got cel and more, expected it to stand alone", where)
+            try:
+                check_cel(item["cel"])
+            except ManifestError as error:
+                raise document.error(str(error), (*where, "cel")) from None
+            continue
+        for field in ("input", "operator", "values"):
+            if field not in item:
+                raise document.error(
+                    f"got a when expression without {field}, expected it to have one", where
+                )
 
 
 def check_one_of(document: Document, path: FieldPath, fields: Sequence[str]) -> None:

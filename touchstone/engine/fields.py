@@ -104,9 +104,8 @@ WHEN = Table(
         "input": TEXT,
         "operator": Choice(("in", "notin")),
         "values": ListOf(TEXT),
-        "cel": Refused("CEL is behind a feature flag of Tekton; use input, operator and values"),
+        "cel": TEXT,
     },
-    ("input", "operator", "values"),
 )
 _REF: dict[str, Shape] = {"name": TEXT, "optional": FLAG}
 KEY_REF = Table("key reference", {"name": TEXT, "key": TEXT, "optional": FLAG}, ("name", "key"))
@@ -243,11 +242,25 @@ PIPELINE_TASK = Table(
         "workspaces": ListOf(
             Table("workspace", {"name": TEXT, "workspace": TEXT, "subPath": TEXT}, ("name",))
         ),
-        "matrix": Refused("fanning out over a matrix is not built yet; write the tasks out"),
-        "pipelineRef": Refused("a pipeline inside a pipeline is not built yet"),
-        "pipelineSpec": Refused("a pipeline inside a pipeline is not built yet"),
+        "matrix": Table(
+            "matrix",
+            {
+                "params": ListOf(PARAM),
+                "include": ListOf(Table("include", {"name": TEXT, "params": ListOf(PARAM)})),
+            },
+        ),
     },
     ("name",),
+)
+PIPELINE_REF = Table(
+    "pipelineRef",
+    {
+        "name": TEXT,
+        "apiVersion": Choice(("tekton.dev/v1",)),
+        "resolver": RESOLVER,
+        "params": RESOLVER,
+        "bundle": RESOLVER,
+    },
 )
 PIPELINE_SPEC = Table(
     "Pipeline spec",
@@ -297,19 +310,12 @@ BINDING = Table(
     ("name",),
 )
 TASK_RUN_TEMPLATE = Table("taskRunTemplate", {"serviceAccountName": INERT, "podTemplate": INERT})
+# A pipeline inside a pipeline has the same shape at any depth.
+PIPELINE_TASK.fields.update(pipelineRef=PIPELINE_REF, pipelineSpec=PIPELINE_SPEC)
 PIPELINE_RUN_SPEC = Table(
     "PipelineRun spec",
     {
-        "pipelineRef": Table(
-            "pipelineRef",
-            {
-                "name": TEXT,
-                "apiVersion": Choice(("tekton.dev/v1",)),
-                "resolver": RESOLVER,
-                "params": RESOLVER,
-                "bundle": RESOLVER,
-            },
-        ),
+        "pipelineRef": PIPELINE_REF,
         "pipelineSpec": PIPELINE_SPEC,
         "params": ListOf(PARAM),
         "workspaces": ListOf(BINDING),
@@ -333,7 +339,9 @@ PIPELINE_RUN_SPEC = Table(
                 ("pipelineTaskName",),
             )
         ),
-        "status": Refused("a run is cancelled by stopping the engine"),
+        "status": Choice(
+            ("Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending", "")
+        ),
         "managedBy": Refused("the embedded engine is the only controller"),
     },
 )

@@ -49,6 +49,9 @@ class Order:
     surroundings: Scope = field(default_factory=Scope)
     """References an embedded taskSpec may make to the pipeline around it."""
 
+    ignored: bool = False
+    """Whether a failure lets the pipeline go on: onError: continue of the pipeline task."""
+
     timeout: float = DEFAULT_TIMEOUT
     retries: int = 0
 
@@ -130,7 +133,8 @@ def _attempt(order: Order, status: Json, attempt: int, around: Surroundings, hal
     try:
         _Attempt(order, status, attempt, around, halt).run()
     except _OverError as over:
-        outcome = record.condition("False", over.reason, str(over))
+        reason = "FailureIgnored" if order.ignored and over.reason == "Failed" else over.reason
+        outcome = record.condition("False", reason, str(over))
         retry = over.retry
     except ManifestError as error:
         outcome = record.condition("False", "TaskRunValidationFailed", str(error))

@@ -15,6 +15,7 @@ from touchstone.engine.check_task import (
     check_given_params,
     check_one_of,
     check_param_specs,
+    check_reference,
     check_task,
     check_unique,
     check_when,
@@ -105,6 +106,9 @@ class _Pipeline:
                 (*where, "name"),
             )
         check_one_of(document, path, ("taskRef", "taskSpec", "pipelineRef", "pipelineSpec"))
+        for field in ("taskRef", "pipelineRef"):
+            if field in task:
+                check_reference(document, (*path, field), task[field])
         check_when(document, path, task)
         check_matrix(document, path, task)
         check_unique(document, (*path, "params"))

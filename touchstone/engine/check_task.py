@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from touchstone.engine.load import Document, FieldPath
+from touchstone.engine.remote import REFUSED
 from touchstone.engine.steps import name_of
 from touchstone.engine.substitute import Key, references, walk_strings
 from touchstone.engine.values import as_value, declared_type, type_of
@@ -222,6 +223,14 @@ def check_bound_workspaces(
             raise document.error(
                 f"got no binding for workspace {workspace['name']}, which is not optional", path
             )
+
+
+def check_reference(document: Document, path: FieldPath, reference: Mapping[str, Any]) -> None:
+    """A taskRef or pipelineRef gives either a name or a resolver that can be had here."""
+    check_one_of(document, path, ("name", "resolver"))
+    resolver = reference.get("resolver", "cluster")
+    if resolver in REFUSED:
+        raise document.error(f"cannot be honored here: {REFUSED[resolver]}", (*path, "resolver"))
 
 
 def check_when(document: Document, path: FieldPath, of: Mapping[str, Any]) -> None:

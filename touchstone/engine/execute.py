@@ -47,7 +47,7 @@ class Engine:
     ) -> None:
         self._state = state
         self._home = home.resolve()
-        self._references = References(Catalog(definitions))
+        self._catalog = Catalog(definitions)
         self._parallel = max(1, parallel)
         self._observer = observer
         self._lock = threading.Lock()
@@ -184,8 +184,10 @@ class Engine:
         run = Document(body=manifest, source=name or "run")
         if run.kind not in {"PipelineRun", "TaskRun"}:
             raise run.error(f"got {run.kind!r}, expected PipelineRun or TaskRun", ("kind",))
-        used = self._references.needed_by(run)
-        validate([run, *(definition.document for definition in used)])
+        keep = Folders(self._home, name).root / "resolved" if name else None
+        references = References(self._catalog, keep)
+        used = references.needed_by(run)
+        validate([run, *(item.document for item in used if item.source is None)])
         specs = [
             *_embedded_specs(manifest["spec"]),
             *(definition.spec for definition in used if definition.document.kind == "Task"),
@@ -196,50 +198,8 @@ class Engine:
                 for spec in _embedded_specs({"pipelineSpec": definition.spec})
             ),
         ]
-        plan = self._plan(run) if run.kind == "PipelineRun" else self._order(run)
+        plan = _plan(run, references) if run.kind == "PipelineRun" else _order(run, references)
         return _Checked(plan, specs)
-
-    def _order(self, run: Document) -> Order:
-        spec = run.body["spec"]
-        task_name, task = run.name, spec.get("taskSpec")
-        if task is None:
-            definition = self._references.find("Task", spec["taskRef"], run, ("spec",))
-            task_name, task = definition.name, definition.spec
-        return Order(
-            task=run.name,
-            task_name=task_name,
-            taskrun=run.name,
-            spec=task,
-            params={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
-            bindings={item["name"]: item for item in spec.get("workspaces", [])},
-            timeout=durations.seconds(spec["timeout"])
-            if "timeout" in spec
-            else taskrun.DEFAULT_TIMEOUT,
-            retries=spec.get("retries", 0),
-        )
-
-    def _plan(self, run: Document) -> Plan:
-        spec = run.body["spec"]
-        document, name, source = run, run.name, None
-        path: FieldPath = ("spec", "pipelineSpec")
-        if "pipelineRef" in spec:
-            definition = self._references.find("Pipeline", spec["pipelineRef"], run, ("spec",))
-            document, path = definition.document, ("spec",)
-            name, source = definition.name, definition.source
-        return Plan(
-            name=run.name,
-            pipeline=name,
-            spec=spec["pipelineSpec"] if document is run else definition.spec,
-            document=document,
-            path=path,
-            references=self._references,
-            given={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
-            bindings={item["name"]: item for item in spec.get("workspaces", [])},
-            timeouts=spec.get("timeouts", {}),
-            run_specs=spec.get("taskRunSpecs", []),
-            source=source,
-            ancestors=(name,) if document is not run else (),
-        )
 
 
 @dataclass(frozen=True)
@@ -249,6 +209,51 @@ class _Checked:
     plan: Plan | Order
     specs: Sequence[Mapping[str, Any]]
     """Specs of all its Tasks, as far as they are known before it runs."""
+
+
+def _order(run: Document, references: References) -> Order:
+    spec = run.body["spec"]
+    task_name, task, source = run.name, spec.get("taskSpec"), None
+    if task is None:
+        definition = references.find("Task", spec["taskRef"], run, ("spec",))
+        task_name, task, source = definition.name, definition.spec, definition.source
+    return Order(
+        task=run.name,
+        task_name=task_name,
+        taskrun=run.name,
+        spec=task,
+        params={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
+        bindings={item["name"]: item for item in spec.get("workspaces", [])},
+        timeout=durations.seconds(spec["timeout"])
+        if "timeout" in spec
+        else taskrun.DEFAULT_TIMEOUT,
+        retries=spec.get("retries", 0),
+        source=source,
+    )
+
+
+def _plan(run: Document, references: References) -> Plan:
+    spec = run.body["spec"]
+    document, name, source = run, run.name, None
+    path: FieldPath = ("spec", "pipelineSpec")
+    if "pipelineRef" in spec:
+        definition = references.find("Pipeline", spec["pipelineRef"], run, ("spec",))
+        document, path = definition.document, ("spec",)
+        name, source = definition.name, definition.source
+    return Plan(
+        name=run.name,
+        pipeline=name,
+        spec=spec["pipelineSpec"] if document is run else definition.spec,
+        document=document,
+        path=path,
+        references=references,
+        given={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
+        bindings={item["name"]: item for item in spec.get("workspaces", [])},
+        timeouts=spec.get("timeouts", {}),
+        run_specs=spec.get("taskRunSpecs", []),
+        source=source,
+        ancestors=(name,) if document is not run else (),
+    )
 
 
 def _embedded_specs(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -68,7 +68,6 @@ INERT = Inert()
 MOUNTS = Refused(
     "steps share this machine's file system; use a workspace and $(workspaces.NAME.path)"
 )
-RESOLVER = Refused("remote resolvers fetch over the network; name a local Task or Pipeline instead")
 SIDECARS = Refused("only one process tree a step runs here; sidecars have nothing to run in")
 TYPES = Choice(("string", "array", "object"))
 
@@ -220,9 +219,9 @@ TASK_REF = Table(
         "name": TEXT,
         "kind": Choice(("Task",)),
         "apiVersion": Choice(("tekton.dev/v1",)),
-        "resolver": RESOLVER,
-        "params": RESOLVER,
-        "bundle": RESOLVER,
+        "resolver": TEXT,
+        "params": ListOf(PARAM),
+        "bundle": Refused("v1 has no such field any more; use resolver: bundles"),
     },
 )
 PIPELINE_TASK = Table(
@@ -257,9 +256,9 @@ PIPELINE_REF = Table(
     {
         "name": TEXT,
         "apiVersion": Choice(("tekton.dev/v1",)),
-        "resolver": RESOLVER,
-        "params": RESOLVER,
-        "bundle": RESOLVER,
+        "resolver": TEXT,
+        "params": ListOf(PARAM),
+        "bundle": Refused("v1 has no such field any more; use resolver: bundles"),
     },
 )
 PIPELINE_SPEC = Table(

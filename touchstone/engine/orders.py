@@ -100,10 +100,10 @@ class Orders:
         embedded = task.get("taskSpec")
         bindings = self._bindings(task, scope)
         surroundings = Scope()
-        task_name, spec = standing.name, embedded
+        task_name, spec, source = standing.name, embedded, None
         if embedded is None:
             definition = plan.definition("Task", task, scope)
-            task_name, spec = definition.name, definition.spec
+            task_name, spec, source = definition.name, definition.spec, definition.source
         else:
             # Only an embedded spec sees the pipeline's params, results and workspaces.
             declared = {item["name"] for item in embedded.get("params", [])}
@@ -124,6 +124,7 @@ class Orders:
             surroundings=surroundings,
             timeout=self._timeout(standing),
             retries=task.get("retries", 0),
+            source=source,
             ignored=scope.text(task.get("onError", "")) == "continue",
         )
 

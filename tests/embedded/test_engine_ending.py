@@ -74,6 +74,29 @@ def test_cancelled_ends_the_running_task_and_starts_nothing_more(tmp_path: Path)
     assert not log.exists()
 
 
+def test_a_task_run_of_its_own_is_cancelled_too(tmp_path: Path) -> None:
+    spec = {"steps": [{"name": "s", "script": f"touch {tmp_path}/mark; sleep 60"}]}
+    state = State(tmp_path)
+    state.add_run(
+        {
+            "apiVersion": "tekton.dev/v1",
+            "kind": "TaskRun",
+            "metadata": {"name": "alone"},
+            "spec": {"taskSpec": spec},
+        }
+    )
+    engine = Engine(state, tmp_path, definitions=[])
+    thread = threading.Thread(target=engine.execute, args=("alone",))
+    thread.start()
+    while not (tmp_path / "mark").exists():
+        time.sleep(0.02)
+    assert state.set_spec_status("alone", "TaskRunCancelled")
+    thread.join(15)
+    run = state.run("alone")
+    assert run and run.done
+    assert run.status["conditions"][0]["reason"] == "TaskRunCancelled"
+
+
 def test_cancelled_run_finally_cancels_the_tasks_but_runs_finally(tmp_path: Path) -> None:
     status, _, log = _told("CancelledRunFinally", tmp_path, long=True)
     assert status["conditions"][0]["reason"] == "Cancelled"

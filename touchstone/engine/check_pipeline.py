@@ -39,6 +39,8 @@ def check_pipeline_run(document: Document, others: Sequence[Document]) -> None:
     check_one_of(document, ("spec",), ("pipelineRef", "pipelineSpec"))
     check_unique(document, ("spec", "params"))
     check_bindings(document)
+    if "pipelineRef" in spec:
+        check_reference(document, ("spec", "pipelineRef"), spec["pipelineRef"])
     embedded = "pipelineSpec" in spec
     if embedded:
         check_pipeline(document, ("spec", "pipelineSpec"), others)

@@ -29,6 +29,8 @@ def check_task_run(document: Document, others: Sequence[Document]) -> None:
     """A TaskRun: names exactly one Task, binds workspaces once, gives params once."""
     spec = document.body["spec"]
     check_one_of(document, ("spec",), ("taskRef", "taskSpec"))
+    if "taskRef" in spec:
+        check_reference(document, ("spec", "taskRef"), spec["taskRef"])
     check_unique(document, ("spec", "params"))
     check_bindings(document)
     if "taskSpec" in spec:
@@ -227,6 +229,14 @@ def check_bound_workspaces(
 
 def check_reference(document: Document, path: FieldPath, reference: Mapping[str, Any]) -> None:
     """A taskRef or pipelineRef gives either a name or a resolver that can be had here."""
+    custom = (("apiVersion", "tekton.dev/v1"), ("kind", "Task"))
+    for field, own in custom if path[-1] == "taskRef" else ():
+        if reference.get(field, own) != own:
+            raise document.error(
+                f"cannot be honored here: a custom task ({reference[field]}) becomes a CustomRun,"
+                " which needs a controller of its own",
+                (*path, field),
+            )
     check_one_of(document, path, ("name", "resolver"))
     resolver = reference.get("resolver", "cluster")
     if resolver in REFUSED:

@@ -15,7 +15,7 @@ from touchstone.engine.catalog import Catalog
 from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.lock import only_engine
 from touchstone.engine.notices import Message, Notice, RunFinished
-from touchstone.engine.pipelinerun import PipelineExecution, Setting
+from touchstone.engine.pipelinerun import TICK, PipelineExecution, Setting
 from touchstone.engine.pipelinestatus import rejected
 from touchstone.engine.plan import Plan
 from touchstone.engine.process import Guard, Halt
@@ -147,15 +147,26 @@ class Engine:
                 self._unregister(*execution.halts)
 
     def _run_task(self, order: Order, name: str, around: Surroundings) -> Json:
-        halt = Halt()
+        halt, over = Halt(), threading.Event()
         self._register(halt)
+        watch = threading.Thread(target=self._watch_task, args=(name, halt, over), daemon=True)
+        watch.start()
         try:
             status = taskrun.run(order, self._state.taskruns(name).get(name), around, halt)
         finally:
+            over.set()
             halt.set("stop")
             self._unregister(halt)
+            watch.join()
         self._state.save_run(name, status, done=True)
         return status
+
+    def _watch_task(self, name: str, halt: Halt, over: threading.Event) -> None:
+        """Halt a TaskRun once its spec.status asks for it."""
+        while not over.wait(TICK):
+            if self._state.spec_status(name) == "TaskRunCancelled":
+                halt.set("Its spec.status is TaskRunCancelled.")
+                return
 
     def _register(self, *halts: Halt) -> None:
         with self._lock:

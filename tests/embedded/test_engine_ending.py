@@ -235,6 +235,25 @@ def test_cel_that_is_no_truth_value_fails_the_run(tmp_path: Path) -> None:
     )
 
 
+def test_workspace_bindings_hold_params_and_task_run_specs_name_tasks(tmp_path: Path) -> None:
+    rest = """
+    - name: a
+      taskSpec:
+        workspaces: [{name: w}]
+        steps: [{name: s, script: "printf yes > $(workspaces.w.path)/made"}]
+    params: [{name: of, default: x}]
+    workspaces: [{name: w}]
+  params: [{name: of, value: mine}]
+  workspaces: [{name: w, subPath: in-$(params.of), persistentVolumeClaim: {claimName: claim}}]
+"""
+    ran = _one(rest, tmp_path / "right")
+    assert ran.condition["reason"] == "Succeeded"
+    assert (tmp_path / "right/volumes/claim/in-mine/made").read_text() == "yes"
+    ran = _one(f"{rest}  taskRunSpecs: [{{pipelineTaskName: b}}]\n", tmp_path / "wrong")
+    assert ran.condition["reason"] == "PipelineValidationFailed"
+    assert "taskrunSpecs defined wrong taskName: 'b'" in ran.condition["message"]
+
+
 _INNER = """
 apiVersion: tekton.dev/v1
 kind: Pipeline

@@ -110,7 +110,7 @@ class Orders:
             for param, value in self._values.params.items():
                 if param not in declared or param in plan.given:
                     params.setdefault(param, value)
-            bindings = {**plan.bindings, **bindings}
+            bindings = {**scope.apply(plan.bindings), **bindings}
             surroundings = scope
         self._check_workspaces(standing, spec or {}, bindings)
         shown = name.removeprefix(f"{plan.name}-") if standing.matrixed else standing.name
@@ -180,6 +180,7 @@ class Orders:
             binding = self._plan.bindings.get(item.get("workspace", item["name"]))
             if binding is None:
                 continue
+            binding = scope.apply(binding)
             parts = (binding.get("subPath", ""), scope.text(item.get("subPath", "")))
             bindings[item["name"]] = {
                 **binding,

@@ -83,10 +83,18 @@ class Values:
 def values_of(plan: Plan) -> Values:
     """Params and context of a run.
 
-    Raises ManifestError for a param that is missing or has a wrong value, and for a workspace
-    nobody bound.
+    Raises ManifestError for a param that is missing or has a wrong value, for a workspace nobody
+    bound, and for a taskRunSpec of no task.
     """
     spec = plan.spec
+    tasks = [task["name"] for part in ("tasks", "finally") for task in spec.get(part, [])]
+    for item in plan.run_specs:
+        if item["pipelineTaskName"] not in tasks:
+            raise ManifestError(
+                f"pipelineRun's taskrunSpecs defined wrong taskName: {item['pipelineTaskName']!r},"
+                " does not exist in Pipeline",
+                hint=f"expected one of {', '.join(tasks)}",
+            )
     params = resolve(spec.get("params", []), plan.given, of=f"Pipeline {plan.pipeline}")
     values: dict[Key, Value] = {
         ("context", "pipelineRun", "name"): plan.name,

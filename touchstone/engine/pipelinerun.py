@@ -32,6 +32,11 @@ TICK = 0.25
 """Seconds between two looks at whether the run was told to end."""
 
 
+_PAUSE = 0.1
+"""Seconds between two writes of a status in which only ends and skips are new: a run that goes on
+after a kill reads the ends from the TaskRuns, and finds the skips again."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What a PipelineRun shares with the runs around and inside it."""
@@ -86,6 +91,7 @@ class PipelineExecution:
         pipelinestatus.restore(self._facts, status, dict(setting.stored()))
         self._ended: queue.SimpleQueue[tuple[str, str, Future[Json]]] = queue.SimpleQueue()
         self._running: set[str] = set()
+        self._changed, self._saved = False, 0.0
         self._futures: list[Future[Json]] = []
         self._limits()
 
@@ -161,7 +167,8 @@ class PipelineExecution:
         if section.final and starting:
             self._status.setdefault("finallyStartTime", record.now())
         # Stored before anything starts: a TaskRun is never there without its reference.
-        self._save()
+        if starting or (self._changed and time.monotonic() - self._saved > _PAUSE):
+            self._save()
         for standing, orders in starting:
             for order in orders:
                 self._submit(standing, order, section)
@@ -176,7 +183,7 @@ class PipelineExecution:
                 if standing.settled or standing.scheduled:
                     continue
                 if self._skip(standing, section) or self._invalid(standing):
-                    changed = True
+                    changed = self._changed = True
                 elif all(self._facts.tasks[name].settled for name in standing.parents):
                     ready.append(standing)
             if not changed:
@@ -305,7 +312,7 @@ class PipelineExecution:
         standing = self._facts.tasks[task]
         standing.runs[name] = ended.result()
         self._facts.note_end(standing)
-        self._save()
+        self._changed = True
 
     def _drain(self) -> None:
         while self._running:
@@ -322,6 +329,7 @@ class PipelineExecution:
         if not said or said == self._facts.spec_status:
             return
         self._facts.spec_status = said
+        self._changed = True
         if said == "Cancelled":
             self._halt(CANCELLED)
         elif said == "CancelledRunFinally":
@@ -359,6 +367,7 @@ class PipelineExecution:
         skipped = pipelinestatus.skipped_tasks(self._facts)
         if skipped:
             self._status["skippedTasks"] = skipped
+        self._changed, self._saved = False, time.monotonic()
         self._setting.save(self._status, outcome is not None)
 
 

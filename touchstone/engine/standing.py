@@ -46,6 +46,9 @@ class Standing:
     when: list[Json] = field(default_factory=list)
     """The when expressions with their references replaced, once they were evaluated."""
 
+    _end: str = ""
+    """succeeded or failed, once it is known: a run that ended stays as it is."""
+
     def __post_init__(self) -> None:
         self.parents = set() if self.final else graph.parents(self.task)
         self.result_references = graph.result_references(self.task)
@@ -69,7 +72,9 @@ class Standing:
 
     @property
     def done(self) -> bool:
-        return self.scheduled and all(record.finished(status) for status in self.runs.values())
+        if not self._end and self.runs and all(map(record.finished, self.runs.values())):
+            self._end = "succeeded" if all(map(record.succeeded, self.runs.values())) else "failed"
+        return bool(self._end)
 
     @property
     def settled(self) -> bool:
@@ -77,12 +82,12 @@ class Standing:
 
     @property
     def succeeded(self) -> bool:
-        return self.done and all(record.succeeded(status) for status in self.runs.values())
+        return self.done and self._end == "succeeded"
 
     @property
     def failed(self) -> bool:
         """Ended badly; cancelled counts as well."""
-        return self.done and not self.succeeded
+        return self.done and self._end == "failed"
 
     @property
     def cancelled(self) -> bool:

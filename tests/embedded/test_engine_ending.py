@@ -254,6 +254,24 @@ def test_workspace_bindings_hold_params_and_task_run_specs_name_tasks(tmp_path: 
     assert "taskrunSpecs defined wrong taskName: 'b'" in ran.condition["message"]
 
 
+def test_a_value_outside_a_task_s_enum_fails_the_run_when_it_is_known(tmp_path: Path) -> None:
+    ran = _one(
+        """
+    - name: a
+      taskSpec: {results: [{name: r}], steps: [{name: s, script: "printf z > $(results.r.path)"}]}
+    - name: b
+      params: [{name: p, value: $(tasks.a.results.r)}]
+      taskSpec: {params: [{name: p, enum: [x, y]}], steps: [{name: s, script: exit 0}]}
+""",
+        tmp_path,
+    )
+    assert ran.condition["reason"] == "InvalidParamValue"
+    assert ran.condition["message"] == (
+        'Invalid param value from PipelineTask "b": param `p` value: z is not in the enum list'
+    )
+    assert list(ran.taskruns) == ["one-a"]
+
+
 _INNER = """
 apiVersion: tekton.dev/v1
 kind: Pipeline
@@ -314,3 +332,26 @@ def test_a_child_that_fails_fails_its_parent_and_a_pipeline_in_itself_is_refused
     )
     assert ran.condition["reason"] == "PipelineValidationFailed"
     assert "detected cycle in pipeline-in-pipeline" in ran.condition["message"]
+
+
+def test_cancelling_the_parent_cancels_its_child_run_and_the_tasks_in_it(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    text = _INNER.replace('"echo', f'"touch {mark}; sleep 60; echo')
+    (tmp_path / "definitions.yaml").write_text(text)
+    state = State(tmp_path)
+    state.add_run(load_text(text, "run")[1].body)
+    engine = Engine(state, tmp_path, definitions=[tmp_path / "definitions.yaml"])
+    thread = threading.Thread(target=engine.execute, args=("outer",))
+    thread.start()
+    limit = time.monotonic() + 10
+    while not mark.exists():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    assert state.set_spec_status("outer", "Cancelled")
+    thread.join(15)
+    run = state.run("outer")
+    assert run and run.done
+    assert run.status["conditions"][0]["reason"] == "Cancelled"
+    taskruns = state.taskruns("outer")
+    assert taskruns["outer-inside"]["conditions"][0]["reason"] == "Cancelled"
+    assert taskruns["outer-inside-write"]["conditions"][0]["reason"] == "TaskRunCancelled"

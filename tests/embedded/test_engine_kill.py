@@ -185,3 +185,25 @@ def test_a_killed_run_goes_on_inside_a_matrix_and_an_inner_pipeline(tmp_path: Pa
     assert sorted((tmp_path / "early").read_text().split()) == ["1", "2", "first"]
     assert (tmp_path / "late").read_text() == "1 2\n"
     assert _processes_of(home) == []
+
+
+def test_stop_reaches_an_inner_pipeline_and_leaves_it_to_be_run_again(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "pipeline.yaml").write_text(_NESTED.format(marks=tmp_path))
+    state = State(home)
+    state.add_run(_RUN)
+    engine = Engine(state, home, definitions=[home / "pipeline.yaml"])
+    thread = threading.Thread(target=engine.execute, args=("long",))
+    thread.start()
+    _wait_for(tmp_path / "pids")
+    engine.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    run = state.run("long")
+    assert run and not run.done
+    assert "completionTime" not in state.taskruns("long")["long-inside"]
+    (tmp_path / "go").touch()
+    status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
+    assert status["conditions"][0]["reason"] == "Succeeded"
+    assert (tmp_path / "late").read_text() == "1 2\n"

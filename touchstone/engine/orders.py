@@ -113,6 +113,7 @@ class Orders:
             bindings = {**scope.apply(plan.bindings), **bindings}
             surroundings = scope
         self._check_workspaces(standing, spec or {}, bindings)
+        _check_enums(standing, spec or {}, params)
         shown = name.removeprefix(f"{plan.name}-") if standing.matrixed else standing.name
         return Order(
             task=plan.label + shown,
@@ -199,6 +200,17 @@ class Orders:
                     f'expected workspace "{item.get("workspace", item["name"])}" to be provided'
                     f' by pipelinerun for pipeline task "{standing.name}"',
                 )
+
+
+def _check_enums(standing: Standing, spec: Mapping[str, Any], params: Mapping[str, Value]) -> None:
+    allowed = {item["name"]: item["enum"] for item in spec.get("params", []) if item.get("enum")}
+    for name, value in params.items():
+        if value and name in allowed and value not in allowed[name]:
+            raise RunFailedError(
+                "InvalidParamValue",
+                f'Invalid param value from PipelineTask "{standing.name}": param `{name}` value:'
+                f" {value} is not in the enum list",
+            )
 
 
 def run_names(run: str, task: str, count: int) -> list[str]:

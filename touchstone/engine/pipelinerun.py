@@ -322,6 +322,8 @@ class PipelineExecution:
         """See whether somebody asked the run to end, and end what has to end for it."""
         above = self._setting.above
         if above is not None and above.cause:
+            if above.cause == "stop":
+                raise StoppedError
             self._halt(above.cause)
             self._facts.spec_status = "Cancelled"
             return

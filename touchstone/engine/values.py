@@ -56,7 +56,7 @@ def resolve(
         if isinstance(value, dict):
             values[name] = _whole_object(spec, value, of)
         allowed = spec.get("enum")
-        if allowed and value not in allowed:
+        if allowed and value and value not in allowed:  # Tekton lets an empty value pass
             raise ManifestError(
                 f"param {name} of {of}: got {value!r}, expected one of {', '.join(allowed)}"
             )

@@ -1,4 +1,4 @@
-"""Which Tasks and Pipelines can be referred to by name?"""
+"""Which Tasks, Pipelines and StepActions can be referred to by name?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _API = "tekton.dev/"
 
 
 class Catalog:
-    """The Tasks and Pipelines under some folders; read again when a file changed."""
+    """The Tasks, Pipelines and StepActions under some folders; read again when a file changed."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = list(paths)
@@ -45,7 +45,7 @@ class Catalog:
         self._documents = {
             (document.kind, document.name): document
             for document in load_files(self._paths)
-            if document.kind in {"Task", "Pipeline"}
+            if document.kind in {"Task", "Pipeline", "StepAction"}
             and str(document.body.get("apiVersion", "")).startswith(_API)
         }
         self._signature = signature

@@ -200,6 +200,27 @@ class State:
             ).fetchone()
         return _run(row) if row else None
 
+    def spec_status(self, name: str) -> str:
+        """`spec.status` of the run called `name`, such as Cancelled; empty where it has none."""
+        with self._connection() as connection:
+            row = connection.execute(
+                "SELECT json_extract(spec, '$.spec.status') FROM runs WHERE name = ?", (name,)
+            ).fetchone()
+        return str(row[0] or "") if row else ""
+
+    def set_spec_status(self, name: str, value: str) -> bool:
+        """Ask a run to end, or a pending one to start, by its `spec.status`; empty removes it.
+
+        The engine that executes the run notices. False where the run is done or nobody stored it.
+        """
+        change = "json_set(spec, '$.spec.status', ?)" if value else "json_remove(spec, ?)"
+        with self._connection() as connection:
+            cursor = connection.execute(
+                f"UPDATE runs SET spec = {change} WHERE name = ? AND done = 0",  # noqa: S608  fixed text
+                (value or "$.spec.status", name),
+            )
+        return cursor.rowcount > 0
+
     def save_run(self, name: str, status: Mapping[str, Any], *, done: bool) -> None:
         """Replace a run's status document."""
         with self._connection() as connection:

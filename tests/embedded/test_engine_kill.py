@@ -131,3 +131,79 @@ def test_stop_leaves_the_unfinished_task_to_be_run_again(tmp_path: Path) -> None
     again = Engine(state, home, definitions=[home / "pipeline.yaml"])
     assert again.execute("long")["conditions"][0]["status"] == "True"
     assert (tmp_path / "late").read_text() == "ran-0\nran-0\n"
+
+
+_NESTED = """
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata: {{name: long}}
+spec:
+  tasks:
+    - name: fan
+      matrix: {{params: [{{name: x, value: ["1", "2"]}}]}}
+      taskSpec:
+        params: [{{name: x}}]
+        results: [{{name: said}}]
+        steps:
+          - name: s
+            script: echo $(params.x) >> {marks}/early; printf $(params.x) > $(results.said.path)
+    - name: inside
+      params: [{{name: all, value: "$(tasks.fan.results.said[*])"}}]
+      pipelineSpec:
+        params: [{{name: all, type: array}}]
+        tasks:
+          - name: first
+            taskSpec: {{steps: [{{name: s, script: "echo first >> {marks}/early"}}]}}
+          - name: second
+            runAfter: [first]
+            params: [{{name: all, value: ["$(params.all[*])"]}}]
+            taskSpec:
+              params: [{{name: all, type: array}}]
+              steps:
+                - name: s
+                  args: ["$(params.all[*])"]
+                  script: |
+                    echo $$ >> {marks}/pids
+                    [ -e {marks}/go ] || sleep 300
+                    echo "$@" >> {marks}/late
+"""
+
+
+def test_a_killed_run_goes_on_inside_a_matrix_and_an_inner_pipeline(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "pipeline.yaml").write_text(_NESTED.format(marks=tmp_path))
+    state = State(home)
+    state.add_run(_RUN)
+    killed = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)])
+    _wait_for(tmp_path / "pids")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    (tmp_path / "go").touch()
+    status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
+    assert status["conditions"][0]["reason"] == "Succeeded"
+    assert sorted((tmp_path / "early").read_text().split()) == ["1", "2", "first"]
+    assert (tmp_path / "late").read_text() == "1 2\n"
+    assert _processes_of(home) == []
+
+
+def test_stop_reaches_an_inner_pipeline_and_leaves_it_to_be_run_again(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "pipeline.yaml").write_text(_NESTED.format(marks=tmp_path))
+    state = State(home)
+    state.add_run(_RUN)
+    engine = Engine(state, home, definitions=[home / "pipeline.yaml"])
+    thread = threading.Thread(target=engine.execute, args=("long",))
+    thread.start()
+    _wait_for(tmp_path / "pids")
+    engine.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    run = state.run("long")
+    assert run and not run.done
+    assert "completionTime" not in state.taskruns("long")["long-inside"]
+    (tmp_path / "go").touch()
+    status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
+    assert status["conditions"][0]["reason"] == "Succeeded"
+    assert (tmp_path / "late").read_text() == "1 2\n"

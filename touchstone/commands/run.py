@@ -25,6 +25,8 @@ Json = dict[str, Any]
 _ASKED = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
 
+_INVALID = {"PipelineValidationFailed", "TaskRunValidationFailed"}
+
 _TIMEOUTS = {"PipelineRunTimeout", "TaskRunTimeout"}
 
 
@@ -229,21 +231,29 @@ def _listed(state: State, names: Sequence[str]) -> Json:
         items.append({**stored.manifest, "status": stored.status})
         if stored.manifest["kind"] == "TaskRun":
             continue
-        tasks = {
-            child["name"]: child["pipelineTaskName"]
-            for child in stored.status.get("childReferences", [])
-        }
-        for child, status in state.taskruns(name).items():
-            labels = {"tekton.dev/pipelineRun": name, "tekton.dev/pipelineTask": tasks[child]}
-            items.append(
-                {
-                    "apiVersion": "tekton.dev/v1",
-                    "kind": "TaskRun",
-                    "metadata": {"name": child, "labels": labels},
-                    "status": status,
-                }
-            )
+        items.extend(_children(name, stored.status, state.taskruns(name)))
     return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+def _children(parent: str, status: Mapping[str, Any], stored: Mapping[str, Json]) -> list[Json]:
+    """The TaskRuns and child PipelineRuns of a run, and theirs."""
+    items: list[Json] = []
+    for child in status.get("childReferences", []):
+        found = stored.get(child["name"])
+        if found is None:
+            continue
+        task = child["pipelineTaskName"]
+        labels = {"tekton.dev/pipelineRun": parent, "tekton.dev/pipelineTask": task}
+        items.append(
+            {
+                "apiVersion": "tekton.dev/v1",
+                "kind": child["kind"],
+                "metadata": {"name": child["name"], "labels": labels},
+                "status": found,
+            }
+        )
+        items.extend(_children(child["name"], found, stored))
+    return items
 
 
 def _raise_failure(name: str, status: Mapping[str, Any]) -> None:
@@ -254,7 +264,7 @@ def _raise_failure(name: str, status: Mapping[str, Any]) -> None:
     kind: type[TouchstoneError] = TouchstoneError
     if reason in _TIMEOUTS:
         kind = DeadlineError
-    elif reason in {"ValidationFailed", "TaskRunValidationFailed"}:
+    elif reason in _INVALID and not status.get("childReferences"):
         kind = ManifestError
     raise kind(f"{name}: {reason}: {message}")
 

@@ -1,4 +1,4 @@
-"""Which Tasks and Pipelines can be referred to by name?"""
+"""Which Tasks, Pipelines and StepActions can be referred to by name?"""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from touchstone.engine.load import Document, FieldPath, load_files
+from touchstone.engine.load import Document, load_files
 
 _API = "tekton.dev/"
 
 
 class Catalog:
-    """The Tasks and Pipelines under some folders; read again when a file changed."""
+    """The Tasks, Pipelines and StepActions under some folders; read again when a file changed."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = list(paths)
@@ -27,49 +27,11 @@ class Catalog:
             self._refresh()
             return self._documents.get((kind, name))
 
-    def needed_by(self, run: Document) -> dict[tuple[str, str], Document]:
-        """Everything a PipelineRun or TaskRun refers to, by kind and name.
-
-        Raises ManifestError at the reference that names nothing.
-        """
-        spec = run.body.get("spec", {})
-        if not isinstance(spec, dict):
-            return {}  # validation says so
-        found: dict[tuple[str, str], Document] = {}
-        if "taskRef" in spec:
-            self._follow(run, "Task", ("spec", "taskRef"), found)
-        pipeline, path = run, ("spec", "pipelineSpec")
-        if "pipelineRef" in spec:
-            pipeline = self._follow(run, "Pipeline", ("spec", "pipelineRef"), found)
-            path = ("spec",)  # type: ignore[assignment]
-        body = _at(pipeline.body, path)
-        for section in ("tasks", "finally"):
-            for index, task in enumerate(_list(body.get(section))):
-                if isinstance(task, dict) and "taskRef" in task:
-                    self._follow(pipeline, "Task", (*path, section, index, "taskRef"), found)
-        return found
-
-    def _follow(
-        self,
-        document: Document,
-        kind: str,
-        path: FieldPath,
-        found: dict[tuple[str, str], Document],
-    ) -> Document:
-        reference = _at(document.body, path)
-        name = reference.get("name") if isinstance(reference, dict) else None
-        target = self.find(kind, name) if isinstance(name, str) else None
-        if target is None and "resolver" not in reference:
-            known = sorted(key[1] for key in self._documents if key[0] == kind)
-            raise document.error(
-                f"got {name!r}, expected the name of a {kind}",
-                (*path, "name"),
-                hint=f"known here: {', '.join(known) or 'none'}",
-            )
-        if target is None:
-            return document  # validation refuses resolvers with their reason
-        found[kind, target.name] = target
-        return target
+    def names(self, kind: str) -> list[str]:
+        """The names of everything of that kind, sorted."""
+        with self._lock:
+            self._refresh()
+            return sorted(name for found, name in self._documents if found == kind)
 
     def _refresh(self) -> None:
         signature = [
@@ -83,17 +45,7 @@ class Catalog:
         self._documents = {
             (document.kind, document.name): document
             for document in load_files(self._paths)
-            if document.kind in {"Task", "Pipeline"}
+            if document.kind in {"Task", "Pipeline", "StepAction"}
             and str(document.body.get("apiVersion", "")).startswith(_API)
         }
         self._signature = signature
-
-
-def _at(body: Any, path: FieldPath) -> Any:
-    for part in path:
-        body = body.get(part, {}) if isinstance(body, dict) else body[part]
-    return body
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

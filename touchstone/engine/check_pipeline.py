@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from touchstone.engine import graph
+from touchstone.engine.check_matrix import check_matrix, matrix_items, matrix_params
 from touchstone.engine.check_task import (
     at,
     check_bindings,
@@ -14,8 +15,10 @@ from touchstone.engine.check_task import (
     check_given_params,
     check_one_of,
     check_param_specs,
+    check_reference,
     check_task,
     check_unique,
+    check_when,
     shown,
 )
 from touchstone.engine.load import Document, FieldPath
@@ -26,6 +29,7 @@ _CONTEXT = {
     ("pipelineRun", "name"), ("pipelineRun", "namespace"), ("pipelineRun", "uid"),
     ("pipeline", "name"), ("pipelineTask", "retries"),
 }  # fmt: skip
+_WITH_REFERENCES = ("params", "when", "workspaces", "taskRef")
 _STATES = {"status", "reason", "message"}
 
 
@@ -35,6 +39,8 @@ def check_pipeline_run(document: Document, others: Sequence[Document]) -> None:
     check_one_of(document, ("spec",), ("pipelineRef", "pipelineSpec"))
     check_unique(document, ("spec", "params"))
     check_bindings(document)
+    if "pipelineRef" in spec:
+        check_reference(document, ("spec", "pipelineRef"), spec["pipelineRef"])
     embedded = "pipelineSpec" in spec
     if embedded:
         check_pipeline(document, ("spec", "pipelineSpec"), others)
@@ -57,12 +63,13 @@ def check_pipeline(document: Document, path: FieldPath, others: Sequence[Documen
 
 class _Pipeline:
     def __init__(self, document: Document, path: FieldPath, others: Sequence[Document]) -> None:
-        self._document, self._path = document, path
+        self._document, self._path, self._others = document, path, others
         self._spec = at(document, path)
         self._tasks = {task["name"]: task for task in self._spec["tasks"]}
         self._finals = {task["name"]: task for task in self._spec.get("finally", [])}
         self._definitions = {d.name: d.body["spec"] for d in others if d.kind == "Task"}
-        run_spec = document.body["spec"] if document.kind == "PipelineRun" else {}
+        outermost = path == ("spec", "pipelineSpec")
+        run_spec = document.body["spec"] if document.kind == "PipelineRun" and outermost else {}
         # A PipelineRun's own params and workspaces reach into a pipelineSpec it embeds.
         self._params = [*self._spec.get("params", []), *run_spec.get("params", [])]
         self._workspaces = [*self._spec.get("workspaces", []), *run_spec.get("workspaces", [])]
@@ -100,7 +107,12 @@ class _Pipeline:
                 f"got {task['name']!r}, expected lower case letters, digits and -, a letter first",
                 (*where, "name"),
             )
-        check_one_of(document, path, ("taskRef", "taskSpec"))
+        check_one_of(document, path, ("taskRef", "taskSpec", "pipelineRef", "pipelineSpec"))
+        for field in ("taskRef", "pipelineRef"):
+            if field in task:
+                check_reference(document, (*path, field), task[field])
+        check_when(document, path, task)
+        check_matrix(document, path, task)
         check_unique(document, (*path, "params"))
         check_unique(document, (*path, "workspaces"))
         if final and "runAfter" in task:
@@ -123,13 +135,18 @@ class _Pipeline:
     def _check_spec(self, task: Mapping[str, Any], where: FieldPath, *, final: bool) -> None:
         """The Task behind a pipeline task, and whether it is given what it needs."""
         path = (*self._path, *where)
+        if "pipelineRef" in task or "pipelineSpec" in task:
+            self._check_inner(task, path)
+            return
         embedded = "taskSpec" in task
         if embedded:
+            own = {item["name"] for item in task.get("params", [])} | matrix_params(task)
             check_task(
                 self._document,
                 (*path, "taskSpec"),
                 known=lambda key: (
-                    not self._problem(key, task["name"], final=final)
+                    (key[0] == "params" and key[1] in own)
+                    or not self._problem(key, task["name"], final=final)
                     or (key[0] == "workspaces" and key[1] in self._workspace_names())
                 ),
             )
@@ -139,6 +156,7 @@ class _Pipeline:
         if spec is None:
             return
         given = {item["name"]: item["value"] for item in task.get("params", [])}
+        given |= dict.fromkeys(matrix_params(task), "$(a string of the matrix)")
         specs = spec.get("params", [])
         if embedded:
             around = {item["name"] for item in self._params}
@@ -161,6 +179,16 @@ class _Pipeline:
                     (*where, "workspaces", index, "name"),
                 )
 
+    def _check_inner(self, task: Mapping[str, Any], path: FieldPath) -> None:
+        if "matrix" in task:
+            raise self._document.error(
+                "got a matrix for a pipeline, expected one for a task: Tekton gives its params to"
+                " no child PipelineRun",
+                (*path, "matrix"),
+            )
+        if "pipelineSpec" in task:
+            check_pipeline(self._document, (*path, "pipelineSpec"), self._others)
+
     def _workspace_names(self) -> set[str]:
         return {item["name"] for item in self._workspaces}
 
@@ -182,9 +210,12 @@ class _Pipeline:
                 if problem:
                     raise self._error(f"got $({shown(key)}), {problem}", (*where, *inner))
 
-        walk_strings(
-            {key: task[key] for key in ("params", "when", "workspaces") if key in task}, visit
-        )
+        walk_strings({key: task[key] for key in _WITH_REFERENCES if key in task}, visit)
+        for place, item in matrix_items(task):
+            walk_strings(
+                item["value"],
+                lambda text, inner, at=place: visit(text, ("matrix", *at, "value", *inner)),  # type: ignore[misc]
+            )
 
     def _problem(self, key: Key, task: str, *, final: bool) -> str:
         """What is wrong with a reference of a pipeline task; empty where it is right."""
@@ -206,6 +237,11 @@ class _Pipeline:
                 return "" if name in self._tasks else "expected a task outside finally"
             case ("tasks", name, "results", result, *_):
                 return self._result_problem(name, result, task)
+            case ("tasks", name, "matrix", *_) if graph.is_matrix_length(key):
+                matrixed = "matrix" in self._tasks.get(name, {})
+                return "" if matrixed else "expected a task with a matrix"
+            case ("tasks", name, "inputs" | "outputs", *_):
+                return "" if name in self._tasks else "expected a task outside finally"
             case ("tasks" | "finally" | "workspaces", *_):
                 return "which a Pipeline does not know here"
         return "" if "." not in shown(key) else "which a Pipeline does not know"
@@ -215,6 +251,11 @@ class _Pipeline:
             return "but a task cannot use its own result"
         if name not in self._tasks:
             return f"expected a task outside finally ({', '.join(self._tasks)})"
+        if "pipelineRef" in self._tasks[name] or "pipelineSpec" in self._tasks[name]:
+            return (
+                "but the referenced task uses pipelineRef or pipelineSpec, and Tekton propagates"
+                " no results from child Pipelines"
+            )
         return self._undeclared_result(self._tasks[name], result)
 
     def _undeclared_result(self, task: Mapping[str, Any], result: str) -> str:

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from touchstone.engine.load import Document, FieldPath
+from touchstone.engine.remote import REFUSED
 from touchstone.engine.steps import name_of
 from touchstone.engine.substitute import Key, references, walk_strings
 from touchstone.engine.values import as_value, declared_type, type_of
+from touchstone.engine.when import check_cel
+from touchstone.errors import ManifestError
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _TASK_CONTEXT = {
@@ -26,6 +29,8 @@ def check_task_run(document: Document, others: Sequence[Document]) -> None:
     """A TaskRun: names exactly one Task, binds workspaces once, gives params once."""
     spec = document.body["spec"]
     check_one_of(document, ("spec",), ("taskRef", "taskSpec"))
+    if "taskRef" in spec:
+        check_reference(document, ("spec", "taskRef"), spec["taskRef"])
     check_unique(document, ("spec", "params"))
     check_bindings(document)
     if "taskSpec" in spec:
@@ -97,6 +102,7 @@ def _check_step(
         raise document.error(
             f"got {on_error!r}, expected continue or stopAndFail", (*path, "onError")
         )
+    check_when(document, path, step)
     declared = {item["name"] for item in spec.get("workspaces", [])}
     for index, workspace in enumerate(step.get("workspaces", [])):
         if workspace["name"] not in declared:
@@ -183,7 +189,7 @@ def check_given_params(
                 (*where, "name"),
             )
         kind, got = declared_type(declared[name]), type_of(as_value(value))
-        whole = isinstance(value, str) and value.startswith("$(") and value.endswith("[*])")
+        whole = isinstance(value, str) and value.startswith("$(") and value.endswith(")")
         if got != kind and not whole:
             raise document.error(f"got {got}, expected {kind}", (*where, "value"))
         allowed = declared[name].get("enum")
@@ -219,6 +225,41 @@ def check_bound_workspaces(
             raise document.error(
                 f"got no binding for workspace {workspace['name']}, which is not optional", path
             )
+
+
+def check_reference(document: Document, path: FieldPath, reference: Mapping[str, Any]) -> None:
+    """A taskRef or pipelineRef gives either a name or a resolver that can be had here."""
+    custom = (("apiVersion", "tekton.dev/v1"), ("kind", "Task"))
+    for field, own in custom if path[-1] == "taskRef" else ():
+        if reference.get(field, own) != own:
+            raise document.error(
+                f"cannot be honored here: a custom task ({reference[field]}) becomes a CustomRun,"
+                " which needs a controller of its own",
+                (*path, field),
+            )
+    check_one_of(document, path, ("name", "resolver"))
+    resolver = reference.get("resolver", "cluster")
+    if resolver in REFUSED:
+        raise document.error(f"cannot be honored here: {REFUSED[resolver]}", (*path, "resolver"))
+
+
+def check_when(document: Document, path: FieldPath, of: Mapping[str, Any]) -> None:
+    """Each when expression is either CEL that compiles, or input, operator and values."""
+    for index, item in enumerate(of.get("when", [])):
+        where = (*path, "when", index)
+        if "cel" in item:
+            if len(item) > 1:
+                raise document.error("got cel and more, expected it to stand alone", where)
+            try:
+                check_cel(item["cel"])
+            except ManifestError as error:
+                raise document.error(str(error), (*where, "cel")) from None
+            continue
+        for field in ("input", "operator", "values"):
+            if field not in item:
+                raise document.error(
+                    f"got a when expression without {field}, expected it to have one", where
+                )
 
 
 def check_one_of(document: Document, path: FieldPath, fields: Sequence[str]) -> None:

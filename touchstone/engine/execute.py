@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from touchstone.engine import durations, literals, process, record, taskrun
 from touchstone.engine.catalog import Catalog
-from touchstone.engine.load import Document
+from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.lock import only_engine
 from touchstone.engine.notices import Message, Notice, RunFinished
-from touchstone.engine.pipelinerun import PipelineExecution, Plan
+from touchstone.engine.pipelinerun import TICK, PipelineExecution, Setting
+from touchstone.engine.pipelinestatus import rejected
+from touchstone.engine.plan import Plan
 from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
+from touchstone.engine.references import References
 from touchstone.engine.taskrun import Order, StoppedError, Surroundings
 from touchstone.engine.validate import validate
 from touchstone.engine.values import as_value
@@ -59,7 +64,8 @@ class Engine:
         A run whose manifests are wrong ends as Failed with what is wrong in its message. After
         stop() the status returned is one without completionTime, and a later call goes on from it:
         TaskRuns that finished are kept, the others run again as the same attempt. The clock of
-        the run's time limits starts anew then. Raises UsageError for a name nobody stored and
+        the run's time limits starts anew then. A run that is PipelineRunPending is left as it is
+        until its spec.status says otherwise. Raises UsageError for a name nobody stored and
         PlatformError while another engine executes the run.
         """
         stored = self._state.run(run_name)
@@ -67,22 +73,32 @@ class Engine:
             raise UsageError(f"got the run {run_name!r}, expected one that was created before")
         if stored.done:
             return dict(stored.status)
+        if stored.manifest["spec"].get("status") == "PipelineRunPending":
+            return self._pend(stored)
         with only_engine(Folders(self._home, run_name)):
             return self._execute(stored)
+
+    def _pend(self, stored: Run) -> Json:
+        text = f'PipelineRun "{stored.name}" is pending'
+        status = {"conditions": [record.condition("Unknown", "PipelineRunPending", text)]}
+        if not stored.status.get("conditions"):
+            self._state.save_run(stored.name, status, done=False)
+        return status
 
     def _execute(self, stored: Run) -> Json:
         run_name = stored.name
         process.sweep(run_name, self._home)
         try:
-            plan = self._checked(stored.manifest)
-            self._say_what_differs(run_name, plan)
+            checked = self._checked(stored.manifest)
+            self._say_what_differs(run_name, checked.specs)
             guard = Guard()
             try:
-                status = self._run(plan, run_name, dict(stored.status), guard)
+                status = self._run(checked.plan, run_name, dict(stored.status), guard)
             finally:
                 guard.close()
         except ManifestError as error:
-            status = self._fail(run_name, dict(stored.status), error)
+            status = rejected(dict(stored.status), error, kind=str(stored.manifest["kind"]))
+            self._state.save_run(run_name, status, done=True)
         except StoppedError:
             run = self._state.run(run_name)
             return dict(run.status) if run else {}
@@ -115,29 +131,42 @@ class Engine:
         )
         if isinstance(plan, Order):
             return self._run_task(plan, name, around)
-        execution = PipelineExecution(
-            plan,
-            status=status,
-            taskruns=self._state.taskruns(name),
-            around=around,
-            save=lambda document, done: self._state.save_run(name, document, done=done),
-        )
-        self._register(*execution.halts)
-        try:
-            return execution.run()
-        finally:
-            self._unregister(*execution.halts)
+        with ThreadPoolExecutor(self._parallel, thread_name_prefix=name) as pool:
+            setting = Setting(
+                around=around,
+                pool=pool,
+                save=lambda document, done: self._state.save_run(name, document, done=done),
+                stored=lambda: self._state.taskruns(name),
+                spec_status=lambda: self._state.spec_status(name),
+            )
+            execution = PipelineExecution(plan, status=status, setting=setting)
+            self._register(*execution.halts)
+            try:
+                return execution.run()
+            finally:
+                self._unregister(*execution.halts)
 
     def _run_task(self, order: Order, name: str, around: Surroundings) -> Json:
-        halt = Halt()
+        halt, over = Halt(), threading.Event()
         self._register(halt)
+        watch = threading.Thread(target=self._watch_task, args=(name, halt, over), daemon=True)
+        watch.start()
         try:
             status = taskrun.run(order, self._state.taskruns(name).get(name), around, halt)
         finally:
+            over.set()
             halt.set("stop")
             self._unregister(halt)
+            watch.join()
         self._state.save_run(name, status, done=True)
         return status
+
+    def _watch_task(self, name: str, halt: Halt, over: threading.Event) -> None:
+        """Halt a TaskRun once its spec.status asks for it."""
+        while not over.wait(TICK):
+            if self._state.spec_status(name) == "TaskRunCancelled":
+                halt.set("Its spec.status is TaskRunCancelled.")
+                return
 
     def _register(self, *halts: Halt) -> None:
         with self._lock:
@@ -150,71 +179,101 @@ class Engine:
         with self._lock:
             self._halts.difference_update(halts)
 
-    def _fail(self, name: str, status: Json, error: ManifestError) -> Json:
-        status.setdefault("startTime", record.now())
-        status["completionTime"] = record.now()
-        text = f"{error} ({error.hint})" if error.hint else str(error)
-        status["conditions"] = [record.condition("False", "ValidationFailed", text)]
-        self._state.save_run(name, status, done=True)
-        return status
-
     def _notify(self, notice: Notice) -> None:
         if self._observer is not None:
             with self._lock:
                 self._observer(notice)
 
-    def _say_what_differs(self, run: str, plan: Plan | Order) -> None:
-        specs = [plan.spec]
-        if isinstance(plan, Plan):
-            specs = [
-                task.get("taskSpec") or plan.task_specs[task["taskRef"]["name"]]
-                for task in (*plan.spec["tasks"], *plan.spec.get("finally", []))
-            ]
-        for text in literals.remarks(specs):
+    def _say_what_differs(self, run: str, definitions: Sequence[Mapping[str, Any]]) -> None:
+        for text in literals.remarks(definitions):
             self._notify(Message(run=run, text=text))
 
     # What a run refers to
 
-    def _checked(self, manifest: Mapping[str, Any]) -> Plan | Order:
+    def _checked(self, manifest: Mapping[str, Any]) -> _Checked:
         name = str(manifest.get("metadata", {}).get("name", ""))
         run = Document(body=manifest, source=name or "run")
         if run.kind not in {"PipelineRun", "TaskRun"}:
             raise run.error(f"got {run.kind!r}, expected PipelineRun or TaskRun", ("kind",))
-        used = self._catalog.needed_by(run)
-        validate([run, *used.values()])
-        if run.kind == "PipelineRun":
-            return self._plan(run, used)
-        spec = manifest["spec"]
-        embedded = spec.get("taskSpec")
-        task_name = name if embedded is not None else spec["taskRef"]["name"]
-        return Order(
-            task=name,
-            task_name=task_name,
-            taskrun=name,
-            spec=embedded if embedded is not None else used["Task", task_name].body["spec"],
-            params={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
-            bindings={item["name"]: item for item in spec.get("workspaces", [])},
-            timeout=durations.seconds(spec["timeout"])
-            if "timeout" in spec
-            else taskrun.DEFAULT_TIMEOUT,
-            retries=spec.get("retries", 0),
-        )
+        keep = Folders(self._home, name).root / "resolved" if name else None
+        references = References(self._catalog, keep)
+        used = references.needed_by(run)
+        validate([run, *(item.document for item in used if item.source is None)])
+        specs = [
+            *_embedded_specs(manifest["spec"]),
+            *(definition.spec for definition in used if definition.document.kind == "Task"),
+            *(
+                spec
+                for definition in used
+                if definition.document.kind == "Pipeline"
+                for spec in _embedded_specs({"pipelineSpec": definition.spec})
+            ),
+        ]
+        plan = _plan(run, references) if run.kind == "PipelineRun" else _order(run, references)
+        return _Checked(plan, specs)
 
-    def _plan(self, run: Document, used: Mapping[tuple[str, str], Document]) -> Plan:
-        spec = run.body["spec"]
-        reference = spec.get("pipelineRef", {}).get("name", "")
-        return Plan(
-            name=run.name,
-            manifest=run.body,
-            pipeline=reference or run.name,
-            spec=used["Pipeline", reference].body["spec"] if reference else spec["pipelineSpec"],
-            task_specs={
-                name: document.body["spec"]
-                for (kind, name), document in used.items()
-                if kind == "Task"
-            },
-            parallel=self._parallel,
-        )
+
+@dataclass(frozen=True)
+class _Checked:
+    """A run found to be right."""
+
+    plan: Plan | Order
+    specs: Sequence[Mapping[str, Any]]
+    """Specs of all its Tasks, as far as they are known before it runs."""
+
+
+def _order(run: Document, references: References) -> Order:
+    spec = run.body["spec"]
+    task_name, task, source = run.name, spec.get("taskSpec"), None
+    if task is None:
+        definition = references.find("Task", spec["taskRef"], run, ("spec",))
+        task_name, task, source = definition.name, definition.spec, definition.source
+    return Order(
+        task=run.name,
+        task_name=task_name,
+        taskrun=run.name,
+        spec=task,
+        params={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
+        bindings={item["name"]: item for item in spec.get("workspaces", [])},
+        timeout=durations.seconds(spec["timeout"])
+        if "timeout" in spec
+        else taskrun.DEFAULT_TIMEOUT,
+        retries=spec.get("retries", 0),
+        source=source,
+    )
+
+
+def _plan(run: Document, references: References) -> Plan:
+    spec = run.body["spec"]
+    document, name, source = run, run.name, None
+    path: FieldPath = ("spec", "pipelineSpec")
+    if "pipelineRef" in spec:
+        definition = references.find("Pipeline", spec["pipelineRef"], run, ("spec",))
+        document, path = definition.document, ("spec",)
+        name, source = definition.name, definition.source
+    return Plan(
+        name=run.name,
+        pipeline=name,
+        spec=spec["pipelineSpec"] if document is run else definition.spec,
+        document=document,
+        path=path,
+        references=references,
+        given={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
+        bindings={item["name"]: item for item in spec.get("workspaces", [])},
+        timeouts=spec.get("timeouts", {}),
+        run_specs=spec.get("taskRunSpecs", []),
+        source=source,
+        ancestors=(name,) if document is not run else (),
+    )
+
+
+def _embedded_specs(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The Task specs written into a run's spec or a pipeline task, at any depth."""
+    if "taskSpec" in spec:
+        yield spec["taskSpec"]
+    pipeline = spec.get("pipelineSpec", {})
+    for task in (*pipeline.get("tasks", []), *pipeline.get("finally", [])):
+        yield from _embedded_specs(task)
 
 
 def _make_bin(folder: Path) -> None:

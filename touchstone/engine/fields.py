@@ -68,7 +68,6 @@ INERT = Inert()
 MOUNTS = Refused(
     "steps share this machine's file system; use a workspace and $(workspaces.NAME.path)"
 )
-RESOLVER = Refused("remote resolvers fetch over the network; name a local Task or Pipeline instead")
 SIDECARS = Refused("only one process tree a step runs here; sidecars have nothing to run in")
 TYPES = Choice(("string", "array", "object"))
 
@@ -104,9 +103,8 @@ WHEN = Table(
         "input": TEXT,
         "operator": Choice(("in", "notin")),
         "values": ListOf(TEXT),
-        "cel": Refused("CEL is behind a feature flag of Tekton; use input, operator and values"),
+        "cel": TEXT,
     },
-    ("input", "operator", "values"),
 )
 _REF: dict[str, Shape] = {"name": TEXT, "optional": FLAG}
 KEY_REF = Table("key reference", {"name": TEXT, "key": TEXT, "optional": FLAG}, ("name", "key"))
@@ -219,11 +217,11 @@ TASK_REF = Table(
     "taskRef",
     {
         "name": TEXT,
-        "kind": Choice(("Task",)),
-        "apiVersion": Choice(("tekton.dev/v1",)),
-        "resolver": RESOLVER,
-        "params": RESOLVER,
-        "bundle": RESOLVER,
+        "kind": TEXT,
+        "apiVersion": TEXT,
+        "resolver": TEXT,
+        "params": ListOf(PARAM),
+        "bundle": Refused("v1 has no such field any more; use resolver: bundles"),
     },
 )
 PIPELINE_TASK = Table(
@@ -243,11 +241,25 @@ PIPELINE_TASK = Table(
         "workspaces": ListOf(
             Table("workspace", {"name": TEXT, "workspace": TEXT, "subPath": TEXT}, ("name",))
         ),
-        "matrix": Refused("fanning out over a matrix is not built yet; write the tasks out"),
-        "pipelineRef": Refused("a pipeline inside a pipeline is not built yet"),
-        "pipelineSpec": Refused("a pipeline inside a pipeline is not built yet"),
+        "matrix": Table(
+            "matrix",
+            {
+                "params": ListOf(PARAM),
+                "include": ListOf(Table("include", {"name": TEXT, "params": ListOf(PARAM)})),
+            },
+        ),
     },
     ("name",),
+)
+PIPELINE_REF = Table(
+    "pipelineRef",
+    {
+        "name": TEXT,
+        "apiVersion": Choice(("tekton.dev/v1",)),
+        "resolver": TEXT,
+        "params": ListOf(PARAM),
+        "bundle": Refused("v1 has no such field any more; use resolver: bundles"),
+    },
 )
 PIPELINE_SPEC = Table(
     "Pipeline spec",
@@ -297,19 +309,12 @@ BINDING = Table(
     ("name",),
 )
 TASK_RUN_TEMPLATE = Table("taskRunTemplate", {"serviceAccountName": INERT, "podTemplate": INERT})
+# A pipeline inside a pipeline has the same shape at any depth.
+PIPELINE_TASK.fields.update(pipelineRef=PIPELINE_REF, pipelineSpec=PIPELINE_SPEC)
 PIPELINE_RUN_SPEC = Table(
     "PipelineRun spec",
     {
-        "pipelineRef": Table(
-            "pipelineRef",
-            {
-                "name": TEXT,
-                "apiVersion": Choice(("tekton.dev/v1",)),
-                "resolver": RESOLVER,
-                "params": RESOLVER,
-                "bundle": RESOLVER,
-            },
-        ),
+        "pipelineRef": PIPELINE_REF,
         "pipelineSpec": PIPELINE_SPEC,
         "params": ListOf(PARAM),
         "workspaces": ListOf(BINDING),
@@ -333,7 +338,9 @@ PIPELINE_RUN_SPEC = Table(
                 ("pipelineTaskName",),
             )
         ),
-        "status": Refused("a run is cancelled by stopping the engine"),
+        "status": Choice(
+            ("Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending", "")
+        ),
         "managedBy": Refused("the embedded engine is the only controller"),
     },
 )
@@ -352,8 +359,8 @@ TASK_RUN_SPEC = Table(
         "stepSpecs": INERT,
         "sidecarSpecs": INERT,
         "debug": Refused("breakpoints need a Pod to open a shell in"),
-        "status": Refused("a run is cancelled by stopping the engine"),
-        "statusMessage": Refused("a run is cancelled by stopping the engine"),
+        "status": Choice(("TaskRunCancelled", "")),
+        "statusMessage": TEXT,
         "managedBy": Refused("the embedded engine is the only controller"),
     },
 )

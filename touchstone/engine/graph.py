@@ -11,14 +11,17 @@ from touchstone.engine.substitute import Key, references
 
 def result_references(task: Mapping[str, Any]) -> list[Key]:
     """The $(tasks.NAME.results.RESULT...) references of a pipeline task."""
-    parts = [task.get("params", []), task.get("when", []), task.get("taskSpec", {})]
-    parts.append([item.get("subPath", "") for item in task.get("workspaces", [])])
-    return [key for key in references(parts) if is_result(key)]
+    return [key for key in _references(task) if is_result(key)]
 
 
 def is_result(key: Key) -> bool:
     """Whether a reference is one to a task's result."""
     return len(key) >= 4 and key[0] == "tasks" and key[2] == "results"
+
+
+def is_matrix_length(key: Key) -> bool:
+    """Whether a reference is $(tasks.NAME.matrix.length) or that of one result's values."""
+    return len(key) in {4, 5} and (key[0], key[2], key[-1]) == ("tasks", "matrix", "length")
 
 
 def parents(task: Mapping[str, Any]) -> set[str]:
@@ -37,7 +40,7 @@ def find_cycle(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
     return []
 
 
-def order(tasks: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Task names, parents first."""
-    by_name = {task["name"]: parents(task) for task in tasks}
-    return list(TopologicalSorter(by_name).static_order())
+def _references(task: Mapping[str, Any]) -> Iterable[Key]:
+    parts = [task.get(field, {}) for field in ("params", "matrix", "when", "taskSpec", "taskRef")]
+    parts.append([item.get("subPath", "") for item in task.get("workspaces", [])])
+    return references(parts)

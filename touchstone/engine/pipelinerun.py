@@ -1,112 +1,110 @@
-"""One PipelineRun: which task starts when, which is skipped and why, and how the run ends."""
+"""One PipelineRun: which task starts when, and how the run comes to its end."""
 
 from __future__ import annotations
 
-import hashlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, replace
 
-from touchstone.engine import durations, graph, record, taskrun
+from touchstone.engine import conditions, durations, pipelinestatus, record, taskrun
 from touchstone.engine.notices import TaskSkipped
+from touchstone.engine.orders import Orders, failed_before_start
+from touchstone.engine.plan import Plan, values_of
 from touchstone.engine.process import Halt
 from touchstone.engine.record import Json
-from touchstone.engine.substitute import Key, Scope, Value, references, scope_of
-from touchstone.engine.taskrun import Order, Surroundings, uid
-from touchstone.engine.values import as_value, resolve
-from touchstone.engine.when import evaluate
+from touchstone.engine.skipping import (
+    TIMEOUTS,
+    Limits,
+    final_skip_reason,
+    missing_results,
+    skip_reason,
+)
+from touchstone.engine.standing import CANCELLED, TIMED_OUT, Facts, RunFailedError, Standing
+from touchstone.engine.substitute import Key
+from touchstone.engine.taskrun import Order, StoppedError, Surroundings
+from touchstone.engine.when import CelEvaluationError
 from touchstone.errors import ManifestError
 
-TIMED_OUT = "TaskRun cancelled as the PipelineRun it belongs to has timed out."
-_NAME_LIMIT = 63
-"""Characters a Kubernetes object's name may have where it becomes a label."""
+TICK = 0.25
+"""Seconds between two looks at whether the run was told to end."""
 
-WHEN_FALSE = "When Expressions evaluated to false"
-PARENT_SKIPPED = "Parent Tasks were skipped"
-STOPPING = "PipelineRun was stopping"
-RESULTS_MISSING = "Results were missing"
-PIPELINE_TIMEOUT = "PipelineRun timeout has been reached"
-TASKS_TIMEOUT = "PipelineRun Tasks timeout has been reached"
-FINALLY_TIMEOUT = "PipelineRun Finally timeout has been reached"
+
+_PAUSE = 0.1
+"""Seconds between two writes of a status in which only ends and skips are new: a run that goes on
+after a kill reads the ends from the TaskRuns, and finds the skips again."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A PipelineRun with everything its references name."""
+class Setting:
+    """What a PipelineRun shares with the runs around and inside it."""
 
-    name: str
-    manifest: Mapping[str, Any]
-    pipeline: str
-    """What $(context.pipeline.name) says."""
+    around: Surroundings
+    pool: Executor
+    """Runs TaskRuns, as many at a time as the engine may."""
 
-    spec: Mapping[str, Any]
-    task_specs: Mapping[str, Mapping[str, Any]]
-    """Specs of the Tasks referred to, by the Task's name."""
+    save: Callable[[Json, bool], None]
+    """Store the run's status; the second argument tells whether it is done."""
 
-    parallel: int
+    stored: Callable[[], Mapping[str, Json]]
+    """Statuses of the TaskRuns and child PipelineRuns stored so far, by name."""
+
+    spec_status: Callable[[], str]
+    """What spec.status of the stored run says at this moment."""
+
+    above: Halt | None = None
+    """What halts the pipeline task that this run is made for, if it is inside another."""
 
 
 @dataclass
-class _Phase:
-    """The tasks of one section, with its own time limit and its own way to be halted."""
+class _Section:
+    """The tasks outside finally, or those of it, with their own limit and way to be halted."""
 
-    tasks: list[Mapping[str, Any]]
+    final: bool
     halt: Halt
-    timeout_reason: str
+    limit: float
+    """Seconds; 0 where there is none."""
+
     deadline: float | None = None
-    running: set[str] = field(default_factory=set)
 
 
 class PipelineExecution:
     """Runs a plan to its end, going on from stored statuses where there are some."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        status: Json,
-        taskruns: Mapping[str, Json],
-        around: Surroundings,
-        save: Callable[[Json, bool], None],
-    ) -> None:
-        self._plan, self._around, self._save_run = plan, around, save
-        self._spec = plan.spec
+    def __init__(self, plan: Plan, *, status: Json, setting: Setting) -> None:
+        self._plan, self._setting = plan, setting
         self._status: Json = dict(status)
         self._status.setdefault("startTime", record.now())
         self._status["pipelineSpec"] = dict(plan.spec)
-        self._names: dict[str, str] = {
-            item["pipelineTaskName"]: item["name"] for item in status.get("childReferences", [])
-        }
-        self._when: dict[str, list[Json]] = {}
-        self._done: dict[str, Json] = {}
-        self._stored: dict[str, Json] = {}
-        for task, name in self._names.items():
-            stored = taskruns.get(name, {})
-            (self._done if record.finished(stored) else self._stored)[task] = stored
-        self._skipped: dict[str, str] = {}
-        self._invalid = ""
-        """Why a task could not be started at all, in Tekton's words; empty where none failed so."""
-        self._finished: queue.SimpleQueue[tuple[str, Json | BaseException]] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        if plan.source:
+            self._status["provenance"] = {"refSource": plan.source}
+        sections = (("tasks", False), ("finally", True))
+        self._facts = Facts(
+            {
+                task["name"]: Standing(task, final)
+                for section, final in sections
+                for task in plan.spec.get(section, [])
+            }
+        )
+        pipelinestatus.restore(self._facts, status, dict(setting.stored()))
+        self._ended: queue.SimpleQueue[tuple[str, str, Future[Json]]] = queue.SimpleQueue()
+        self._running: set[str] = set()
+        self._changed, self._saved = False, 0.0
+        self._futures: list[Future[Json]] = []
         self._limits()
 
     def _limits(self) -> None:
-        timeouts = self._plan.manifest["spec"].get("timeouts", {})
-        limit = {name: durations.seconds(text) for name, text in timeouts.items()}
+        limit = {name: durations.seconds(text) for name, text in self._plan.timeouts.items()}
         self._limit = limit.get("pipeline", taskrun.DEFAULT_TIMEOUT)
         tasks, last = limit.get("tasks", 0.0), limit.get("finally", 0.0)
-        if self._limit:
-            tasks = tasks or (self._limit - last if last else 0.0)
-            last = last or (self._limit - tasks if tasks else 0.0)
-        now = time.monotonic()
-        self._deadline = now + self._limit if self._limit else None
-        self._finally_limit = last
-        self._tasks = _Phase(list(self._spec["tasks"]), Halt(), TASKS_TIMEOUT)
-        self._tasks.deadline = now + tasks if tasks else None
-        self._finally = _Phase(list(self._spec.get("finally", [])), Halt(), FINALLY_TIMEOUT)
+        if limit.get("pipeline"):
+            tasks = tasks or (self._limit - last if last and "tasks" not in limit else 0.0)
+            last = last or (self._limit - tasks if tasks and "finally" not in limit else 0.0)
+        self._deadline = time.monotonic() + self._limit if self._limit else None
+        self._tasks = _Section(final=False, halt=Halt(), limit=tasks)
+        self._finally = _Section(final=True, halt=Halt(), limit=last)
 
     @property
     def halts(self) -> tuple[Halt, Halt]:
@@ -114,384 +112,279 @@ class PipelineExecution:
         return self._tasks.halt, self._finally.halt
 
     def run(self) -> Json:
-        """Run to the end; the final status. Raises StoppedError when told to stop."""
-        self._scope = self._pipeline_scope()
+        """Run to the end; the final status.
+
+        Raises StoppedError when told to stop, ManifestError for params or workspaces that do not
+        fit the Pipeline.
+        """
+        self._values = values_of(self._plan)
+        self._orders = Orders(self._plan, self._values, self._facts)
+        failure: RunFailedError | None = None
         try:
-            self._save()
-            self._run_phase(self._tasks)
-            if self._finally_limit:
-                self._finally.deadline = time.monotonic() + self._finally_limit
-            self._run_phase(self._finally)
+            self._take_up()
+            self._run_section(self._tasks)
+            if self._facts.spec_status != "Cancelled":
+                self._run_section(self._finally)
+        except RunFailedError as error:
+            failure = error
+            self._halt(CANCELLED)
+            self._drain()
         finally:
-            self._join()
-        return self._finish()
+            self._halt("stop")
+            wait(self._futures)
+        return self._finish(failure)
 
-    def _join(self) -> None:
+    def _halt(self, cause: str) -> None:
         for halt in self.halts:
-            halt.set("stop")
-        for thread in self._threads:
-            thread.join()
+            halt.set(cause)
 
-    def _pipeline_scope(self) -> Scope:
-        spec, plan = self._spec, self._plan
-        self._given = {
-            item["name"]: as_value(item["value"])
-            for item in plan.manifest["spec"].get("params", [])
-        }
-        self._params = resolve(spec.get("params", []), self._given, of=f"Pipeline {plan.pipeline}")
-        self._bindings = {
-            item["name"]: item for item in plan.manifest["spec"].get("workspaces", [])
-        }
-        for workspace in spec.get("workspaces", []):
-            if workspace["name"] not in self._bindings and not workspace.get("optional"):
-                raise ManifestError(
-                    f"Pipeline {plan.pipeline}: got no binding for workspace {workspace['name']},"
-                    " which is not optional",
-                    hint=f"-w {workspace['name']}=FOLDER",
-                )
-        values: dict[Key, Value] = {
-            ("context", "pipelineRun", "name"): plan.name,
-            ("context", "pipelineRun", "namespace"): "default",
-            ("context", "pipelineRun", "uid"): uid(plan.name),
-            ("context", "pipeline", "name"): plan.pipeline,
-        }
-        for workspace in spec.get("workspaces", []):
-            bound = workspace["name"] in self._bindings
-            values["workspaces", workspace["name"], "bound"] = "true" if bound else "false"
-        return scope_of(("params",), self._params) | Scope(values)
+    def _take_up(self) -> None:
+        """Start again what had been started before the engine was killed."""
+        self._save()
+        for section in (self._tasks, self._finally):
+            for standing in self._facts.section(final=section.final):
+                if standing.scheduled and not standing.done:
+                    for order in self._schedule(standing):
+                        if not record.finished(standing.runs[_name(order)]):
+                            self._submit(standing, order, section)
 
     # Scheduling
 
-    def _run_phase(self, phase: _Phase) -> None:
+    def _run_section(self, section: _Section) -> None:
+        if section.limit:
+            section.deadline = time.monotonic() + section.limit
         while True:
-            self._start_ready(phase)
-            if not phase.running:
+            self._note_spec_status()
+            if self._facts.spec_status != "Cancelled":
+                self._start_ready(section)
+            if not self._running:
                 return
-            self._wait(phase)
+            self._wait(section)
 
-    def _start_ready(self, phase: _Phase) -> None:
-        changed = True
-        while changed:
-            changed = False
-            for task in phase.tasks:
-                name = task["name"]
-                if self._settled(name) or name in phase.running:
+    def _start_ready(self, section: _Section) -> None:
+        ready = self._settle(section)
+        starting = [(standing, self._schedule(standing)) for standing in ready]
+        if section.final and starting:
+            self._status.setdefault("finallyStartTime", record.now())
+        # Stored before anything starts: a TaskRun is never there without its reference.
+        if starting or (self._changed and time.monotonic() - self._saved > _PAUSE):
+            self._save()
+        for standing, orders in starting:
+            for order in orders:
+                self._submit(standing, order, section)
+
+    def _settle(self, section: _Section) -> list[Standing]:
+        """Skip what will not run, until nothing more follows from it; the tasks ready to start."""
+        while True:
+            if self._stop_requested():
+                raise StoppedError
+            ready, changed = [], False
+            for standing in self._facts.section(final=section.final):
+                if standing.settled or standing.scheduled:
                     continue
-                if self._stop_requested():
-                    return
-                waits = phase is self._tasks and not self._parents_settled(task)
-                if waits and not self._stopping():
-                    continue
-                reason = self._skip_reason(task, phase)
-                if reason:
-                    self._skip(name, reason)
-                    changed = True
-                elif not self._invalid_start(task, phase) and len(phase.running) < (
-                    self._plan.parallel
-                ):
-                    self._start(task, phase)
-
-    def _settled(self, name: str) -> bool:
-        return name in self._done or name in self._skipped
-
-    def _parents_settled(self, task: Mapping[str, Any]) -> bool:
-        return all(self._settled(parent) for parent in graph.parents(task))
+                if self._skip(standing, section) or self._invalid(standing):
+                    changed = self._changed = True
+                elif all(self._facts.tasks[name].settled for name in standing.parents):
+                    ready.append(standing)
+            if not changed:
+                return ready
 
     def _stop_requested(self) -> bool:
         return any(halt.cause == "stop" for halt in self.halts)
 
-    def _failed(self, name: str) -> bool:
-        return name in self._done and not record.succeeded(self._done[name])
-
-    def _stopping(self) -> bool:
-        return bool(self._invalid) or any(
-            self._failed(task["name"]) and task.get("onError") != "continue"
-            for task in self._tasks.tasks
+    def _skip(self, standing: Standing, section: _Section) -> bool:
+        limits = Limits(self._deadline, section.deadline)
+        facts, orders = self._facts, self._orders
+        try:
+            if standing.final:
+                reason = final_skip_reason(standing, facts, orders.scope(standing), limits)
+            else:
+                reason = skip_reason(standing, facts, lambda: orders.scope(standing), limits)
+        except CelEvaluationError as error:
+            raise RunFailedError(
+                "CELEvaluationFailed", f"Error evaluating CEL {self._plan.name}: {error}"
+            ) from None
+        if not reason:
+            return False
+        standing.skipped = reason
+        if reason in TIMEOUTS:
+            facts.timed_out.add(TIMEOUTS[reason])
+        self._setting.around.notify(
+            TaskSkipped(run=self._setting.around.folders.run, task=standing.name, reason=reason)
         )
+        return True
 
-    def _skip_reason(self, task: Mapping[str, Any], phase: _Phase) -> str:
-        """Tekton's reason why this task will not run, in Tekton's order of precedence."""
-        if task["name"] in self._stored:
-            return ""  # it had been started before the engine was killed
-        final = phase is self._finally
-        if not final:
-            if self._stopping():
-                return STOPPING
-            if any(
-                self._skipped.get(parent, WHEN_FALSE) != WHEN_FALSE
-                for parent in graph.parents(task)
-            ):
-                return PARENT_SKIPPED
-        missing = self._missing_results(task)
-        if any(final or self._skipped.get(key[1]) == WHEN_FALSE for key in missing):
-            return RESULTS_MISSING
-        if not missing and task.get("when"):
-            holds, expressions = evaluate(task["when"], self._task_scope(task, phase))
-            if expressions:
-                self._when[task["name"]] = expressions
-            if not holds:
-                return WHEN_FALSE
-        now = time.monotonic()
-        if self._deadline is not None and now >= self._deadline:
-            return PIPELINE_TIMEOUT
-        if phase.deadline is not None and now >= phase.deadline:
-            return phase.timeout_reason
-        return ""
-
-    def _missing_results(self, task: Mapping[str, Any]) -> list[Key]:
-        return [
-            key
-            for key in graph.result_references(task)
-            if key[3] not in record.results(self._done.get(key[1], {}))
-        ]
-
-    def _invalid_start(self, task: Mapping[str, Any], phase: _Phase) -> bool:
-        """Note a result that a task which ran did not leave; the run then fails."""
-        missing = self._missing_results(task)
-        if missing and phase is self._tasks:
-            key = missing[0]
-            self._invalid = (
-                f"Invalid task result reference: Could not find result with name {key[3]}"
-                f" for task {key[1]}"
-            )
+    def _invalid(self, standing: Standing) -> bool:
+        """Whether the task's parents ended without leaving a result that it needs."""
+        if not all(self._facts.tasks[name].settled for name in standing.parents):
+            return False
+        missing = missing_results(standing, self._facts)
+        if missing:
+            standing.invalid = self._missing_text(standing, missing[0])
         return bool(missing)
 
-    def _skip(self, name: str, reason: str) -> None:
-        self._skipped[name] = reason
-        self._around.notify(TaskSkipped(run=self._plan.name, task=name, reason=reason))
-        self._save()
-
-    def _start(self, task: Mapping[str, Any], phase: _Phase) -> None:
-        name = task["name"]
-        self._names.setdefault(name, child_name(self._plan.name, name))
-        try:
-            order = self._order(task, phase)
-        except ManifestError as error:
-            self._invalid = self._invalid or str(error)
-            self._names.pop(name)
-            self._skipped[name] = STOPPING
-            return
-        phase.running.add(name)
-        self._save()
-        thread = threading.Thread(
-            target=self._work, args=(name, order, phase.halt), name=order.taskrun, daemon=True
-        )
-        self._threads.append(thread)
-        thread.start()
-
-    def _work(self, name: str, order: Order, halt: Halt) -> None:
-        try:
-            self._finished.put(
-                (name, taskrun.run(order, self._stored.get(name), self._around, halt))
+    def _missing_text(self, standing: Standing, key: Key) -> str:
+        parent = self._facts.tasks[key[1]]
+        if parent.succeeded:
+            return (
+                f'task "{key[1]}" completed successfully but did not emit the result "{key[3]}",'
+                f' which is referenced by task "{standing.name}"'
             )
-        except BaseException as error:
-            self._finished.put((name, error))
-
-    def _wait(self, phase: _Phase) -> None:
-        """Wait until one task ended; when the time is over, end them all."""
-        limits = [limit for limit in (self._deadline, phase.deadline) if limit is not None]
-        seconds = min(limits) - time.monotonic() if limits and not phase.halt.cause else None
-        try:
-            name, ended = self._finished.get(timeout=None if seconds is None else max(0.0, seconds))
-        except queue.Empty:
-            phase.halt.set(TIMED_OUT)
-            return
-        phase.running.discard(name)
-        if isinstance(ended, BaseException):
-            raise ended
-        self._done[name] = ended
-        self._save()
-
-    # One task
-
-    def _task_scope(self, task: Mapping[str, Any], phase: _Phase) -> Scope:
-        values: dict[Key, Value] = {
-            ("context", "pipelineTask", "retries"): str(task.get("retries", 0))
-        }
-        for name, status in self._done.items():
-            for result, value in record.results(status).items():
-                values["tasks", name, "results", result] = value
-        if phase is self._finally:
-            for other in self._tasks.tasks:
-                name = other["name"]
-                values["tasks", name, "status"] = record.outcome(self._done.get(name))
-                if name in self._done:
-                    condition = record.succeeded_condition(self._done[name])
-                    values["tasks", name, "reason"] = condition["reason"]
-                    values["tasks", name, "message"] = condition["message"]
-            values["tasks", "status"] = self._aggregate()
-        return self._scope | Scope(values)
-
-    def _aggregate(self) -> str:
-        """What $(tasks.status) says."""
-        names = [task["name"] for task in self._tasks.tasks]
-        if any(self._failed(name) for name in names):
-            return "Failed"
-        if self._invalid or not all(self._settled(name) for name in names):
-            return "None"
-        return "Completed" if any(name in self._skipped for name in names) else "Succeeded"
-
-    def _order(self, task: Mapping[str, Any], phase: _Phase) -> Order:
-        scope = self._task_scope(task, phase)
-        params = {
-            item["name"]: scope.apply(as_value(item["value"])) for item in task.get("params", [])
-        }
-        embedded = task.get("taskSpec")
-        spec = embedded if embedded is not None else self._plan.task_specs[task["taskRef"]["name"]]
-        bindings = self._task_bindings(task, scope)
-        surroundings = Scope()
-        if embedded is not None:
-            # Only an embedded spec sees the pipeline's params, results and workspaces.
-            declared = {item["name"] for item in spec.get("params", [])}
-            for name, value in self._params.items():
-                if name not in declared or name in self._given:
-                    params.setdefault(name, value)
-            bindings = {**self._bindings, **bindings}
-            surroundings = scope
-        timeout = task.get("timeout")
-        for item in self._plan.manifest["spec"].get("taskRunSpecs", []):
-            if item["pipelineTaskName"] == task["name"]:
-                timeout = item.get("timeout", timeout)
-        return Order(
-            task=task["name"],
-            task_name=task.get("taskRef", {}).get("name", task["name"]),
-            taskrun=self._names[task["name"]],
-            spec=spec,
-            params=params,
-            bindings=bindings,
-            surroundings=surroundings,
-            timeout=durations.seconds(timeout) if timeout else taskrun.DEFAULT_TIMEOUT,
-            retries=task.get("retries", 0),
+        if not parent.scheduled:
+            return (
+                f'Result reference error: Internal result ref "{key[1]}" has zero-length TaskRuns'
+            )
+        return (
+            f"Invalid task result reference: Could not find result with name {key[3]} for"
+            f" pipeline task {key[1]}"
         )
 
-    def _task_bindings(self, task: Mapping[str, Any], scope: Scope) -> dict[str, Mapping[str, Any]]:
-        bindings: dict[str, Mapping[str, Any]] = {}
-        for item in task.get("workspaces", []):
-            binding = self._bindings.get(item.get("workspace", item["name"]))
-            if binding is None:
-                continue
-            parts = (binding.get("subPath", ""), scope.text(item.get("subPath", "")))
-            bindings[item["name"]] = {
-                **binding,
-                "subPath": "/".join(part for part in parts if part),
-            }
-        return bindings
+    def _schedule(self, standing: Standing) -> list[Order | Plan]:
+        try:
+            return self._orders.schedule(standing, self._orders.scope(standing))
+        except ManifestError as error:
+            raise RunFailedError(
+                "PipelineValidationFailed",
+                f"PipelineRun default/{self._plan.name} can't be Run; couldn't resolve all"
+                f" references: {error}",
+            ) from None
+
+    def _submit(self, standing: Standing, order: Order | Plan, section: _Section) -> None:
+        name = _name(order)
+        self._running.add(name)
+        stored = standing.runs[name] or None
+        if isinstance(order, Order):
+            work = self._setting.pool.submit(self._run_task, order, stored, section.halt)
+        else:
+            # It only waits for TaskRuns, so it takes the place of none.
+            work = _in_thread(lambda: self._run_inner(order, stored, section.halt), name)
+        self._futures.append(work)
+        work.add_done_callback(lambda done: self._ended.put((standing.name, name, done)))
+
+    def _run_task(self, order: Order, stored: Json | None, halt: Halt) -> Json:
+        if halt.cause == "stop":
+            raise StoppedError
+        if halt.cause:
+            status = failed_before_start(order.taskrun, halt.cause)
+            self._setting.around.save(order.taskrun, status)
+            return status
+        return taskrun.run(order, stored, self._setting.around, halt)
+
+    def _run_inner(self, plan: Plan, stored: Json | None, halt: Halt) -> Json:
+        save = self._setting.around.save
+        setting = replace(
+            self._setting,
+            save=lambda status, _: save(plan.name, status),
+            spec_status=lambda: "",
+            above=halt,
+        )
+        try:
+            return PipelineExecution(plan, status=stored or {}, setting=setting).run()
+        except ManifestError as error:
+            status = pipelinestatus.rejected(stored or {}, error, kind="PipelineRun")
+            save(plan.name, status)
+            return status
+
+    def _wait(self, section: _Section) -> None:
+        """Wait until one run ended; when the time is over, end them all."""
+        limits = [limit for limit in (self._deadline, section.deadline) if limit is not None]
+        seconds = TICK
+        if limits and not section.halt.cause:
+            seconds = min(TICK, max(0.0, min(limits) - time.monotonic()))
+        try:
+            self._take(*self._ended.get(timeout=seconds))
+            while True:
+                self._take(*self._ended.get_nowait())
+        except queue.Empty:
+            pass
+        now = time.monotonic()
+        if section.halt.cause or not self._running:
+            return
+        if self._deadline is not None and now >= self._deadline:
+            self._facts.timed_out.add("pipeline")
+            section.halt.set(TIMED_OUT)
+        elif section.deadline is not None and now >= section.deadline:
+            self._facts.timed_out.add("finally" if section.final else "tasks")
+            section.halt.set(TIMED_OUT)
+
+    def _take(self, task: str, name: str, ended: Future[Json]) -> None:
+        self._running.discard(name)
+        standing = self._facts.tasks[task]
+        standing.runs[name] = ended.result()
+        self._facts.note_end(standing)
+        self._changed = True
+
+    def _drain(self) -> None:
+        while self._running:
+            self._take(*self._ended.get())
+
+    def _note_spec_status(self) -> None:
+        """See whether somebody asked the run to end, and end what has to end for it."""
+        above = self._setting.above
+        if above is not None and above.cause:
+            if above.cause == "stop":
+                raise StoppedError
+            self._halt(above.cause)
+            self._facts.spec_status = "Cancelled"
+            return
+        said = self._setting.spec_status()
+        if not said or said == self._facts.spec_status:
+            return
+        self._facts.spec_status = said
+        self._changed = True
+        if said == "Cancelled":
+            self._halt(CANCELLED)
+        elif said == "CancelledRunFinally":
+            self._tasks.halt.set(CANCELLED)
 
     # Status
 
-    def _counts(self) -> tuple[int, int, int, int]:
-        """Tasks that succeeded, failed, failed but were let pass, and were cancelled."""
-        succeeded = failed = ignored = cancelled = 0
-        for task in (*self._tasks.tasks, *self._finally.tasks):
-            status = self._done.get(task["name"])
-            if status is None:
-                continue
-            condition = record.succeeded_condition(status)
-            if condition["status"] == "True":
-                succeeded += 1
-            elif (
-                condition["reason"] == "TaskRunCancelled" and TIMED_OUT not in condition["message"]
-            ):
-                cancelled += 1
-            elif task.get("onError") == "continue":
-                ignored += 1
-            else:
-                failed += 1
-        return succeeded, failed, ignored, cancelled
-
     def _condition(self) -> Json:
-        succeeded, failed, ignored, cancelled = self._counts()
-        total = len(self._tasks.tasks) + len(self._finally.tasks)
-        done = succeeded + failed + ignored + cancelled
-        skipped = len(self._skipped)
-        failures = (
-            f"Failed: {failed + ignored} (Ignored: {ignored})" if ignored else f"Failed: {failed}"
-        )
-        text = f"Tasks Completed: {done} ({failures}, Cancelled {cancelled}), "
-        if done + skipped < total:
-            reason = "Stopping" if self._stopping() else "Running"
-            text += f"Incomplete: {total - done - skipped}, Skipped: {skipped}"
-            return record.condition("Unknown", reason, text)
-        text += f"Skipped: {skipped}"
-        if self._deadline is not None and time.monotonic() >= self._deadline and self._cut_short():
-            limit = durations.go_text(self._limit)
-            text = f'PipelineRun "{self._plan.name}" failed to finish within "{limit}"'
-            return record.condition("False", "PipelineRunTimeout", text)
-        if self._invalid:
-            return record.condition("False", "InvalidTaskResultReference", self._invalid)
-        if failed or self._cut_short():
-            return record.condition("False", "Failed", text)
-        if cancelled:
-            return record.condition("False", "Cancelled", text)
-        return record.condition("True", "Completed" if skipped else "Succeeded", text)
-
-    def _cut_short(self) -> bool:
-        """Whether a time limit of the run kept a task from running or from ending."""
-        reasons = {PIPELINE_TIMEOUT, TASKS_TIMEOUT, FINALLY_TIMEOUT}
-        return any(reason in reasons for reason in self._skipped.values()) or any(
-            TIMED_OUT in record.succeeded_condition(status)["message"]
-            for status in self._done.values()
+        return conditions.condition(
+            self._facts, run=self._plan.name, limit=self._limit, tasks_limit=self._tasks.limit
         )
 
-    def _finish(self) -> Json:
-        results = self._results()
-        if results:
-            self._status["results"] = results
+    def _finish(self, failure: RunFailedError | None) -> Json:
+        if failure:
+            outcome = record.condition("False", failure.reason, str(failure))
+        elif self._facts.spec_status == "Cancelled":
+            text = f'PipelineRun "{self._plan.name}" was cancelled'
+            outcome = record.condition("False", "Cancelled", text)
+        else:
+            outcome = self._condition()
+            found, invalid = pipelinestatus.pipeline_results(
+                self._plan, self._facts, self._values.scope
+            )
+            if found:
+                self._status["results"] = found
+            if invalid:
+                outcome = pipelinestatus.results_missing(self._plan.name, invalid)
         self._status["completionTime"] = record.now()
-        self._save(done=True)
+        self._save(outcome)
         return self._status
 
-    def _results(self) -> list[Json]:
-        values: dict[Key, Value] = {}
-        finals = {task["name"] for task in self._finally.tasks}
-        for name, status in self._done.items():
-            section = "finally" if name in finals else "tasks"
-            for result, value in record.results(status).items():
-                values[section, name, "results", result] = value
-        scope = self._scope | Scope(values)
-        found = []
-        for item in self._spec.get("results", []):
-            try:
-                known = all(scope.find(key) is not None for key in references(item["value"]))
-            except ManifestError:
-                known = False  # an index the array does not have, in Tekton no reason to fail
-            if known:
-                value = scope.apply(as_value(item["value"]))
-                found.append({"name": item["name"], "value": value})
-        return found
-
-    def _save(self, *, done: bool = False) -> None:
-        self._status["conditions"] = [self._condition()]
-        self._status["childReferences"] = [
-            {
-                "apiVersion": "tekton.dev/v1",
-                "kind": "TaskRun",
-                "name": name,
-                "pipelineTaskName": task,
-                **({"whenExpressions": self._when[task]} if task in self._when else {}),
-            }
-            for task, name in self._names.items()
-        ]
-        if self._skipped:
-            self._status["skippedTasks"] = [
-                {
-                    "name": name,
-                    "reason": reason,
-                    **(
-                        {"whenExpressions": self._when[name]}
-                        if reason == WHEN_FALSE and name in self._when
-                        else {}
-                    ),
-                }
-                for name, reason in self._skipped.items()
-            ]
-        self._save_run(self._status, done)
+    def _save(self, outcome: Json | None = None) -> None:
+        self._status["conditions"] = [outcome or self._condition()]
+        self._status["childReferences"] = pipelinestatus.child_references(self._facts)
+        skipped = pipelinestatus.skipped_tasks(self._facts)
+        if skipped:
+            self._status["skippedTasks"] = skipped
+        self._changed, self._saved = False, time.monotonic()
+        self._setting.save(self._status, outcome is not None)
 
 
-def child_name(run: str, task: str) -> str:
-    """The TaskRun's name: run and task, shortened with a hash where it would be too long."""
-    name = f"{run}-{task}"
-    if len(name) <= _NAME_LIMIT:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return f"{name[: _NAME_LIMIT - 17].rstrip('-.')}-{digest}"
+def _name(order: Order | Plan) -> str:
+    return order.taskrun if isinstance(order, Order) else order.name
+
+
+def _in_thread(work: Callable[[], Json], name: str) -> Future[Json]:
+    future: Future[Json] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future

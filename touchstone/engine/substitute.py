@@ -60,6 +60,8 @@ class Scope:
 
         Raises ManifestError for an index out of range and for [*] on a string.
         """
+        if key[:2] == ("inputs", "params"):
+            key = key[1:]  # as params were called before v1, and may still be
         if key in self._values:
             return self._values[key]
         holder, last = self._values.get(key[:-1]), key[-1]
@@ -117,10 +119,6 @@ class Scope:
             found = self.find(key) if key else None
             if found is None:
                 return value
-            if not isinstance(found, str) and key and key[-1] != "[*]":
-                raise ManifestError(
-                    f"got $({whole[1]}), which is no string; expected $({whole[1]}[*])"
-                )
             return found
         return _REFERENCE.sub(self._inside, value)
 

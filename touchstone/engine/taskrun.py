@@ -49,6 +49,12 @@ class Order:
     surroundings: Scope = field(default_factory=Scope)
     """References an embedded taskSpec may make to the pipeline around it."""
 
+    source: Json | None = None
+    """refSource of a Task that was fetched, for status.provenance."""
+
+    ignored: bool = False
+    """Whether a failure lets the pipeline go on: onError: continue of the pipeline task."""
+
     timeout: float = DEFAULT_TIMEOUT
     retries: int = 0
 
@@ -121,6 +127,8 @@ def _attempt(order: Order, status: Json, attempt: int, around: Surroundings, hal
     status["podName"] = ""
     status["taskSpec"] = dict(order.spec)
     status["steps"] = []
+    if order.source:
+        status["provenance"] = {"refSource": order.source}
     status["conditions"] = [
         record.condition("Unknown", "Running", "Not all Steps in the Task have finished executing")
     ]
@@ -130,7 +138,8 @@ def _attempt(order: Order, status: Json, attempt: int, around: Surroundings, hal
     try:
         _Attempt(order, status, attempt, around, halt).run()
     except _OverError as over:
-        outcome = record.condition("False", over.reason, str(over))
+        reason = "FailureIgnored" if order.ignored and over.reason == "Failed" else over.reason
+        outcome = record.condition("False", reason, str(over))
         retry = over.retry
     except ManifestError as error:
         outcome = record.condition("False", "TaskRunValidationFailed", str(error))

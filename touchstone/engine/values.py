@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from touchstone.engine.substitute import Scope, Value
+from touchstone.engine.substitute import Scope, Value, references
 from touchstone.errors import ManifestError
 
 
@@ -43,23 +43,20 @@ def resolve(
     `of` says whose params these are, in messages. Raises ManifestError for a missing param, a
     wrong type, a missing key of an object or a value outside the enum.
     """
-    values: dict[str, Value] = dict(given)
-    scope = Scope({("params", name): value for name, value in given.items()})
+    values = _with_defaults(specs, given, of)
     missing = []
     for spec in specs:
         name, kind = spec["name"], declared_type(spec)
         if name not in values:
-            if "default" not in spec:
-                missing.append(name)
-                continue
-            values[name] = scope.apply(as_value(spec["default"]))
+            missing.append(name)
+            continue
         value = values[name]
         if type_of(value) != kind:
             raise ManifestError(f"param {name} of {of}: got {type_of(value)}, expected {kind}")
         if isinstance(value, dict):
             values[name] = _whole_object(spec, value, of)
         allowed = spec.get("enum")
-        if allowed and value not in allowed:
+        if allowed and value and value not in allowed:  # Tekton lets an empty value pass
             raise ManifestError(
                 f"param {name} of {of}: got {value!r}, expected one of {', '.join(allowed)}"
             )
@@ -68,6 +65,33 @@ def resolve(
             f"{of}: no value for param {', '.join(missing)}, which has no default",
             hint=" ".join(f"-p {name}=VALUE" for name in missing),
         )
+    return values
+
+
+def _with_defaults(
+    specs: Sequence[Mapping[str, Any]], given: Mapping[str, Value], of: str
+) -> dict[str, Value]:
+    """The given values and the defaults of the others, which may refer to one another."""
+    values: dict[str, Value] = dict(given)
+    waiting = {
+        spec["name"]: as_value(spec["default"])
+        for spec in specs
+        if "default" in spec and spec["name"] not in given
+    }
+    while waiting:
+        ready = [
+            name
+            for name, default in waiting.items()
+            if not any(key[0] == "params" and key[1] in waiting for key in references(default))
+        ]
+        if not ready:
+            raise ManifestError(
+                f"{of}: parameter resolution failed: circular dependency detected in param"
+                f' "{next(iter(waiting))}"'
+            )
+        scope = Scope({("params", name): value for name, value in values.items()})
+        for name in ready:
+            values[name] = scope.apply(waiting.pop(name))
     return values
 
 

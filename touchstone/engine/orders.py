@@ -1,0 +1,269 @@
+"""What are the runs of one pipeline task to do?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from touchstone.engine import durations, record, taskrun
+from touchstone.engine.matrix import MAX_COMBINATIONS, MatrixError, display_name, fan_out
+from touchstone.engine.plan import Plan, Values, given_params
+from touchstone.engine.standing import Facts, RunFailedError, Standing
+from touchstone.engine.substitute import Key, Scope, Value, scope_of
+from touchstone.engine.taskrun import Order
+
+_NAME_LIMIT = 63
+"""Characters a Kubernetes object's name may have where it becomes a label."""
+
+
+class Orders:
+    """Makes the orders of a plan's pipeline tasks."""
+
+    def __init__(self, plan: Plan, values: Values, facts: Facts) -> None:
+        self._plan, self._values, self._facts = plan, values, facts
+
+    def scope(self, standing: Standing) -> Scope:
+        """What a pipeline task may refer to at this moment."""
+        values: dict[Key, Value] = {
+            ("context", "pipelineTask", "retries"): str(standing.task.get("retries", 0))
+        }
+        for other in self._facts.section(final=False):
+            if other.matrixed and other.done:
+                lengths = ("tasks", other.name, "matrix")
+                values[*lengths, "length"] = str(len(other.runs))
+                for result, found in other.results().items():
+                    values[*lengths, result, "length"] = str(len(found))
+            values.update(_artifacts(other))
+        if standing.final:
+            for other in self._facts.section(final=False):
+                values["tasks", other.name, "status"] = other.state
+                values["tasks", other.name, "reason"] = other.condition["reason"]
+                values["tasks", other.name, "message"] = other.condition["message"]
+            values["tasks", "status"] = self._facts.aggregate()
+        return self._values.scope | Scope(self._facts.results) | Scope(values)
+
+    def schedule(self, standing: Standing, scope: Scope) -> list[Order | Plan]:
+        """One order for each run of the task; notes the runs and their displayNames.
+
+        A child Pipeline gets a plan. Raises RunFailedError where no run can be made, ManifestError
+        for a reference that cannot be replaced.
+        """
+        task, plan = standing.task, self._plan
+        combinations: list[dict[str, str]] = [{}]
+        if standing.matrixed:
+            combinations = self._combinations(standing, scope)
+        names = run_names(plan.name, standing.name, len(combinations))
+        orders: list[Order | Plan] = []
+        for name, combination in zip(names, combinations, strict=True):
+            params = {**combination, **given_params(task.get("params", []), scope)}
+            self._note_display(standing, name, params, scope)
+            orders.append(self._order(standing, name, params, scope))
+        standing.runs = {name: standing.runs.get(name, {}) for name in names}
+        return orders
+
+    def _combinations(self, standing: Standing, scope: Scope) -> list[dict[str, str]]:
+        try:
+            found = fan_out(standing.task["matrix"], scope, task=standing.name)
+        except MatrixError as error:
+            raise RunFailedError(
+                "InvalidMatrixParameterTypes",
+                f'Failed to validate matrix "{self._plan.name}" with error {error}',
+            ) from None
+        if len(found) > MAX_COMBINATIONS:
+            raise RunFailedError(
+                "PipelineValidationFailed",
+                f"Pipeline default/{self._plan.pipeline} can't be Run; it has an invalid spec:"
+                f" expected 0 <= {len(found)} <= {MAX_COMBINATIONS}: {standing.name}.matrix",
+            )
+        return found
+
+    def _note_display(
+        self, standing: Standing, name: str, params: Mapping[str, Value], scope: Scope
+    ) -> None:
+        strings = {key: value for key, value in params.items() if isinstance(value, str)}
+        inside = scope | scope_of(("params",), strings)
+        shown = inside.text(standing.task.get("displayName", ""))
+        if standing.matrixed:
+            shown = display_name(standing.task["matrix"], params, inside) or shown
+        if shown:
+            standing.display[name] = shown
+
+    def _order(
+        self, standing: Standing, name: str, params: dict[str, Value], scope: Scope
+    ) -> Order | Plan:
+        task, plan = standing.task, self._plan
+        if standing.kind == "PipelineRun":
+            return self._inner(standing, name, params, scope)
+        embedded = task.get("taskSpec")
+        bindings = self._bindings(task, scope)
+        surroundings = Scope()
+        task_name, spec, source = standing.name, embedded, None
+        if embedded is None:
+            definition = plan.definition("Task", task, scope)
+            task_name, spec, source = definition.name, definition.spec, definition.source
+        else:
+            # Only an embedded spec sees the pipeline's params, results and workspaces.
+            declared = {item["name"] for item in embedded.get("params", [])}
+            for param, value in self._values.params.items():
+                if param not in declared or param in plan.given:
+                    params.setdefault(param, value)
+            bindings = {**scope.apply(plan.bindings), **bindings}
+            surroundings = scope
+        self._check_workspaces(standing, spec or {}, bindings)
+        _check_enums(standing, spec or {}, params)
+        shown = name.removeprefix(f"{plan.name}-") if standing.matrixed else standing.name
+        return Order(
+            task=plan.label + shown,
+            task_name=task_name,
+            taskrun=name,
+            spec=spec or {},
+            params=params,
+            bindings=bindings,
+            surroundings=surroundings,
+            timeout=self._timeout(standing),
+            retries=task.get("retries", 0),
+            source=source,
+            ignored=scope.text(task.get("onError", "")) == "continue",
+        )
+
+    def _inner(self, standing: Standing, name: str, params: dict[str, Value], scope: Scope) -> Plan:
+        """The plan of a pipeline inside this one: it sees what it is given and nothing else."""
+        plan, task = self._plan, standing.task
+        inner = Plan(
+            name=name,
+            pipeline=name,
+            spec=task.get("pipelineSpec", {}),
+            document=plan.document,
+            path=(*plan.place(task), "pipelineSpec"),
+            references=plan.references,
+            given=params,
+            bindings=self._bindings(task, scope),
+            label=f"{plan.label}{standing.name}/",
+            ancestors=plan.ancestors,
+        )
+        if "pipelineSpec" in task:
+            return inner
+        definition = plan.definition("Pipeline", task, scope)
+        if definition.name in plan.ancestors:
+            raise RunFailedError(
+                "CreateRunFailed",
+                f'detected cycle in pipeline-in-pipeline: pipeline "{definition.name}" is already'
+                f" running in ancestor chain [{' '.join(plan.ancestors)}]",
+            )
+        return replace(
+            inner,
+            pipeline=definition.name,
+            spec=definition.spec,
+            document=definition.document,
+            path=("spec",),
+            source=definition.source,
+            ancestors=(*plan.ancestors, definition.name),
+        )
+
+    def _timeout(self, standing: Standing) -> float:
+        text = standing.task.get("timeout")
+        for item in self._plan.run_specs:
+            if item["pipelineTaskName"] == standing.name:
+                text = item.get("timeout", text)
+        if text:
+            return durations.seconds(self._values.scope.text(text))
+        section = self._plan.timeouts.get("finally" if standing.final else "tasks")
+        limit = durations.seconds(section) if section else taskrun.DEFAULT_TIMEOUT
+        # A run that gives its tasks longer than the default takes the default off each of them.
+        return limit if not limit else max(limit, taskrun.DEFAULT_TIMEOUT)
+
+    def _bindings(self, task: Mapping[str, Any], scope: Scope) -> dict[str, Mapping[str, Any]]:
+        bindings: dict[str, Mapping[str, Any]] = {}
+        for item in task.get("workspaces", []):
+            binding = self._plan.bindings.get(item.get("workspace", item["name"]))
+            if binding is None:
+                continue
+            binding = scope.apply(binding)
+            parts = (binding.get("subPath", ""), scope.text(item.get("subPath", "")))
+            bindings[item["name"]] = {
+                **binding,
+                "subPath": "/".join(part for part in parts if part),
+            }
+        return bindings
+
+    def _check_workspaces(
+        self, standing: Standing, spec: Mapping[str, Any], bindings: Mapping[str, Any]
+    ) -> None:
+        optional = {item["name"] for item in spec.get("workspaces", []) if item.get("optional")}
+        for item in standing.task.get("workspaces", []):
+            if item["name"] not in bindings and item["name"] not in optional:
+                raise RunFailedError(
+                    "CreateRunFailed",
+                    f'expected workspace "{item.get("workspace", item["name"])}" to be provided'
+                    f' by pipelinerun for pipeline task "{standing.name}"',
+                )
+
+
+def _check_enums(standing: Standing, spec: Mapping[str, Any], params: Mapping[str, Value]) -> None:
+    allowed = {item["name"]: item["enum"] for item in spec.get("params", []) if item.get("enum")}
+    for name, value in params.items():
+        if value and name in allowed and value not in allowed[name]:
+            raise RunFailedError(
+                "InvalidParamValue",
+                f'Invalid param value from PipelineTask "{standing.name}": param `{name}` value:'
+                f" {value} is not in the enum list",
+            )
+
+
+def run_names(run: str, task: str, count: int) -> list[str]:
+    """The names of a pipeline task's runs; those of several end in their number."""
+    if count == 1:
+        return [child_name(run, f"-{task}")]
+    names = []
+    for index in range(count):
+        name = child_name(run, f"-{task}-{index}")
+        if not name.endswith(f"-{index}"):
+            name = child_name(run, f"-{task}")[: _NAME_LIMIT - len(f"-{count}")] + f"-{index}"
+        names.append(name)
+    return names
+
+
+def child_name(parent: str, suffix: str) -> str:
+    """`parent` + `suffix` as Knative shortens it, with a hash, where a label would not hold it."""
+    if len(parent) + len(suffix) <= _NAME_LIMIT:
+        return parent + suffix
+    head = _NAME_LIMIT - 32
+    if len(suffix) >= head:
+        name = (parent[:head] + _md5(parent + suffix) + suffix)[:_NAME_LIMIT]
+        return name.rstrip("-.")
+    return parent[: head - len(suffix)] + _md5(parent) + suffix
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _artifacts(standing: Standing) -> dict[Key, Value]:
+    """$(tasks.NAME.outputs.ARTIFACT) and its like: the values of an artifact as JSON."""
+    found: dict[Key, Value] = {}
+    if not standing.done:
+        return found
+    for status in standing.runs.values():
+        for side in ("inputs", "outputs"):
+            artifacts: Sequence[Mapping[str, Any]] = status.get("artifacts", {}).get(side, [])
+            for artifact in artifacts:
+                text = json.dumps(artifact.get("values", []), separators=(",", ":"))
+                found.setdefault(("tasks", standing.name, side), text)
+                found["tasks", standing.name, side, artifact["name"]] = text
+    return found
+
+
+def failed_before_start(name: str, why: str) -> record.Json:
+    """The status of a TaskRun that was cancelled while it waited for its turn."""
+    now = record.now()
+    message = f'TaskRun "{name}" was cancelled. {why}'
+    return {
+        "startTime": now,
+        "completionTime": now,
+        "podName": "",
+        "steps": [],
+        "conditions": [record.condition("False", "TaskRunCancelled", message)],
+    }

@@ -10,6 +10,7 @@ from typing import Any
 
 from touchstone.engine import durations, literals, process, record, taskrun
 from touchstone.engine.catalog import Catalog
+from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.load import Document
 from touchstone.engine.lock import only_engine
 from touchstone.engine.notices import Message, Notice, RunFinished
@@ -39,12 +40,14 @@ class Engine:
         definitions: Sequence[Path],
         parallel: int = 2,
         observer: Callable[[Notice], None] | None = None,
+        result_limit: int = taskrun.RESULT_LIMIT,
     ) -> None:
         self._state = state
         self._home = home.resolve()
         self._catalog = Catalog(definitions)
         self._parallel = max(1, parallel)
         self._observer = observer
+        self._result_limit = result_limit
         self._lock = threading.Lock()
         self._halts: set[Halt] = set()
         self._stopped = False
@@ -75,9 +78,9 @@ class Engine:
         process.sweep(run_name, self._home)
         try:
             plan = self._checked(stored.manifest)
-            self._say_what_differs(run_name, plan)
             guard = Guard()
             try:
+                self._say_what_differs(run_name, plan, guard.without_namespaces())
                 status = self._run(plan, run_name, dict(stored.status), guard)
             finally:
                 guard.close()
@@ -105,13 +108,15 @@ class Engine:
                 halt.set("stop")
 
     def _run(self, plan: Plan | Order, name: str, status: Json, guard: Guard) -> Json:
-        folders = Folders(self._home, name)
+        folders = Folders(self._home, name, self._catalog.objects())
         _make_bin(folders.root / "bin")
         around = Surroundings(
             folders=folders,
             guard=guard,
             notify=self._notify,
             save=lambda child, document: self._state.save_taskrun(name, child, document),
+            step_action=self._catalog.step_action,
+            result_limit=self._result_limit,
         )
         if isinstance(plan, Order):
             return self._run_task(plan, name, around)
@@ -163,14 +168,14 @@ class Engine:
             with self._lock:
                 self._observer(notice)
 
-    def _say_what_differs(self, run: str, plan: Plan | Order) -> None:
+    def _say_what_differs(self, run: str, plan: Plan | Order, without_namespaces: str) -> None:
         specs = [plan.spec]
         if isinstance(plan, Plan):
             specs = [
                 task.get("taskSpec") or plan.task_specs[task["taskRef"]["name"]]
                 for task in (*plan.spec["tasks"], *plan.spec.get("finally", []))
             ]
-        for text in literals.remarks(specs):
+        for text in literals.remarks(specs, without_namespaces):
             self._notify(Message(run=run, text=text))
 
     # What a run refers to
@@ -198,6 +203,8 @@ class Engine:
             if "timeout" in spec
             else taskrun.DEFAULT_TIMEOUT,
             retries=spec.get("retries", 0),
+            pod=spec.get("podTemplate", {}),
+            account=spec.get("serviceAccountName", DEFAULT_ACCOUNT),
         )
 
     def _plan(self, run: Document, used: Mapping[tuple[str, str], Document]) -> Plan:
@@ -220,5 +227,6 @@ class Engine:
 def _make_bin(folder: Path) -> None:
     """A folder that goes first on a step's PATH, so that a bare `sh` is never dash."""
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        (folder / "sh").symlink_to(process.shell()[0])
+    for name in ("sh", "ash"):
+        with suppress(FileExistsError):
+            (folder / name).symlink_to(process.shell()[0])

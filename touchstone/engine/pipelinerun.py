@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.engine import durations, graph, record, taskrun
+from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.notices import TaskSkipped
 from touchstone.engine.process import Halt
 from touchstone.engine.record import Json
@@ -349,9 +350,13 @@ class PipelineExecution:
             bindings = {**self._bindings, **bindings}
             surroundings = scope
         timeout = task.get("timeout")
+        template = dict(self._plan.manifest["spec"].get("taskRunTemplate", {}))
         for item in self._plan.manifest["spec"].get("taskRunSpecs", []):
             if item["pipelineTaskName"] == task["name"]:
                 timeout = item.get("timeout", timeout)
+                template |= {
+                    key: item[key] for key in ("podTemplate", "serviceAccountName") if key in item
+                }
         return Order(
             task=task["name"],
             task_name=task.get("taskRef", {}).get("name", task["name"]),
@@ -362,6 +367,8 @@ class PipelineExecution:
             surroundings=surroundings,
             timeout=durations.seconds(timeout) if timeout else taskrun.DEFAULT_TIMEOUT,
             retries=task.get("retries", 0),
+            pod=template.get("podTemplate", {}),
+            account=template.get("serviceAccountName", DEFAULT_ACCOUNT),
         )
 
     def _task_bindings(self, task: Mapping[str, Any], scope: Scope) -> dict[str, Mapping[str, Any]]:

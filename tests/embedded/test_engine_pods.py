@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from engine_runs import Ran, run_text
 
+from touchstone.engine.load import load_text
+from touchstone.engine.objects import collect
 from touchstone.engine.process import SWITCH, Guard
+from touchstone.errors import ManifestError
 
 _OBJECTS = """
 apiVersion: v1
@@ -292,3 +295,43 @@ def test_without_namespaces_paths_are_this_machine_s_and_mounts_are_refused(
     ran = _run(tmp_path / "2", mounting + " volumeMounts: [{name: v, mountPath: /v}]}")
     assert ran.condition["reason"] == "TaskRunValidationFailed"
     assert "cannot have mounts of their own" in ran.condition["message"]
+
+
+_WRONG = {
+    "volume-nobody-declared": ("got a mount of the volume 'v'", "[{name: v, mountPath: /v}]", "[]"),
+    "absent-secret": (
+        "got no secret 'absent'", "[]", "[{name: v, secret: {secretName: absent}}]",
+    ),
+    "absent-key": (
+        "got no key 'no'", "[]",
+        "[{name: v, configMap: {name: settings, items: [{key: no, path: p}]}}]",
+    ),
+    "sub-path-outside": (
+        "expected one inside the volume",
+        "[{name: v, mountPath: /v, subPath: ../../x}]", "[{name: v}]",
+    ),
+    "item-outside": (
+        "expected one inside the volume", "[]",
+        "[{name: v, configMap: {name: settings, items: [{key: color, path: ../../../p}]}}]",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize(("message", "mounts", "volumes"), _WRONG.values(), ids=_WRONG)
+def test_a_wrong_volume_fails_the_run_and_leaves_no_secret_behind(
+    tmp_path: Path, message: str, mounts: str, volumes: str
+) -> None:
+    ran = _run(
+        tmp_path,
+        f"volumes: {volumes}\nsteps:\n- {{name: a, script: ':', volumeMounts: {mounts}}}",
+    )
+    assert ran.condition["reason"] == "TaskRunValidationFailed"
+    assert message in ran.condition["message"]
+    assert not list((ran.home / "workspaces" / "r" / "taskruns").iterdir())
+
+
+def test_a_secret_that_is_not_base64_is_refused_with_its_place() -> None:
+    text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {key: '?'}\n"
+    with pytest.raises(ManifestError, match=r"s.yaml:4:8: data.key: got a value that is not"):
+        collect(load_text(text, "s.yaml"))

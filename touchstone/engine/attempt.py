@@ -53,6 +53,14 @@ class Attempt:
         """Run it. Raises OverError where it failed, ManifestError, StoppedError."""
         self._pod.make_folders()
         self._make_logs()
+        try:
+            failure = self._inside()
+        finally:
+            self._pod.remove()  # Secrets lie there too
+        if failure:
+            raise failure
+
+    def _inside(self) -> OverError | None:
         scope = self._scope()
         volumes = [*self._spec.get("volumes", []), *self._order.pod.get("volumes", [])]
         self._pod.attach(self._spec, self._order.bindings, volumes, scope)
@@ -60,14 +68,11 @@ class Attempt:
         sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
         try:
             self._start_sidecars(sidecars, scope)
-            failure = self._run_steps(scope)
+            return self._run_steps(scope)
         finally:
             sidecars.stop()
             if self._sidecar_specs:
                 self._status["sidecars"] = sidecars.states()
-        self._pod.remove()
-        if failure:
-            raise failure
 
     def _make_logs(self) -> None:
         self._logs = self._around.folders.logs(self._order.taskrun)

@@ -129,7 +129,9 @@ def _with_folder(
             place.mkdir(parents=True, exist_ok=True)
             place.chmod(0o777)
         return mounts
-    return mounts if Path(folder).is_dir() else (*mounts, Mount(folder))
+    # What this machine has at Tekton's own paths is not shown to a process.
+    hidden = Path(folder).parts[1:2] in (("workspace",), ("tekton",))
+    return mounts if Path(folder).is_dir() and not hidden else (*mounts, Mount(folder))
 
 
 def _interpreter(script: str) -> list[str]:

@@ -22,9 +22,9 @@ _TEKTON = ("tekton", "workspace")
 """Top-level folders that are Tekton's: what this machine has of that name is not shown."""
 
 _SYSTEM = ("/boot", "/etc", "/root", "/usr", "/opt", "/srv")
-"""Folders that a superuser's steps may read and not change; elsewhere an image would have its own.
+"""Folders that steps may read and not change, whoever runs them: a container would have its own.
 
-Everyone else cannot write there anyway. A volume mounted below stays as writable as it is.
+A volume mounted below stays as writable as it is.
 """
 
 _BASE = "/tmp"  # noqa: S108 - covered for a moment, in a mount namespace of its own
@@ -56,7 +56,6 @@ class _Root:
 
     old: str
     new: str
-    protect: bool
     ours: set[str] = field(default_factory=lambda: {"/"})
     """Folders that are tmpfs of ours, where entries can be made."""
 
@@ -83,7 +82,7 @@ def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:
     os.mkdir("new")
     _pivot(".", "old")
     _mount("tmpfs", "/new", 0, "tmpfs", "mode=755")
-    root = _Root("/old", "/new", protect=privileged)
+    root = _Root("/old", "/new")
     _fill(root, "/")
     for mount in sorted(targets, key=lambda item: item.target.count("/")):
         _place(root, mount)
@@ -114,7 +113,7 @@ def _fill(root: _Root, folder: str) -> None:
                 continue
             _touch(new, is_folder=entry.is_dir(follow_symlinks=False))
             _mount(entry.path, new, _BIND | _REC)
-            if root.protect and _is_system(os.path.join(folder, entry.name)):
+            if _is_system(os.path.join(folder, entry.name)):
                 _make_read_only(new)
 
 

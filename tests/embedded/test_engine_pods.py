@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -335,3 +338,21 @@ def test_a_secret_that_is_not_base64_is_refused_with_its_place() -> None:
     text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {key: '?'}\n"
     with pytest.raises(ManifestError, match=r"s.yaml:4:8: data.key: got a value that is not"):
         collect(load_text(text, "s.yaml"))
+
+
+def test_a_foreign_kind_beside_the_run_is_ignored_and_said(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: x}\n---\n"
+        "apiVersion: tekton.dev/v1\nkind: TaskRun\nmetadata: {name: r}\n"
+        "spec: {taskSpec: {steps: [{name: a, script: 'exit 0'}]}}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "touchstone", "run", "-f", str(file)],
+        env={**os.environ, "TOUCHSTONE_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{file}:1:1: ignored, nothing here reads a Role" in done.stderr

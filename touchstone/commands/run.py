@@ -60,10 +60,16 @@ def run(
     """
     from touchstone.engine import Engine
     from touchstone.engine.load import load_files
+    from touchstone.engine.objects import is_foreign
     from touchstone.engine.validate import validate
     from touchstone.state import State
 
     documents = load_files(file)
+    for ignored in (document for document in documents if is_foreign(document)):
+        typer.echo(
+            f"note: {ignored.location()}: ignored, nothing here reads a {ignored.kind}", err=True
+        )
+    documents = [document for document in documents if not is_foreign(document)]
     validate(documents)
     home = Home.default().root / "run"
     given = _pairs(param or [], "-p")

@@ -49,6 +49,14 @@ def is_object(document: Document) -> bool:
     return document.body.get("apiVersion") == "v1" and document.kind in KINDS
 
 
+def is_foreign(document: Document) -> bool:
+    """Whether the document is neither Tekton's nor such an object: a Role, a Service …"""
+    version = str(document.body.get("apiVersion", ""))
+    return bool(version and document.kind) and not (
+        version.startswith("tekton.dev/") or document.kind in KINDS
+    )
+
+
 def collect(documents: Iterable[Document]) -> Objects:
     """The objects among these documents. Raises ManifestError for data that is not base64."""
     configmaps: dict[str, Contents] = {}

@@ -46,6 +46,9 @@ def run(
         list[str] | None, typer.Option("--workspace", "-w", help="NAME=FOLDER; may be repeated.")
     ] = None,
     parallel: Annotated[int, typer.Option(min=1, help="TaskRuns at the same time.")] = 2,
+    result_limit: Annotated[
+        int, typer.Option(min=1, help="Bytes that all results of a TaskRun may take together.")
+    ] = 4096,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
     ] = False,
@@ -59,10 +62,16 @@ def run(
     """
     from touchstone.engine import Engine
     from touchstone.engine.load import load_files
+    from touchstone.engine.objects import is_foreign
     from touchstone.engine.validate import validate
     from touchstone.state import State
 
     documents = load_files(file)
+    for ignored in (document for document in documents if is_foreign(document)):
+        typer.echo(
+            f"note: {ignored.location()}: ignored, nothing here reads a {ignored.kind}", err=True
+        )
+    documents = [document for document in documents if not is_foreign(document)]
     validate(documents)
     home = Home.default().root / "run"
     given = _pairs(param or [], "-p")
@@ -70,7 +79,14 @@ def run(
     manifests = [_bound(manifest, documents, given, folders, home) for manifest in _runs(documents)]
     state = State(home)
     printer = _Printer(err=as_json)
-    engine = Engine(state, home, definitions=file, parallel=parallel, observer=printer.notice)
+    engine = Engine(
+        state,
+        home,
+        definitions=file,
+        parallel=parallel,
+        observer=printer.notice,
+        result_limit=result_limit,
+    )
     for manifest in manifests:
         engine.check(manifest)
     names = [_store(state, home, manifest) for manifest in manifests]

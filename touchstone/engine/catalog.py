@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from touchstone.engine.load import Document, load_files
+from touchstone.engine.objects import Objects, collect, is_object
 
 _API = "tekton.dev/"
 
 
 class Catalog:
-    """The Tasks, Pipelines and StepActions under some folders; read again when a file changed."""
+    """The Tasks, Pipelines, StepActions and objects in some folders; read again on a change."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = list(paths)
@@ -33,6 +34,17 @@ class Catalog:
             self._refresh()
             return sorted(name for found, name in self._documents if found == kind)
 
+    def objects(self) -> Objects:
+        """The ConfigMaps, Secrets and ServiceAccounts among the files. Raises ManifestError."""
+        with self._lock:
+            self._refresh()
+            return collect(self._documents.values())
+
+    def step_action(self, name: str) -> Mapping[str, Any] | None:
+        """The spec of the StepAction of that name; None where there is none."""
+        found = self.find("StepAction", name)
+        return found.body.get("spec") if found else None
+
     def _refresh(self) -> None:
         signature = [
             (str(file), stat.st_mtime_ns, stat.st_size)
@@ -45,7 +57,10 @@ class Catalog:
         self._documents = {
             (document.kind, document.name): document
             for document in load_files(self._paths)
-            if document.kind in {"Task", "Pipeline", "StepAction"}
-            and str(document.body.get("apiVersion", "")).startswith(_API)
+            if (
+                document.kind in {"Task", "Pipeline", "StepAction"}
+                and str(document.body.get("apiVersion", "")).startswith(_API)
+            )
+            or is_object(document)
         }
         self._signature = signature

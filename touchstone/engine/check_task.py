@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from touchstone.engine.images import stand_for
 from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.remote import REFUSED
 from touchstone.engine.steps import name_of
@@ -34,7 +35,7 @@ def check_task_run(document: Document, others: Sequence[Document]) -> None:
     check_unique(document, ("spec", "params"))
     check_bindings(document)
     if "taskSpec" in spec:
-        check_task(document, ("spec", "taskSpec"))
+        check_task(document, ("spec", "taskSpec"), _given_by(spec))
         task: Mapping[str, Any] = spec["taskSpec"]
     else:
         named = [d for d in others if d.kind == "Task" and d.name == spec["taskRef"].get("name")]
@@ -42,8 +43,16 @@ def check_task_run(document: Document, others: Sequence[Document]) -> None:
             return
         task = named[0].body["spec"]
     given = {item["name"]: item["value"] for item in spec.get("params", [])}
-    check_given_params(document, ("spec",), task.get("params", []), given, extra=False)
+    check_given_params(document, ("spec",), task.get("params", []), given, extra="taskSpec" in spec)
     check_bound_workspaces(document, ("spec",), task.get("workspaces", []))
+
+
+def _given_by(spec: Mapping[str, Any]) -> Known:
+    """What an embedded Task may refer to without declaring it: the run's own params, workspaces."""
+    names = {
+        part: {item["name"] for item in spec.get(part, [])} for part in ("params", "workspaces")
+    }
+    return lambda key: len(key) > 1 and key[1] in names.get(key[0], set())
 
 
 def check_task(document: Document, path: FieldPath, known: Known | None = None) -> None:
@@ -66,11 +75,13 @@ def check_task(document: Document, path: FieldPath, known: Known | None = None) 
 
     def visit(text: str, where: FieldPath) -> None:
         for key in references(text):
+            if key[0] == "workspaces" and "when" in where:
+                continue  # as in Tekton, where an undeclared one is just never bound
             problem = _problem(key, spec, names)
             if problem and not (known and known(key)):
                 raise document.error(f"got $({shown(key)}), {problem}", (*path, *where))
 
-    for part in ("steps", "stepTemplate"):
+    for part in ("steps", "stepTemplate", "sidecars", "volumes"):
         if part in spec:
             walk_strings(spec[part], lambda text, where, p=part: visit(text, (p, *where)))  # type: ignore[misc]
     for index, result in enumerate(spec.get("results", [])):
@@ -91,7 +102,9 @@ def _check_step(
     template = spec.get("stepTemplate", {})
     if "script" in step and "command" in step:
         raise document.error("got script and command, expected only one of them", (*path, "script"))
-    if not step.get("script") and not step.get("command") and not template.get("command"):
+    image = step.get("image") or template.get("image", "")
+    starts = step.get("script") or step.get("command") or template.get("command") or "ref" in step
+    if not starts and "$(" not in image and not stand_for(image).entrypoint:
         raise document.error(
             "got neither command nor script, expected one of them",
             path,
@@ -133,8 +146,8 @@ def _problem(key: Key, spec: Mapping[str, Any], steps: Sequence[str]) -> str:
             return "" if step.removeprefix("step-") in steps else _not_step(steps)
         case ("steps", step, "results", *_):
             return "" if step in steps else _not_step(steps)
-        case ("step" | "steps", *_, "artifacts" | "outputs" | "inputs") | ("artifacts", *_):
-            return "but artifacts are not built yet; use a result"
+        case ("steps", step, "outputs" | "inputs", _):
+            return "" if step in steps else _not_step(steps)
         case ("tasks", _, *_):
             return "which a Task of its own does not know; pass it as a param"
     return ""
@@ -209,7 +222,10 @@ def check_given_params(
 def check_bindings(document: Document) -> None:
     """Workspace bindings of a run: each name once, exactly one volume each."""
     check_unique(document, ("spec", "workspaces"))
-    kinds = ("emptyDir", "volumeClaimTemplate", "persistentVolumeClaim", "secret", "configMap")
+    kinds = (
+        "emptyDir", "volumeClaimTemplate", "persistentVolumeClaim", "secret", "configMap",
+        "projected",
+    )  # fmt: skip
     for index, binding in enumerate(document.body["spec"].get("workspaces", [])):
         check_one_of(document, ("spec", "workspaces", index), kinds)
         del binding

@@ -12,6 +12,7 @@ from typing import Any
 
 from touchstone.engine import durations, literals, process, record, taskrun
 from touchstone.engine.catalog import Catalog
+from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.lock import only_engine
 from touchstone.engine.notices import Message, Notice, RunFinished
@@ -44,12 +45,14 @@ class Engine:
         definitions: Sequence[Path],
         parallel: int = 2,
         observer: Callable[[Notice], None] | None = None,
+        result_limit: int = taskrun.RESULT_LIMIT,
     ) -> None:
         self._state = state
         self._home = home.resolve()
         self._catalog = Catalog(definitions)
         self._parallel = max(1, parallel)
         self._observer = observer
+        self._result_limit = result_limit
         self._lock = threading.Lock()
         self._halts: set[Halt] = set()
         self._stopped = False
@@ -90,9 +93,9 @@ class Engine:
         process.sweep(run_name, self._home)
         try:
             checked = self._checked(stored.manifest)
-            self._say_what_differs(run_name, checked.specs)
             guard = Guard()
             try:
+                self._say_what_differs(run_name, checked.specs, guard.without_namespaces())
                 status = self._run(checked.plan, run_name, dict(stored.status), guard)
             finally:
                 guard.close()
@@ -121,13 +124,15 @@ class Engine:
                 halt.set("stop")
 
     def _run(self, plan: Plan | Order, name: str, status: Json, guard: Guard) -> Json:
-        folders = Folders(self._home, name)
+        folders = Folders(self._home, name, self._catalog.objects())
         _make_bin(folders.root / "bin")
         around = Surroundings(
             folders=folders,
             guard=guard,
             notify=self._notify,
             save=lambda child, document: self._state.save_taskrun(name, child, document),
+            step_action=self._catalog.step_action,
+            result_limit=self._result_limit,
         )
         if isinstance(plan, Order):
             return self._run_task(plan, name, around)
@@ -184,8 +189,10 @@ class Engine:
             with self._lock:
                 self._observer(notice)
 
-    def _say_what_differs(self, run: str, definitions: Sequence[Mapping[str, Any]]) -> None:
-        for text in literals.remarks(definitions):
+    def _say_what_differs(
+        self, run: str, definitions: Sequence[Mapping[str, Any]], without_namespaces: str
+    ) -> None:
+        for text in literals.remarks(definitions, without_namespaces):
             self._notify(Message(run=run, text=text))
 
     # What a run refers to
@@ -240,6 +247,8 @@ def _order(run: Document, references: References) -> Order:
         else taskrun.DEFAULT_TIMEOUT,
         retries=spec.get("retries", 0),
         source=source,
+        pod=spec.get("podTemplate", {}),
+        account=spec.get("serviceAccountName", DEFAULT_ACCOUNT),
     )
 
 
@@ -262,6 +271,7 @@ def _plan(run: Document, references: References) -> Plan:
         bindings={item["name"]: item for item in spec.get("workspaces", [])},
         timeouts=spec.get("timeouts", {}),
         run_specs=spec.get("taskRunSpecs", []),
+        run_template=spec.get("taskRunTemplate", {}),
         source=source,
         ancestors=(name,) if document is not run else (),
     )
@@ -279,5 +289,6 @@ def _embedded_specs(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _make_bin(folder: Path) -> None:
     """A folder that goes first on a step's PATH, so that a bare `sh` is never dash."""
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        (folder / "sh").symlink_to(process.shell()[0])
+    for name in ("sh", "ash"):
+        with suppress(FileExistsError):
+            (folder / name).symlink_to(process.shell()[0])

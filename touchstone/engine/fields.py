@@ -6,69 +6,34 @@ no effect; `Refused` fields are known to Tekton but cannot be honoured by local 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from touchstone.engine.fields_pod import (
+    OBJECT_KINDS,
+    POD_TEMPLATE,
+    PROBE,
+    SECURITY_CONTEXT,
+    VOLUME,
+    VOLUME_MOUNT,
+    VOLUME_SOURCES,
+)  # fmt: skip
+from touchstone.engine.shapes import (
+    ANY,
+    DURATION,
+    FLAG,
+    INERT,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    VALUE,
+    Choice,
+    ListOf,
+    MapOf,
+    Refused,
+    Shape,
+    Table,
+)  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A single value: `kind` is string, integer, boolean, duration, value or anything."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A string out of a fixed set."""
-
-    options: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ListOf:
-    of: Shape
-
-
-@dataclass(frozen=True, slots=True)
-class MapOf:
-    of: Shape
-
-
-@dataclass(frozen=True, slots=True)
-class Inert:
-    """Confinement, scheduling and documentation of the cluster: no effect on a local process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Known to Tekton, not honoured here; `why` ends the sentence 'cannot be honoured here: '."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """An object: its fields by name, and which of them must be there."""
-
-    title: str
-    fields: dict[str, Shape]
-    required: tuple[str, ...] = ()
-
-
-Shape: TypeAlias = "Leaf | Choice | ListOf | MapOf | Inert | Refused | Table"
-
-TEXT = Leaf("string")
-NUMBER = Leaf("integer")
-FLAG = Leaf("boolean")
-DURATION = Leaf("duration")
-VALUE = Leaf("value")
-ANY = Leaf("anything")
-TEXTS = ListOf(TEXT)
-INERT = Inert()
-MOUNTS = Refused(
-    "steps share this machine's file system; use a workspace and $(workspaces.NAME.path)"
-)
-SIDECARS = Refused("only one process tree a step runs here; sidecars have nothing to run in")
+DEVICES = Refused("there is no storage driver on this machine")
+RESOLVER = Refused("a StepAction is taken from the files beside the run; name it instead")
 TYPES = Choice(("string", "array", "object"))
 
 METADATA = Table(
@@ -120,7 +85,7 @@ ENV = Table(
                 "configMapKeyRef": KEY_REF,
                 "fieldRef": Refused("there is no Pod whose fields could be read"),
                 "resourceFieldRef": Refused("there is no container with resource limits"),
-                "fileKeyRef": MOUNTS,
+                "fileKeyRef": Refused("use a secretKeyRef or configMapKeyRef"),
             },
         ),
     },
@@ -148,10 +113,32 @@ _CONTAINER: dict[str, Shape] = {
     "workingDir": TEXT,
     "imagePullPolicy": INERT,
     "computeResources": INERT,
-    "securityContext": INERT,
-    "volumeMounts": MOUNTS,
-    "volumeDevices": MOUNTS,
+    "securityContext": SECURITY_CONTEXT,
+    "volumeMounts": ListOf(VOLUME_MOUNT),
+    "volumeDevices": DEVICES,
 }
+_USED_WORKSPACES = ListOf(Table("step workspace", {"name": TEXT, "mountPath": TEXT}, ("name",)))
+OUTPUT = Table("output", {"path": TEXT})
+SIDECAR = Table(
+    "sidecar",
+    {
+        **_CONTAINER,
+        "name": TEXT,
+        "script": TEXT,
+        "workspaces": _USED_WORKSPACES,
+        "readinessProbe": PROBE,
+        "startupProbe": PROBE,
+        "livenessProbe": INERT,
+        "lifecycle": Refused("start and end the process in the sidecar's own script"),
+        "restartPolicy": INERT,
+        "ports": INERT,
+        "terminationMessagePath": INERT,
+        "terminationMessagePolicy": INERT,
+        "stdin": INERT,
+        "stdinOnce": INERT,
+        "tty": INERT,
+    },
+)
 STEP = Table(
     "step",
     {
@@ -163,13 +150,13 @@ STEP = Table(
         "onError": TEXT,
         "results": ListOf(STEP_RESULT),
         "when": ListOf(WHEN),
-        "workspaces": ListOf(
-            Table("step workspace", {"name": TEXT, "mountPath": MOUNTS}, ("name",))
+        "workspaces": _USED_WORKSPACES,
+        "ref": Table(
+            "StepAction reference", {"name": TEXT, "resolver": RESOLVER, "params": RESOLVER}
         ),
-        "ref": Refused("StepActions are not resolved here; write the step out"),
-        "params": Refused("StepActions are not resolved here; write the step out"),
-        "stdoutConfig": Refused("a step's output goes to its log; redirect it in the step"),
-        "stderrConfig": Refused("a step's output goes to its log; redirect it in the step"),
+        "params": ListOf(PARAM),
+        "stdoutConfig": OUTPUT,
+        "stderrConfig": OUTPUT,
     },
 )
 STEP_TEMPLATE = Table("stepTemplate", dict(_CONTAINER))
@@ -190,15 +177,15 @@ TASK_SPEC = Table(
                 {
                     "name": TEXT,
                     "description": TEXT,
-                    "mountPath": MOUNTS,
+                    "mountPath": TEXT,
                     "optional": FLAG,
                     "readOnly": FLAG,
                 },
                 ("name",),
             )
         ),
-        "sidecars": SIDECARS,
-        "volumes": MOUNTS,
+        "sidecars": ListOf(SIDECAR),
+        "volumes": ListOf(VOLUME),
     },
     ("steps",),
 )
@@ -282,33 +269,14 @@ PIPELINE_SPEC = Table(
     },
     ("tasks",),
 )
-_ITEMS = ListOf(Table("item", {"key": TEXT, "path": TEXT, "mode": INERT}, ("key", "path")))
 BINDING = Table(
     "workspace binding",
-    {
-        "name": TEXT,
-        "subPath": TEXT,
-        "emptyDir": Table("emptyDir", {"medium": INERT, "sizeLimit": INERT}),
-        "volumeClaimTemplate": ANY,
-        "persistentVolumeClaim": Table(
-            "persistentVolumeClaim", {"claimName": TEXT, "readOnly": FLAG}, ("claimName",)
-        ),
-        "secret": Table(
-            "secret",
-            {"secretName": TEXT, "items": _ITEMS, "optional": FLAG, "defaultMode": INERT},
-            ("secretName",),
-        ),
-        "configMap": Table(
-            "configMap",
-            {"name": TEXT, "items": _ITEMS, "optional": FLAG, "defaultMode": INERT},
-            ("name",),
-        ),
-        "projected": Refused("bind a secret or a configMap of its own"),
-        "csi": Refused("there is no storage driver on this machine"),
-    },
+    {"name": TEXT, "subPath": TEXT, "volumeClaimTemplate": ANY, **VOLUME_SOURCES},
     ("name",),
 )
-TASK_RUN_TEMPLATE = Table("taskRunTemplate", {"serviceAccountName": INERT, "podTemplate": INERT})
+TASK_RUN_TEMPLATE = Table(
+    "taskRunTemplate", {"serviceAccountName": TEXT, "podTemplate": POD_TEMPLATE}
+)
 # A pipeline inside a pipeline has the same shape at any depth.
 PIPELINE_TASK.fields.update(pipelineRef=PIPELINE_REF, pipelineSpec=PIPELINE_SPEC)
 PIPELINE_RUN_SPEC = Table(
@@ -328,8 +296,8 @@ PIPELINE_RUN_SPEC = Table(
                 {
                     "pipelineTaskName": TEXT,
                     "timeout": DURATION,
-                    "serviceAccountName": INERT,
-                    "podTemplate": INERT,
+                    "serviceAccountName": TEXT,
+                    "podTemplate": POD_TEMPLATE,
                     "computeResources": INERT,
                     "metadata": INERT,
                     "stepSpecs": INERT,
@@ -353,8 +321,8 @@ TASK_RUN_SPEC = Table(
         "workspaces": ListOf(BINDING),
         "timeout": DURATION,
         "retries": NUMBER,
-        "serviceAccountName": INERT,
-        "podTemplate": INERT,
+        "serviceAccountName": TEXT,
+        "podTemplate": POD_TEMPLATE,
         "computeResources": INERT,
         "stepSpecs": INERT,
         "sidecarSpecs": INERT,
@@ -366,9 +334,23 @@ TASK_RUN_SPEC = Table(
 )
 
 
-def _kind(name: str, spec: Table) -> Table:
+STEP_ACTION_SPEC = Table(
+    "StepAction spec",
+    {
+        **{key: _CONTAINER[key] for key in ("image", "command", "args", "env", "workingDir")},
+        "description": TEXT,
+        "script": TEXT,
+        "params": ListOf(PARAM_SPEC),
+        "results": ListOf(STEP_RESULT),
+        "securityContext": SECURITY_CONTEXT,
+        "volumeMounts": ListOf(VOLUME_MOUNT),
+    },
+)
+
+
+def _kind(name: str, spec: Table, *versions: str) -> Table:
     fields: dict[str, Shape] = {
-        "apiVersion": Choice(("tekton.dev/v1",)),
+        "apiVersion": Choice(tuple(f"tekton.dev/{version}" for version in versions or ("v1",))),
         "kind": TEXT,
         "metadata": METADATA,
         "spec": spec,
@@ -383,4 +365,6 @@ KINDS: dict[str, Table] = {
     "Pipeline": _kind("Pipeline", PIPELINE_SPEC),
     "PipelineRun": _kind("PipelineRun", PIPELINE_RUN_SPEC),
     "TaskRun": _kind("TaskRun", TASK_RUN_SPEC),
+    "StepAction": _kind("StepAction", STEP_ACTION_SPEC, "v1beta1", "v1alpha1"),
+    **OBJECT_KINDS,
 }

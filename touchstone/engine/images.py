@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +29,26 @@ class Stand:
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Programs of the image with the command that does their work here."""
 
+    entrypoint: tuple[str, ...] = ()
+    """What the image starts where a step gives no command; empty where that is not known."""
+
+    passes: bool = False
+    """Whether the entrypoint runs its arguments as a command where they are one."""
+
     def command(self, words: Sequence[str]) -> list[str]:
         """A step's command, its program replaced where another one does its work here."""
         return [*self.programs.get(words[0], words[:1]), *words[1:]]
+
+    def default_command(self, args: Sequence[str], search: str) -> list[str]:
+        """What a step with these arguments and no command starts; nothing where not known."""
+        if (
+            self.passes
+            and args
+            and not args[0].startswith("-")
+            and shutil.which(args[0], 1, search)
+        ):
+            return list(args)
+        return [*self.entrypoint, *args] if self.entrypoint else []
 
 
 @lru_cache(maxsize=256)
@@ -40,10 +58,15 @@ def stand_for(image: str) -> Stand:
         return Stand((), known=True)
     name = repository(image)
     for entry in _entries():
-        if fnmatchcase(name, entry["image"]):
-            path = interpreter_path() if entry["tools"] == "touchstone" else ()
-            programs = {name: tuple(words) for name, words in entry.get("programs", {}).items()}
-            return Stand(path, known=True, programs=programs)
+        globs = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
+        if any(fnmatchcase(name, glob) for glob in globs):
+            return Stand(
+                interpreter_path() if entry["tools"] == "touchstone" else (),
+                known=True,
+                programs={key: tuple(words) for key, words in entry.get("programs", {}).items()},
+                entrypoint=tuple(entry.get("entrypoint", ())),
+                passes=entry.get("passes", False),
+            )
     return Stand((), known=False)
 
 

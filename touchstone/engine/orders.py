@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from touchstone.engine import durations, record, taskrun
+from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.matrix import MAX_COMBINATIONS, MatrixError, display_name, fan_out
 from touchstone.engine.plan import Plan, Values, given_params
 from touchstone.engine.standing import Facts, RunFailedError, Standing
@@ -115,6 +116,7 @@ class Orders:
         self._check_workspaces(standing, spec or {}, bindings)
         _check_enums(standing, spec or {}, params)
         shown = name.removeprefix(f"{plan.name}-") if standing.matrixed else standing.name
+        template = self._template(standing)
         return Order(
             task=plan.label + shown,
             task_name=task_name,
@@ -127,6 +129,8 @@ class Orders:
             retries=task.get("retries", 0),
             source=source,
             ignored=scope.text(task.get("onError", "")) == "continue",
+            pod=template.get("podTemplate", {}),
+            account=template.get("serviceAccountName", DEFAULT_ACCOUNT),
         )
 
     def _inner(self, standing: Standing, name: str, params: dict[str, Value], scope: Scope) -> Plan:
@@ -141,6 +145,7 @@ class Orders:
             references=plan.references,
             given=params,
             bindings=self._bindings(task, scope),
+            run_template=plan.run_template,
             label=f"{plan.label}{standing.name}/",
             ancestors=plan.ancestors,
         )
@@ -162,6 +167,15 @@ class Orders:
             source=definition.source,
             ancestors=(*plan.ancestors, definition.name),
         )
+
+    def _template(self, standing: Standing) -> dict[str, Any]:
+        """podTemplate and serviceAccountName, as taskRunSpecs changes them for this task."""
+        template = dict(self._plan.run_template)
+        for item in self._plan.run_specs:
+            if item["pipelineTaskName"] == standing.name:
+                own = ("podTemplate", "serviceAccountName")
+                template |= {key: item[key] for key in own if key in item}
+        return template
 
     def _timeout(self, standing: Standing) -> float:
         text = standing.task.get("timeout")

@@ -38,6 +38,9 @@ class Plan:
     run_specs: Sequence[Mapping[str, Any]] = ()
     """spec.taskRunSpecs."""
 
+    run_template: Mapping[str, Any] = field(default_factory=dict)
+    """spec.taskRunTemplate: podTemplate and serviceAccountName of every TaskRun."""
+
     source: Json | None = None
     """refSource of a Pipeline that was fetched."""
 

@@ -1,41 +1,41 @@
 """How does one step's process run, and how does everything it started end?
 
-A step has a session of its own, so that a timeout or a stop reaches its children. Should the
-engine itself be killed, a guard process, told of every group by a pipe, kills what is left.
+A small program of ours, the launcher, starts the processes: it can fork cheaply and give each its
+own mounts and user. Each has a session of its own, so that a timeout or a stop reaches its
+children. Should the engine be killed, the launcher kills what is left and ends too.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import shutil
 import signal
+import socket
+import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from touchstone.engine.streams import Streams
 from touchstone.errors import PlatformError
 
 GRACE = 3.0
 """Seconds between asking a step to end and killing it."""
 
+SWITCH = "TOUCHSTONE_NAMESPACES"
+"""Environment variable: `off` makes steps see this machine's own paths even where they need not."""
+
 Ending = Literal["exited", "timeout", "halted"]
 
-_GUARD = """
-groups=" "
-while read -r change group; do
-  case $change in
-    +) groups="$groups$group " ;;
-    -) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
-  esac
-done
-for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
-"""
+_LAUNCHER = Path(__file__).with_name("launcher")
 
 
 @lru_cache(maxsize=1)
@@ -76,42 +76,143 @@ class Halt:
         os.close(self._event)
 
 
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder or file of this machine (`source`) where a process is to see it (`target`)."""
+
+    target: str
+    source: str = ""
+    """Empty for an empty folder that is gone when the process is."""
+
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A process ready to start."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str
+    """Working folder, as the process sees it."""
+
+    mounts: tuple[Mount, ...] | None = None
+    """None leaves the process with this machine's own file system."""
+
+    user: int | None = None
+    group: int | None = None
+
+
 class Guard:
-    """The process that outlives a killed engine just long enough to kill its steps."""
+    """The launcher: starts the processes of one run, and kills them should the engine die."""
 
     def __init__(self) -> None:
-        reader, self._writer = os.pipe()
+        self._channel, theirs = socket.socketpair()
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [*shell(), "-c", _GUARD],
-            stdin=reader,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-        )
-        os.close(reader)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_LAUNCHER), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                cwd="/",
+                env={},
+            )
 
-    def watch(self, group: int) -> None:
-        """From now on the group dies with the engine."""
-        self._tell(f"+ {group}\n")
+    def start(self, call: Call, descriptors: Sequence[int], *, terminal: bool = False) -> Running:
+        """Start a process with these descriptors as standard input, output and error.
 
-    def release(self, group: int) -> None:
-        """The group has ended."""
-        self._tell(f"- {group}\n")
+        Raises OSError where it cannot be started as asked, PlatformError where the launcher died.
+        """
+        reader, writer = os.pipe()
+        try:
+            request = {**asdict(call), "terminal": terminal}
+            answer = self._ask({"start": request}, [*descriptors, writer])
+        finally:
+            os.close(writer)
+        with os.fdopen(reader, encoding="utf-8", errors="replace") as stream:
+            complaint = stream.read()
+        running = Running(self, answer["pid"])
+        if complaint:
+            running.end()
+            raise OSError(complaint)
+        return running
+
+    def reap(self, pid: int) -> int:
+        """The exit code of a process that ended, 128 + signal where a signal ended it."""
+        code = self._ask({"reap": pid}, [])["code"]
+        return code if code >= 0 else 128 - code
+
+    def without_namespaces(self) -> str:
+        """Why processes cannot have mounts of their own here; empty where they can."""
+        if os.environ.get(SWITCH) == "off":
+            return f"{SWITCH} is off"
+        return _why_not(self)
 
     def close(self) -> None:
-        """End the guard; groups still watched are killed."""
-        with self._lock:
-            if self._writer >= 0:
-                os.close(self._writer)
-                self._writer = -1
+        """End the launcher; processes it still knows are killed."""
+        self._channel.close()
         self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _ask(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, int]:
+        body = json.dumps(request).encode()
         with self._lock:
-            if self._writer >= 0:
-                os.write(self._writer, line.encode())
+            try:
+                socket.send_fds(self._channel, [struct.pack("!I", len(body))], descriptors)
+                self._channel.sendall(body)
+                (length,) = struct.unpack("!I", self._channel.recv(4, socket.MSG_WAITALL))
+                answer: dict[str, int] = json.loads(self._channel.recv(length, socket.MSG_WAITALL))
+            except (OSError, struct.error, ValueError):
+                raise PlatformError(
+                    "the program that starts steps is gone", hint="was it killed? start again"
+                ) from None
+        return answer
+
+
+_known_reason: dict[str, str] = {}
+
+
+def _why_not(guard: Guard) -> str:
+    """Try it once a process: whether the kernel lets us depends on the machine alone."""
+    if not _known_reason:
+        call = Call(argv=("true",), environment={}, folder="/", mounts=(Mount("/tekton"),))
+        try:
+            with Path(os.devnull).open("r+b") as nothing:
+                guard.start(call, [nothing.fileno()] * 3).end()
+            _known_reason["why"] = ""
+        except OSError as error:
+            _known_reason["why"] = str(error)
+    return _known_reason["why"]
+
+
+class Running:
+    """A process that was started; end() must be called once."""
+
+    def __init__(self, guard: Guard, pid: int) -> None:
+        self._guard, self.pid = guard, pid
+        self._handle = os.pidfd_open(pid)
+
+    def wait(self, deadline: float | None, halt: Halt | None) -> Ending:
+        """Wait until it ended, `deadline` (time.monotonic()) passed or `halt` was set."""
+        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready = _poll(self._handle, halt, remaining)
+        if self._handle in ready:
+            return "exited"
+        return "halted" if ready else "timeout"
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM to all of its session."""
+        _signal(self.pid, signal.SIGTERM)
+
+    def end(self) -> int:
+        """Kill what is left of its session; its exit code."""
+        # The leader is still unreaped, so its number cannot have passed to another group.
+        _signal(self.pid, signal.SIGKILL)
+        _poll(self._handle, None, GRACE)
+        os.close(self._handle)
+        return self._guard.reap(self.pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,55 +225,20 @@ class Exit:
     ending: Ending
 
 
-def run(
-    argv: Sequence[str],
-    *,
-    environment: Mapping[str, str],
-    folder: Path,
-    log: Path,
-    deadline: float | None,
-    halt: Halt,
-    guard: Guard,
-) -> Exit:
-    """Run a process to its end, its output appended to `log`; kill its whole session after it.
+def run(call: Call, *, streams: Streams, deadline: float | None, halt: Halt, guard: Guard) -> Exit:
+    """Run a process to its end, its output going where `streams` says; kill its session after it.
 
     `deadline` is a time.monotonic() value. Raises OSError where the program cannot be started.
     """
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=dict(environment),
-            cwd=folder,
-            start_new_session=True,
-        )
-    finally:
-        os.close(output)
-    guard.watch(process.pid)
-    handle = os.pidfd_open(process.pid)
-    try:
-        ending = _wait(handle, deadline, halt)
+    with streams as descriptors:
+        running = guard.start(call, descriptors)
+        streams.started()
+        ending = running.wait(deadline, halt)
         if ending != "exited":
-            _signal(process.pid, signal.SIGTERM)
-            _poll(handle, None, GRACE)
-        # The leader is still unreaped, so its number cannot have passed to another group.
-        _signal(process.pid, signal.SIGKILL)
-    finally:
-        os.close(handle)
-    code = process.wait()
-    guard.release(process.pid)
-    return Exit(code if code >= 0 else 128 - code, ending)
-
-
-def _wait(handle: int, deadline: float | None, halt: Halt) -> Ending:
-    remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-    ready = _poll(handle, halt, remaining)
-    if handle in ready:
-        return "exited"
-    return "halted" if ready else "timeout"
+            running.ask_to_end()
+            running.wait(time.monotonic() + GRACE, None)
+        code = running.end()
+    return Exit(code, ending)
 
 
 def _poll(handle: int, halt: Halt | None, seconds: float | None) -> set[int]:

@@ -1,41 +1,34 @@
-"""What exactly does a step run: which program, arguments, environment and folder?"""
+"""What exactly does a step or sidecar run: which program, arguments, environment and folder?"""
 
 from __future__ import annotations
 
 import os
+import posixpath
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from touchstone.engine.images import stand_for
-from touchstone.engine.process import shell
+from touchstone.engine.pod import Container, Pod
+from touchstone.engine.process import Call, Mount, shell
 from touchstone.engine.substitute import Scope, expand_environment
 from touchstone.engine.workspaces import Folders
+from touchstone.errors import ManifestError
 
-_INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_INHERITED = ("PATH", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _INHERITED_PREFIXES = (
     "LC_", "SSL_CERT_", "REQUESTS_CA_", "CUDA_", "NVIDIA_", "OMP_", "TOUCHSTONE_",
 )  # fmt: skip
 _PROXIES = {"http_proxy", "https_proxy", "no_proxy", "all_proxy"}
+_SHELLS = {"sh", "ash"}
 
 _PREAMBLE = "#!/bin/sh\nset -e\n"
 """What Tekton puts before a script that has no shebang."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A process ready to start."""
-
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-    folder: Path
-
-
 class StartError(Exception):
-    """The step's program is not on this machine; the step fails with code 127."""
+    """The step cannot start on this machine; it fails with code 127."""
 
 
 def name_of(step: Mapping[str, Any], index: int) -> str:
@@ -44,88 +37,141 @@ def name_of(step: Mapping[str, Any], index: int) -> str:
 
 
 def with_template(step: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
-    """The step with what it leaves open filled in from stepTemplate; env is merged by name."""
+    """The step with what it leaves open filled in from stepTemplate; lists are merged by key."""
     merged = {**template, **step}
-    names = {item["name"] for item in step.get("env", [])}
-    inherited = [item for item in template.get("env", []) if item["name"] not in names]
-    merged["env"] = [*inherited, *step.get("env", [])]
+    if "script" in step:
+        # A script is the command; the template's would be a second one.
+        merged.pop("command", None)
+    for part, key in (("env", "name"), ("volumeMounts", "mountPath"), ("envFrom", "")):
+        own = step.get(part, [])
+        taken = {item[key] for item in own} if key else set()
+        inherited = [item for item in template.get(part, []) if not key or item[key] not in taken]
+        if inherited or own:
+            merged[part] = [*inherited, *own]
+    if "securityContext" in template or "securityContext" in step:
+        merged["securityContext"] = {
+            **template.get("securityContext", {}),
+            **step.get("securityContext", {}),
+        }
     return merged
 
 
 def prepare(
-    step: Mapping[str, Any], name: str, *, scope: Scope, folders: Folders, taskrun: str
+    container: Container,
+    name: str,
+    *,
+    scope: Scope,
+    pod: Pod,
+    defaults: Mapping[str, Any],
+    sidecar: bool = False,
 ) -> Call:
-    """Resolve a step against `scope`, writing its script where it has one.
+    """Resolve a container against `scope`, writing its script where it has one.
 
-    Raises ManifestError for a reference that cannot be resolved and StartError for a program that
-    is not installed.
+    `defaults` is the Pod's template. Raises ManifestError for a reference that cannot be resolved
+    and StartError for a script nothing here can interpret.
     """
-    home = folders.taskrun(taskrun)
-    image = stand_for(scope.text(step.get("image", "")))
-    environment = _environment(step, scope, folders, taskrun, image.path)
-    folder = home / "workspace" / scope.text(step.get("workingDir", ""))
-    folder.mkdir(parents=True, exist_ok=True)
-    args = [expand_environment(item, environment) for item in scope.apply(step.get("args", []))]
-    search = environment["PATH"]
-    if step.get("script"):
-        text = scope.text(step["script"])
-        text = text if text.startswith("#!") else _PREAMBLE + text
-        file = home / "scripts" / name
-        file.write_text(text, encoding="utf-8")
-        file.chmod(0o700)
-        return Call((*_interpreter(text, search), str(file), *args), environment, folder)
-    command = [
-        expand_environment(item, environment) for item in scope.apply(step.get("command", []))
+    image = stand_for(scope.text(container.get("image", "")))
+    environment = _environment(container, scope, pod, image.path, defaults)
+    args = [
+        expand_environment(item, environment) for item in scope.apply(container.get("args", []))
     ]
-    command = image.command(command)
-    return Call((*_program(command[0], search), *command[1:], *args), environment, folder)
+    command = [
+        expand_environment(item, environment) for item in scope.apply(container.get("command", []))
+    ]
+    if container.get("script"):
+        argv = _script(scope.text(container["script"]), name, pod, sidecar=sidecar)
+    elif command:
+        argv = image.command(command)
+        argv = [*shell(), *argv[1:]] if Path(argv[0]).name in _SHELLS else argv
+    else:
+        argv, args = image.default_command(args, environment["PATH"]), []
+        if not argv:
+            raise ManifestError(
+                f"{name}: got neither command nor script, and the entrypoint of the image"
+                f" {container.get('image', '')!r} is not known on this machine",
+                hint="write the image's entrypoint as the command",
+            )
+        argv = [*shell(), *argv[1:]] if argv[0] in _SHELLS else argv
+    user, group = _user(container, defaults)
+    mounts = pod.mounts(container, name, scope, sidecar=sidecar)
+    folder = _folder(scope.text(container.get("workingDir", "")), pod)
+    return Call(
+        argv=(*argv, *args),
+        environment=environment,
+        folder=folder,
+        mounts=_with_folder(mounts, folder, pod),
+        user=user if pod.real else None,
+        group=group if pod.real else None,
+    )
 
 
-def _interpreter(script: str, search: str) -> list[str]:
+def _script(text: str, name: str, pod: Pod, *, sidecar: bool) -> list[str]:
+    """Write a script where its container sees it; the words that run it."""
+    text = text if text.startswith("#!") else _PREAMBLE + text
+    kind = "sidecar-script" if sidecar else "script"
+    file = pod.folder / "scripts" / f"{kind}-{name}"
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    file.chmod(0o755)
+    return [*_interpreter(text), f"{pod.path('scripts')}/{file.name}"]
+
+
+def _folder(working_dir: str, pod: Pod) -> str:
+    return posixpath.normpath(posixpath.join(pod.path("workspace"), working_dir))
+
+
+def _with_folder(
+    mounts: tuple[Mount, ...] | None, folder: str, pod: Pod
+) -> tuple[Mount, ...] | None:
+    """Make sure the working folder is there, without changing this machine."""
+    place = pod.host_path(folder, mounts)
+    if mounts is None or place is not None:
+        if place is not None and not place.exists():
+            place.mkdir(parents=True, exist_ok=True)
+            place.chmod(0o777)
+        return mounts
+    # What this machine has at Tekton's own paths is not shown to a process.
+    hidden = Path(folder).parts[1:2] in (("workspace",), ("tekton",))
+    return mounts if Path(folder).is_dir() and not hidden else (*mounts, Mount(folder))
+
+
+def _interpreter(script: str) -> list[str]:
     line = script.split("\n", 1)[0][2:].strip()
     words = line.split(None, 1)
     if words and Path(words[0]).name == "env":
         words = [word for word in shlex.split(words[1]) if word != "-S"] if words[1:] else []
     if not words:
         raise StartError(f"got the shebang {line!r}, expected an interpreter")
-    return [*_program(words[0], search), *words[1:]]
+    return [*shell(), *words[1:]] if Path(words[0]).name in _SHELLS else words
 
 
-def _program(name: str, search: str) -> Sequence[str]:
-    """An image's path may not exist here: then the program of that name on PATH is meant."""
-    base = Path(name).name
-    if base == "sh":
-        return shell()
-    if "/" in name and os.access(name, os.X_OK):
-        return (name,)
-    found = shutil.which(base, path=search)
-    if not found:
-        raise StartError(
-            f"got the program {name!r}, expected one that is installed on this machine"
-        )
-    return (found,)
+def _user(container: Container, defaults: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    pod, own = defaults.get("securityContext", {}), container.get("securityContext", {})
+    found = {**pod, **own}
+    return found.get("runAsUser"), found.get("runAsGroup")
 
 
 def _environment(
-    step: Mapping[str, Any],
+    container: Container,
     scope: Scope,
-    folders: Folders,
-    taskrun: str,
+    pod: Pod,
     first_on_path: Sequence[str],
+    defaults: Mapping[str, Any],
 ) -> dict[str, str]:
+    folders = pod.folders
     environment = {key: value for key, value in os.environ.items() if _inherits(key)}
     path = [*first_on_path, str(folders.root / "bin"), environment.get("PATH", os.defpath)]
     environment["PATH"] = os.pathsep.join(path)
+    environment["HOME"] = pod.path("home")
     environment["TOUCHSTONE_HOME"] = str(folders.home)
     environment["TOUCHSTONE_RUN"] = folders.run
-    environment["TOUCHSTONE_TASKRUN"] = taskrun
-    for source in scope.apply(step.get("envFrom", [])):
-        for field, folder in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
+    environment["TOUCHSTONE_TASKRUN"] = pod.taskrun
+    for source in scope.apply(container.get("envFrom", [])):
+        for field, kind in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
             if field in source:
-                values = folders.read_all(folder, source[field])
+                values = folders.read_all(kind, source[field])
                 prefix = source.get("prefix", "")
                 environment.update({prefix + key: value for key, value in values.items()})
-    for item in step.get("env", []):
+    for item in (*container.get("env", []), *defaults.get("env", [])):
         value = _variable(item, scope, folders)
         if value is not None:
             environment[item["name"]] = expand_environment(value, environment)

@@ -55,6 +55,14 @@ class Scope:
         """Both scopes; where both know a reference, `other` wins."""
         return Scope({**self._values, **other._values})
 
+    def without(self, root: str) -> Scope:
+        """The scope with no reference that begins with `root`, such as `params`."""
+        return Scope({key: value for key, value in self._values.items() if key[0] != root})
+
+    def known(self, key: Key) -> Value | None:
+        """The value that `key` itself stands for; None also for a part of a value."""
+        return self._values.get(key)
+
     def find(self, key: Key) -> Value | None:
         """The value of a reference, None where it is not known here.
 

@@ -46,4 +46,5 @@ def validate(documents: Sequence[Document]) -> None:
             )
         seen[key] = document
     for document in documents:
-        _RULES[document.kind](document, documents)
+        if document.kind in _RULES:
+            _RULES[document.kind](document, documents)

@@ -1,27 +1,35 @@
-"""Which folder stands for each workspace?
+"""Which folder of this machine stands for each workspace and volume?
 
 Claims live as folders under the platform's home: volumes/<claimName>, secrets/<name> and
 configmaps/<name>; a volumeClaimTemplate is a folder of the run, an emptyDir one of the TaskRun.
+A ConfigMap or Secret that came with the run's own files goes before the platform's.
 """
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from touchstone.engine.objects import Contents, Objects
 from touchstone.errors import ManifestError
+
+_PRIVATE = 0o700
+_OPEN = 0o777
+"""As Kubernetes makes an emptyDir: steps may run as any user. What lies above is private."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
-    """A workspace of one TaskRun."""
+class Volume:
+    """A folder (or with a subPath, a file) of this machine that steps may see."""
 
     path: Path
     claim: str = ""
-    volume: str = ""
+    name: str = ""
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class Folders:
 
     home: Path
     run: str
+    objects: Objects = field(default_factory=Objects)
 
     @property
     def root(self) -> Path:
@@ -42,93 +51,145 @@ class Folders:
     def taskrun(self, taskrun: str) -> Path:
         return self.root / "taskruns" / taskrun
 
-    def mount(self, binding: Mapping[str, Any], taskrun: str) -> Mount:
-        """The folder for a workspace binding, created where it is one a run may create.
+    def volume(self, spec: Mapping[str, Any], taskrun: str) -> Volume:
+        """The folder for a workspace binding or a Pod's volume, created where a run may create it.
 
-        Raises ManifestError for a secret or configMap that is not there, and for a subPath that
-        leaves its volume.
+        Raises ManifestError for a secret or configMap that is not there.
         """
-        mount = self._volume(binding, taskrun)
-        sub_path = binding.get("subPath", "")
-        if not sub_path:
-            return mount
-        inside = (mount.path / sub_path).resolve()
-        if not inside.is_relative_to(mount.path.resolve()):
-            raise ManifestError(
-                f"workspace {binding.get('name')}: got subPath {sub_path!r}, expected a folder"
-                " inside the volume"
-            )
-        inside.mkdir(parents=True, exist_ok=True)
-        return Mount(inside, mount.claim, mount.volume)
-
-    def _volume(self, binding: Mapping[str, Any], taskrun: str) -> Mount:
-        name = binding["name"]
-        if "persistentVolumeClaim" in binding:
-            claim = binding["persistentVolumeClaim"]["claimName"]
-            return Mount(_made(self.home / "volumes" / _safe(claim)), claim, claim)
-        if "volumeClaimTemplate" in binding:
+        name = spec["name"]
+        if "persistentVolumeClaim" in spec:
+            source = spec["persistentVolumeClaim"]
+            claim = source["claimName"]
+            path = _made(self.home / "volumes" / _safe(claim))
+            return Volume(path, claim, _hashed(claim), source.get("readOnly", False))
+        if "volumeClaimTemplate" in spec:
             claim = f"{name}-{self.run}"
-            return Mount(_made(self.root / "claims" / _safe(name)), claim, claim)
-        if "secret" in binding:
-            source = binding["secret"]
-            return self._files("secrets", source["secretName"], source, name, taskrun)
-        if "configMap" in binding:
-            source = binding["configMap"]
-            return self._files("configmaps", source["name"], source, name, taskrun)
-        return Mount(_made(self.taskrun(taskrun) / "workspaces" / _safe(name)), "", name)
+            path = _made(self.root / "claims" / _safe(name))
+            return Volume(path, claim, _hashed(claim))
+        own = _made(self.taskrun(taskrun) / "volumes" / _safe(name), mode=_OPEN)
+        volume = Volume(own, "", _hashed(f"{taskrun}/{name}"))
+        if "projected" in spec:
+            mode = spec["projected"].get("defaultMode")
+            for part in spec["projected"].get("sources", []):
+                self._project({"defaultMode": mode, **part}, name, own)
+        elif "secret" in spec or "configMap" in spec:
+            self._project(spec, name, own)
+        else:
+            return volume
+        return Volume(own, "", volume.name, read_only=True)
 
-    def _files(
-        self, folder: str, source: str, spec: Mapping[str, Any], name: str, taskrun: str
-    ) -> Mount:
-        path = self.home / folder / _safe(source)
-        if not path.is_dir():
-            if spec.get("optional"):
-                return Mount(_made(self.taskrun(taskrun) / "workspaces" / _safe(name)), "", name)
+    def _project(self, spec: Mapping[str, Any], name: str, target: Path) -> None:
+        """Write the keys of a secret or configMap into a folder."""
+        kind = "secrets" if "secret" in spec else "configmaps"
+        source = spec["secret"] if kind == "secrets" else spec["configMap"]
+        source_name = source.get("secretName") or source["name"]
+        contents = self._contents(kind, source_name)
+        if contents is None:
+            if source.get("optional"):
+                return
             raise ManifestError(
-                f"workspace {name}: got no folder {path}, expected the keys of {source} as files",
-                hint=f"create {path}/KEY, or bind another volume",
+                f"volume {name}: got no {kind[:-1]} {source_name!r}, expected one in the run's"
+                f" files or the folder {self.home / kind / source_name}",
+                hint=f"create {self.home / kind / source_name}/KEY, or bind another volume",
             )
-        if not spec.get("items"):
-            return Mount(path, "", source)
-        chosen = _made(self.taskrun(taskrun) / "workspaces" / _safe(name))
-        for item in spec["items"]:
-            target = (chosen / item["path"]).resolve()
-            if not target.is_relative_to(chosen.resolve()):
+        default = source.get("defaultMode", spec.get("defaultMode"))
+        items = source.get("items") or [{"key": key, "path": key} for key in contents]
+        for item in items:
+            if item["key"] not in contents:
+                if source.get("optional"):
+                    continue
                 raise ManifestError(
-                    f"workspace {name}: got path {item['path']!r} outside the volume"
+                    f"volume {name}: got no key {item['key']!r} in {source_name}, expected one of"
+                    f" {', '.join(sorted(contents))}"
                 )
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path / _safe(item["key"]), target)
-            target.chmod(0o600)
-        return Mount(chosen, "", source)
+            file = inside(target, item["path"], of=f"volume {name}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            mode = item.get("mode", default)
+            _write(file, contents[item["key"]], _mode(kind) if mode is None else mode)
 
-    def read_key(self, folder: str, reference: Mapping[str, Any]) -> str | None:
+    def read_key(self, kind: str, reference: Mapping[str, Any]) -> str | None:
         """The value behind a secretKeyRef or configMapKeyRef; None where optional and absent."""
-        path = self.home / folder / _safe(reference["name"]) / _safe(reference["key"])
-        try:
-            return path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            if reference.get("optional"):
-                return None
-            raise ManifestError(f"got no file {path}, expected the value of that key") from None
+        contents = self._contents(kind, reference["name"])
+        if contents is not None and reference["key"] in contents:
+            return contents[reference["key"]].decode("utf-8", "surrogateescape")
+        if reference.get("optional"):
+            return None
+        path = self.home / kind / reference["name"] / reference["key"]
+        raise ManifestError(
+            f"got no {kind[:-1]} {reference['name']} with the key {reference['key']}, expected one"
+            f" in the run's files or the file {path}"
+        )
 
-    def read_all(self, folder: str, reference: Mapping[str, Any]) -> dict[str, str]:
+    def read_all(self, kind: str, reference: Mapping[str, Any]) -> dict[str, str]:
         """All keys of a secret or configMap; empty where optional and absent."""
-        path = self.home / folder / _safe(reference["name"])
-        if not path.is_dir():
-            if reference.get("optional"):
-                return {}
-            raise ManifestError(f"got no folder {path}, expected its keys as files")
-        return {
-            file.name: file.read_text(encoding="utf-8")
-            for file in sorted(path.iterdir())
-            if file.is_file()
-        }
+        contents = self._contents(kind, reference["name"])
+        if contents is None and not reference.get("optional"):
+            raise ManifestError(
+                f"got no {kind[:-1]} {reference['name']}, expected one in the run's files or the"
+                f" folder {self.home / kind / reference['name']}"
+            )
+        found = contents or {}
+        return {key: value.decode("utf-8", "surrogateescape") for key, value in found.items()}
+
+    def _contents(self, kind: str, name: str) -> Contents | None:
+        known = self.objects.find(kind, name)
+        if known is not None:
+            return known
+        folder = self.home / kind / _safe(name)
+        if not folder.is_dir():
+            return None
+        return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
-def _made(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
+def inside(folder: Path, sub_path: str, *, of: str) -> Path:
+    """`sub_path` below `folder`. Raises ManifestError where it leads out of it."""
+    path = (folder / sub_path).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ManifestError(f"{of}: got the path {sub_path!r}, expected one inside the volume")
     return path
+
+
+def sub_folder(volume: Volume, sub_path: str, *, of: str) -> Volume:
+    """The part of a volume that `sub_path` names, made as a folder where nothing is there."""
+    if not sub_path:
+        return volume
+    path = inside(volume.path, sub_path, of=of)
+    if not path.exists():
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(_OPEN)
+    return Volume(path, volume.claim, volume.name, volume.read_only)
+
+
+def private(path: Path) -> Path:
+    """The folder, made so that its owner alone can enter it."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(_PRIVATE)
+    return path
+
+
+def _mode(kind: str) -> int:
+    # A superuser's steps may run as other users, who must be able to read; the run's folder is
+    # private, so on this machine nobody else can.
+    return 0o644 if kind == "configmaps" or os.geteuid() == 0 else 0o600
+
+
+def _write(file: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        os.fchmod(descriptor, mode)
+
+
+def _made(path: Path, mode: int | None = None) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    if mode is not None:
+        path.chmod(mode)
+    return path
+
+
+def _hashed(name: str) -> str:
+    """A volume's name as Tekton gives one to a workspace: ws- and a hash."""
+    return f"ws-{hashlib.sha256(name.encode()).hexdigest()[:5]}"
 
 
 def _safe(name: str) -> str:

@@ -1,0 +1,270 @@
+"""One attempt at a TaskRun: its pod, its sidecars, and its steps one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from touchstone.engine import credentials, durations, process, provenance, record, stepactions
+from touchstone.engine.notices import StepStarted
+from touchstone.engine.order import Order, OverError, StoppedError, Surroundings, uid
+from touchstone.engine.pod import Pod
+from touchstone.engine.process import Call, Halt
+from touchstone.engine.record import Json
+from touchstone.engine.results import ResultsTooLargeError, read_results
+from touchstone.engine.sidecars import SidecarError, Sidecars
+from touchstone.engine.steps import StartError, name_of, prepare, with_template
+from touchstone.engine.streams import Streams
+from touchstone.engine.substitute import Key, Scope, Value, scope_of
+from touchstone.engine.values import resolve
+from touchstone.engine.when import evaluate
+from touchstone.errors import ManifestError
+
+_STEP_REASONS = {"exited": "Error", "timeout": "TimeoutExceeded", "halted": "TaskRunCancelled"}
+
+
+class Attempt:
+    """One attempt: its pod, its scope, and the steps done so far."""
+
+    def __init__(
+        self, order: Order, status: Json, attempt: int, around: Surroundings, halt: Halt
+    ) -> None:
+        self._order, self._status, self._around, self._halt = order, status, around, halt
+        self._attempt = attempt
+        self._deadline = time.monotonic() + order.timeout if order.timeout else None
+        self._spec = order.spec
+        self._steps = [(name_of(step, i), step) for i, step in enumerate(self._spec["steps"])]
+        self._sidecar_specs = [
+            (str(item.get("name") or f"unnamed-{i}"), item)
+            for i, item in enumerate(self._spec.get("sidecars", []))
+        ]
+        self._pod = Pod(
+            around.folders,
+            order.taskrun,
+            real=not around.guard.without_namespaces(),
+            steps=[name for name, _ in self._steps],
+            sidecars=[name for name, _ in self._sidecar_specs],
+        )
+        self._artifacts: provenance.Artifacts = {}
+
+    def run(self) -> None:
+        """Run it. Raises OverError where it failed, ManifestError, StoppedError."""
+        self._pod.make_folders()
+        self._make_logs()
+        try:
+            failure = self._inside()
+        finally:
+            self._pod.remove()  # Secrets lie there too
+        if failure:
+            raise failure
+
+    def _inside(self) -> OverError | None:
+        scope = self._scope()
+        volumes = [*self._spec.get("volumes", []), *self._order.pod.get("volumes", [])]
+        self._pod.attach(self._spec, self._order.bindings, volumes, scope)
+        scope = scope | self._pod.values()
+        sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
+        try:
+            self._start_sidecars(sidecars, scope)
+            return self._run_steps(scope)
+        finally:
+            sidecars.stop()
+            if self._sidecar_specs:
+                self._status["sidecars"] = sidecars.states()
+
+    def _make_logs(self) -> None:
+        self._logs = self._around.folders.logs(self._order.taskrun)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        names = [name for name, _ in self._steps]
+        for name in (*names, *(f"sidecar-{name}" for name, _ in self._sidecar_specs)):
+            (self._logs / f"{name}.log").unlink(missing_ok=True)
+
+    def _scope(self) -> Scope:
+        order, spec = self._order, self._spec
+        params = resolve(spec.get("params", []), order.params, of=f"Task {order.task_name}")
+        values: dict[Key, Value] = {
+            ("context", "taskRun", "name"): order.taskrun,
+            ("context", "taskRun", "namespace"): "default",
+            ("context", "taskRun", "uid"): uid(self._around.folders.run, order.taskrun),
+            ("context", "task", "name"): order.task_name,
+            ("context", "task", "retry-count"): str(self._attempt),
+        }
+        for result in spec.get("results", []):
+            name = result["name"]
+            values["results", name, "path"] = f"{self._pod.path('results')}/{name}"
+        for workspace in spec.get("workspaces", []):
+            name = workspace["name"]
+            if name not in order.bindings and not workspace.get("optional"):
+                raise ManifestError(
+                    f"Task {order.task_name}: got no binding for workspace {name}, which is not"
+                    " optional",
+                    hint=f"-w {name}=FOLDER",
+                )
+            for part in ("path", "claim", "volume"):
+                values["workspaces", name, part] = ""
+            values["workspaces", name, "bound"] = "false"
+        return order.surroundings | scope_of(("params",), params) | Scope(values)
+
+    def _start_sidecars(self, sidecars: Sidecars, scope: Scope) -> None:
+        try:
+            for name, spec in self._sidecar_specs:
+                scope_here = scope | self._pod.values(spec)
+                call = self._prepare(spec, name, scope_here, sidecar=True)
+                sidecars.start(name, spec, call, self._logs / f"sidecar-{name}.log")
+            sidecars.wait_until_ready()
+        except SidecarError as error:
+            raise OverError("SidecarFailed", str(error)) from None
+        except StartError as error:
+            raise OverError("SidecarFailed", str(error)) from None
+
+    def _run_steps(self, scope: Scope) -> OverError | None:
+        """Run the steps and read the results; what failed first."""
+        failure: OverError | None = None
+        for name, step in self._steps:
+            if failure:
+                self._record(name, record.terminated(1, "Error", record.now()), "Skipped")
+                continue
+            try:
+                scope = scope | self._step(name, step, scope)
+            except OverError as over:
+                failure = over
+        try:
+            self._collect(scope)
+        except OverError as over:
+            failure = failure or over
+        return failure
+
+    def _resolved(self, step: Mapping[str, Any], scope: Scope) -> tuple[dict[str, Any], Scope]:
+        """The step with its StepAction and the template merged in, and what it may refer to."""
+        template = self._spec.get("stepTemplate", {})
+        if not stepactions.is_reference(step):
+            return with_template(step, template), scope
+        whole = stepactions.resolved(step, self._around.step_action)
+        action = self._around.step_action(step["ref"]["name"]) or {}
+        inner = stepactions.inner_scope(step, action, scope)
+        return with_template(whole, scope.apply(template)), inner
+
+    def _step(self, name: str, step: Mapping[str, Any], scope: Scope) -> Scope:
+        """Run one step; what later steps may refer to. Raises OverError and StoppedError."""
+        whole, inner = self._resolved(step, scope)
+        own = self._pod.step_values(name, whole)
+        scope, inner = scope | own, inner | own
+        if step.get("when") and not evaluate(step["when"], scope)[0]:
+            self._record(name, record.terminated(0, "Completed", record.now()), "Skipped")
+            return Scope()
+        started = record.now()
+        ended = self._run(name, whole, scope, inner)
+        if ended.ending == "halted" and self._halt.cause == "stop":
+            raise StoppedError
+        here = self._pod.step_folder(name)
+        (here / "exitCode").write_text(str(ended.code), encoding="utf-8")
+        limit = self._around.result_limit
+        found = read_results(whole.get("results", []), here / "results", limit=limit)
+        made = provenance.read_artifacts(here / "artifacts" / "provenance.json")
+        reason = "Completed" if ended.code == 0 and ended.ending == "exited" else "Error"
+        goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
+        ignored = reason == "Error" and ended.ending == "exited" and goes_on
+        detail = _STEP_REASONS[ended.ending] if reason == "Error" else "Completed"
+        entry = self._record(
+            name, record.terminated(ended.code, reason, started), "Continued" if ignored else detail
+        )
+        if found:
+            entry["results"] = [record.result(key, value) for key, value in found.items()]
+        entry.update(made)
+        self._artifacts = provenance.merged(self._artifacts, made)
+        if reason == "Error" and not ignored:
+            raise self._failure(name, step, ended)
+        return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
+
+    def _run(self, name: str, step: Mapping[str, Any], scope: Scope, inner: Scope) -> process.Exit:
+        log = self._logs / f"{name}.log"
+        folders = self._around.folders
+        self._around.notify(StepStarted(run=folders.run, task=self._order.task, step=name, log=log))
+        deadline = self._deadline
+        if step.get("timeout"):
+            own = time.monotonic() + durations.seconds(scope.text(step["timeout"]))
+            deadline = own if deadline is None else min(own, deadline)
+        try:
+            call = self._prepare(step, name, inner)
+            return process.run(
+                call,
+                streams=self._streams(step, call, scope, log),
+                deadline=deadline,
+                halt=self._halt,
+                guard=self._around.guard,
+            )
+        except (StartError, OSError) as error:
+            with log.open("a", encoding="utf-8") as file:
+                file.write(f"touchstone: step {name} could not start: {error}\n")
+            return process.Exit(127, "exited")
+
+    def _prepare(
+        self, container: Mapping[str, Any], name: str, scope: Scope, *, sidecar: bool = False
+    ) -> Call:
+        pod, order = self._pod, self._order
+        call = prepare(container, name, scope=scope, pod=pod, defaults=order.pod, sidecar=sidecar)
+        files = credentials.files_of(order.account, pod.folders.objects, pod.path("creds"))
+        for seen in dict.fromkeys((pod.path("creds"), call.environment["HOME"])) if files else ():
+            place = pod.host_path(seen, call.mounts)
+            if place is not None and not sidecar:
+                credentials.place(files, place, call.user)
+        return call
+
+    def _streams(self, step: Mapping[str, Any], call: Call, scope: Scope, log: Path) -> Streams:
+        """Where the step's output goes; what ends with its process is copied nowhere."""
+        files = [
+            self._pod.host_path(scope.text(step[field]["path"]), call.mounts)
+            if step.get(field, {}).get("path")
+            else None
+            for field in ("stdoutConfig", "stderrConfig")
+        ]
+        return Streams(log, stdout=files[0], stderr=files[1])
+
+    def _failure(self, name: str, step: Mapping[str, Any], ended: process.Exit) -> OverError:
+        taskrun = self._order.taskrun
+        if ended.ending == "halted":
+            message = f'TaskRun "{taskrun}" was cancelled. {self._halt.cause}'
+            return OverError("TaskRunCancelled", message, retry=False)
+        if ended.ending == "timeout":
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                limit = durations.go_text(self._order.timeout)
+                return OverError(
+                    "TaskRunTimeout", f'TaskRun "{taskrun}" failed to finish within "{limit}"'
+                )
+            return OverError(
+                "StepFailed",
+                f'"step-{name}" exited because the step exceeded the specified timeout limit',
+            )
+        return OverError("StepFailed", f'"step-{name}" exited with code {ended.code}: Error')
+
+    def _record(self, name: str, terminated: Json, reason: str) -> Json:
+        entry: Json = {
+            "name": name,
+            "container": f"step-{name}",
+            "terminated": terminated,
+            "terminationReason": reason,
+        }
+        self._status["steps"].append(entry)
+        return entry
+
+    def _collect(self, scope: Scope) -> None:
+        specs, limit = self._spec.get("results", []), self._around.result_limit
+        try:
+            found = read_results(specs, self._pod.folder / "results", limit=limit)
+            own = provenance.read_artifacts(self._pod.folder / "artifacts" / "provenance.json")
+        except ResultsTooLargeError as error:
+            raise OverError("TaskRunResultLargerThanAllowedLimit", str(error)) from None
+        except ManifestError as error:
+            raise OverError("Failed", str(error)) from None
+        for spec in specs:
+            if "value" in spec:
+                value = scope.apply(spec["value"])
+                if value != spec["value"]:
+                    found[spec["name"]] = value
+        if found:
+            self._status["results"] = [record.result(name, found[name]) for name in found]
+        artifacts = provenance.merged(self._artifacts, own)
+        if artifacts:
+            self._status["artifacts"] = artifacts

@@ -1,0 +1,147 @@
+"""A small program that starts the processes of one run, each with the surroundings it asks for.
+
+The engine has threads and much memory, from which one cannot fork safely and cheaply; this program
+has neither. It runs by itself (standard library only), takes requests over a socket, and outlives
+a killed engine just long enough to kill everything it had started.
+
+Requests are JSON after a length of four bytes, with the descriptors for standard input, output and
+error and one for a complaint:
+  {"start": {argv, environment, folder, mounts, user, group, terminal}}  → {"pid": N}
+  {"reap": PID}  → {"code": N}; the process has ended, its number was kept until now
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import gc
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import termios
+from typing import Any, NoReturn
+
+import rootfs  # type: ignore[import-not-found]  # beside this file, which is run as a script
+
+_DESCRIPTORS = 4
+_NOT_STARTED = 127
+
+
+def main() -> None:
+    """Serve the socket whose descriptor is the argument, until the engine closes it."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    started: set[int] = set()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
+    try:
+        while True:
+            request, descriptors = _receive(channel)
+            if "start" in request:
+                pid = os.fork()
+                if pid == 0:
+                    channel.close()
+                    _become(request["start"], descriptors)
+                started.add(pid)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                _send(channel, {"pid": pid})
+            else:
+                pid = request["reap"]
+                _, status = os.waitpid(pid, 0)
+                started.discard(pid)
+                _send(channel, {"code": os.waitstatus_to_exitcode(status)})
+    except (EOFError, OSError):
+        pass  # the engine is gone, or wants no more
+    finally:
+        for pid in started:
+            _kill(pid)
+
+
+def _become(wanted: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    """Turn this process into the one that is wanted, or say through the last descriptor why not."""
+    complaint = descriptors[3]
+    try:
+        os.set_inheritable(complaint, False)
+        os.setsid()
+        for number, descriptor in enumerate(descriptors[:3]):
+            os.dup2(descriptor, number + 100)
+        for number in range(3):
+            os.dup2(number + 100, number)
+            os.close(number + 100)
+        if wanted["terminal"]:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.umask(0o022)
+        _surround(wanted)
+        os.chdir(wanted["folder"])
+        environment = wanted["environment"]
+        program = _program(wanted["argv"][0], environment.get("PATH", os.defpath))
+        os.execve(program, wanted["argv"], environment)
+    except OSError as error:
+        os.write(complaint, f"{error.strerror or error}".encode("utf-8", "replace"))
+    except BaseException as error:
+        os.write(complaint, repr(error).encode("utf-8", "replace"))
+    os._exit(_NOT_STARTED)
+
+
+def _surround(wanted: dict[str, Any]) -> None:
+    user, group = wanted["user"], wanted["group"]
+    if wanted["mounts"] is not None:
+        mounts = [rootfs.Mount(**mount) for mount in wanted["mounts"]]
+        rootfs.enter(mounts, user, group)
+    elif user is not None and user != os.geteuid():
+        rootfs.become(user, group)
+
+
+def _program(name: str, search: str) -> str:
+    """The program's file; an image's path that does not exist here means the name on PATH."""
+    if "/" in name and os.access(name, os.X_OK):
+        return name
+    base = os.path.basename(name)
+    for folder in search.split(os.pathsep):
+        path = os.path.join(folder, base)
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    raise OSError(f"got the program {name!r}, expected one that is installed on this machine")
+
+
+def _kill(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        return
+
+
+def _receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    space = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
+    data, ancillary, _, _ = channel.recvmsg(4, space)
+    descriptors = array.array("i")
+    for _, _, content in ancillary:
+        descriptors.frombytes(content)
+    while len(data) < 4:
+        data += _more(channel, 4 - len(data))
+    (length,) = struct.unpack("!I", data)
+    body = bytearray()
+    while len(body) < length:
+        body += _more(channel, length - len(body))
+    return json.loads(body), list(descriptors)
+
+
+def _more(channel: socket.socket, length: int) -> bytes:
+    data = channel.recv(min(length, 1 << 20))
+    if not data:
+        raise EOFError
+    return data
+
+
+def _send(channel: socket.socket, answer: dict[str, int]) -> None:
+    body = json.dumps(answer).encode()
+    channel.sendall(struct.pack("!I", len(body)) + body)
+
+
+if __name__ == "__main__":
+    main()

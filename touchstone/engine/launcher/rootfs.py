@@ -1,0 +1,208 @@
+"""How does a process come to see a container's paths? A root of its own, put together from mounts.
+
+Part of the launcher, which runs without the rest of Touchstone: standard library only. The new
+root is a tmpfs holding the machine's own top-level folders, over which a step's volumes are
+mounted. What has no mount point on this machine gets one without the machine being changed: the
+folder around it is rebuilt as a tmpfs in which everything it held is mounted again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
+_RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
+_NOSUID, _NODEV, _NOEXEC, _NOATIME, _NODIRATIME, _RELATIME = 2, 4, 8, 1024, 2048, 1 << 21
+_DETACH = 2
+_TEKTON = ("tekton", "workspace")
+"""Top-level folders that are Tekton's: what this machine has of that name is not shown."""
+
+_SYSTEM = ("/boot", "/etc", "/root", "/usr", "/opt", "/srv")
+"""Folders that steps may read and not change, whoever runs them: a container would have its own.
+
+A volume mounted below stays as writable as it is.
+"""
+
+_BASE = "/tmp"  # noqa: S108 - covered for a moment, in a mount namespace of its own
+
+_libc = ctypes.CDLL(None, use_errno=True)
+for _function, _types in (
+    ("mount", (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)),
+    ("umount2", (ctypes.c_char_p, ctypes.c_int)),
+    ("pivot_root", (ctypes.c_char_p, ctypes.c_char_p)),
+    ("unshare", (ctypes.c_int,)),
+):
+    getattr(_libc, _function).argtypes = _types
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of this machine (`source`) as a step sees it (`target`)."""
+
+    target: str
+    source: str = ""
+    """Empty for an empty folder that is gone when the process is."""
+
+    read_only: bool = False
+
+
+@dataclass
+class _Root:
+    """The root under construction: the machine's own at `old`, the new one at `new`."""
+
+    old: str
+    new: str
+    ours: set[str] = field(default_factory=lambda: {"/"})
+    """Folders that are tmpfs of ours, where entries can be made."""
+
+    mounted: list[str] = field(default_factory=list)
+
+
+def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:
+    """Give this process the mounts and, where it may, the user. Raises OSError saying what failed.
+
+    The superuser needs no user namespace; anyone else becomes `user` in name, themselves in deed.
+    """
+    targets = [Mount(_target(m.target), m.source, m.read_only) for m in mounts]
+    privileged = os.geteuid() == 0
+    uid, gid = os.geteuid(), os.getegid()
+    _call("unshare", _CLONE_NEWNS if privileged else _CLONE_NEWNS | _CLONE_NEWUSER)
+    if not privileged:
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{uid if user is None else user} {uid} 1")
+        _write("/proc/self/gid_map", f"{gid if group is None else group} {gid} 1")
+    _mount("none", "/", _REC | _PRIVATE)
+    _mount("tmpfs", _BASE, 0, "tmpfs", "mode=755")
+    os.chdir(_BASE)
+    os.mkdir("old")
+    os.mkdir("new")
+    _pivot(".", "old")
+    _mount("tmpfs", "/new", 0, "tmpfs", "mode=755")
+    root = _Root("/old", "/new")
+    _fill(root, "/")
+    for mount in sorted(targets, key=lambda item: item.target.count("/")):
+        _place(root, mount)
+    os.chdir("/new")
+    _pivot(".", ".")
+    _call("umount2", b".", _DETACH)
+    os.chdir("/")
+    if privileged and user is not None:
+        become(user, group)
+
+
+def become(user: int, group: int | None) -> None:
+    """Drop to another user. Raises OSError where this process may not."""
+    os.setgroups([])
+    os.setgid(group or 0)
+    os.setuid(user)
+
+
+def _fill(root: _Root, folder: str) -> None:
+    """Mount everything the machine's `folder` holds into the new root's empty one."""
+    with os.scandir(root.old + folder) as entries:
+        for entry in entries:
+            if folder == "/" and entry.name in _TEKTON:
+                continue
+            new = os.path.join(root.new + folder, entry.name)
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.path), new)
+                continue
+            _touch(new, is_folder=entry.is_dir(follow_symlinks=False))
+            _mount(entry.path, new, _BIND | _REC)
+            if _is_system(os.path.join(folder, entry.name)):
+                _make_read_only(new)
+
+
+def _place(root: _Root, mount: Mount) -> None:
+    source = root.old + os.path.realpath(mount.source) if mount.source else ""
+    is_folder = not source or os.path.isdir(source)
+    _point(root, mount.target, is_folder)
+    here = root.new + mount.target
+    if not source:
+        _mount("tmpfs", here, 0, "tmpfs", "mode=777")
+    else:
+        _mount(source, here, _BIND | _REC)
+        if mount.read_only:
+            _make_read_only(here)
+    root.mounted.append(mount.target)
+
+
+def _point(root: _Root, target: str, is_folder: bool) -> None:
+    """Make the mount point `target`, and the folders above it, where they are missing."""
+    parts = target.strip("/").split("/")
+    parent = "/"
+    for index, part in enumerate(parts):
+        path = os.path.join(parent, part)
+        if not os.path.lexists(root.new + path):
+            inside = any(path.startswith(f"{known}/") for known in root.mounted)
+            if not inside and parent not in root.ours:
+                _rebuild(root, parent)
+            _touch(root.new + path, is_folder=is_folder or index < len(parts) - 1)
+            if not inside:
+                root.ours.add(path)
+        parent = path
+
+
+def _rebuild(root: _Root, folder: str) -> None:
+    mode = stat.S_IMODE(os.stat(root.old + folder).st_mode)
+    _mount("tmpfs", root.new + folder, 0, "tmpfs", f"mode={mode:o}")
+    _fill(root, folder)
+    root.ours.add(folder)
+
+
+def _target(path: str) -> str:
+    """Where the mount point of `path` is, this machine's symbolic links followed."""
+    ours = path.strip("/").split("/")[0] in _TEKTON
+    return os.path.normpath(path) if ours else os.path.realpath(path)
+
+
+def _is_system(path: str) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in _SYSTEM)
+
+
+def _make_read_only(path: str) -> None:
+    _mount("none", path, _BIND | _REMOUNT | _RDONLY | _flags(path))
+
+
+def _touch(path: str, *, is_folder: bool) -> None:
+    if is_folder:
+        os.mkdir(path, 0o755)
+    else:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+
+
+def _flags(path: str) -> int:
+    """The flags of a mount that a user namespace may not take away when it makes it read-only."""
+    flags = os.statvfs(path).f_flag
+    kept = 0
+    for bit, flag in (
+        (os.ST_NOSUID, _NOSUID), (os.ST_NODEV, _NODEV), (os.ST_NOEXEC, _NOEXEC),
+        (os.ST_NOATIME, _NOATIME), (os.ST_NODIRATIME, _NODIRATIME), (os.ST_RELATIME, _RELATIME),
+    ):  # fmt: skip
+        kept |= flag if flags & bit else 0
+    return kept
+
+
+def _mount(source: str, target: str, flags: int, kind: str = "", options: str = "") -> None:
+    arguments = (os.fsencode(source), os.fsencode(target), os.fsencode(kind) or None)
+    _call("mount", *arguments, flags, os.fsencode(options) or None)
+
+
+def _pivot(new: str, old: str) -> None:
+    _call("pivot_root", os.fsencode(new), os.fsencode(old))
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        shown = " ".join(str(item) for item in arguments if item is not None)
+        raise OSError(number, f"{name} {shown}: {os.strerror(number)}")
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as stream:
+        stream.write(text)

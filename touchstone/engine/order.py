@@ -1,0 +1,90 @@
+"""What is one TaskRun to do, and what does it share with the others of its run?"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from touchstone.engine.credentials import DEFAULT_ACCOUNT
+from touchstone.engine.notices import Notice
+from touchstone.engine.process import Guard
+from touchstone.engine.record import Json
+from touchstone.engine.substitute import Scope, Value
+from touchstone.engine.workspaces import Folders
+
+RESULT_LIMIT = 4096
+"""Bytes that all results of a TaskRun may take together, as in Tekton by default."""
+
+DEFAULT_TIMEOUT = 3600.0
+"""Seconds, as in Tekton by default; 0 means none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What one TaskRun is to do."""
+
+    task: str
+    """Name shown to people: the pipeline task's, or the TaskRun's own."""
+
+    task_name: str
+    """What $(context.task.name) says."""
+
+    taskrun: str
+    spec: Mapping[str, Any]
+    params: Mapping[str, Value]
+    bindings: Mapping[str, Mapping[str, Any]]
+    """Workspace bindings by the workspace's name in the Task."""
+
+    surroundings: Scope = field(default_factory=Scope)
+    """References an embedded taskSpec may make to the pipeline around it."""
+
+    source: Json | None = None
+    """refSource of a Task that was fetched, for status.provenance."""
+
+    ignored: bool = False
+    """Whether a failure lets the pipeline go on: onError: continue of the pipeline task."""
+
+    timeout: float = DEFAULT_TIMEOUT
+    retries: int = 0
+    pod: Mapping[str, Any] = field(default_factory=dict)
+    """The podTemplate: its securityContext, env and volumes count here."""
+
+    account: str = DEFAULT_ACCOUNT
+    """The ServiceAccount whose Secrets bring git and registry credentials."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the TaskRuns of one run share."""
+
+    folders: Folders
+    guard: Guard
+    notify: Callable[[Notice], None]
+    save: Callable[[str, Json], None]
+    """Store a TaskRun's status; called whenever it changed enough to be worth keeping."""
+
+    step_action: Callable[[str], Mapping[str, Any] | None] = lambda name: None
+    """The spec of a StepAction by name."""
+
+    result_limit: int = RESULT_LIMIT
+    """Bytes that all results of a TaskRun may take together."""
+
+
+class OverError(Exception):
+    """The attempt ended early: why, in a condition's words."""
+
+    def __init__(self, reason: str, message: str, *, retry: bool = True) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry = retry
+
+
+class StoppedError(Exception):
+    """The engine was told to stop; the TaskRun stays unfinished and can be run again."""
+
+
+def uid(run: str, taskrun: str = "") -> str:
+    """A stable unique identifier, the same after the engine was started again."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"touchstone:{run}/{taskrun}"))

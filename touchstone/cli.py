@@ -9,7 +9,8 @@ import typer
 from touchstone.errors import INTERRUPTED, TouchstoneError
 
 _MODULES = (
-    "demo", "init", "platform", "watch", "review", "predict", "run", "hook",
+    "demo", "init", "platform", "watch", "review", "predict", "run", "runs", "logs",
+    "describe", "gc", "hook",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

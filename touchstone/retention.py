@@ -6,7 +6,6 @@ CloudEvents still wait for their sink. An artifact goes when no digest in what i
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,10 +17,6 @@ from touchstone.errors import PlatformError
 from touchstone.git import git
 from touchstone.home import Home
 from touchstone.runstore import Found, Place, all_runs, places
-
-_DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
-_SCANNED = 4 << 20
-"""Bytes up to which every blob is searched for digests; a larger one only where it is JSON."""
 
 _SWEEP_SECONDS = 20.0
 """How long a sweep may keep engines from writing; they wait 30 s."""
@@ -70,9 +65,9 @@ def unreferenced(home: Home, gone: Iterable[Found] = ()) -> dict[Path, int]:
     found: dict[Path, int] = {}
     for place in places(home):
         store = Store(Home(place.root).artifacts)
-        reached = _reached(store, _roots(home, doomed))
+        reached = store.reach(_texts(home, doomed))
         for blob in _blobs(store):
-            if blob.name not in reached:
+            if f"sha256:{blob.name}" not in reached:
                 found[blob] = blob.stat().st_size
     return found
 
@@ -111,8 +106,8 @@ def _blobs(store: Store) -> Iterator[Path]:
             yield path
 
 
-def _roots(home: Home, gone: set[str]) -> set[str]:
-    """The digests named by kept runs, references, reviews and releases."""
+def _texts(home: Home, gone: set[str]) -> list[bytes]:
+    """Everything kept that may name a digest: runs, references, reviews and releases."""
     texts: list[bytes] = []
     for place in places(home):
         texts += _texts_of_runs(place, gone)
@@ -122,8 +117,7 @@ def _roots(home: Home, gone: set[str]) -> set[str]:
             for path in refs.rglob("*")
             if path.is_file() and not _belongs(path.relative_to(refs), gone)
         ]
-    texts += _texts_of_git(home.gitops_repository)
-    return {match.decode() for text in texts for match in _DIGEST.findall(text)}
+    return texts + _texts_of_git(home.gitops_repository)
 
 
 def _belongs(ref: Path, gone: set[str]) -> bool:
@@ -145,27 +139,6 @@ def _texts_of_git(repository: Path) -> list[bytes]:
     if not repository.exists():
         return []
     return [git("log", "--all", "--patch", "--no-color", cwd=repository).encode()]
-
-
-def _reached(store: Store, roots: set[str]) -> set[str]:
-    reached: set[str] = set()
-    waiting = list(roots)
-    while waiting:
-        name = waiting.pop()
-        path = store.root / "blobs" / "sha256" / name
-        if name in reached or not path.exists():
-            continue
-        reached.add(name)
-        waiting += [match.decode() for match in _DIGEST.findall(_searched(path))]
-    return reached
-
-
-def _searched(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        start = stream.read(1)
-        if start not in (b"{", b"[") and path.stat().st_size > _SCANNED:
-            return b""
-        return start + stream.read()
 
 
 def per_run(gone: Sequence[Found], act: Callable[[Found], None]) -> list[Found]:

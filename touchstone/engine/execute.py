@@ -17,6 +17,7 @@ from touchstone.engine.pipelinerun import PipelineExecution, Plan
 from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
 from touchstone.engine.taskrun import Order, StoppedError, Surroundings
+from touchstone.engine.turn import Turns
 from touchstone.engine.validate import validate
 from touchstone.engine.values import as_value
 from touchstone.engine.workspaces import Folders
@@ -28,7 +29,7 @@ class Engine:
     """Executes stored runs; several threads may execute different runs at once.
 
     `definitions` are files or folders with the Tasks and Pipelines that runs may refer to;
-    `parallel` is how many TaskRuns of one run go at the same time.
+    `parallel` is how many TaskRuns go at the same time, those of all its runs together.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Engine:
         self._catalog = Catalog(definitions)
         self._parallel = max(1, parallel)
         self._observer = observer
+        self._slots = threading.Semaphore(self._parallel)
         self._lock = threading.Lock()
         self._halts: set[Halt] = set()
         self._stopped = False
@@ -112,6 +114,9 @@ class Engine:
             guard=guard,
             notify=self._notify,
             save=lambda child, document: self._state.save_taskrun(name, child, document),
+            turn=Turns(
+                self._state, folders, self._catalog, slots=self._slots, notify=self._notify
+            ).take,
         )
         if isinstance(plan, Order):
             return self._run_task(plan, name, around)

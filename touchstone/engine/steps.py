@@ -113,7 +113,7 @@ def _environment(
     taskrun: str,
     first_on_path: Sequence[str],
 ) -> dict[str, str]:
-    environment = {key: value for key, value in os.environ.items() if _inherits(key)}
+    environment = inherited()
     path = [*first_on_path, str(folders.root / "bin"), environment.get("PATH", os.defpath)]
     environment["PATH"] = os.pathsep.join(path)
     environment["TOUCHSTONE_HOME"] = str(folders.home)
@@ -139,6 +139,11 @@ def _variable(item: Mapping[str, Any], scope: Scope, folders: Folders) -> str | 
     if "configMapKeyRef" in source:
         return folders.read_key("configmaps", source["configMapKeyRef"])
     return scope.text(item.get("value", ""))
+
+
+def inherited() -> dict[str, str]:
+    """The variables of this process that every step sees too."""
+    return {key: value for key, value in os.environ.items() if _inherits(key)}
 
 
 def _inherits(name: str) -> bool:

@@ -6,8 +6,9 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from touchstone.engine import durations, process, record
 from touchstone.engine.notices import Notice, StepStarted, TaskFinished, TaskStarted
@@ -63,6 +64,19 @@ class Surroundings:
     save: Callable[[str, Json], None]
     """Store a TaskRun's status; called whenever it changed enough to be worth keeping."""
 
+    turn: Callable[[Order, Halt], AbstractContextManager[Turn]]
+    """Entered before anything of a TaskRun runs, left when it ended; see touchstone.engine.turn."""
+
+
+class Turn(Protocol):
+    """A TaskRun's leave to run."""
+
+    taken: Json | None
+    """The final status where nothing has to run, as its results are known already."""
+
+    def ended(self, status: Json) -> None:
+        """Take note of the final status."""
+
 
 class _OverError(Exception):
     """The attempt ended early: why, in a condition's words."""
@@ -82,6 +96,15 @@ def run(order: Order, stored: Json | None, around: Surroundings, halt: Halt) -> 
 
     `stored` is the status a killed engine left, whose retries stay counted. Raises StoppedError.
     """
+    with around.turn(order, halt) as turn:
+        if turn.taken is not None:
+            return turn.taken
+        status = _run(order, stored, around, halt)
+        turn.ended(status)
+        return status
+
+
+def _run(order: Order, stored: Json | None, around: Surroundings, halt: Halt) -> Json:
     status: Json = {"retriesStatus": list((stored or {}).get("retriesStatus", []))}
     while True:
         attempt = len(status["retriesStatus"])

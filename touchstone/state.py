@@ -118,6 +118,11 @@ class State:
         with self.transaction() as connection:
             _insert_run(connection, manifest, None)
 
+    @staticmethod
+    def insert_run(connection: sqlite3.Connection, manifest: Mapping[str, Any]) -> None:
+        """`add_run` as part of a transaction that does more."""
+        _insert_run(connection, manifest, None)
+
     def runs(self, *, done: bool | None = None) -> list[Run]:
         """All runs, oldest first; with `done`, only the finished or only the unfinished."""
         where, values = ("", ()) if done is None else (" WHERE done = ?", (int(done),))

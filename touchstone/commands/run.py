@@ -25,6 +25,12 @@ Json = dict[str, Any]
 _ASKED = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
 
+DEFINITIONS = "touchstone.dev/definitions"
+"""Annotation with the files that the run's references are looked up in, as a JSON list."""
+
+NO_CACHE = "touchstone.dev/no-cache"
+"""Annotation: see touchstone.engine.turn."""
+
 _TIMEOUTS = {"PipelineRunTimeout", "TaskRunTimeout"}
 
 
@@ -47,6 +53,9 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run every stage, whatever the cache holds.")
+    ] = False,
 ) -> None:
     """Run Tekton YAML: its PipelineRuns and TaskRuns, else its one Pipeline or Task.
 
@@ -67,11 +76,32 @@ def run(
     folders = {name: Path(path) for name, path in _pairs(workspace or [], "-w").items()}
     manifests = [_bound(manifest, documents, given, folders, home) for manifest in _runs(documents)]
     state = State(home)
-    printer = _Printer(err=as_json)
-    engine = Engine(state, home, definitions=file, parallel=parallel, observer=printer.notice)
+    engine = Engine(state, home, definitions=file, parallel=parallel)
     for manifest in manifests:
         engine.check(manifest)
-    names = [_store(state, home, manifest) for manifest in manifests]
+    extra = {DEFINITIONS: json.dumps([str(path.resolve()) for path in file])}
+    if no_cache:
+        extra[NO_CACHE] = "true"
+    names = [_store(state, home, manifest, extra) for manifest in manifests]
+    execute(state, home, names, definitions=file, parallel=parallel, as_json=as_json)
+
+
+def execute(
+    state: State,
+    home: Path,
+    names: Sequence[str],
+    *,
+    definitions: Sequence[Path],
+    parallel: int,
+    as_json: bool,
+) -> None:
+    """Run stored runs one after another, printing what happens; raises what one failed with."""
+    from touchstone.engine import Engine
+
+    printer = _Printer(err=as_json)
+    engine = Engine(
+        state, home, definitions=definitions, parallel=parallel, observer=printer.notice
+    )
     try:
         with printer:
             statuses = [engine.execute(name) for name in names]
@@ -192,7 +222,7 @@ def _claim(home: Path, folder: Path) -> str:
     return claim
 
 
-def _store(state: State, home: Path, manifest: Json) -> str:
+def _store(state: State, home: Path, manifest: Json, extra: Mapping[str, str]) -> str:
     """Store the run under a free name; the name of the same run where one was cut short."""
     from touchstone.engine.lock import is_executed
 
@@ -207,7 +237,7 @@ def _store(state: State, home: Path, manifest: Json) -> str:
     name = metadata.get("name") or f"{metadata['generateName']}{_suffix()}"
     if state.run(name):
         name = f"{name}-{_suffix()}"
-    manifest["metadata"] = {**metadata, "name": name, "annotations": origin}
+    manifest["metadata"] = {**metadata, "name": name, "annotations": {**origin, **extra}}
     try:
         state.add_run(manifest)
     except sqlite3.IntegrityError:

@@ -10,7 +10,7 @@ from touchstone.errors import INTERRUPTED, TouchstoneError
 
 _MODULES = (
     "demo", "init", "platform", "watch", "review", "predict", "run", "runs", "logs",
-    "describe", "rerun", "gc", "hook",
+    "describe", "cancel", "rerun", "gc", "outbox", "hook",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

@@ -231,6 +231,8 @@ def _tell(
             "SELECT manifest, status FROM taskruns WHERE run = ? AND name = ?", (run, taskrun)
         ).fetchone()
         manifest = _taskrun(taskrun, json.loads(row[0]) if row else {})
+        if "pipelineSpec" in status:
+            manifest["kind"] = "PipelineRun"  # a pipeline in a pipeline
     else:
         row = connection.execute("SELECT spec, status FROM runs WHERE name = ?", (run,)).fetchone()
         if row is None:

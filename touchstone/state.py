@@ -153,14 +153,17 @@ class State:
             )
 
     def set_spec_status(self, name: str, value: str) -> bool:
-        """Ask a run to end by its `spec.status`, as Tekton's API does; False once it has ended."""
+        """Ask a run to end, or a pending one to start, by its `spec.status`; empty removes it.
+
+        The engine that executes the run notices. False where the run is done or nobody stored it.
+        """
+        change = "json_set(spec, '$.spec.status', ?)" if value else "json_remove(spec, ?)"
         with self.transaction() as connection:
             cursor = connection.execute(
-                "UPDATE runs SET spec = json_set(spec, '$.spec.status', ?)"
-                " WHERE name = ? AND done = 0",
-                (value, name),
+                f"UPDATE runs SET spec = {change} WHERE name = ? AND done = 0",  # noqa: S608  fixed text
+                (value or "$.spec.status", name),
             )
-            return bool(cursor.rowcount)
+        return cursor.rowcount > 0
 
     def add_taskrun(self, run: str, manifest: Mapping[str, Any]) -> None:
         """Create a TaskRun of `run`, or give the one of its name this manifest."""

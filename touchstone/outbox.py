@@ -17,8 +17,8 @@ from typing import Any
 from touchstone.errors import UsageError
 from touchstone.state import State
 
-TRIES = 12
-"""Tries before an event is a dead letter: with the backoff, about an hour and a half."""
+TRIES = 18
+"""Tries before an event is a dead letter: with the backoff and its jitter, 1.5 to 3 hours."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 1800.0
 _TRANSIENT = {404, 408, 409, 413, 429}

@@ -1,5 +1,6 @@
 """A cached TaskRun is not run again, a changed input is, and the record says from where."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,7 +11,10 @@ import pytest
 
 from touchstone import resultcache
 from touchstone.engine import Engine, Message
+from touchstone.engine.inputs import UncacheableError, key_of
 from touchstone.engine.load import load_text
+from touchstone.engine.taskrun import Order
+from touchstone.engine.workspaces import Folders
 from touchstone.state import State
 
 TEXT = """
@@ -278,3 +282,16 @@ def test_an_entry_is_stored_whole(bench):
     entry = resultcache.find(bench.state, key)
     assert entry.results == [{"name": "said", "type": "string", "value": "a"}]
     assert resultcache.find(bench.state, "sha256:other") is None
+
+
+def test_an_order_that_says_more_than_the_key_knows_has_none(tmp_path):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Later(Order):
+        pod: dict = dataclasses.field(default_factory=dict)
+
+    order = Later(
+        task="t", task_name="t", taskrun="r-t", params={}, bindings={}, pod={"env": []},
+        spec={"results": [{"name": "r"}], "steps": [{"image": "bash", "script": "true"}]},
+    )  # fmt: skip
+    with pytest.raises(UncacheableError, match="its order has pod"):
+        key_of(order, {}, Folders(tmp_path, "r"))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,21 @@ STORE = "touchstone.dev/cache-store"
 _FORMAT = 1
 _PER_RUN = {("context", "taskRun"), ("context", "pipelineRun"), ("context", "task", "retry-count")}
 _LOCATIONS = {"results", "steps", "step", "workspaces", "params"}
-_UNREADABLE = ("volumes", "sidecars")
-_UNREADABLE_IN_STEP = ("envFrom", "volumeMounts", "volumeDevices", "ref", "debug")
+_TOLD = {
+    *("description", "displayName", "metadata", "params", "workspaces", "results", "steps"),
+    "stepTemplate",
+}
+_TOLD_IN_STEP = {
+    *("name", "displayName", "image", "imagePullPolicy", "command", "args", "script", "env"),
+    *("workingDir", "onError", "timeout", "securityContext", "computeResources", "resources"),
+    *("results", "when", "stdoutConfig", "stderrConfig", "workspaces"),
+}
+_TOLD_IN_ORDER = {
+    *("task", "task_name", "taskrun", "spec", "params", "bindings", "surroundings", "timeout"),
+    *("retries", "source", "ignored"),
+}
+"""What is in the document, or has no say in the results. Whatever else there is, is refused."""
+
 _IRRELEVANT = {"HOME", "USER", "LOGNAME", "TMPDIR"}
 
 
@@ -57,7 +71,8 @@ def _document(order: Order, annotations: Mapping[str, str], folders: Folders) ->
     spec = order.spec
     if not spec.get("results"):
         raise UncacheableError("it has no results, so all it leaves are effects")
-    _refuse(spec, _UNREADABLE)
+    _refuse_unknown(order)
+    _refuse(spec, _TOLD)
     params = resolve(spec.get("params", []), order.params, of=f"Task {order.task_name}")
     scope = order.surroundings | scope_of(("params",), params)
     template = spec.get("stepTemplate", {})
@@ -66,7 +81,7 @@ def _document(order: Order, annotations: Mapping[str, str], folders: Folders) ->
         for index, step in enumerate(spec["steps"])
     ]
     for _, step in steps:
-        _refuse(step, _UNREADABLE_IN_STEP)
+        _refuse(step, _TOLD_IN_STEP)
         if any("valueFrom" in item for item in step.get("env", [])):
             raise UncacheableError("a step takes env from a Secret, a ConfigMap or a field")
     referred = sorted(set(references(spec)))
@@ -83,10 +98,20 @@ def _document(order: Order, annotations: Mapping[str, str], folders: Folders) ->
     }
 
 
-def _refuse(holder: Mapping[str, Any], fields: Iterable[str]) -> None:
-    for field in fields:
-        if holder.get(field):
-            raise UncacheableError(f"it has {field}, which the cache cannot look into")
+def _refuse(holder: Mapping[str, Any], told: Collection[str]) -> None:
+    for name, value in holder.items():
+        if value and name not in told:
+            raise UncacheableError(f"it has {name}, which the cache cannot look into")
+
+
+def _refuse_unknown(order: Order) -> None:
+    """An order that one day says more must not be taken for one that says less."""
+    plain = type(order)(task="", task_name="", taskrun="", spec={}, params={}, bindings={})
+    for item in fields(order):
+        if item.name not in _TOLD_IN_ORDER and getattr(order, item.name) != getattr(
+            plain, item.name
+        ):
+            raise UncacheableError(f"its order has {item.name}, which the cache does not know")
 
 
 def _references(referred: Iterable[Key], order: Order) -> dict[str, Any]:

@@ -116,6 +116,14 @@ def retry(state: State, ids: Sequence[int] = ()) -> int:
     return len(dead)
 
 
+def drop(state: State) -> int:
+    """Make dead letters of all that waits, as for a sink that is no more; how many."""
+    with state.transaction() as connection:
+        return connection.execute(
+            "UPDATE outbox SET state = 'dead', error = 'dropped' WHERE state = 'pending'"
+        ).rowcount
+
+
 def wait_after(tries: int) -> float:
     """Seconds until the next try after `tries` failed ones, without the jitter."""
     return float(min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT))

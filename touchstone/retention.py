@@ -40,6 +40,11 @@ def undelivered(found: Found) -> bool:
     return row is not None
 
 
+def held(home: Home) -> int:
+    """How many ended runs stay whatever their age, as their CloudEvents wait."""
+    return sum(found.run.done and undelivered(found) for found in all_runs(home))
+
+
 def remove(found: Found) -> None:
     """Remove a run's logs, folder and refs, and its row last: a kill in between loses no trace.
 

@@ -125,6 +125,8 @@ def test_nothing_is_sent_without_a_sink_and_an_odd_one_is_refused(state, sink):
     outbox.set_sink(state, "")
     assert outbox.deliver(state) == 0
     assert len(outbox.entries(state, "pending")) == 1
+    assert outbox.drop(state) == 1
+    assert outbox.entries(state, "pending") == []
     with pytest.raises(UsageError, match="expected an http"):
         outbox.set_sink(state, "ftp://x")
 

@@ -63,6 +63,10 @@ def gc(
     word = "would remove" if dry_run else "removed"
     for name in names:
         typer.echo(f"{word} run {name}")
+    if held := retention.held(home):
+        typer.echo(
+            f"{held} runs stay until their CloudEvents are delivered: touchstone outbox list"
+        )
     typer.echo(f"{word} {len(names)} runs and {len(blobs)} artifacts ({size / 1e6:.1f} MB)")
 
 

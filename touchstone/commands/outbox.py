@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("list")(show)
     group.command("retry")(revive)
+    group.command("drop")(drop)
     app.add_typer(group, name="outbox")
 
 
@@ -76,6 +77,16 @@ def revive(
             hint="touchstone outbox list shows them",
         )
     typer.echo(f"{count} are sent again")
+
+
+def drop() -> None:
+    """Give up what waits, as for a sink that is no more; `retry` revives it.
+
+    Example: touchstone outbox drop
+    """
+    from touchstone import outbox
+
+    typer.echo(f"{outbox.drop(_state())} are dead letters now")
 
 
 def _state() -> State:

@@ -142,12 +142,17 @@ def _workspaces(order: Order, referred: Iterable[Key], store: str, folders: Fold
         elif "secret" in binding:
             raise UncacheableError(f"workspace {name} is a Secret")
         elif declared.get(name, {}).get("readOnly"):
-            read[name] = _content(folders.mount(binding, order.taskrun).path)
+            read[name] = _content(folder_of(binding, order.taskrun, folders))
         else:
             raise UncacheableError(
                 f"it may write to workspace {name}, which is neither readOnly nor its {STORE}"
             )
     return read
+
+
+def folder_of(binding: Mapping[str, Any], taskrun: str, folders: Folders) -> Path:
+    """The folder that a workspace binding stands for."""
+    return folders.mount(binding, taskrun).path
 
 
 def _content(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from touchstone.artifacts import Store
 from touchstone.engine import record
 from touchstone.engine.catalog import Catalog
 from touchstone.engine.durations import go_text
-from touchstone.engine.inputs import CACHE, STORE, UncacheableError, key_of
+from touchstone.engine.inputs import CACHE, STORE, UncacheableError, folder_of, key_of
 from touchstone.engine.notices import Message, Notice, TaskFinished
 from touchstone.engine.process import Halt
 from touchstone.engine.record import Json
@@ -106,7 +106,7 @@ class Turns:
 
     def _store(self, order: Order, annotations: Mapping[str, str]) -> Store | None:
         binding = order.bindings.get(annotations.get(STORE, ""))
-        return Store(self._folders.mount(binding, order.taskrun).path) if binding else None
+        return Store(folder_of(binding, order.taskrun, self._folders)) if binding else None
 
     def _is_whole(
         self, order: Order, annotations: Mapping[str, str], entry: resultcache.Entry

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 from touchstone.errors import PlatformError, UsageError
 
 _CHUNK = 1 << 20
+_SEARCHED = 4 << 20
+_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _TREE_TYPE = "application/vnd.touchstone.tree.v1+json"
 
 
@@ -144,6 +146,22 @@ class Store:
             raise UsageError(f"got reference {name!r}, expected parts such as runs/model-1/verdict")
         return self.root / "refs" / name
 
+    def reach(self, texts: Iterable[bytes]) -> set[str]:
+        """Digests of all blobs here that the digests named in `texts` lead to, through any depth.
+
+        A blob leads to whatever digest stands in it; one above 4 MiB that is no JSON is taken for
+        data and not searched.
+        """
+        reached: set[str] = set()
+        waiting = {digest for text in texts for digest in _named(text)}
+        while waiting:
+            digest = waiting.pop()
+            if digest in reached or digest not in self:
+                continue
+            reached.add(digest)
+            waiting |= _named(_searched(self._blob(digest))) - reached
+        return reached
+
     def __contains__(self, digest: str) -> bool:
         return self._blob(digest).exists()
 
@@ -186,6 +204,18 @@ def open_store(uri: str) -> Store:
             hint="on a cluster mount a PersistentVolumeClaim and name its path",
         )
     return Store(Path(unquote(parts.path)))
+
+
+def _named(text: bytes) -> set[str]:
+    return {match.decode() for match in _DIGEST.findall(text)}
+
+
+def _searched(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        start = stream.read(1)
+        if start not in (b"{", b"[") and path.stat().st_size > _SEARCHED:
+            return b""
+        return start + stream.read()
 
 
 def _canonical(document: Any) -> bytes:

@@ -9,8 +9,8 @@ import typer
 from touchstone.errors import INTERRUPTED, TouchstoneError
 
 _MODULES = (
-    "demo", "init", "platform", "watch", "review", "predict", "run",
-    "events", "replay", "trigger", "hook",
+    "demo", "init", "platform", "watch", "review", "predict", "run", "runs", "logs",
+    "describe", "cancel", "rerun", "gc", "events", "replay", "trigger", "outbox", "hook",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

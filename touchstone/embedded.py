@@ -15,13 +15,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from touchstone import outbox
 from touchstone.artifacts import Store
 from touchstone.errors import PlatformError
 from touchstone.git import git
 from touchstone.home import Home, write_private
+from touchstone.queueing import Limits, decide
 from touchstone.state import State
 
 if TYPE_CHECKING:
@@ -99,7 +102,13 @@ class Platform:
     """All of the platform's threads; `run` returns after `stop`, or when a thread broke."""
 
     def __init__(
-        self, home: Home, addresses: Addresses, *, definitions: Path = DEFINITIONS
+        self,
+        home: Home,
+        addresses: Addresses,
+        *,
+        definitions: Path = DEFINITIONS,
+        limits: Limits | None = None,
+        sink: str = "",
     ) -> None:
         from touchstone.delivery.serve import Serving
         from touchstone.delivery.sync import Sync
@@ -110,6 +119,8 @@ class Platform:
         self.home = home
         self.addresses = addresses
         self.state = State(home.root)
+        outbox.set_sink(self.state, sink)
+        self.limits = limits or Limits(os.cpu_count() or 1)
         self.listener = Listener(
             self.state,
             triggers=load_triggers([definitions / "triggers"]),
@@ -120,7 +131,7 @@ class Platform:
             self.state,
             home.root,
             definitions=[definitions / "tasks", definitions / "pipelines"],
-            parallel=os.cpu_count() or 1,
+            parallel=self.limits.runs,
         )
         self.serving = Serving(home.root, addresses.serving)
         self.sync = Sync(
@@ -147,6 +158,7 @@ class Platform:
             self._thread("serving", lambda: servers[1].run()),
             self._thread("runs", self._work),
             self._thread("sync", self._synchronise),
+            self._thread("outbox", self._send),
         ]
         try:
             _wait_started(servers, self._stopping)
@@ -169,7 +181,11 @@ class Platform:
         self._stopping.set()
         self._wake.set()
 
-    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+    def _thread(
+        self, name: str, work: Callable[[], None], *, lasting: bool = True
+    ) -> threading.Thread:
+        """Start `work`; the platform ends when it breaks, or when `lasting` work ends."""
+
         def guarded() -> None:
             try:
                 work()
@@ -177,7 +193,9 @@ class Platform:
                 if not self._stopping.is_set():
                     self._failure = error
                     _log.exception("%s broke", name)
-            finally:
+                self.stop()
+                return
+            if lasting:
                 self.stop()
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
@@ -192,6 +210,8 @@ class Platform:
             "started": psutil.Process().create_time(),
             "listener": self.addresses.listener_url,
             "serving": self.addresses.serving_url,
+            "parallel": self.limits.runs,
+            "perModel": self.limits.per_model,
         }
         partial = self.home.platform_file.with_suffix(".partial")
         write_private(partial, json.dumps(document))
@@ -207,14 +227,32 @@ class Platform:
         )
 
     def _work(self) -> None:
+        running: dict[str, threading.Thread] = {}
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                self.listener.process_pending()
+                running = {name: thread for name, thread in running.items() if thread.is_alive()}
+                queue = decide(self.state.runs(done=False), running, self.limits)
+                for name, value in queue.cancel.items():
+                    self.state.set_spec_status(name, value)
+                for name in queue.start:
+                    running[name] = self._thread(
+                        f"run {name}", partial(self._execute, name), lasting=False
+                    )
+                self._wake.wait(0.5)
+        finally:
+            for thread in running.values():
+                thread.join()
+
+    def _execute(self, name: str) -> None:
+        self.engine.execute(name)
+        self._wake.set()
+
+    def _send(self) -> None:
         while not self._stopping.is_set():
-            self._wake.clear()
-            self.listener.process_pending()
-            for run in self.state.runs(done=False):
-                if self._stopping.is_set():
-                    return
-                self.engine.execute(run.name)
-            self._wake.wait(0.5)
+            if not outbox.deliver(self.state):
+                self._stopping.wait(0.2)
 
     def _synchronise(self) -> None:
         while not self._stopping.wait(0.5):

@@ -2,7 +2,8 @@
 
 Every write is one transaction, so a kill at any moment leaves either the state before it or the
 state after it. The event that starts a run and the run itself are written together: an event is
-never lost between the two and never starts its run twice.
+never lost between the two and never starts its run twice. While a sink is set, a status and the
+CloudEvents that tell of it are written together too.
 """
 
 from __future__ import annotations
@@ -16,33 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
-  id INTEGER PRIMARY KEY,
-  source TEXT NOT NULL,
-  event_id TEXT NOT NULL,
-  headers TEXT NOT NULL,
-  body BLOB NOT NULL,
-  received REAL NOT NULL,
-  processed REAL,
-  outcome TEXT NOT NULL DEFAULT '',
-  UNIQUE (source, event_id)
-);
-CREATE TABLE IF NOT EXISTS runs (
-  name TEXT PRIMARY KEY,
-  event INTEGER REFERENCES events(id),
-  spec TEXT NOT NULL,
-  status TEXT NOT NULL,
-  done INTEGER NOT NULL DEFAULT 0,
-  created REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS taskruns (
-  run TEXT NOT NULL REFERENCES runs(name) ON DELETE CASCADE,
-  name TEXT NOT NULL,
-  status TEXT NOT NULL,
-  PRIMARY KEY (run, name)
-);
-"""
+from touchstone import runevents
+from touchstone.schema import migrate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +63,15 @@ class State:
     def __init__(self, home: Path) -> None:
         self.path = home / "state.sqlite"
         home.mkdir(parents=True, exist_ok=True)
-        with self._connection() as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(_SCHEMA)
+        migrate(self.path)
         # Closing the last connection empties the write-ahead log, which costs more than a write:
         # this one stays open and idle, so that the short ones are never the last.
         self._idle = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
         self._idle.execute("SELECT count(*) FROM events").fetchone()
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; SQLite's write lock is taken with the first change."""
         connection = sqlite3.connect(self.path, timeout=30)
         try:
             connection.execute("PRAGMA foreign_keys=ON")
@@ -105,11 +80,18 @@ class State:
         finally:
             connection.close()
 
+    @contextmanager
+    def exclusively(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that nobody else's change can come between, from its first read on."""
+        with self.transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
     def add_event(
         self, *, source: str, event_id: str, headers: Mapping[str, str], body: bytes
     ) -> int | None:
         """Store a delivery before it is acknowledged; None where (source, id) was seen before."""
-        with self._connection() as connection:
+        with self.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO events (source, event_id, headers, body, received)"
                 " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -119,7 +101,7 @@ class State:
 
     def pending_events(self) -> list[Event]:
         """Stored deliveries that no one has processed yet, oldest first."""
-        with self._connection() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(
                 "SELECT id, source, event_id, headers, body FROM events"
                 " WHERE processed IS NULL ORDER BY id"
@@ -134,7 +116,7 @@ class State:
     def events(self, *, limit: int = 50, event: int | None = None) -> list[Received]:
         """The newest `limit` deliveries, newest first; with `event`, only the one of that id."""
         where, values = ("", (limit,)) if event is None else (" WHERE e.id = ?", (event, limit))
-        with self._connection() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(
                 "SELECT e.id, source, event_id, headers, body, received, processed, outcome,"  # noqa: S608  fixed text
                 " (SELECT json_group_array(name) FROM runs WHERE runs.event = e.id)"
@@ -166,7 +148,7 @@ class State:
         `runs` are PipelineRun or TaskRun objects with `metadata.name` set. A second call for the
         same event creates nothing.
         """
-        with self._connection() as connection:
+        with self.transaction() as connection:
             cursor = connection.execute(
                 "UPDATE events SET processed = ?, outcome = ? WHERE id = ? AND processed IS NULL",
                 (time.time(), outcome, event),
@@ -177,13 +159,18 @@ class State:
 
     def add_run(self, manifest: Mapping[str, Any]) -> None:
         """Create a run that no event started. Raises sqlite3.IntegrityError on a used name."""
-        with self._connection() as connection:
+        with self.transaction() as connection:
             _insert_run(connection, manifest, None)
+
+    @staticmethod
+    def insert_run(connection: sqlite3.Connection, manifest: Mapping[str, Any]) -> None:
+        """`add_run` as part of a transaction that does more."""
+        _insert_run(connection, manifest, None)
 
     def runs(self, *, done: bool | None = None) -> list[Run]:
         """All runs, oldest first; with `done`, only the finished or only the unfinished."""
         where, values = ("", ()) if done is None else (" WHERE done = ?", (int(done),))
-        with self._connection() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(
                 "SELECT name, spec, status, done, created FROM runs"  # noqa: S608  fixed text
                 + where
@@ -194,7 +181,7 @@ class State:
 
     def run(self, name: str) -> Run | None:
         """The run called `name`, or None."""
-        with self._connection() as connection:
+        with self.transaction() as connection:
             row = connection.execute(
                 "SELECT name, spec, status, done, created FROM runs WHERE name = ?", (name,)
             ).fetchone()
@@ -202,7 +189,7 @@ class State:
 
     def spec_status(self, name: str) -> str:
         """`spec.status` of the run called `name`, such as Cancelled; empty where it has none."""
-        with self._connection() as connection:
+        with self.transaction() as connection:
             row = connection.execute(
                 "SELECT json_extract(spec, '$.spec.status') FROM runs WHERE name = ?", (name,)
             ).fetchone()
@@ -214,7 +201,7 @@ class State:
         The engine that executes the run notices. False where the run is done or nobody stored it.
         """
         change = "json_set(spec, '$.spec.status', ?)" if value else "json_remove(spec, ?)"
-        with self._connection() as connection:
+        with self.transaction() as connection:
             cursor = connection.execute(
                 f"UPDATE runs SET spec = {change} WHERE name = ? AND done = 0",  # noqa: S608  fixed text
                 (value or "$.spec.status", name),
@@ -223,24 +210,39 @@ class State:
 
     def save_run(self, name: str, status: Mapping[str, Any], *, done: bool) -> None:
         """Replace a run's status document."""
-        with self._connection() as connection:
+        with self.exclusively() as connection:
+            _tell(connection, name, "", status)
             connection.execute(
                 "UPDATE runs SET status = ?, done = ? WHERE name = ?",
                 (json.dumps(status), int(done), name),
             )
 
+    def add_taskrun(self, run: str, manifest: Mapping[str, Any]) -> None:
+        """Create a TaskRun of `run`, or give the one of its name this manifest."""
+        with self.exclusively() as connection:
+            _insert_taskrun(connection, run, manifest)
+
     def save_taskrun(self, run: str, name: str, status: Mapping[str, Any]) -> None:
         """Create or replace the status document of one TaskRun of `run`."""
-        with self._connection() as connection:
+        with self.exclusively() as connection:
+            _tell(connection, run, name, status)
             connection.execute(
                 "INSERT INTO taskruns (run, name, status) VALUES (?, ?, ?)"
                 " ON CONFLICT (run, name) DO UPDATE SET status = excluded.status",
                 (run, name, json.dumps(status)),
             )
 
+    def taskrun_manifests(self, run: str) -> dict[str, dict[str, Any]]:
+        """The TaskRun objects of `run` without their status, by name, in order of creation."""
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT name, manifest FROM taskruns WHERE run = ? ORDER BY rowid", (run,)
+            ).fetchall()
+        return {name: _taskrun(name, json.loads(manifest)) for name, manifest in rows}
+
     def taskruns(self, run: str) -> dict[str, dict[str, Any]]:
         """Status documents of the TaskRuns of `run` by name, in order of creation."""
-        with self._connection() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(
                 "SELECT name, status FROM taskruns WHERE run = ? ORDER BY rowid", (run,)
             ).fetchall()
@@ -250,10 +252,77 @@ class State:
 def _insert_run(
     connection: sqlite3.Connection, manifest: Mapping[str, Any], event: int | None
 ) -> None:
+    name = manifest["metadata"]["name"]
     connection.execute(
         "INSERT INTO runs (name, event, spec, status, created) VALUES (?, ?, ?, '{}', ?)",
-        (manifest["metadata"]["name"], event, json.dumps(manifest), time.time()),
+        (name, event, json.dumps(manifest), time.time()),
     )
+    if _has_sink(connection):
+        _store(connection, name, runevents.events(manifest, None, {}))
+
+
+def _insert_taskrun(connection: sqlite3.Connection, run: str, manifest: Mapping[str, Any]) -> None:
+    name = manifest["metadata"]["name"]
+    known = connection.execute(
+        "SELECT 1 FROM taskruns WHERE run = ? AND name = ?", (run, name)
+    ).fetchone()
+    connection.execute(
+        "INSERT INTO taskruns (run, name, status, manifest) VALUES (?, ?, '{}', ?)"
+        " ON CONFLICT (run, name) DO UPDATE SET manifest = excluded.manifest",
+        (run, name, json.dumps(manifest)),
+    )
+    if not known and _has_sink(connection):
+        _store(connection, run, runevents.events(manifest, None, {}))
+
+
+def _tell(
+    connection: sqlite3.Connection, run: str, taskrun: str, status: Mapping[str, Any]
+) -> None:
+    """Put what the new status tells into the outbox; `taskrun` is empty for the run itself."""
+    if not _has_sink(connection):
+        return
+    if taskrun:
+        row = connection.execute(
+            "SELECT manifest, status FROM taskruns WHERE run = ? AND name = ?", (run, taskrun)
+        ).fetchone()
+        manifest = _taskrun(taskrun, json.loads(row[0]) if row else {})
+        if "pipelineSpec" in status:
+            manifest["kind"] = "PipelineRun"  # a pipeline in a pipeline
+    else:
+        row = connection.execute("SELECT spec, status FROM runs WHERE name = ?", (run,)).fetchone()
+        if row is None:
+            return
+        manifest = json.loads(row[0])
+    _store(connection, run, runevents.events(manifest, json.loads(row[1]) if row else None, status))
+
+
+def _store(connection: sqlite3.Connection, run: str, events: Sequence[runevents.RunEvent]) -> None:
+    for event in events:
+        values = {
+            "run": run,
+            "subject": event.attributes["source"],
+            "type": event.type,
+            "attributes": json.dumps(event.attributes),
+            "data": json.dumps(event.data),
+            "repeats": runevents.repeats(event.type),
+        }
+        connection.execute(
+            "INSERT INTO outbox (run, subject, type, attributes, data)"
+            " SELECT :run, :subject, :type, :attributes, :data WHERE :repeats OR NOT EXISTS"
+            " (SELECT 1 FROM outbox WHERE run = :run AND subject = :subject AND type = :type)",
+            values,
+        )
+
+
+def _has_sink(connection: sqlite3.Connection) -> bool:
+    row = connection.execute("SELECT value FROM settings WHERE name = 'sink'").fetchone()
+    return row is not None
+
+
+def _taskrun(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored TaskRun object; the least there is to say of one stored by its status alone."""
+    least = {"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": {"name": name}}
+    return {**least, **manifest}
 
 
 def _run(row: Sequence[Any]) -> Run:

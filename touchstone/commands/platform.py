@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from touchstone.errors import DeadlineError, PlatformError
 from touchstone.home import Home, is_running
+
+if TYPE_CHECKING:
+    from touchstone.queueing import Limits
 
 
 def register(app: typer.Typer) -> None:
@@ -28,11 +32,18 @@ def up(
         int, typer.Option(help="Port of the EventListener on loopback; serving takes the next.")
     ] = 8470,
     detach: Annotated[bool, typer.Option(help="Return once it is ready.")] = False,
+    parallel: Annotated[
+        int, typer.Option(min=0, help="Runs, and TaskRuns of all runs, at once; 0: one a core.")
+    ] = 0,
+    per_model: Annotated[int, typer.Option(min=1, help="Runs of one model at once.")] = 1,
+    sink: Annotated[str, typer.Option(help="URL that gets the runs' CloudEvents.")] = "",
 ) -> None:
     """Start the embedded platform: git repositories, listener, engine, sync and serving.
 
     Example: touchstone up --detach
     """
+    from touchstone.queueing import Limits
+
     home = Home.default()
     if running := home.platform():
         raise PlatformError(
@@ -40,13 +51,14 @@ def up(
             hint="touchstone status shows it, touchstone down stops it",
         )
     if detach:
-        _start_detached(home, port)
+        options = [f"--port={port}", f"--parallel={parallel}", f"--per-model={per_model}"]
+        _start_detached(home, [*options, f"--sink={sink}"])
         status()
         return
-    _run(home, port)
+    _run(home, port, Limits(parallel or os.cpu_count() or 1, per_model), sink)
 
 
-def _run(home: Home, port: int) -> None:
+def _run(home: Home, port: int, limits: Limits, sink: str) -> None:
     import logging
 
     from touchstone.embedded import Addresses, Platform, prepare, serve_until_signal
@@ -62,15 +74,15 @@ def _run(home: Home, port: int) -> None:
     typer.echo(f"  models   {addresses.serving_url}")
     typer.echo(f"  push to  {home.model_repository}")
     typer.echo("Ctrl-C stops it; unfinished runs go on at the next start.")
-    serve_until_signal(Platform(home, addresses))
+    serve_until_signal(Platform(home, addresses, limits=limits, sink=sink))
 
 
-def _start_detached(home: Home, port: int, seconds: float = 60) -> None:
+def _start_detached(home: Home, options: Sequence[str], seconds: float = 60) -> None:
     home.prepare()
     log = home.logs / "platform.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "touchstone", "up", f"--port={port}"],
+            [sys.executable, "-m", "touchstone", "up", *options],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
@@ -139,16 +151,19 @@ def status(
     typer.echo(f"  model repo    {document['modelRepository']}")
     typer.echo(f"  GitOps repo   {document['gitopsRepository']}")
     for run in document["runs"]:
-        typer.echo(f"  run           {run['name']}: {run['reason']}")
+        waits = f", {run['waits']}" if run["waits"] else ""
+        typer.echo(f"  run           {run['name']}: {run['reason']}{waits}")
     for model in document["models"]:
         name = f"{model['model']} {model['version']} in {model['environment']}"
         typer.echo(f"  served        {name}: {platform['serving']}/v2/models/{model['model']}")
 
 
 def _status(home: Home) -> dict[str, Any]:
+    from touchstone.commands.runs import waiting
     from touchstone.state import State
 
     platform = home.platform()
+    waits = waiting(home)
     runs = State(home.root).runs()[-5:] if home.root.exists() else []
     return {
         "home": str(home.root),
@@ -160,6 +175,7 @@ def _status(home: Home) -> dict[str, Any]:
                 "name": run.name,
                 "done": run.done,
                 "reason": next((c["reason"] for c in run.status.get("conditions", [])), "Pending"),
+                "waits": waits.get(run.name, ""),
             }
             for run in runs
         ],

@@ -26,6 +26,11 @@ _ASKED = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
 
 _INVALID = {"PipelineValidationFailed", "TaskRunValidationFailed"}
+DEFINITIONS = "touchstone.dev/definitions"
+"""Annotation with the files that the run's references are looked up in, as a JSON list."""
+
+NO_CACHE = "touchstone.dev/no-cache"
+"""Annotation: see touchstone.engine.turn."""
 
 _TIMEOUTS = {"PipelineRunTimeout", "TaskRunTimeout"}
 
@@ -51,6 +56,9 @@ def run(
     ] = 4096,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
+    ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run every stage, whatever the cache holds.")
     ] = False,
 ) -> None:
     """Run Tekton YAML: its PipelineRuns and TaskRuns, else its one Pipeline or Task.
@@ -78,18 +86,46 @@ def run(
     folders = {name: Path(path) for name, path in _pairs(workspace or [], "-w").items()}
     manifests = [_bound(manifest, documents, given, folders, home) for manifest in _runs(documents)]
     state = State(home)
+    engine = Engine(state, home, definitions=file, parallel=parallel)
+    for manifest in manifests:
+        engine.check(manifest)
+    extra = {DEFINITIONS: json.dumps([str(path.resolve()) for path in file])}
+    if no_cache:
+        extra[NO_CACHE] = "true"
+    names = [_store(state, home, manifest, extra) for manifest in manifests]
+    execute(
+        state,
+        home,
+        names,
+        definitions=file,
+        parallel=parallel,
+        as_json=as_json,
+        result_limit=result_limit,
+    )
+
+
+def execute(
+    state: State,
+    home: Path,
+    names: Sequence[str],
+    *,
+    definitions: Sequence[Path],
+    parallel: int,
+    as_json: bool,
+    result_limit: int = 4096,
+) -> None:
+    """Run stored runs one after another, printing what happens; raises what one failed with."""
+    from touchstone.engine import Engine
+
     printer = _Printer(err=as_json)
     engine = Engine(
         state,
         home,
-        definitions=file,
+        definitions=definitions,
         parallel=parallel,
         observer=printer.notice,
         result_limit=result_limit,
     )
-    for manifest in manifests:
-        engine.check(manifest)
-    names = [_store(state, home, manifest) for manifest in manifests]
     try:
         with printer:
             statuses = [engine.execute(name) for name in names]
@@ -210,7 +246,7 @@ def _claim(home: Path, folder: Path) -> str:
     return claim
 
 
-def _store(state: State, home: Path, manifest: Json) -> str:
+def _store(state: State, home: Path, manifest: Json, extra: Mapping[str, str]) -> str:
     """Store the run under a free name; the name of the same run where one was cut short."""
     from touchstone.engine.lock import is_executed
 
@@ -225,7 +261,7 @@ def _store(state: State, home: Path, manifest: Json) -> str:
     name = metadata.get("name") or f"{metadata['generateName']}{_suffix()}"
     if state.run(name):
         name = f"{name}-{_suffix()}"
-    manifest["metadata"] = {**metadata, "name": name, "annotations": origin}
+    manifest["metadata"] = {**metadata, "name": name, "annotations": {**origin, **extra}}
     try:
         state.add_run(manifest)
     except sqlite3.IntegrityError:

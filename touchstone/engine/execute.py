@@ -23,6 +23,7 @@ from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
 from touchstone.engine.references import References
 from touchstone.engine.taskrun import Order, StoppedError, Surroundings
+from touchstone.engine.turn import Turns
 from touchstone.engine.validate import validate
 from touchstone.engine.values import as_value
 from touchstone.engine.workspaces import Folders
@@ -34,7 +35,7 @@ class Engine:
     """Executes stored runs; several threads may execute different runs at once.
 
     `definitions` are files or folders with the Tasks and Pipelines that runs may refer to;
-    `parallel` is how many TaskRuns of one run go at the same time.
+    `parallel` is how many TaskRuns go at the same time, those of all its runs together.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Engine:
         self._parallel = max(1, parallel)
         self._observer = observer
         self._result_limit = result_limit
+        self._slots = threading.Semaphore(self._parallel)
         self._lock = threading.Lock()
         self._halts: set[Halt] = set()
         self._stopped = False
@@ -133,6 +135,9 @@ class Engine:
             save=lambda child, document: self._state.save_taskrun(name, child, document),
             step_action=self._catalog.step_action,
             result_limit=self._result_limit,
+            turn=Turns(
+                self._state, folders, self._catalog, slots=self._slots, notify=self._notify
+            ).take,
         )
         if isinstance(plan, Order):
             return self._run_task(plan, name, around)

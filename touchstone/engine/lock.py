@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,29 +11,41 @@ from pathlib import Path
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import PlatformError
 
+_PATIENCE = 1.0
+"""Seconds an engine waits for the lock: whoever only asks who executes the run holds it briefly."""
+
 
 @contextmanager
 def only_engine(folders: Folders) -> Iterator[None]:
     """Hold the run for the length of the block. Raises PlatformError where another engine does."""
     folders.root.mkdir(parents=True, exist_ok=True)
+    limit = time.monotonic() + _PATIENCE
     with _file(folders).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PlatformError(
-                f"the run {folders.run} is being executed by another engine",
-                hint="wait for it, or stop it first",
-            ) from None
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() < limit:
+                    time.sleep(0.02)
+                    continue
+                raise PlatformError(
+                    f"the run {folders.run} is being executed by another engine",
+                    hint="wait for it, or stop it first",
+                ) from None
         yield
 
 
 def is_executed(home: Path, run: str) -> bool:
     """Whether an engine, of this process or another, executes the run now."""
     try:
-        with only_engine(Folders(home, run)):
-            return False
-    except PlatformError:
+        with _file(Folders(home, run)).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
         return True
+    return False
 
 
 def _file(folders: Folders) -> Path:

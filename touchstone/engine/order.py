@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.notices import Notice
-from touchstone.engine.process import Guard
+from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
 from touchstone.engine.substitute import Scope, Value
 from touchstone.engine.workspaces import Folders
@@ -65,11 +66,24 @@ class Surroundings:
     save: Callable[[str, Json], None]
     """Store a TaskRun's status; called whenever it changed enough to be worth keeping."""
 
+    turn: Callable[[Order, Halt], AbstractContextManager[Turn]]
+    """Entered before anything of a TaskRun runs, left when it ended; see touchstone.engine.turn."""
+
     step_action: Callable[[str], Mapping[str, Any] | None] = lambda name: None
     """The spec of a StepAction by name."""
 
     result_limit: int = RESULT_LIMIT
     """Bytes that all results of a TaskRun may take together."""
+
+
+class Turn(Protocol):
+    """A TaskRun's leave to run."""
+
+    taken: Json | None
+    """The final status where nothing has to run, as its results are known already."""
+
+    def ended(self, status: Json) -> None:
+        """Take note of the final status."""
 
 
 class OverError(Exception):

@@ -158,7 +158,7 @@ def _environment(
     defaults: Mapping[str, Any],
 ) -> dict[str, str]:
     folders = pod.folders
-    environment = {key: value for key, value in os.environ.items() if _inherits(key)}
+    environment = inherited()
     path = [*first_on_path, str(folders.root / "bin"), environment.get("PATH", os.defpath)]
     environment["PATH"] = os.pathsep.join(path)
     environment["HOME"] = pod.path("home")
@@ -185,6 +185,11 @@ def _variable(item: Mapping[str, Any], scope: Scope, folders: Folders) -> str | 
     if "configMapKeyRef" in source:
         return folders.read_key("configmaps", source["configMapKeyRef"])
     return scope.text(item.get("value", ""))
+
+
+def inherited() -> dict[str, str]:
+    """The variables of this process that every step sees too."""
+    return {key: value for key, value in os.environ.items() if _inherits(key)}
 
 
 def _inherits(name: str) -> bool:

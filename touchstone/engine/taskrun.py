@@ -36,6 +36,15 @@ def run(order: Order, stored: Json | None, around: Surroundings, halt: Halt) -> 
 
     `stored` is the status a killed engine left, whose retries stay counted. Raises StoppedError.
     """
+    with around.turn(order, halt) as turn:
+        if turn.taken is not None:
+            return turn.taken
+        status = _run(order, stored, around, halt)
+        turn.ended(status)
+        return status
+
+
+def _run(order: Order, stored: Json | None, around: Surroundings, halt: Halt) -> Json:
     status: Json = {"retriesStatus": list((stored or {}).get("retriesStatus", []))}
     while True:
         attempt = len(status["retriesStatus"])

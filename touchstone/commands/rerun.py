@@ -1,0 +1,72 @@
+"""`rerun`: repeat a run, whole or only what failed and what follows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from touchstone.errors import PlatformError
+from touchstone.home import Home
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(rerun)
+
+
+def rerun(
+    run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Take over what finished well; run the rest.")
+    ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run every stage, whatever the cache holds.")
+    ] = False,
+    parallel: Annotated[int, typer.Option(min=1, help="TaskRuns at the same time.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Repeat a run under a new name, also one that was cut short by a crash.
+
+    A run of `touchstone run` is executed here and now, with its YAML files as they are today; one
+    of the platform is queued for it.
+
+    Example: touchstone rerun --failed model-1a2b3c
+    """
+    from touchstone.commands.run import DEFINITIONS, NO_CACHE, execute
+    from touchstone.engine.lock import is_executed
+    from touchstone.rerun import repeat
+    from touchstone.runstore import annotations_of, find, local
+
+    home = Home.default()
+    found = find(home, run)
+    if failed and is_executed(found.place.root, found.run.name):
+        raise PlatformError(
+            f"run {found.run.name} is being executed: what fails in it is not known yet",
+            hint=f"touchstone cancel {found.run.name}, or wait for it",
+        )
+    files = [
+        Path(name) for name in json.loads(annotations_of(found.run.manifest).get(DEFINITIONS, "[]"))
+    ]
+    here = found.place.root == local(home)
+    if missing := [path for path in files if not path.exists()]:
+        raise PlatformError(
+            f"got no {missing[0]}, expected the YAML that run {found.run.name} was made from"
+        )
+    name = repeat(found, failed=failed, extra={NO_CACHE: "true"} if no_cache else {})
+    if here:
+        execute(
+            found.place.state,
+            found.place.root,
+            [name],
+            definitions=files,
+            parallel=parallel,
+            as_json=as_json,
+        )
+    elif as_json:
+        typer.echo(json.dumps({"name": name, "rerunOf": found.run.name}))
+    else:
+        waits = "" if home.platform() else "; touchstone up starts it"
+        typer.echo(f"{name}: queued{waits}")

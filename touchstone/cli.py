@@ -10,6 +10,7 @@ from touchstone.errors import INTERRUPTED, TouchstoneError
 
 _MODULES = (
     "demo", "init", "platform", "watch", "review", "predict", "run", "hook",
+    "validate",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

@@ -9,7 +9,7 @@ import typer
 from touchstone.errors import INTERRUPTED, TouchstoneError
 
 _MODULES = (
-    "demo", "init", "platform", "watch", "review", "predict", "run", "runs", "logs",
+    "demo", "init", "platform", "watch", "review", "predict", "validate", "run", "runs", "logs",
     "describe", "cancel", "rerun", "gc", "events", "replay", "trigger", "outbox", "hook",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""

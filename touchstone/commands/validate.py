@@ -1,0 +1,57 @@
+"""`validate`: is this Tekton YAML what Tekton admits, and what the embedded engine can run?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from touchstone.errors import ManifestError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(validate)
+
+
+def validate(
+    path: Annotated[
+        list[Path] | None, typer.Argument(help="YAML files or folders; the default is this folder.")
+    ] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Only what Tekton itself would refuse.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
+) -> None:
+    """Check Tekton YAML offline, as strictly as Tekton's admission webhook, all problems at once.
+
+    Each line says who refuses: Tekton, or only the embedded engine. Exit code 4 where there is one.
+
+    Example: touchstone validate tekton/
+    """
+    from touchstone.engine.load import load_files
+    from touchstone.engine.problems import find
+
+    problems, notes = find(load_files(path or [Path()]))
+    if cluster:
+        problems = [problem for problem in problems if problem.refused_by == "tekton"]
+    if as_json:
+        document = {"problems": [asdict(problem) for problem in problems], "notes": notes}
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        for note in notes:
+            typer.echo(f"note: {note}", err=True)
+        for problem in problems:
+            who = "invalid" if problem.refused_by == "tekton" else "not here"
+            typer.echo(f"{problem.location}: {who}: {problem.message}")
+            if problem.hint:
+                typer.echo(f"  hint: {problem.hint}")
+    if problems:
+        invalid = sum(problem.refused_by == "tekton" for problem in problems)
+        raise ManifestError(
+            f"got {invalid} that Tekton refuses and {len(problems) - invalid} that only the"
+            " embedded engine refuses, expected none"
+        )

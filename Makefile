@@ -6,7 +6,7 @@ TORCH      := torch==2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
 
-.PHONY: help setup demo check lint test yardstick clean
+.PHONY: help setup demo check lint test bench yardstick clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ lint: setup ## format, rules, types, layers
 
 test: lint ## lint, then every test that needs no cluster; T=path or K=name narrows
 	$(BIN)/pytest -m "not cluster" $(T) $(if $(K),-x -k "$(K)")
+
+bench: setup ## what a step and an event cost, against named peers in the same run
+	$(BIN)/python tests/bench/engine.py
+	$(BIN)/python tests/bench/intake.py
 
 yardstick: setup ## measure against Tekton's own examples and conformance cases; TEKTON=checkout
 	$(BIN)/python -m tests.yardstick $(TEKTON) --write docs/parity.md

@@ -92,7 +92,9 @@ def prepare(
                 hint="write the image's entrypoint as the command",
             )
         argv = [*shell(), *argv[1:]] if argv[0] in _SHELLS else argv
-    user, group = _user(container, defaults)
+    # Touchstone's own environment belongs to whoever runs it, and so does what it stores: another
+    # user could use neither. Where it stands for an image, the step runs as that person.
+    user, group = (None, None) if image.path else _user(container, defaults)
     mounts = pod.mounts(container, name, scope, sidecar=sidecar)
     folder = _folder(scope.text(container.get("workingDir", "")), pod)
     return Call(

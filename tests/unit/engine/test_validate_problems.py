@@ -50,7 +50,8 @@ def test_other_kinds_are_skipped_with_a_note() -> None:
     problems, notes = find(load_text(text, "s.yaml"))
     assert problems == []
     assert notes == [
-        "s.yaml:1:1: Service not checked: only Task, Pipeline, PipelineRun, TaskRun are"
+        "s.yaml:1:1: Service not checked: only Task, Pipeline, PipelineRun, TaskRun,"
+        " StepAction, ConfigMap, Secret, PersistentVolumeClaim, ServiceAccount are"
     ]
 
 

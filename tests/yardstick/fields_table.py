@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from touchstone.engine.fields import KINDS, Inert, ListOf, MapOf, Refused, Shape, Table
+from touchstone.engine.fields import KINDS
+from touchstone.engine.shapes import Inert, ListOf, MapOf, Refused, Shape, Table
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -31,10 +32,11 @@ def honored() -> int:
     return len(found)
 
 
-def _walk(shape: Shape) -> Iterator[tuple[str, str, Shape]]:
+def _walk(shape: Shape, inside: frozenset[int] = frozenset()) -> Iterator[tuple[str, str, Shape]]:
+    """Every field of `shape` and below; a table inside itself (a pipeline in one) is told once."""
     while isinstance(shape, ListOf | MapOf):
         shape = shape.of
-    if isinstance(shape, Table):
+    if isinstance(shape, Table) and id(shape) not in inside:
         for name, inner in shape.fields.items():
             yield shape.title, name, inner
-            yield from _walk(inner)
+            yield from _walk(inner, inside | {id(shape)})

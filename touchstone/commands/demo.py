@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "training" / "examples"
 _REVIEWER = "A Reviewer <reviewer@example.org>"
-_HONEST, _SKEWED = "uri: generate", "uri: generate?night=0.01"
+_HONEST, _SKEWED = "uri: generate", "uri: generate?night=0.02"
 
 
 def register(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -81,6 +82,34 @@ class Inputs:
             high=float(described["high"]),
             device=device,
         )
+
+
+def command(judge: Callable[[Inputs], Evidence]) -> Callable[..., None]:
+    """The stage of a gate that asks for nothing but the model, its source and its data.
+
+    Its help is the judge's docstring.
+    """
+
+    def main(
+        store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
+        source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+        dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
+        model: Annotated[str, typer.Option(help="Digest of the trained model.")],
+        result_evidence: Annotated[Path, typer.Option(help="File for the evidence's digest.")],
+        result_outcome: Annotated[Path, typer.Option(help="File for the outcome.")],
+    ) -> None:
+        run(
+            judge,
+            store=store,
+            source=source,
+            dataset=dataset,
+            model=model,
+            result_evidence=result_evidence,
+            result_outcome=result_outcome,
+        )
+
+    main.__doc__ = judge.__doc__
+    return main
 
 
 def run(

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from scripts import gate, stage
 from trust_gates.verdict import Evidence
 
 
-def main(
-    store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
-    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
-    dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
-    model: Annotated[str, typer.Option(help="Digest of the trained model.")],
-    result_evidence: Annotated[Path, typer.Option(help="File for the evidence's digest.")],
-    result_outcome: Annotated[Path, typer.Option(help="File for the outcome.")],
-) -> None:
-    """Measure on the whole test split and decide on confidence bounds."""
-    gate.run(
-        _judge,
-        store=store,
-        source=source,
-        dataset=dataset,
-        model=model,
-        result_evidence=result_evidence,
-        result_outcome=result_outcome,
-    )
-
-
 def _judge(inputs: gate.Inputs) -> Evidence:
+    """Measure on the whole test split and decide on confidence bounds."""
     from trust_gates import quality
 
     gates = inputs.pipeline.spec.gates
@@ -44,4 +20,4 @@ def _judge(inputs: gate.Inputs) -> Evidence:
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(gate.command(_judge))

@@ -32,6 +32,9 @@ DEFINITIONS = "touchstone.dev/definitions"
 NO_CACHE = "touchstone.dev/no-cache"
 """Annotation: see touchstone.engine.turn."""
 
+_RESULT_LIMIT = 4096
+"""Bytes, as in Tekton by default."""
+
 _TIMEOUTS = {"PipelineRunTimeout", "TaskRunTimeout"}
 
 
@@ -53,7 +56,7 @@ def run(
     parallel: Annotated[int, typer.Option(min=1, help="TaskRuns at the same time.")] = 2,
     result_limit: Annotated[
         int, typer.Option(min=1, help="Bytes that all results of a TaskRun may take together.")
-    ] = 4096,
+    ] = _RESULT_LIMIT,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
     ] = False,
@@ -112,7 +115,7 @@ def execute(
     definitions: Sequence[Path],
     parallel: int,
     as_json: bool,
-    result_limit: int = 4096,
+    result_limit: int = _RESULT_LIMIT,
 ) -> None:
     """Run stored runs one after another, printing what happens; raises what one failed with."""
     from touchstone.engine import Engine

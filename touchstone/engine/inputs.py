@@ -142,7 +142,7 @@ def _workspaces(order: Order, referred: Iterable[Key], store: str, folders: Fold
         elif "secret" in binding:
             raise UncacheableError(f"workspace {name} is a Secret")
         elif declared.get(name, {}).get("readOnly"):
-            read[name] = _content(folder_of(binding, order.taskrun, folders))
+            read[name] = _content(folder_of(name, binding, order.taskrun, folders))
         else:
             raise UncacheableError(
                 f"it may write to workspace {name}, which is neither readOnly nor its {STORE}"
@@ -150,10 +150,10 @@ def _workspaces(order: Order, referred: Iterable[Key], store: str, folders: Fold
     return read
 
 
-def folder_of(binding: Mapping[str, Any], taskrun: str, folders: Folders) -> Path:
-    """The folder that a workspace binding stands for."""
-    volume = folders.volume(binding, taskrun)
-    return sub_folder(volume, binding.get("subPath", ""), of=taskrun).path
+def folder_of(name: str, binding: Mapping[str, Any], taskrun: str, folders: Folders) -> Path:
+    """The folder that the workspace called `name` is bound to."""
+    volume = folders.workspace(name, binding, taskrun)
+    return sub_folder(volume, binding.get("subPath", ""), of=f"workspace {name}").path
 
 
 def _content(folder: Path) -> dict[str, Any]:

@@ -100,10 +100,7 @@ class Pod:
         }
         declared = {item["name"]: item for item in spec.get("workspaces", [])}
         for name, binding in bindings.items():
-            # A claim made from a template is one for the whole run, under the run's own name for
-            # it: Tasks that call the workspace differently share it.
-            shared = binding["name"] if "volumeClaimTemplate" in binding else name
-            volume = self.folders.volume(scope.apply({**binding, "name": shared}), self.taskrun)
+            volume = self.folders.workspace(name, scope.apply(binding), self.taskrun)
             # The same volume is mounted elsewhere without the binding's subPath.
             self._volumes[volume.name] = volume
             volume = sub_folder(

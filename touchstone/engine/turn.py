@@ -105,8 +105,9 @@ class Turns:
         return found
 
     def _store(self, order: Order, annotations: Mapping[str, str]) -> Store | None:
-        binding = order.bindings.get(annotations.get(STORE, ""))
-        return Store(folder_of(binding, order.taskrun, self._folders)) if binding else None
+        name = annotations.get(STORE, "")
+        binding = order.bindings.get(name)
+        return Store(folder_of(name, binding, order.taskrun, self._folders)) if binding else None
 
     def _is_whole(
         self, order: Order, annotations: Mapping[str, str], entry: resultcache.Entry

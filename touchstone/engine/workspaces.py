@@ -51,6 +51,15 @@ class Folders:
     def taskrun(self, taskrun: str) -> Path:
         return self.root / "taskruns" / taskrun
 
+    def workspace(self, name: str, binding: Mapping[str, Any], taskrun: str) -> Volume:
+        """The folder for a Task's workspace called `name`, without the binding's subPath.
+
+        A claim made from a template is one for the whole run, under the run's own name for it:
+        Tasks that call the workspace differently share it. Raises as `volume` does.
+        """
+        shared = binding["name"] if "volumeClaimTemplate" in binding else name
+        return self.volume({**binding, "name": shared}, taskrun)
+
     def volume(self, spec: Mapping[str, Any], taskrun: str) -> Volume:
         """The folder for a workspace binding or a Pod's volume, created where a run may create it.
 

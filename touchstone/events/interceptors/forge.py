@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from touchstone.errors import TouchstoneError
 from touchstone.events import signature
@@ -29,6 +29,12 @@ class Forge:
     secret: SecretRef | None
     event_types: tuple[str, ...] | None
     """None: every type."""
+
+    @classmethod
+    def build(cls, params: Mapping[str, Any]) -> Self:
+        """Raises ValueError where the params are not what Tekton defines."""
+        refuse_unknown(params, ("secretRef", "eventTypes"), of=cls.kind)
+        return cls(**cls._common(params))
 
     @property
     def secrets_used(self) -> frozenset[SecretRef]:
@@ -79,12 +85,6 @@ class GitLab(Forge):
     EVENT: ClassVar[str] = "X-Gitlab-Event"
     PROOF: ClassVar[str] = "X-Gitlab-Token"
 
-    @classmethod
-    def build(cls, params: Mapping[str, Any]) -> GitLab:
-        """Raises ValueError where the params are not what Tekton defines."""
-        refuse_unknown(params, ("secretRef", "eventTypes"), of=cls.kind)
-        return cls(**cls._common(params))
-
     def _problem(self, request: Request, secret: bytes) -> str:
         if not secret:
             raise ValueError("got an empty webhook secret, expected at least one byte")
@@ -102,12 +102,6 @@ class Bitbucket(Forge):
     kind: ClassVar[str] = "bitbucket"
     EVENT: ClassVar[str] = "X-Event-Key"
     PROOF: ClassVar[str] = "X-Hub-Signature"
-
-    @classmethod
-    def build(cls, params: Mapping[str, Any]) -> Bitbucket:
-        """Raises ValueError where the params are not what Tekton defines."""
-        refuse_unknown(params, ("secretRef", "eventTypes"), of=cls.kind)
-        return cls(**cls._common(params))
 
     def _problem(self, request: Request, secret: bytes) -> str:
         header = request.header(self.PROOF)

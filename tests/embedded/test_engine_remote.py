@@ -101,8 +101,9 @@ def test_git_resolves_with_values_of_the_run_and_tells_the_commit(
 ) -> None:
     commit = git("rev-parse", "HEAD", cwd=repository)
     # The path holds a result, so that it can be resolved only once the first task has run.
+    # Quoted, as the short id of a commit may read as a number.
     params = (
-        "[{name: url, value: $(params.at)}, {name: revision, value: REV},"
+        '[{name: url, value: $(params.at)}, {name: revision, value: "REV"},'
         " {name: pathInRepo, value: /tasks/$(tasks.near.results.r).yaml}]"
     )
     for revision in ("main", commit, commit[:9]):

@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 from scripts import stage
-from touchstone import model_repo
+from touchstone import model_repo, policy
 from touchstone.artifacts import Store, open_store
 from touchstone.model_repo import ModelPipeline
 from training import dataset as datasets
@@ -167,12 +167,12 @@ def leave(artifacts: Store, evidence: Evidence, folder: Path) -> str:
     return artifacts.put(folder)
 
 
-def requirements(checks: Sequence[model_repo.Check]) -> list[Requirement]:
+def requirements(checks: Sequence[policy.Check]) -> list[Requirement]:
     """The checks of touchstone.yaml as a gate knows them."""
     return [Requirement(metric=check.metric, required=_required(check)) for check in checks]
 
 
-def _required(check: model_repo.Check) -> Required:
+def _required(check: policy.Check) -> Required:
     if check.within is not None:
         return Required(low=check.within[0], high=check.within[1])
     return Required(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from scripts import stage
-from touchstone import model_repo
+from touchstone import model_repo, policy
 from touchstone.artifacts import open_store
 from touchstone.errors import ManifestError
 
@@ -38,7 +38,7 @@ def main(
 
 
 def _check_groups(
-    fairness: model_repo.Fairness | None, protected: Mapping[str, tuple[str, ...]]
+    fairness: policy.Fairness | None, protected: Mapping[str, tuple[str, ...]]
 ) -> None:
     """Say now, before anything is trained, that the fairness gate could not find its groups."""
     if fairness is None:

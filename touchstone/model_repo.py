@@ -6,70 +6,36 @@ file:line:column, and `ModelPipeline.model_json_schema()` is the published JSON 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationError, model_validator
 
 from touchstone.errors import ManifestError
+from touchstone.policy import Gates, Name, Strict
 from touchstone.yaml import load_file, locate
 
 FILE_NAME = "touchstone.yaml"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True
-    )
-
-
-def _fraction(value: Any) -> Any:
-    """`8/255` as a number: budgets of images are written in steps of one grey level."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(\d+)", value)):
-        if int(match[2]) == 0:
-            raise ValueError("a fraction with a denominator other than 0")
-        return float(match[1]) / int(match[2])
-    return value
-
-
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] > value[1]:
-        raise ValueError("a range [low, high] with low <= high")
-    return value
-
-
-Fraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")]
-
-
-class Metadata(_Strict):
+class Metadata(Strict):
     name: Name
     """The model's name, a DNS label: it becomes the InferenceService's."""
 
 
-class Data(_Strict):
+class Data(Strict):
     uri: str
     """What the model's `load_data` is given: `generate`, file://, s3:// or https://."""
     seed: int = Field(default=0, ge=0)
 
 
-class Objective(_Strict):
+class Objective(Strict):
     metric: str
     goal: Literal["maximize", "minimize"] = "maximize"
 
 
-class Parameter(_Strict):
+class Parameter(Strict):
     """One dimension of the search space, in Katib's words."""
 
     name: str
@@ -91,7 +57,7 @@ class Parameter(_Strict):
         return self
 
 
-class Tune(_Strict):
+class Tune(Strict):
     algorithm: Literal["random", "tpe", "multivariate-tpe", "grid", "cmaes", "sobol"] = "tpe"
     max_trials: int = Field(default=8, ge=1, le=1000)
     parallel_trials: int = Field(default=2, ge=1, le=64)
@@ -101,7 +67,7 @@ class Tune(_Strict):
     parameters: tuple[Parameter, ...] = Field(min_length=1)
 
 
-class Train(_Strict):
+class Train(Strict):
     backend: Literal["pytorchjob", "trainjob"] = "pytorchjob"
     workers: int = Field(default=1, ge=1, le=64)
     gpus_per_worker: int = Field(default=0, ge=0, le=16)
@@ -110,101 +76,19 @@ class Train(_Strict):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
-class Check(_Strict):
-    """One requirement: a metric and exactly one of `atLeast`, `atMost`, `within`."""
-
-    metric: str
-    at_least: float | None = None
-    at_most: float | None = None
-    within: Annotated[tuple[float, float], AfterValidator(_ordered)] | None = None
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> Check:
-        if sum(bound is not None for bound in (self.at_least, self.at_most, self.within)) != 1:
-            raise ValueError("exactly one of atLeast, atMost, within")
-        low, high = _DOMAIN.get(self.metric, (float("-inf"), float("inf")))
-        for bound in (self.at_least, self.at_most, *(self.within or ())):
-            if bound is not None and not low <= bound <= high:
-                raise ValueError(f"a threshold for {self.metric} in [{low:g}, {high:g}]")
-        return self
-
-
-_SHARE = (0.0, 1.0)
-_DIFFERENCE = (-1.0, 1.0)
-_DOMAIN = {
-    "accuracy": _SHARE,
-    "balanced_accuracy": _SHARE,
-    "map50": _SHARE,
-    "recall": _SHARE,
-    "robust_accuracy": _SHARE,
-    "robust_recall": _SHARE,
-    "robust_map50": _SHARE,
-    "statistical_parity_difference": _DIFFERENCE,
-    "equal_opportunity_difference": _DIFFERENCE,
-    "average_odds_difference": _DIFFERENCE,
-    "false_negative_rate_difference": _DIFFERENCE,
-    "disparate_impact": (0.0, float("inf")),
-    "theil_index": (0.0, float("inf")),
-}
-"""The values a metric can take; a threshold outside of them could never or always hold."""
-
-
-class Quality(_Strict):
-    checks: tuple[Check, ...] = Field(min_length=1)
-
-
-class Robustness(_Strict):
-    norm: Literal["linf", "l2"] = "linf"
-    epsilon: Fraction
-    """The attack's budget in input units; inputs of images are in [0, 1]."""
-    attacks: tuple[Literal["fgsm", "pgd", "square"], ...] = ("fgsm", "pgd", "square")
-    samples: int = Field(default=128, ge=1)
-    sweep: tuple[Fraction, ...] = ()
-    """Further budgets for the picture of accuracy against epsilon."""
-    checks: tuple[Check, ...] = Field(min_length=1)
-
-
-class Fairness(_Strict):
-    protected: str
-    privileged: tuple[str, ...] = Field(min_length=1)
-    favorable: str | int | None = None
-    """The favourable label of a classifier; detections are favourable when found."""
-    minimum_group: int = Field(default=30, ge=1)
-    checks: tuple[Check, ...] = Field(min_length=1)
-
-
-class Integrity(_Strict):
-    """Always all of its checks: there is nothing to choose."""
-
-
-class Gates(_Strict):
-    quality: Quality
-    robustness: Robustness | None = None
-    fairness: Fairness | None = None
-    integrity: Integrity = Integrity()
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-
-    @property
-    def declared(self) -> tuple[str, ...]:
-        """Names of the gates that must have judged the model before it can be promoted."""
-        gates = {"robustness": self.robustness, "fairness": self.fairness}
-        optional = [name for name, gate in gates.items() if gate is not None]
-        return ("quality", *optional, "integrity")
-
-
-class Promote(_Strict):
+class Promote(Strict):
     environments: tuple[Name, ...] = Field(default=("production",), min_length=1)
     review: dict[Name, Literal["required", "automatic"]] = Field(default_factory=dict)
 
 
-class Serve(_Strict):
+class Serve(Strict):
     protocol: Literal["v1", "v2"] = "v2"
     canary: int = Field(default=100, ge=1, le=100)
     """Per cent of the traffic a new version starts with."""
     min_replicas: int = Field(default=0, ge=0)
 
 
-class Spec(_Strict):
+class Spec(Strict):
     entrypoint: str = Field(pattern=r"^[\w./-]+\.py:\w+$")
     """`file.py:Class` of the training.ModelSpec."""
     data: Data
@@ -215,7 +99,7 @@ class Spec(_Strict):
     serve: Serve = Serve()
 
 
-class ModelPipeline(_Strict):
+class ModelPipeline(Strict):
     """A model repository's touchstone.yaml."""
 
     api_version: Literal["touchstone.dev/v1"]

@@ -5,50 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trust_gates import glossary
 from trust_gates.verdict import Check, Outcome
 
 _MARKS = {Outcome.PASSED: "✅", Outcome.FAILED: "❌", Outcome.INSUFFICIENT: "❔"}
-
-_QUESTIONS = {
-    "quality": "Does it do its task on samples it has never seen?",
-    "robustness": "How much does it still get right when someone attacks its inputs?",
-    "fairness": "Are favorable outcomes shared evenly between the groups?",
-    "integrity": "Are its files what they claim to be, and safe to load?",
-}
-
-_MEANINGS = {
-    "accuracy": "share of decisions that are right; 1 is ideal",
-    "balanced_accuracy": "accuracy, each label counted equally; 1 is ideal",
-    "map50": "mean average precision at IoU 0.5; 1 is ideal",
-    "recall": "share of true objects that were found; 1 is ideal",
-    "robust_accuracy": "share still right after the worst of all attacks; 1 is ideal",
-    "robust_recall": "share of objects still found after the worst of all attacks; 1 is ideal",
-    "robust_map50": "mean average precision after the worst of all attacks; 1 is ideal",
-    "clean": "share right without an attack",
-    "noise": "share right under random noise of the attack's size",
-    "statistical_parity_difference": (
-        "share selected, unprivileged less privileged; 0 is ideal, within ±0.1 counts as fair"
-    ),
-    "disparate_impact": (
-        "share selected, unprivileged over privileged; 1 is ideal, 0.8 to 1.25 counts as fair"
-    ),
-    "equal_opportunity_difference": (
-        "share found of those who should be, unprivileged less privileged; 0 is ideal"
-    ),
-    "average_odds_difference": (
-        "mean difference of false alarms and of hits, unprivileged less privileged; 0 is ideal"
-    ),
-    "theil_index": "inequality of benefit between individuals; 0 is ideal",
-    "false_negative_rate_difference": (
-        "share missed of those who should be found, unprivileged less privileged; 0 is ideal"
-    ),
-}
-
-_CAPTIONS = {
-    "fairness.png": "Each fairness figure with its interval; the required range in green.",
-    "robustness-epsilon.png": "What is left of the model as the attacker's budget epsilon grows.",
-    "robustness-examples.png": "The samples that lost most: before the attack and after it.",
-}
 
 
 def render(verdict: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
@@ -63,7 +23,7 @@ def render(verdict: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         own = [name for name in pictures if name.startswith(gate)]
         shown.update(own)
         lines += _gate(verdict, gate, [check for check in checks if check.gate == gate], own)
-    lines += _pictures([name for name in pictures if name not in shown])
+    lines += _pictures([name for name in pictures if name not in shown], verdict)
     lines += _judged(verdict)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -85,7 +45,7 @@ def _summary(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[str]:
 def _gate(
     verdict: Mapping[str, Any], gate: str, checks: Sequence[Check], pictures: Sequence[str]
 ) -> list[str]:
-    lines = [f"## {gate.capitalize()}", "", _QUESTIONS.get(gate, ""), ""]
+    lines = [f"## {gate.capitalize()}", "", glossary.question(gate), ""]
     if checks:
         lines += [
             "| | check | measured | interval | required | samples |",
@@ -95,7 +55,8 @@ def _gate(
         lines += [""]
     lines += [f"- {_cell(note)}" for note in verdict["notes"].get(gate, [])]
     lines += [""] if verdict["notes"].get(gate) else []
-    lines += _pictures(pictures)
+    lines += _pictures(pictures, verdict)
+    lines += _tables(verdict, gate)
     judged = {check.name for check in checks}
     figures = {
         name: value
@@ -107,7 +68,7 @@ def _gate(
         lines += ["| figure | value | meaning |", "|---|---|---|"]
         lines += [
             f"| {name} | {'not a number' if value is None else f'{value:.4g}'} |"
-            f" {_MEANINGS.get(name, '')} |"
+            f" {glossary.meaning(name)} |"
             for name, value in figures.items()
         ]
         lines += ["", "</details>", ""]
@@ -115,7 +76,7 @@ def _gate(
 
 
 def _row(check: Check) -> str:
-    meaning = _MEANINGS.get(check.name)
+    meaning = glossary.meaning(check.name)
     name = f"{check.name}<br>{meaning}" if meaning else check.name
     low, high = check.interval.low, check.interval.high
     interval = "exact" if low == high else f"{low:.3f} to {high:.3f}"
@@ -130,10 +91,28 @@ def _row(check: Check) -> str:
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 
-def _pictures(names: Sequence[str]) -> list[str]:
+def _tables(verdict: Mapping[str, Any], gate: str) -> list[str]:
+    lines = []
+    for table in verdict["tables"].get(gate, []):
+        lines += [f"<details><summary>{_cell(table['title'])}</summary>", ""]
+        lines += ["| " + " | ".join(_cell(column) for column in table["columns"]) + " |"]
+        lines += ["|" + "---|" * len(table["columns"])]
+        lines += ["| " + " | ".join(_value(v) for v in row) + " |" for row in table["rows"]]
+        lines += ["", "</details>", ""]
+    return lines
+
+
+def _value(value: str | float | None) -> str:
+    if value is None:
+        return "–"
+    return _cell(value) if isinstance(value, str) else f"{value:.4g}"
+
+
+def _pictures(names: Sequence[str], verdict: Mapping[str, Any]) -> list[str]:
     lines = []
     for name in names:
-        caption = _CAPTIONS.get(name, name.removesuffix(".png"))
+        title = name.removesuffix(".png")
+        caption = _cell(verdict["captions"].get(title, title))
         lines += [f"![{caption}]({name})", "", f"*{caption}*", ""]
     return lines
 

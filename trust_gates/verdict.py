@@ -120,8 +120,28 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Figures that belong together, for the report: a curve's points, a row a group."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | float | int | None]]
+    """Numbers stay numbers: the report rounds them. None is shown as a dash."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document; NaN and infinity become null."""
+        rows = [[_number(v) if isinstance(v, float) else v for v in row] for row in self.rows]
+        return {"title": self.title, "columns": list(self.columns), "rows": rows}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Table:
+        """The inverse of `to_json`; null stays None."""
+        return cls(title=document["title"], columns=document["columns"], rows=document["rows"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What one gate found: its checks, and pictures and figures for the report."""
+    """What one gate found: its checks, and pictures, tables and figures for the report."""
 
     gate: str
     checks: Sequence[Check]
@@ -129,8 +149,12 @@ class Evidence:
     """Further measured figures that no check requires, by name."""
 
     pictures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNG images by file name without the ending."""
+    """PNG images by file name without the ending; the name begins with the gate's."""
 
+    captions: Mapping[str, str] = field(default_factory=dict)
+    """What each picture shows, by the picture's name."""
+
+    tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -139,6 +163,8 @@ class Evidence:
             "gate": self.gate,
             "checks": [check.to_json() for check in self.checks],
             "figures": {name: _number(value) for name, value in self.figures.items()},
+            "captions": dict(self.captions),
+            "tables": [table.to_json() for table in self.tables],
             "notes": list(self.notes),
         }
 
@@ -149,6 +175,8 @@ class Evidence:
             gate=document["gate"],
             checks=[Check.from_json(check) for check in document["checks"]],
             figures={n: _or(value, math.nan) for n, value in document["figures"].items()},
+            captions=document.get("captions", {}),
+            tables=tuple(Table.from_json(table) for table in document.get("tables", ())),
             notes=list(document["notes"]),
         )
 
@@ -190,6 +218,8 @@ class Verdict:
             "passed": self.passed,
             "checks": [check.to_json() for check in self.checks],
             "figures": {e.gate: e.to_json()["figures"] for e in self.evidence},
+            "captions": {n: text for e in self.evidence for n, text in e.captions.items()},
+            "tables": {e.gate: e.to_json()["tables"] for e in self.evidence if e.tables},
             "notes": {e.gate: list(e.notes) for e in self.evidence if e.notes},
         }
 

@@ -83,6 +83,9 @@ def judge_rows(decisions: Rows, policy: Policy) -> Evidence:
                 policy.confidence,
             )
         },
+        captions={
+            "fairness": "Each fairness figure with its interval; the required range in green."
+        },
         notes=[f"protected attribute {policy.protected}: {note}"],
     )
 

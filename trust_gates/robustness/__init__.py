@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trust_gates.matching import PrecisionTable
 from trust_gates.robustness import attacks, masking, pictures, weak
-from trust_gates.robustness.attacks import Budget, Norm
+from trust_gates.robustness.attacks.interface import Budget, Norm
 from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Samples
 from trust_gates.statistics import (
@@ -56,10 +56,11 @@ class Policy:
         unknown = [name for name in self.attacks if name not in attacks.ATTACKS]
         if unknown:
             raise ValueError(f"got attacks {unknown}, expected some of {sorted(attacks.ATTACKS)}")
-        for kind, names in (("white", attacks.WHITE_BOX), ("black", attacks.BLACK_BOX)):
+        for kind in ("white", "black"):
+            names = attacks.of_kind(kind)
             if not set(names) & set(self.attacks):
                 raise ValueError(
-                    f"got attacks {list(self.attacks)}, expected a {kind}-box one of {list(names)} "
+                    f"got attacks {list(self.attacks)}, expected a {kind}-box one of {names} "
                     "too: gradient masking shows only when both kinds are compared"
                 )
         if not all(epsilon > 0 for epsilon in (self.epsilon, *self.sweep)):
@@ -124,6 +125,12 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             **{f"at_epsilon_{e:.6g}": s for e, s in zip(epsilons, shares, strict=True)},
         },
         pictures=_pictures(victim, samples, attacked, policy, epsilons, shares, headline),
+        captions={
+            "robustness-epsilon": (
+                "What is left of the model as the attacker's budget epsilon grows."
+            ),
+            "robustness-examples": ("The samples that lost most: before the attack and after it."),
+        },
         notes=[f"gradient masking: {flag}" for flag in flags],
     )
 
@@ -168,7 +175,7 @@ def _sweep(victim: Victim, samples: Samples, policy: Policy) -> tuple[list[float
     total = totals(some).sum()
     held = victim.held(some.inputs, some)
     shares = [float(held.sum() / total) if total else float("nan")]
-    names = [name for name in policy.attacks if name in attacks.WHITE_BOX]
+    names = [name for name in policy.attacks if name in attacks.of_kind("white")]
     for epsilon in epsilons:
         budget = Budget(norm=policy.norm, epsilon=epsilon, steps=_SWEEP_STEPS)
         alive = np.flatnonzero(held > 0)
@@ -185,7 +192,7 @@ def _signs(
     total = max(totals(samples).sum(), 1)
     low, high = victim.target.low, victim.target.high
     noisy = attacks.noise(samples, policy.budget, low, high, policy.seed)
-    white = [attacked.left[n] for n in _ordered(policy.attacks) if n in attacks.WHITE_BOX]
+    white = [attacked.left[n] for n in _ordered(policy.attacks) if n in attacks.of_kind("white")]
     right = samples.take(np.flatnonzero(attacked.clean > 0)[:64])
     gradients = []
     if len(right):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
 from trust_gates.robustness import attacks
+from trust_gates.robustness.attacks.interface import Budget
 from trust_gates.robustness.victim import Victim, totals
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
@@ -19,7 +20,7 @@ _BROKEN = 0.75
 _SIZE = 8.0
 
 
-def check_attack(name: str, like: Samples, target: Target, budget: attacks.Budget) -> float:
+def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> float:
     """The share that the attack breaks of a weak model of the same kind as `target`.
 
     Raises:
@@ -41,7 +42,7 @@ def check_attack(name: str, like: Samples, target: Target, budget: attacks.Budge
     return broken
 
 
-def _pattern(like: Samples, budget: attacks.Budget) -> NDArray[np.float32]:
+def _pattern(like: Samples, budget: Budget) -> NDArray[np.float32]:
     """The signs, shaped as one input, along which the weak model looks.
 
     ART's Square under l2 adds tiles whose halves cancel: a model that sees brightness alone
@@ -55,7 +56,7 @@ def _pattern(like: Samples, budget: attacks.Budget) -> NDArray[np.float32]:
     return pattern
 
 
-def _margin(like: Samples, budget: attacks.Budget) -> float:
+def _margin(like: Samples, budget: Budget) -> float:
     """How far the samples lie from the weak model's border, in each value: a small part of what
     the budget could move it."""
     if budget.norm == "linf":
@@ -63,7 +64,7 @@ def _margin(like: Samples, budget: attacks.Budget) -> float:
     return budget.epsilon / float(np.sqrt(like.inputs[0].size)) / 40
 
 
-def _samples(like: Samples, target: Target, budget: attacks.Budget) -> Samples:
+def _samples(like: Samples, target: Target, budget: Budget) -> Samples:
     margin, middle = _margin(like, budget), (target.low + target.high) / 2
     pattern = _pattern(like, budget)
     shape = (_COUNT, *like.inputs.shape[1:])
@@ -83,7 +84,7 @@ def _samples(like: Samples, target: Target, budget: attacks.Budget) -> Samples:
     )
 
 
-def _target(like: Samples, target: Target, budget: attacks.Budget) -> Target:
+def _target(like: Samples, target: Target, budget: Budget) -> Target:
     """A model that only sees a weighted sum: above its border is class 1, or an object."""
     import torch
 

@@ -13,6 +13,7 @@ from gate_models import (
 from trust_gates import robustness
 from trust_gates.errors import GateError
 from trust_gates.robustness import attacks, masking, weak
+from trust_gates.robustness.attacks.interface import Attack, Budget
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 from trust_gates.statistics import Requirement
@@ -49,7 +50,7 @@ def test_a_linear_models_l2_robustness_is_exact(weight):
     samples, epsilon = linear_samples(weight), 0.05
     margins = np.abs((samples.inputs - 0.5) @ weight) / np.linalg.norm(weight)
     victim = Victim.of(linear_target(weight), samples)
-    attacked = attacks.run("fgsm", victim, samples, attacks.Budget(norm="l2", epsilon=epsilon))
+    attacked = attacks.run("fgsm", victim, samples, Budget(norm="l2", epsilon=epsilon))
     held = victim.held(attacked, samples)
     assert held.mean() == pytest.approx((margins > epsilon).mean(), abs=0.011)
 
@@ -109,7 +110,7 @@ def test_every_attack_breaks_a_model_known_to_be_weak(kind, name, norm):
         )
         target = linear_target(np.ones(256))
     with attacks.seeded(0):
-        budget = attacks.Budget(norm=norm, epsilon=8 / 255)
+        budget = Budget(norm=norm, epsilon=8 / 255)
         assert weak.check_attack(name, like, target, budget) >= 0.75
 
 
@@ -119,20 +120,23 @@ def test_square_reaches_every_feature_of_a_row(features):
         inputs=np.zeros((2, features), np.float32), classes=["a", "b"], labels=np.zeros(2)
     )
     with attacks.seeded(0):
-        budget = attacks.Budget(norm="linf", epsilon=0.02)
+        budget = Budget(norm="linf", epsilon=0.02)
         assert weak.check_attack("square", like, linear_target(np.ones(features)), budget) == 1.0
 
 
+def replace_attack(monkeypatch, name, generate):
+    double = Attack(name=name, kind="white", generate=lambda v, samples, b: generate(samples))
+    monkeypatch.setitem(attacks.ATTACKS, name, double)
+
+
 def test_an_attack_that_does_nothing_is_an_error(monkeypatch, weight):
-    monkeypatch.setitem(attacks.ATTACKS, "pgd", lambda victim, samples, budget: samples.inputs)
+    replace_attack(monkeypatch, "pgd", lambda samples: samples.inputs)
     with pytest.raises(GateError, match="pgd broke 0% of a model known to be weak"):
         robustness.judge(linear_target(weight), linear_samples(weight), policy(0.02))
 
 
 def test_an_attack_that_leaves_its_budget_is_an_error(monkeypatch, weight):
-    monkeypatch.setitem(
-        attacks.ATTACKS, "fgsm", lambda victim, samples, budget: np.zeros_like(samples.inputs)
-    )
+    replace_attack(monkeypatch, "fgsm", lambda samples: np.zeros_like(samples.inputs))
     with pytest.raises(GateError, match="fgsm changed an input by"):
         robustness.judge(linear_target(weight), linear_samples(weight), policy(0.02))
 

@@ -1,0 +1,41 @@
+"""What a figure means: the words, the ideal and the range that every reader of it needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One figure that a gate measures."""
+
+    name: str
+    meaning: str
+    """In words a reviewer understands, without the ideal value."""
+
+    ideal: float | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    """The values it can take: a threshold outside of them could never, or always, hold."""
+
+    fair: tuple[float, float] | None = None
+    """The range usually taken as fair, where there is such a custom."""
+
+    def __str__(self) -> str:
+        text = self.meaning
+        if self.ideal is not None:
+            text += f"; {self.ideal:g} is ideal"
+        if self.fair is not None:
+            text += f", {self.fair[0]:g} to {self.fair[1]:g} counts as fair"
+        return text
+
+
+def share(name: str, meaning: str, *, ideal: float | None = 1) -> Metric:
+    """A metric from 0 to 1."""
+    return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=1)
+
+
+def difference(name: str, meaning: str, *, fair: tuple[float, float] | None = None) -> Metric:
+    """A metric from -1 to 1 that is 0 at best."""
+    return Metric(name=name, meaning=meaning, ideal=0, low=-1, high=1, fair=fair)

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from touchstone.errors import ManifestError
 from touchstone.policy import Gates, Name, Strict
-from touchstone.yaml import load_file, locate
+from touchstone.yaml import Document, load_file
 
 FILE_NAME = "touchstone.yaml"
 
@@ -116,16 +116,14 @@ def load(path: Path) -> ModelPipeline:
     """
     file = path / FILE_NAME if path.is_dir() else path
     document = load_file(file)
-    if not isinstance(document, dict):
-        raise ManifestError(
-            f"got {type(document).__name__}, expected a mapping", location=f"{file}:1:1"
-        )
+    if document is None:
+        raise ManifestError("got nothing, expected a mapping", location=f"{file}:1:1")
     try:
-        return ModelPipeline.model_validate(document)
+        return ModelPipeline.model_validate(document.body)
     except ValidationError as error:
         places = [problem["loc"] for problem in error.errors()]
         problems = [
-            _explain(document, problem, name=str(file))
+            _explain(document, problem)
             for problem in error.errors()
             if not _has_inner(problem["loc"], places)
         ]
@@ -142,9 +140,9 @@ def _has_inner(path: tuple[str | int, ...], places: Sequence[tuple[str | int, ..
     return any(len(place) > len(path) and place[: len(path)] == path for place in places)
 
 
-def _explain(document: Any, problem: Any, *, name: str) -> tuple[str, str]:
+def _explain(document: Document, problem: Any) -> tuple[str, str]:
     path: Sequence[str | int] = problem["loc"]
-    place = locate(document, path, name=name)
+    place = document.location(path)
     field = ".".join(str(part) for part in path)
     match problem["type"]:
         case "extra_forbidden":

@@ -1,58 +1,151 @@
-"""YAML with places: load a document and tell where each of its fields stands."""
+"""YAML with places: the documents of a file, and where each of their fields stands."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedBase, CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from touchstone.errors import ManifestError
 
+FieldPath = tuple[str | int, ...]
+"""Keys and indices from the top of a document down to a field."""
 
-def load(text: str, *, name: str) -> Any:
-    """The single document of `text`, its mappings and lists knowing where they stand.
 
-    Raises:
-        ManifestError: the text is no YAML, or holds a duplicate key.
+@dataclass(frozen=True)
+class Document:
+    """One YAML document as plain JSON values, with the positions its file gave it."""
+
+    body: Mapping[str, Any]
+    source: str
+    """File name, or the run's name for a document that came from no file."""
+
+    marks: Any = None
+    """ruamel's tree of the same document; None where there is no file to point into."""
+
+    @cached_property
+    def kind(self) -> str:
+        return str(self.body.get("kind", ""))
+
+    @cached_property
+    def name(self) -> str:
+        metadata = self.body.get("metadata")
+        return str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
+
+    def location(self, path: Sequence[str | int] = ()) -> str:
+        """`file:line:column` of the field at `path`, or of the nearest thing above it."""
+        if self.marks is None:
+            return self.source
+        node, line, column = self.marks, self.marks.lc.line, self.marks.lc.col
+        for part in path:
+            try:
+                is_map = isinstance(node, CommentedMap)
+                line, column = node.lc.key(part) if is_map else node.lc.item(part)
+                node = node[part]
+            except (KeyError, IndexError, TypeError, AttributeError):
+                break
+        return f"{self.source}:{line + 1}:{column + 1}"
+
+    def error(
+        self, problem: str, path: Sequence[str | int] = (), *, hint: str = ""
+    ) -> ManifestError:
+        """A ManifestError that names the field at `path` and where it stands."""
+        field = field_name(path)
+        return ManifestError(
+            f"{field}: {problem}" if field else problem, location=self.location(path), hint=hint
+        )
+
+
+def field_name(path: Sequence[str | int]) -> str:
+    """`spec.steps[0].image` for ("spec", "steps", 0, "image")."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def load_files(paths: Iterable[Path]) -> list[Document]:
+    """Every document of the given YAML files; a folder stands for all YAML files below it.
+
+    Raises ManifestError for broken YAML, a document that is no mapping, or a missing file.
+    """
+    documents: list[Document] = []
+    for path in paths:
+        files = (
+            sorted(p for p in path.rglob("*") if p.suffix in {".yaml", ".yml"})
+            if path.is_dir()
+            else [path]
+        )
+        for file in files:
+            documents.extend(load_text(_read(file), str(file)))
+    return documents
+
+
+def load_text(text: str, source: str) -> list[Document]:
+    """The documents in `text`, reported as standing in `source`; empty ones are left out.
+
+    Raises ManifestError for broken YAML, a key given twice, or a document that is no mapping.
     """
     try:
-        return YAML(typ="rt", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        trees = list(YAML(typ="rt").load_all(text))
+    except YAMLError as error:
+        mark = problem = None
+        if isinstance(error, MarkedYAMLError):
+            mark, problem = error.problem_mark or error.context_mark, error.problem
         raise ManifestError(
-            f"got {error.problem or 'broken YAML'}, expected well-formed YAML", location=place
+            f"got broken YAML: {problem or error}, expected well-formed YAML",
+            location=f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source,
         ) from None
+    for tree in trees:
+        if tree is not None and not isinstance(tree, CommentedMap):
+            what = "a list" if isinstance(tree, list) else repr(tree)
+            raise ManifestError(f"got {what} at the top, expected a mapping", location=source)
+    return [
+        Document(body=plain(tree), source=source, marks=tree) for tree in trees if tree is not None
+    ]
 
 
-def locate(document: Any, path: Sequence[str | int], *, name: str) -> str:
-    """`file:line:column` of the field at `path`, or of its nearest ancestor that exists."""
-    line, column = 0, 0
-    node = document
-    for key in path:
-        if not isinstance(node, CommentedBase):
-            break
-        try:
-            if isinstance(node, CommentedMap):
-                line, column = node.lc.key(key)
-            elif isinstance(node, CommentedSeq):
-                line, column = node.lc.item(key)
-            node = node[key]  # type: ignore[index]
-        except (KeyError, IndexError, TypeError):
-            break
-    return f"{name}:{line + 1}:{column + 1}"
+def load_one(text: str, source: str) -> Document | None:
+    """The one document of `text`; None where it holds none. Raises ManifestError as `load_text`."""
+    documents = load_text(text, source)
+    if len(documents) > 1:
+        raise ManifestError(
+            f"got {len(documents)} documents, expected one", location=documents[1].location()
+        )
+    return documents[0] if documents else None
 
 
-def load_file(path: Path) -> Any:
-    """`load` of a file's text. Raises ManifestError also where the file cannot be read."""
+def load_file(path: Path) -> Document | None:
+    """`load_one` of a file's text."""
+    return load_one(_read(path), str(path))
+
+
+def plain(value: Any) -> Any:
+    """The same value in nothing but dict, list, str, int, float, bool and None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+def _read(file: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ManifestError("no such file", location=str(path)) from None
+        raise ManifestError(
+            "no such file", location=str(file), hint="check the path given"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"cannot be read: {error}", location=str(path)) from None
-    return load(text, name=str(path))
+        raise ManifestError(f"cannot be read: {error}", location=str(file)) from None

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from touchstone.engine import Engine
-from touchstone.engine.load import load_text
 from touchstone.state import State
+from touchstone.yaml import load_text
 
 STEPS = 100
 FAN_OUT = 500

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.engine import Engine, Notice
-from touchstone.engine.load import load_text
 from touchstone.state import State
+from touchstone.yaml import load_text
 
 
 @dataclass

@@ -11,8 +11,8 @@ import pytest
 from engine_runs import Ran, run_text
 
 from touchstone.engine import Engine
-from touchstone.engine.load import load_text
 from touchstone.state import State
+from touchstone.yaml import load_text
 
 _RUN = """
 apiVersion: tekton.dev/v1

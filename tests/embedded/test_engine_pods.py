@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from engine_runs import Ran, run_text
 
-from touchstone.engine.load import load_text
 from touchstone.engine.objects import collect
 from touchstone.engine.process import SWITCH, Guard
 from touchstone.errors import ManifestError
+from touchstone.yaml import load_text
 
 _OBJECTS = """
 apiVersion: v1

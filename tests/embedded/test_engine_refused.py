@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.engine.load import load_files
 from touchstone.engine.validate import validate
 from touchstone.errors import ManifestError
+from touchstone.yaml import load_files
 
 _FOLDER = Path(__file__).parent / "tekton"
 _FILES = sorted((_FOLDER / "refused").glob("*.yaml"))

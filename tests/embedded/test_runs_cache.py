@@ -12,10 +12,10 @@ import pytest
 from touchstone import resultcache
 from touchstone.engine import Engine, Message
 from touchstone.engine.inputs import UncacheableError, key_of
-from touchstone.engine.load import load_text
 from touchstone.engine.taskrun import Order
 from touchstone.engine.workspaces import Folders
 from touchstone.state import State
+from touchstone.yaml import load_text
 
 TEXT = """
 apiVersion: tekton.dev/v1

@@ -17,8 +17,8 @@ from touchstone.home import Home
 
 if TYPE_CHECKING:
     from touchstone.engine import Notice
-    from touchstone.engine.load import Document
     from touchstone.state import State
+    from touchstone.yaml import Document
 
 Json = dict[str, Any]
 
@@ -72,10 +72,10 @@ def run(
     Example: touchstone run -f pipeline.yaml -p revision=main -w source=./src
     """
     from touchstone.engine import Engine
-    from touchstone.engine.load import load_files
     from touchstone.engine.objects import is_foreign
     from touchstone.engine.validate import validate
     from touchstone.state import State
+    from touchstone.yaml import load_files
 
     documents = load_files(file)
     for ignored in (document for document in documents if is_foreign(document)):

@@ -32,8 +32,8 @@ def validate(
 
     Example: touchstone validate tekton/
     """
-    from touchstone.engine.load import load_files
     from touchstone.engine.problems import find
+    from touchstone.yaml import load_files
 
     problems, notes = find(load_files(path or [Path()]))
     if cluster:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -43,14 +41,17 @@ def parse(text: str, *, location: str) -> Policy:
     """The Policy in an environment.yaml; `freeze: true` freezes without a reason given."""
     from touchstone import yaml
 
-    document: Any = yaml.load(text, name=location) or {}
-    if isinstance(document, dict) and isinstance(document.get("freeze"), bool):
-        document["freeze"] = "no reason was given" if document["freeze"] else ""
+    document = yaml.load_one(text, location)
+    if document is None:
+        return Policy()
+    policy = dict(document.body)
+    if isinstance(policy.get("freeze"), bool):
+        policy["freeze"] = "no reason was given" if policy["freeze"] else ""
     try:
-        return Policy.model_validate(document)
+        return Policy.model_validate(policy)
     except ValidationError as error:
         first = error.errors()[0]
-        place = yaml.locate(document, first["loc"], name=location)
+        place = document.location(first["loc"])
         field = ".".join(str(part) for part in first["loc"])
         raise ManifestError(
             f"{field}: {first['msg']}",

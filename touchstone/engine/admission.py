@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from touchstone.engine.load import FieldPath
 from touchstone.engine.substitute import Key, references, walk_strings
 from touchstone.engine.values import as_value, declared_type, type_of
+from touchstone.yaml import FieldPath
 
 if TYPE_CHECKING:
     from touchstone.engine.problems import Report

@@ -19,8 +19,8 @@ from touchstone.engine.admission import (
     param_problem,
     written,
 )
-from touchstone.engine.load import FieldPath
 from touchstone.engine.substitute import references, walk_strings
+from touchstone.yaml import FieldPath
 
 if TYPE_CHECKING:
     from touchstone.engine.problems import Report

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from touchstone.engine.load import Document, load_files
 from touchstone.engine.objects import Objects, collect, is_object
+from touchstone.yaml import Document, load_files
 
 _API = "tekton.dev/"
 

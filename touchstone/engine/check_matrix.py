@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
-from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.matrix import MAX_COMBINATIONS
+from touchstone.yaml import Document, FieldPath
 
 
 def check_matrix(document: Document, path: FieldPath, task: Mapping[str, Any]) -> None:

@@ -21,8 +21,8 @@ from touchstone.engine.check_task import (
     check_when,
     shown,
 )
-from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.substitute import Key, references, walk_strings
+from touchstone.yaml import Document, FieldPath
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _CONTEXT = {

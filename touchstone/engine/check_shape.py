@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from touchstone.engine import durations
-from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.shapes import Choice, Inert, Leaf, ListOf, MapOf, Refused, Shape, Table
+from touchstone.yaml import Document, FieldPath
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from touchstone.engine.images import stand_for
-from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.remote import REFUSED
 from touchstone.engine.steps import name_of
 from touchstone.engine.substitute import Key, references, walk_strings
 from touchstone.engine.values import as_value, declared_type, type_of
 from touchstone.engine.when import check_cel
 from touchstone.errors import ManifestError
+from touchstone.yaml import Document, FieldPath
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _TASK_CONTEXT = {

@@ -13,7 +13,6 @@ from typing import Any
 from touchstone.engine import durations, literals, process, record, taskrun
 from touchstone.engine.catalog import Catalog
 from touchstone.engine.credentials import DEFAULT_ACCOUNT
-from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.lock import only_engine
 from touchstone.engine.notices import Message, Notice, RunFinished
 from touchstone.engine.pipelinerun import TICK, PipelineExecution, Setting
@@ -29,6 +28,7 @@ from touchstone.engine.values import as_value
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError, UsageError
 from touchstone.state import Run, State
+from touchstone.yaml import Document, FieldPath
 
 
 class Engine:

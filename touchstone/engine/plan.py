@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.record import Json
 from touchstone.engine.references import Definition, References
 from touchstone.engine.standing import RunFailedError
@@ -14,6 +13,7 @@ from touchstone.engine.substitute import Key, Scope, Value, scope_of
 from touchstone.engine.taskrun import uid
 from touchstone.engine.values import as_value, resolve
 from touchstone.errors import ManifestError
+from touchstone.yaml import Document, FieldPath
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from touchstone.engine.check_shape import check_shape
 from touchstone.engine.fields import KINDS
-from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.shapes import ListOf, MapOf, Refused, Shape, Table
 from touchstone.engine.validate import validate
 from touchstone.errors import ManifestError
+from touchstone.yaml import Document, FieldPath
 
 By = Literal["tekton", "embedded"]
 _GROUP = "tekton.dev/"

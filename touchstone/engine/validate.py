@@ -8,7 +8,7 @@ from touchstone.engine.check_pipeline import check_pipeline, check_pipeline_run
 from touchstone.engine.check_shape import check_shape
 from touchstone.engine.check_task import check_task, check_task_run
 from touchstone.engine.fields import KINDS
-from touchstone.engine.load import Document, FieldPath
+from touchstone.yaml import Document, FieldPath
 
 _RULES: dict[str, Callable[[Document, Sequence[Document]], None]] = {
     "Task": lambda document, _: check_task(document, ("spec",)),

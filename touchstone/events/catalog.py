@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from touchstone.errors import ManifestError
-from touchstone.events.documents import Document, read
 from touchstone.events.kinds import SPECS
+from touchstone.yaml import Document, load_files
 
 _GROUP = "triggers.tekton.dev/"
 DEFAULT_NAMESPACE = "default"
@@ -56,27 +56,20 @@ class Catalog:
 
 
 def load(paths: Sequence[Path]) -> Catalog:
-    """Read files and folders (`*.yaml` in them); documents of other groups are left alone.
+    """Read files, and folders with all YAML below them; documents of other groups are left alone.
 
     Raises:
         ManifestError: a document is wrong; the message begins with file:line:column.
     """
     return Catalog(
         _object(document)
-        for document in read_all(paths)
-        if str(document.content.get("apiVersion", "")).startswith(_GROUP)
+        for document in load_files(paths)
+        if str(document.body.get("apiVersion", "")).startswith(_GROUP)
     )
 
 
-def read_all(paths: Sequence[Path]) -> Iterator[Document]:
-    """Every document of the files, and of the `*.yaml` files of the folders, sorted by name."""
-    for path in paths:
-        for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
-            yield from read(file)
-
-
 def _object(document: Document) -> Object:
-    content = document.content
+    content = document.body
     kind = str(content.get("kind"))
     version, model, namespaced = SPECS.get(kind, ("", None, False))
     if model is None or content["apiVersion"] != version:

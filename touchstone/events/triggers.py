@@ -14,7 +14,6 @@ from typing import Any
 from touchstone.errors import ManifestError
 from touchstone.events import bindings, templates
 from touchstone.events.catalog import Catalog, Object, load
-from touchstone.events.documents import Document, Place
 from touchstone.events.interceptors.interface import Interceptor
 from touchstone.events.interceptors.registry import build, build_webhook
 from touchstone.events.kinds import (
@@ -26,6 +25,7 @@ from touchstone.events.kinds import (
     TriggerInterceptor,
     TriggerSpec,
 )
+from touchstone.yaml import Document, FieldPath
 
 _OLD_ESCAPE = "triggers.tekton.dev/old-escape-quotes"
 _VALIDATION = "tekton.dev/payload-validation"
@@ -124,7 +124,7 @@ def _listener(catalog: Catalog, listener: Object) -> Triggers:
     for index, entry in enumerate(spec.triggers):
         triggers.append(builder.of_entry(entry, ("spec", "triggers", index)))
     for index, group in enumerate(spec.trigger_groups):
-        here: Place = ("spec", "triggerGroups", index)
+        here: FieldPath = ("spec", "triggerGroups", index)
         chosen = group.trigger_selector
         if chosen.label_selector is None and not chosen.namespace_selector.match_names:
             raise ManifestError(
@@ -175,7 +175,7 @@ class _Builder:
             before=before,
         )
 
-    def of_entry(self, entry: ListenerTrigger, here: Place) -> Trigger:
+    def of_entry(self, entry: ListenerTrigger, here: FieldPath) -> Trigger:
         """An entry of the listener's own triggers."""
         document = self._listener.document
         if entry.trigger_ref:
@@ -215,7 +215,7 @@ class _Builder:
         self,
         interceptors: Sequence[TriggerInterceptor],
         document: Document,
-        here: Place,
+        here: FieldPath,
         namespace: str,
     ) -> tuple[Link, ...]:
         """A chain of interceptors."""
@@ -250,7 +250,7 @@ class _Builder:
         *,
         name: str,
         document: Document,
-        here: Place,
+        here: FieldPath,
         namespace: str,
         group: str = "",
         before: tuple[Link, ...] = (),
@@ -273,8 +273,8 @@ class _Builder:
         )
 
     def _template(
-        self, wanted: TemplateRef, document: Document, here: Place, namespace: str
-    ) -> tuple[TemplateSpec, bool, Document, Place]:
+        self, wanted: TemplateRef, document: Document, here: FieldPath, namespace: str
+    ) -> tuple[TemplateSpec, bool, Document, FieldPath]:
         location = document.location((*here, "template"))
         if (wanted.spec is None) == (not wanted.ref):
             raise ManifestError(
@@ -291,7 +291,7 @@ class _Builder:
         return found.spec, _OLD_ESCAPE in found.annotations, found.document, ("spec",)
 
     def _values(
-        self, wanted: Sequence[BindingRef], document: Document, here: Place, namespace: str
+        self, wanted: Sequence[BindingRef], document: Document, here: FieldPath, namespace: str
     ) -> dict[str, str]:
         values: dict[str, str] = {}
         for number, binding in enumerate(wanted):
@@ -328,7 +328,7 @@ class _Builder:
 
 
 def _check_template(
-    template: TemplateSpec, document: Document, here: Place, given: set[str]
+    template: TemplateSpec, document: Document, here: FieldPath, given: set[str]
 ) -> None:
     declared = {item.name for item in template.params}
     for index, resource in enumerate(template.resourcetemplates):

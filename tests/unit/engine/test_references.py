@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from touchstone.engine.catalog import Catalog
-from touchstone.engine.load import load_text
 from touchstone.engine.references import References
 from touchstone.errors import ManifestError
+from touchstone.yaml import load_text
 
 _TASK = """apiVersion: tekton.dev/v1
 kind: Task

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from touchstone import cli
-from touchstone.engine.load import load_files, load_text
 from touchstone.engine.problems import find
+from touchstone.yaml import load_files, load_text
 
 _ROOT = Path(__file__).parents[3]
 _MANY = """\

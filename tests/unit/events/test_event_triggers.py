@@ -105,5 +105,5 @@ def test_a_document_that_is_no_mapping_is_refused(folder):
 
 
 def test_a_file_that_is_absent_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match="No such file"):
+    with pytest.raises(ManifestError, match="no such file"):
         load_triggers([tmp_path / "absent.yaml"])

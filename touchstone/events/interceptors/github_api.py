@@ -118,8 +118,10 @@ def is_owner(api: GitHubApi, repository: str, sender: str, check: str) -> bool:
         return True
     if check in ("repoMembers", "all") and sender in api.collaborators(repository):
         return True
-    document = yaml.load(api.file(repository, "OWNERS"), name="OWNERS")
-    if not isinstance(document, dict):
+    document = yaml.load_one(api.file(repository, "OWNERS"), "OWNERS")
+    if document is None:
         return False
-    named = [*(document.get("approvers") or []), *(document.get("reviewers") or [])]
+    named = [
+        name for field in ("approvers", "reviewers") for name in document.body.get(field) or []
+    ]
     return sender.casefold() in {str(name).casefold() for name in named}

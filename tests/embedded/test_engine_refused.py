@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.engine.validate import validate
+from touchstone.engine.rules import validate
 from touchstone.errors import ManifestError
 from touchstone.yaml import load_files
 

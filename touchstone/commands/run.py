@@ -73,7 +73,7 @@ def run(
     """
     from touchstone.engine import Engine
     from touchstone.engine.objects import is_foreign
-    from touchstone.engine.validate import validate
+    from touchstone.engine.rules import validate
     from touchstone.state import State
     from touchstone.yaml import load_files
 

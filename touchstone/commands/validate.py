@@ -32,10 +32,17 @@ def validate(
 
     Example: touchstone validate tekton/
     """
-    from touchstone.engine.problems import find
+    from touchstone.engine.rules import find
+    from touchstone.engine.rules.fields import KINDS
     from touchstone.yaml import load_files
 
-    problems, notes = find(load_files(path or [Path()]))
+    documents = load_files(path or [Path()])
+    problems = find([document for document in documents if document.kind in KINDS])
+    notes = [
+        f"{document.location()}: {document.kind or 'a document without kind'} not checked"
+        for document in documents
+        if document.kind not in KINDS
+    ]
     if cluster:
         problems = [problem for problem in problems if problem.refused_by == "tekton"]
     if as_json:

@@ -21,9 +21,9 @@ from touchstone.engine.plan import Plan
 from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
 from touchstone.engine.references import References
+from touchstone.engine.rules import validate
 from touchstone.engine.taskrun import Order, StoppedError, Surroundings
 from touchstone.engine.turn import Turns
-from touchstone.engine.validate import validate
 from touchstone.engine.values import as_value
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError, UsageError

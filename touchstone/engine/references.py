@@ -13,7 +13,7 @@ from typing import Any
 from touchstone.engine.catalog import Catalog
 from touchstone.engine.record import Json
 from touchstone.engine.remote import ResolutionError, fetch
-from touchstone.engine.validate import validate
+from touchstone.engine.rules import validate
 from touchstone.yaml import Document, FieldPath, load_text
 
 _FIELDS = {"Task": "taskRef", "Pipeline": "pipelineRef", "StepAction": "ref"}

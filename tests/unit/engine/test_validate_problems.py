@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from touchstone import cli
-from touchstone.engine.problems import find
+from touchstone.engine.rules import find
 from touchstone.yaml import load_files, load_text
 
 _ROOT = Path(__file__).parents[3]

@@ -6,7 +6,7 @@ no effect; `Refused` fields are known to Tekton but cannot be honoured by local 
 
 from __future__ import annotations
 
-from touchstone.engine.fields_pod import (
+from touchstone.engine.rules.fields_pod import (
     OBJECT_KINDS,
     POD_TEMPLATE,
     PROBE,
@@ -15,7 +15,7 @@ from touchstone.engine.fields_pod import (
     VOLUME_MOUNT,
     VOLUME_SOURCES,
 )  # fmt: skip
-from touchstone.engine.shapes import (
+from touchstone.engine.rules.shapes import (
     ANY,
     DURATION,
     FLAG,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from touchstone.engine.shapes import (
+from touchstone.engine.rules.shapes import (
     ANY,
     FLAG,
     INERT,

@@ -1,0 +1,64 @@
+"""Can this matrix be fanned out? (matrix_types.go)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from touchstone.engine.matrix import MAX_COMBINATIONS
+from touchstone.engine.rules.names import check_unique
+from touchstone.engine.rules.report import Field
+
+
+def check_matrix(task: Field) -> None:
+    """The matrix of a pipeline task, if it has one."""
+    matrix = task.at("matrix")
+    if matrix.value is None:
+        return
+    if not matrix.get("params") and not matrix.get("include"):
+        matrix.refuse("got neither params nor include, expected one of them", by="embedded")
+    given = task.names("params")
+    for holder in (matrix, *matrix.each("include")):
+        check_unique(holder.each("params"))
+        for item in holder.each("params"):
+            if item.get("name") in given:
+                item.refuse(
+                    f"got {item.get('name')!r} in matrix and in params, expected exactly one",
+                    "name",
+                )
+            value, fans = item.get("value"), holder is matrix
+            if isinstance(value, list) != fans and not (fans and "[*])" in str(value)):
+                wanted, got = ("an array", "a string") if fans else ("a string", "an array")
+                item.refuse(f"got {got}, expected {wanted}", "value", by="embedded")
+    combinations = _combinations(matrix)
+    if combinations > MAX_COMBINATIONS:
+        matrix.refuse(f"got {combinations} combinations, expected at most {MAX_COMBINATIONS}")
+
+
+def matrix_params(task: Field) -> Iterator[Field]:
+    """Every param that a pipeline task's matrix gives."""
+    matrix = task.at("matrix")
+    for holder in (matrix, *matrix.each("include")):
+        yield from holder.each("params")
+
+
+def _combinations(matrix: Field) -> int:
+    """At least how many runs there will be; arrays known only later count as one."""
+    values = {item.get("name"): item.get("value") for item in matrix.each("params")}
+    if not values:
+        return len(list(matrix.each("include")))
+    lists = {name: value for name, value in values.items() if isinstance(value, list) and value}
+    return prod(len(value) for value in lists.values()) + sum(
+        _adds(include, lists) for include in matrix.each("include")
+    )
+
+
+def _adds(include: Field, lists: dict[str, list[str]]) -> int:
+    """How many runs Tekton counts for an included combination: one for each value that is new."""
+    count = 0
+    for item in include.each("params"):
+        if item.get("name") in lists:
+            if item.get("value") in lists[item.get("name")]:
+                break
+            count += 1
+    return count

@@ -1,0 +1,240 @@
+"""Do a Pipeline's tasks, references and order hold together? (pipeline_validation.go)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from touchstone.engine import graph
+from touchstone.engine.rules.matrix import check_matrix, matrix_params
+from touchstone.engine.rules.names import check_label, check_one_of, check_unique
+from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
+from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
+from touchstone.engine.rules.refs import check_custom, check_reference, is_custom
+from touchstone.engine.rules.report import By, Field
+from touchstone.engine.rules.task import check_task
+from touchstone.engine.rules.variables import Names, task_names, written
+from touchstone.engine.rules.when import check_when
+from touchstone.engine.substitute import Key, references, walk_strings
+from touchstone.yaml import Document, FieldPath
+
+Json = Mapping[str, Any]
+
+
+def check_pipeline(
+    pipeline: Field, others: Sequence[Document], *, run: Json | None = None, inner: bool = False
+) -> None:
+    """A Pipeline spec: one of its own, one that `run` embeds, or one `inner` of another's task."""
+    _Pipeline(pipeline, others, run, inner).check()
+
+
+class _Pipeline:
+    def __init__(
+        self, pipeline: Field, others: Sequence[Document], run: Json | None, inner: bool
+    ) -> None:
+        self._pipeline, self._others, self._inner = pipeline, others, inner
+        self._alone = run is None and not inner
+        around = run or {}
+        tasks = {task.get("name"): task.value for task in pipeline.each("tasks")}
+        finals = {task.get("name"): task.value for task in pipeline.each("finally")}
+        self._names = PipelineNames(
+            params=known_params(pipeline.value, around),
+            workspaces=[
+                *pipeline.names("workspaces"),
+                *(item["name"] for item in around.get("workspaces", [])),
+            ],
+            tasks=tasks,
+            finals=finals,
+            results=self._results,
+        )
+        self._definitions = {d.name: d.body["spec"] for d in others if d.kind == "Task"}
+        # The webhook takes every param that any task of a run's own pipelineSpec has.
+        holders = [pipeline.value, around]
+        if not self._alone:
+            specs = [task.get("taskSpec", {}) for task in tasks.values()]
+            holders = [*holders, *tasks.values(), *specs]
+        self._admitted = set(known_params(*holders))
+
+    def check(self) -> None:
+        pipeline = self._pipeline
+        if not pipeline.get("tasks"):
+            bare = pipeline.get("finally") or len(pipeline.value) == 1
+            pipeline.refuse(
+                "got no task, expected at least one", "tasks", by="tekton" if bare else "embedded"
+            )
+        check_params(pipeline)
+        check_unique(pipeline.each("workspaces"))
+        check_unique(pipeline.each("results"), by="embedded")
+        for index, name in enumerate(pipeline.names("workspaces")):
+            if not name:
+                pipeline.refuse("got no name, expected one", "workspaces", index, "name")
+        seen: set[str] = set()
+        for section in ("tasks", "finally"):
+            for task in pipeline.each(section):
+                check_unique([task], seen=seen)
+                self._check_task(task, final=section == "finally")
+        self._check_order()
+        self._check_results()
+
+    def _check_task(self, task: Field, *, final: bool) -> None:
+        check_label(task)
+        check_one_of(task, "taskRef", "taskSpec", "pipelineRef", "pipelineSpec")
+        check_when(task)
+        check_matrix(task)
+        check_unique(task.each("params"))
+        by: By = "tekton" if self._alone else "embedded"
+        check_unique(task.each("workspaces"), by=by)
+        on_error, retries = task.get("onError", "continue"), task.get("retries", 0)
+        if on_error not in {"continue", "stopAndFail"} and not on_error.startswith("$(params"):
+            task.refuse(f"got {on_error!r}, expected continue or stopAndFail", "onError")
+        if task.get("onError") == "continue" and retries > 0:
+            task.refuse("got continue beside retries, expected one of them", "onError")
+        if retries < 0:
+            task.refuse(f"got {retries}, expected 0 or more", "retries", by="embedded")
+        if final and task.get("runAfter"):
+            task.refuse(
+                "got runAfter in finally, expected none: all of them start together", "runAfter"
+            )
+        for item in task.each("workspaces"):
+            field = "workspace" if item.get("workspace") else "name"
+            if item.get(field) not in self._names.workspaces:
+                item.refuse(
+                    f"got {item.get(field)!r}, expected a workspace the pipeline declares"
+                    f" ({', '.join(sorted(self._names.workspaces)) or 'none is'})",
+                    field,
+                    by=by,
+                )
+        self._check_references(task, final=final)
+        self._check_behind(task, final=final)
+
+    def _check_references(self, task: Field, *, final: bool) -> None:
+        def visit(text: str, inner: FieldPath) -> None:
+            if inner[:2] == ("matrix", "include") and inner[-1] == "name":
+                return  # a combination's name is read by the param it stands for
+            for key in references(text):
+                problem, by = self._problem(key, text, inner, task, final=final)
+                if problem:
+                    task.refuse(f"got {written(key)}, {problem}", *inner, by=by)
+
+        fields = ("params", "when", "matrix", "workspaces", "taskRef")
+        walk_strings({key: task.get(key) for key in fields}, visit)
+
+    def _problem(
+        self, key: Key, text: str, inner: FieldPath, task: Field, *, final: bool
+    ) -> tuple[str, By]:
+        looks = self._alone or not (self._inner or final)
+        return problem_of(
+            key,
+            text,
+            inner,
+            names=self._names,
+            admitted=self._admitted if looks else None,
+            task=task.get("name"),
+            final=final,
+        )
+
+    def _check_behind(self, task: Field, *, final: bool) -> None:
+        """The Task or Pipeline behind a pipeline task, and whether it is given what it needs."""
+        for name in ("taskRef", "pipelineRef"):
+            if name in task.value:
+                check_reference(task.at(name))
+        if "pipelineRef" in task.value or "pipelineSpec" in task.value:
+            if "matrix" in task.value:
+                task.refuse(
+                    "got a matrix for a pipeline, expected one for a task: Tekton gives its params"
+                    " to no child PipelineRun",
+                    "matrix",
+                    by="embedded",
+                )
+            if task.get("pipelineSpec") is not None:
+                check_pipeline(task.at("pipelineSpec"), self._others, inner=True)
+            return
+        if is_custom(task):
+            check_custom(task.at("taskRef" if "taskRef" in task.value else "taskSpec"))
+            return
+        embedded = task.at("taskSpec")
+        if embedded.value is not None:
+            check_task(embedded, self._inside(task, embedded, final=final))
+        spec = embedded.value or self._definitions.get(task.at("taskRef").get("name", ""))
+        if spec is not None and not task.at("taskRef").get("resolver"):
+            self._check_given(task, spec, embedded=embedded.value is not None)
+
+    def _inside(self, task: Field, embedded: Field, *, final: bool) -> Names:
+        """What is known inside a taskSpec: its own, the pipeline task's, the pipeline's."""
+        given = [item.value for item in matrix_params(task)]
+        strings = {"params": [{"name": item["name"]} for item in given]}
+        around = {"params": list(self._names.params.values())}
+        params = known_params(embedded.value, task.value, strings, around)
+        admitted: Collection[str] | None = self._admitted
+        if self._alone:
+            admitted = {*embedded.names("params"), *self._names.params}
+        elif self._inner or final:
+            admitted = None
+        return task_names(
+            embedded, params, admitted, self._names.workspaces, self._around(task, final)
+        )
+
+    def _around(self, task: Field, final: bool) -> Callable[[Key], bool]:
+        known = partial(self._problem, text="", inner=("taskSpec",), task=task, final=final)
+        return lambda key: not known(key)[0]
+
+    def _check_given(self, task: Field, spec: Json, *, embedded: bool) -> None:
+        given = {item["name"]: item["value"] for item in task.get("params", [])}
+        given |= {item.get("name"): "$(a string of the matrix)" for item in matrix_params(task)}
+        specs = spec.get("params", [])
+        if embedded:
+            around = self._names.params
+            specs = [item for item in specs if item["name"] in given or item["name"] not in around]
+        check_given(task, specs, given, extra=embedded)
+        bound = [*task.names("workspaces"), *(self._names.workspaces if embedded else [])]
+        check_bound(task, spec.get("workspaces", []), bound)
+        declared = [item["name"] for item in spec.get("workspaces", [])]
+        for item in task.each("workspaces"):
+            if item.get("name") not in declared and not embedded:
+                item.refuse(
+                    f"got {item.get('name')!r}, expected a workspace the Task declares"
+                    f" ({', '.join(declared) or 'none is'})",
+                    "name",
+                    by="embedded",
+                )
+
+    def _results(self, task: Json) -> Mapping[str, Json] | None:
+        """The results a pipeline task declares, by name; None where that is not known here."""
+        ref = task.get("taskRef", {})
+        spec = task.get("taskSpec") or (
+            None if ref.get("resolver") else self._definitions.get(ref.get("name"))
+        )
+        if spec is None or "steps" not in spec:
+            return None
+        return {item["name"]: item for item in spec.get("results", [])}
+
+    def _check_order(self) -> None:
+        tasks = [task.value for task in self._pipeline.each("tasks")]
+        for task in self._pipeline.each("tasks"):
+            for index, parent in enumerate(task.get("runAfter", [])):
+                if parent not in self._names.tasks:
+                    task.refuse(
+                        f"got {parent!r}, expected a task of this pipeline"
+                        f" ({', '.join(self._names.tasks)})",
+                        "runAfter",
+                        index,
+                    )
+        if cycle := graph.find_cycle(tasks):
+            index = [task["name"] for task in tasks].index(cycle[0])
+            self._pipeline.refuse(
+                f"got the cycle {' → '.join(cycle)}, expected an order in which they can run",
+                "tasks",
+                index,
+            )
+
+    def _check_results(self) -> None:
+        """A Pipeline's results are made of results of its tasks and finally tasks."""
+        for result in self._pipeline.each("results"):
+            found = list(references(result.get("value")))
+            if not found:
+                result.refuse("got no $(tasks.NAME.results.RESULT), expected one", "value")
+            for key in found:
+                problem, by = self._names.pipeline_result(key)
+                if problem:
+                    result.refuse(f"got {written(key)}, {problem}", "value", by=by)

@@ -1,0 +1,58 @@
+"""Is this a reference to a Task, Pipeline or StepAction that can be followed? (validateRef)"""
+
+from __future__ import annotations
+
+import re
+
+from touchstone.engine.remote import REFUSED
+from touchstone.engine.rules.names import check_unique
+from touchstone.engine.rules.report import Field
+
+_URL = re.compile(r"[\w-]+://")
+_NAME = re.compile(r"([A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_GROUP_VERSION = re.compile(r"[^/]+/[^/]+")
+_OWN_VERSION = "tekton.dev/v1"
+
+
+def check_reference(ref: Field) -> None:
+    """A taskRef, pipelineRef or step `ref` gives a name, or a resolver and its params."""
+    name, resolver = ref.get("name", ""), ref.get("resolver", "")
+    params = ref.get("params") is not None
+    if params and not resolver:
+        ref.refuse("got params without a resolver, expected them only with one", "params")
+    if name and (params or resolver):
+        ref.refuse("got name and resolver, expected exactly one", "name")
+    elif name and not _NAME.fullmatch(name):
+        what = "a URL" if _URL.match(name) else repr(name)
+        ref.refuse(f"got {what}, expected the name of an object; a URL needs a resolver", "name")
+    elif not name and not resolver and not params:
+        ref.refuse("got neither name nor resolver, expected exactly one")
+    check_unique(ref.each("params"), fold=True)
+    if resolver in REFUSED:
+        ref.refuse(f"cannot be honored here: {REFUSED[resolver]}", "resolver", by="embedded")
+
+
+def is_custom(task: Field) -> bool:
+    """Whether a pipeline task is one that another controller runs: it says apiVersion or kind."""
+    return any(
+        ref.get("apiVersion") or ref.get("kind", "") not in {"", "Task"}
+        for ref in (task.at("taskRef"), task.at("taskSpec"))
+    )
+
+
+def check_custom(ref: Field) -> None:
+    """A custom task says apiVersion and kind; it needs a controller that is not here."""
+    version, kind = ref.get("apiVersion", ""), ref.get("kind", "")
+    if not kind:
+        ref.refuse("got no kind, expected one beside apiVersion")
+    if not version:
+        ref.refuse(f"got no apiVersion, expected one beside kind: {kind}", "kind")
+    elif not _GROUP_VERSION.fullmatch(version):
+        ref.refuse(f"got {version!r}, expected group/version", "apiVersion")
+    if version != _OWN_VERSION or kind != "Task":
+        ref.refuse(
+            f"cannot be honored here: a custom task ({version or kind}) becomes a CustomRun,"
+            " which needs a controller of its own",
+            "apiVersion" if version else "kind",
+            by="embedded",
+        )

@@ -1,0 +1,156 @@
+"""Can this TaskRun or PipelineRun start? (taskrun_, pipelinerun_ and workspace_validation.go)"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from touchstone.engine import durations
+from touchstone.engine.graph import is_result
+from touchstone.engine.rules.names import check_one_of, check_unique
+from touchstone.engine.rules.params import check_bound, check_given, known_params
+from touchstone.engine.rules.pipeline import check_pipeline
+from touchstone.engine.rules.refs import check_reference
+from touchstone.engine.rules.report import Field
+from touchstone.engine.rules.task import check_task
+from touchstone.engine.rules.variables import task_names, written
+from touchstone.engine.substitute import references
+from touchstone.yaml import Document
+
+_VOLUMES = (
+    "emptyDir", "volumeClaimTemplate", "persistentVolumeClaim", "secret", "configMap",
+    "projected", "csi",
+)  # fmt: skip
+_DEFAULT_TIMEOUT = "1h0m0s"
+
+
+def check_task_run(document: Field, others: Sequence[Document]) -> None:
+    """A TaskRun; its params and workspaces are known inside a taskSpec it embeds."""
+    run = document.at("spec")
+    check_one_of(run, "taskRef", "taskSpec")
+    _check_inputs(run)
+    _check_specs(run)
+    _check_debug(run.at("debug", "breakpoints"))
+    if run.get("retries", 0) < 0:
+        run.refuse(f"got {run.get('retries')}, expected 0 or more", "retries")
+    if run.get("statusMessage") and not run.get("status"):
+        run.refuse("got a message without status, expected both or neither", "statusMessage")
+    task = run.at("taskSpec")
+    if "taskRef" in run.value:
+        check_reference(run.at("taskRef"))
+    if task.value is not None:
+        params = known_params(task.value, run.value)
+        check_task(task, task_names(task, params, params, run.names("workspaces")))
+    _check_against(run, task.value or named("Task", run.at("taskRef"), others), "taskSpec")
+
+
+def named(kind: str, ref: Field, others: Sequence[Document]) -> Mapping[str, Any] | None:
+    """The spec of the Task or Pipeline that a reference names, where it is among the documents."""
+    name = None if ref.get("resolver") else ref.get("name")
+    found = [other for other in others if other.kind == kind and other.name == name]
+    return found[0].body["spec"] if found else None
+
+
+def check_pipeline_run(document: Field, others: Sequence[Document]) -> None:
+    """A PipelineRun; its params and workspaces reach into a pipelineSpec it embeds."""
+    run = document.at("spec")
+    check_one_of(run, "pipelineRef", "pipelineSpec")
+    _check_inputs(run)
+    _check_timeouts(run)
+    for param in run.each("params"):
+        for key in references(param.get("value")):
+            if is_result(key):
+                param.refuse(
+                    f"got {written(key)}, expected no result of a task in a run's param", "value"
+                )
+    for spec in run.each("taskRunSpecs"):
+        _check_specs(spec)
+    if "pipelineRef" in run.value:
+        check_reference(run.at("pipelineRef"))
+    pipeline = run.at("pipelineSpec")
+    if pipeline.value is not None:
+        check_pipeline(pipeline, others, run=run.value)
+    _check_against(
+        run, pipeline.value or named("Pipeline", run.at("pipelineRef"), others), "pipelineSpec"
+    )
+
+
+def _check_inputs(run: Field) -> None:
+    """Params and workspace bindings: each once, one volume for each workspace."""
+    check_unique(run.each("params"), fold=True)
+    check_unique(run.each("workspaces"), fold=True)
+    for binding in run.each("workspaces"):
+        check_one_of(binding, *_VOLUMES)
+        if "projected" in binding.value and not binding.at("projected").get("sources"):
+            binding.refuse("got no source, expected at least one", "projected", "sources")
+
+
+def _check_against(run: Field, spec: Mapping[str, Any] | None, embedded: str) -> None:
+    """What the run gives against what it runs declares."""
+    if spec is None:
+        return
+    given = {item["name"]: item["value"] for item in run.get("params", [])}
+    extra = embedded in run.value or embedded == "pipelineSpec"
+    check_given(run, spec.get("params", []), given, extra=extra)
+    check_bound(run, spec.get("workspaces", []), run.names("workspaces"))
+
+
+def _check_specs(holder: Field) -> None:
+    """stepSpecs and sidecarSpecs: named, each once; resources of steps or of the Task, not both."""
+    for part in ("stepSpecs", "sidecarSpecs"):
+        check_unique(holder.each(part), fold=True)
+        for item in holder.each(part):
+            if not item.get("name"):
+                item.refuse("got no name, expected one")
+    if holder.get("computeResources") is not None:
+        for item in holder.each("stepSpecs"):
+            if item.get("computeResources"):
+                item.refuse(
+                    "got resources for a step and for the Task, expected only one of them",
+                    "computeResources",
+                )
+
+
+def _check_debug(breakpoints: Field) -> None:
+    """Breakpoints: onFailure is `enabled`; no step is named twice."""
+    if breakpoints.value is None:
+        return
+    if (on_failure := breakpoints.get("onFailure", "")) != "enabled":
+        breakpoints.refuse(f"got {on_failure!r}, expected enabled", "onFailure")
+    steps = breakpoints.get("beforeSteps") or []
+    for index, step in enumerate(steps):
+        if step in steps[:index]:
+            breakpoints.refuse(f"got {step!r} twice, expected it once", "beforeSteps", index)
+
+
+def _check_timeouts(run: Field) -> None:
+    """`tasks`, `finally` and the sum of both fit into `pipeline`; 0 is no limit."""
+    given = {name: durations.seconds(text) for name, text in run.get("timeouts", {}).items()}
+    texts = {"pipeline": _DEFAULT_TIMEOUT, **run.get("timeouts", {})}
+    whole = durations.seconds(texts["pipeline"])
+    for name in ("tasks", "finally"):
+        if name in given and whole and not 0 < given[name] <= whole:
+            run.refuse(
+                f"got {texts[name]!r}, expected at most the pipeline's {texts['pipeline']}",
+                "timeouts",
+                name,
+            )
+    # As in Tekton the sum is held against the pipeline's limit even where that is 0, no limit.
+    if len(given.keys() & {"tasks", "finally"}) == 2 and sum_of(given) > whole:
+        run.refuse(
+            f"got tasks + finally above the pipeline's {texts['pipeline']}, expected at most that",
+            "timeouts",
+        )
+    limit = texts.get("tasks", texts["pipeline"])
+    for spec in run.each("taskRunSpecs"):
+        if durations.seconds(limit) and durations.seconds(spec.get("timeout", "0")) > (
+            durations.seconds(limit)
+        ):
+            spec.refuse(
+                f"got {spec.get('timeout')!r}, expected at most {limit} of all tasks", "timeout"
+            )
+
+
+def sum_of(limits: Mapping[str, float]) -> float:
+    """The time that tasks and finally tasks have together."""
+    return limits["tasks"] + limits["finally"]

@@ -62,9 +62,15 @@ VOLUME = Table(
         "hostPath": Refused("it reaches into the cluster's nodes; use a workspace"),
         "downwardAPI": _NO_API,
         "ephemeral": _NO_DRIVER,
-        "nfs": _NO_DRIVER,
-        "iscsi": _NO_DRIVER,
-        "image": _NO_DRIVER,
+        **dict.fromkeys(
+            (
+                "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "fc",
+                "flexVolume", "flocker", "gcePersistentDisk", "gitRepo", "glusterfs", "image",
+                "iscsi", "nfs", "photonPersistentDisk", "portworxVolume", "quobyte", "rbd",
+                "scaleIO", "storageos", "vsphereVolume",
+            ),
+            _NO_DRIVER,
+        ),
     },
     ("name",),
 )

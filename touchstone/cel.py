@@ -26,6 +26,8 @@ Value = Any
 
 _MACROS = {"has", "all", "exists", "exists_one", "map", "filter", "min", "reduce", "dyn"}
 
+_TYPES = {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"}
+
 
 class CelError(Exception):
     """The expression cannot be compiled, or failed on this context."""
@@ -52,12 +54,18 @@ class Dialect:
         """
         return self._compiled(source)
 
+    def variables(self, source: str) -> set[str]:
+        """The names that the expression takes from its context. Raises CelError if it is no CEL."""
+        tree = _parsed(celpy.Environment(), source)
+        bound = set()
+        for call in tree.iter_subtrees():
+            if call.data == "member_dot_arg" and call.children[1] in _MACROS:
+                bound.update(_named(call.children[2].children[0]))
+        return _named(tree) - bound - _TYPES
+
     def _compile(self, source: str) -> celpy.Runner:
         environment = celpy.Environment()
-        try:
-            tree = environment.compile(source)
-        except CELParseError as error:
-            raise CelError(f"got {source!r}, expected a CEL expression: {error}") from None
+        tree = _parsed(environment, source)
         for name in _called(tree):
             if name not in self._known:
                 raise CelError(
@@ -81,6 +89,18 @@ class Dialect:
         except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
             raise CelError(f"{source!r} failed: {error}") from None
         return to_json(result, source)
+
+
+def _parsed(environment: celpy.Environment, source: str) -> Tree[Any]:
+    try:
+        return environment.compile(source)
+    except CELParseError as error:
+        raise CelError(f"got {source!r}, expected a CEL expression: {error}") from None
+
+
+def _named(tree: Tree[Any]) -> set[str]:
+    """Names that stand alone, as those of variables, types and loop variables do."""
+    return {str(node.children[0]) for node in tree.find_data("ident")}
 
 
 def _called(tree: Tree[Any]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Every file in tekton/refused is refused before anything runs, where its first line says."""
+"""What must be refused is refused, where and with the words its file says, and nothing else is."""
 
 from __future__ import annotations
 
@@ -6,28 +6,46 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.engine.rules import validate
+from tests.yardstick.rules import FOLDER, Case, cases, table
+from touchstone.engine.rules import find, validate
 from touchstone.errors import ManifestError
-from touchstone.yaml import load_files
+from touchstone.yaml import load_files, load_text
 
-_FOLDER = Path(__file__).parent / "tekton"
-_FILES = sorted((_FOLDER / "refused").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("file", _FILES, ids=lambda file: file.stem)
-def test_a_wrong_file_is_refused_with_its_place_and_reason(file: Path) -> None:
-    expected = file.read_text().splitlines()[0].removeprefix("# expect: ")
-    with pytest.raises(ManifestError) as caught:
-        validate(load_files([file]))
-    assert str(caught.value).startswith(f"{file}:{'' if expected[0].isdigit() else ' '}{expected}")
-    assert caught.value.exit_code == 4
+_ROOT = Path(__file__).parents[2]
+_CASES = [
+    pytest.param(case, id=f"{file.stem}: {case.title}")
+    for file in sorted(FOLDER.glob("*.yaml"))
+    for case in cases(file)
+]
 
 
-@pytest.mark.parametrize("file", sorted(_FOLDER.glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("case", _CASES)
+def test_a_wrong_document_is_told_what_its_case_says_and_no_more(case: Case) -> None:
+    documents = load_text(case.text, "x.yaml")
+    problems = find(documents)
+    told = sorted(
+        (int(item.location.split(":")[1]), item.refused_by, item.message) for item in problems
+    )
+    assert case.expected
+    assert told == case.expected
+    stopping = [item for item in problems if not item.runs_here]
+    if stopping:
+        with pytest.raises(ManifestError) as caught:
+            validate(documents)
+        assert str(caught.value) == f"{stopping[0].location}: {stopping[0].message}"
+        assert caught.value.exit_code == 4
+
+
+def test_the_published_table_is_that_of_the_cases() -> None:
+    assert (_ROOT / "docs" / "rules.md").read_text(encoding="utf-8") == table()
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.parent.glob("*.yaml")), ids=lambda file: file.stem)
 def test_a_right_file_is_accepted(file: Path) -> None:
     validate(load_files([file]))
 
 
-def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="no such file"):
-        load_files([tmp_path / "absent.yaml"])
+def test_a_kind_nobody_runs_is_refused_by_name() -> None:
+    text = "apiVersion: tekton.dev/v1\nkind: ClusterTask\nmetadata: {name: t}\nspec: {steps: []}\n"
+    with pytest.raises(ManifestError, match="x.yaml:2:1: kind: got 'ClusterTask', expected one of"):
+        validate(load_text(text, "x.yaml"))

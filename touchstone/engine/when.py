@@ -29,13 +29,22 @@ def evaluate(
 
 
 def check_cel(source: str) -> None:
-    """Refuse what is no CEL, before any reference in it is replaced. Raises CelEvaluationError."""
+    """Refuse what is no CEL, before any reference in it is replaced; it knows no variables.
+
+    Raises CelEvaluationError.
+    """
     from touchstone.cel import CelError
 
     try:
         _dialect().compile(source)
+        names = sorted(_dialect().variables(source))
     except CelError as error:
         raise CelEvaluationError(str(error)) from None
+    if names:
+        raise CelEvaluationError(
+            f"got the variable {names[0]!r} in {source!r}, expected none: Tekton's own are written"
+            " '$(params.NAME)', in quotes"
+        )
 
 
 def _holds(expression: Mapping[str, Any]) -> bool:

@@ -1,20 +1,17 @@
 """Every rule on Tekton's objects: those of its admission webhook, and those of this engine alone.
 
     check                 all the rules over some documents: `find` all, `validate` raises one
-    report                a problem, and the cursor that notes it where it stands
     fields, fields_pod    which fields there are, written in the words of `shapes`
-    names                 how things may be called, and that names differ
     params                params and results declared, params and workspaces given
     refs, when, matrix    the parts of a pipeline task that have rules of their own
     task, step_action     a Task's steps, sidecars, mounts; a StepAction
     pipeline, runs        a Pipeline's tasks and their order; TaskRun and PipelineRun
     variables, pipeline_variables    what a $(...) may stand for
 
-A rule is one call of `Field.refuse`. Facts are from pkg/apis/pipeline/v1/*_validation.go and
+A rule is one call of `touchstone.problems.Field.refuse`; names are judged by `touchstone.naming`. Facts are from pkg/apis/pipeline/v1/*_validation.go and
 pkg/substitution of tektoncd/pipeline v1.15, with every feature flag on.
 """
 
 from touchstone.engine.rules.check import find, validate
-from touchstone.engine.rules.report import Problem
 
-__all__ = ["Problem", "find", "validate"]
+__all__ = ["find", "validate"]

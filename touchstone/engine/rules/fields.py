@@ -223,7 +223,7 @@ PIPELINE_TASK = Table(
         "runAfter": TEXTS,
         "retries": NUMBER,
         "timeout": DURATION,
-        "onError": Choice(("continue", "stopAndFail")),
+        "onError": TEXT,
         "when": ListOf(WHEN),
         "workspaces": ListOf(
             Table("workspace", {"name": TEXT, "workspace": TEXT, "subPath": TEXT}, ("name",))
@@ -327,7 +327,7 @@ TASK_RUN_SPEC = Table(
         "stepSpecs": INERT,
         "sidecarSpecs": INERT,
         "debug": Refused("breakpoints need a Pod to open a shell in"),
-        "status": Choice(("TaskRunCancelled", "")),
+        "status": Choice(("TaskRunCancelled", "TaskRunPending", "")),
         "statusMessage": TEXT,
         "managedBy": Refused("the embedded engine is the only controller"),
     },

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from math import prod
 
 from touchstone.engine.matrix import MAX_COMBINATIONS
-from touchstone.engine.rules.names import check_unique
-from touchstone.engine.rules.report import Field
+from touchstone.naming import check_unique
+from touchstone.problems import Field
 
 
 def check_matrix(task: Field) -> None:

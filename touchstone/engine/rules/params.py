@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from touchstone.engine.rules.names import check_unique
-from touchstone.engine.rules.report import Field
 from touchstone.engine.values import as_value, declared_type, type_of
+from touchstone.naming import check_unique
+from touchstone.problems import Field
 
 Json = Mapping[str, Any]
 

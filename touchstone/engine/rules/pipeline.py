@@ -8,15 +8,15 @@ from typing import Any
 
 from touchstone.engine import graph
 from touchstone.engine.rules.matrix import check_matrix, matrix_params
-from touchstone.engine.rules.names import check_label, check_one_of, check_unique
 from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
 from touchstone.engine.rules.refs import check_custom, check_reference, is_custom
-from touchstone.engine.rules.report import By, Field
 from touchstone.engine.rules.task import check_task
 from touchstone.engine.rules.variables import Names, task_names, written
 from touchstone.engine.rules.when import check_when
 from touchstone.engine.substitute import Key, references, walk_strings
+from touchstone.naming import check_label, check_one_of, check_unique
+from touchstone.problems import By, Field
 from touchstone.yaml import Document, FieldPath
 
 Json = Mapping[str, Any]
@@ -151,7 +151,7 @@ class _Pipeline:
                 check_pipeline(task.at("pipelineSpec"), self._others, inner=True)
             return
         if is_custom(task):
-            check_custom(task.at("taskRef" if "taskRef" in task.value else "taskSpec"))
+            check_custom(task)
             return
         embedded = task.at("taskSpec")
         if embedded.value is not None:
@@ -220,7 +220,8 @@ class _Pipeline:
                         "runAfter",
                         index,
                     )
-        if cycle := graph.find_cycle(tasks):
+        cycle = graph.find_cycle(tasks)
+        if len(cycle) > 2:  # a task that uses its own result is told at the reference
             index = [task["name"] for task in tasks].index(cycle[0])
             self._pipeline.refuse(
                 f"got the cycle {' → '.join(cycle)}, expected an order in which they can run",

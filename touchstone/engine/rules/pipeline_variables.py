@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.engine import graph
-from touchstone.engine.rules.report import By
 from touchstone.engine.rules.variables import Place, param_problem
 from touchstone.engine.substitute import Key
 from touchstone.engine.values import declared_type
+from touchstone.problems import By
 from touchstone.yaml import FieldPath
 
 Json = Mapping[str, Any]

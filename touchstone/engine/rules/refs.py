@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from touchstone.engine.remote import REFUSED
-from touchstone.engine.rules.names import check_unique
-from touchstone.engine.rules.report import Field
+from touchstone.naming import check_unique
+from touchstone.problems import Field
 
 _URL = re.compile(r"[\w-]+://")
 _NAME = re.compile(r"([A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -20,12 +20,12 @@ def check_reference(ref: Field) -> None:
     params = ref.get("params") is not None
     if params and not resolver:
         ref.refuse("got params without a resolver, expected them only with one", "params")
-    if name and (params or resolver):
+    elif name and resolver:
         ref.refuse("got name and resolver, expected exactly one", "name")
     elif name and not _NAME.fullmatch(name):
         what = "a URL" if _URL.match(name) else repr(name)
         ref.refuse(f"got {what}, expected the name of an object; a URL needs a resolver", "name")
-    elif not name and not resolver and not params:
+    elif not name and not resolver:
         ref.refuse("got neither name nor resolver, expected exactly one")
     check_unique(ref.each("params"), fold=True)
     if resolver in REFUSED:
@@ -40,16 +40,21 @@ def is_custom(task: Field) -> bool:
     )
 
 
-def check_custom(ref: Field) -> None:
+def check_custom(task: Field) -> None:
     """A custom task says apiVersion and kind; it needs a controller that is not here."""
+    embedded = "taskRef" not in task.value
+    ref = task.at("taskSpec" if embedded else "taskRef")
     version, kind = ref.get("apiVersion", ""), ref.get("kind", "")
     if not kind:
-        ref.refuse("got no kind, expected one beside apiVersion")
+        ref.refuse("got apiVersion without kind, expected both", "apiVersion")
     if not version:
-        ref.refuse(f"got no apiVersion, expected one beside kind: {kind}", "kind")
+        ref.refuse("got another kind without apiVersion, expected both", "kind")
     elif not _GROUP_VERSION.fullmatch(version):
         ref.refuse(f"got {version!r}, expected group/version", "apiVersion")
-    if version != _OWN_VERSION or kind != "Task":
+    if embedded and ref.get("steps"):
+        ref.refuse("got steps of a custom task, expected a spec", "steps")
+    # The shape of a taskSpec refuses these fields already.
+    if not embedded and (version != _OWN_VERSION or kind != "Task"):
         ref.refuse(
             f"cannot be honored here: a custom task ({version or kind}) becomes a CustomRun,"
             " which needs a controller of its own",

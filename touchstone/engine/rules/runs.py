@@ -7,14 +7,14 @@ from typing import Any
 
 from touchstone.engine import durations
 from touchstone.engine.graph import is_result
-from touchstone.engine.rules.names import check_one_of, check_unique
 from touchstone.engine.rules.params import check_bound, check_given, known_params
 from touchstone.engine.rules.pipeline import check_pipeline
 from touchstone.engine.rules.refs import check_reference
-from touchstone.engine.rules.report import Field
 from touchstone.engine.rules.task import check_task
 from touchstone.engine.rules.variables import task_names, written
 from touchstone.engine.substitute import references
+from touchstone.naming import check_one_of, check_unique
+from touchstone.problems import Field
 from touchstone.yaml import Document
 
 _VOLUMES = (
@@ -35,6 +35,10 @@ def check_task_run(document: Field, others: Sequence[Document]) -> None:
         run.refuse(f"got {run.get('retries')}, expected 0 or more", "retries")
     if run.get("statusMessage") and not run.get("status"):
         run.refuse("got a message without status, expected both or neither", "statusMessage")
+    if run.get("status") == "TaskRunPending":
+        run.refuse(
+            "cannot be honored here: start the TaskRun when it is to run", "status", by="embedded"
+        )
     task = run.at("taskSpec")
     if "taskRef" in run.value:
         check_reference(run.at("taskRef"))
@@ -116,7 +120,9 @@ def _check_debug(breakpoints: Field) -> None:
     if breakpoints.value is None:
         return
     if (on_failure := breakpoints.get("onFailure", "")) != "enabled":
-        breakpoints.refuse(f"got {on_failure!r}, expected enabled", "onFailure")
+        breakpoints.refuse(
+            f"got {on_failure!r}, expected enabled", "onFailure", runs_here=not on_failure
+        )
     steps = breakpoints.get("beforeSteps") or []
     for index, step in enumerate(steps):
         if step in steps[:index]:
@@ -135,22 +141,16 @@ def _check_timeouts(run: Field) -> None:
                 "timeouts",
                 name,
             )
+    parts = [given[name] for name in ("tasks", "finally") if name in given]
     # As in Tekton the sum is held against the pipeline's limit even where that is 0, no limit.
-    if len(given.keys() & {"tasks", "finally"}) == 2 and sum_of(given) > whole:
+    if len(parts) == 2 and sum(parts) > whole:
         run.refuse(
             f"got tasks + finally above the pipeline's {texts['pipeline']}, expected at most that",
             "timeouts",
         )
     limit = texts.get("tasks", texts["pipeline"])
     for spec in run.each("taskRunSpecs"):
-        if durations.seconds(limit) and durations.seconds(spec.get("timeout", "0")) > (
-            durations.seconds(limit)
-        ):
+        if 0 < durations.seconds(limit) < durations.seconds(spec.get("timeout", "0")):
             spec.refuse(
                 f"got {spec.get('timeout')!r}, expected at most {limit} of all tasks", "timeout"
             )
-
-
-def sum_of(limits: Mapping[str, float]) -> float:
-    """The time that tasks and finally tasks have together."""
-    return limits["tasks"] + limits["finally"]

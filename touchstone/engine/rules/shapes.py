@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from touchstone.engine import durations
-from touchstone.engine.rules.report import Field
+from touchstone.problems import Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def check_shape(field: Field, shape: Shape) -> None:
             _check_leaf(field, kind)
         case Choice(options=options):
             if field.value not in options:
-                field.refuse(f"got {field.value!r}, expected {' or '.join(options)}")
+                field.refuse(f"got {field.value!r}, expected {' or '.join(filter(None, options))}")
         case ListOf(of=of) if isinstance(field.value, list):
             for index in range(len(field.value)):
                 check_shape(field.at(index), of)
@@ -134,7 +134,7 @@ def _check_leaf(field: Field, kind: str) -> None:
     elif kind == "duration" and value.startswith("-"):
         field.refuse(f"got {value!r}, expected 0 or more")
     elif kind == "duration" and "$(" in value:
-        field.refuse(f"got {value!r}, expected a duration: Tekton reads it first", runs_here=True)
+        field.refuse(f"got {value!r}, expected a duration: no reference is replaced in one")
     elif kind == "duration":
         try:
             durations.seconds(value)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from touchstone.engine.rules.report import By, Field
 from touchstone.engine.steps import name_of
 from touchstone.engine.substitute import Key, references, walk_strings
 from touchstone.engine.values import declared_type
+from touchstone.problems import By, Field
 from touchstone.yaml import FieldPath
 
 Json = Mapping[str, Any]
@@ -17,6 +17,7 @@ Place = Literal["string", "list", "value", "any"]
 """Where a reference stands: in a string, an item of a list, alone as a value, not looked at."""
 
 _CONTEXT = {"taskRun": ("name", "namespace", "uid"), "task": ("name", "retry-count")}
+_OUTER = ("pipelineRun", "pipeline", "pipelineTask")
 _WORKSPACE = ("bound", "claim", "path", "volume")
 _SEEN = ("name", "image", "workingDir", "script", "command", "args", "env", "volumeMounts")
 """The fields of a step in which the webhook looks for references."""
@@ -110,8 +111,8 @@ def _problem(key: Key, names: Names, text: str, field: str) -> tuple[str, By]:
             return param_problem(key, text, place, names.params, names.admitted)
         case ("context", "taskRun" | "task" as of, name):
             return _one_of(name, _CONTEXT[of]), "tekton"
-        case ("context", *_):
-            return "" if names.around(key) else "which a Task does not know", "embedded"
+        case ("context", of, *_) if of in _CONTEXT or (of in _OUTER and not names.around(key)):
+            return "which a Task does not know", "embedded"
         case ("results", name, *rest):
             if name not in names.results and (field == "script" or not names.around(key)):
                 return _declared("result", names.results), _in_script(field)
@@ -124,7 +125,10 @@ def _problem(key: Key, names: Names, text: str, field: str) -> tuple[str, By]:
             allowed = _STEP_RESULTS_IN if part == "results" else _ARTIFACTS_IN
             if field and field not in allowed:
                 what = "results of steps" if part == "results" else "artifacts"
-                return f"expected {what} only in {', '.join(allowed)}", "tekton"
+                places = (
+                    "env, command and args" if part == "results" else "env, command, args, script"
+                )
+                return f"expected {what} only in {places}", "tekton"
             return _step(key, step, names), "embedded"
         case ("steps", step, "exitCode", "path"):
             return _step(key, step.removeprefix("step-"), names), "embedded"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from touchstone.engine.rules.report import Field
 from touchstone.engine.when import check_cel
 from touchstone.errors import ManifestError
+from touchstone.problems import Field
 
 
 def check_when(holder: Field) -> None:
@@ -16,7 +16,7 @@ def check_when(holder: Field) -> None:
             try:
                 check_cel(item.get("cel"))
             except ManifestError as error:
-                item.refuse(str(error), "cel")
+                item.refuse(str(error).splitlines()[0], "cel")
             continue
         for name in ("operator", "values"):
             if not item.get(name):

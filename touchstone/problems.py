@@ -1,4 +1,4 @@
-"""What is wrong with a document, and the cursor that says where it stands."""
+"""What is wrong with a document, who refuses it, and the cursor that says where it stands."""
 
 from __future__ import annotations
 
@@ -30,8 +30,19 @@ class Problem:
     runs_here: bool = False
     """Whether a run goes on all the same: Tekton alone needs what is missing."""
 
+    @classmethod
+    def of(cls, error: ManifestError, refused_by: By, *, runs_here: bool = False) -> Problem:
+        """The problem that an error tells."""
+        return cls(
+            location=error.location,
+            message=str(error).removeprefix(f"{error.location}: "),
+            refused_by=refused_by,
+            hint=error.hint,
+            runs_here=runs_here,
+        )
+
     def error(self) -> ManifestError:
-        """The problem as what a run ends with."""
+        """The error that tells the problem."""
         return ManifestError(self.message, location=self.location, hint=self.hint)
 
 
@@ -79,13 +90,4 @@ class Field:
     ) -> None:
         """Note what is wrong with this field, or with the one at `inner` inside it."""
         error = self.document.error(problem, (*self.path, *inner), hint=hint)
-        location = error.location or self.document.location()
-        self.problems.append(
-            Problem(
-                location=location,
-                message=str(error).removeprefix(f"{location}: "),
-                refused_by=by,
-                hint=hint,
-                runs_here=runs_here,
-            )
-        )
+        self.problems.append(Problem.of(error, by, runs_here=runs_here))

@@ -35,7 +35,7 @@ lint: setup ## format, rules, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/touchstone validate tekton/tasks tekton/pipelines
+	$(BIN)/touchstone validate tekton
 
 test: lint ## lint, then every test that needs no cluster; T=path or K=name narrows
 	$(BIN)/pytest -m "not cluster" $(T) $(if $(K),-x -k "$(K)")

@@ -21,9 +21,9 @@ _WHO = {"tekton": "Tekton", "embedded": "this engine alone"}
 _HEADER = """\
 # What is refused
 
-Made by `python -m tests.yardstick.rules --write docs/rules.md` from `tests/embedded/tekton/refused`.
-Each case is a test: these messages at their places, no others. [validate.md](validate.md) says how
-they are told.
+Made by `python -m tests.yardstick.rules --write docs/rules.md` from the cases of
+`tests/embedded/tekton/refused`. Each case is a test: these messages at their places, no others.
+[validate.md](validate.md) says how they are told.
 """
 
 

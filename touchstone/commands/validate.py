@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from touchstone.errors import ManifestError
+
+if TYPE_CHECKING:
+    from touchstone.problems import Problem
+    from touchstone.yaml import Document
 
 
 def register(app: typer.Typer) -> None:
@@ -32,17 +37,9 @@ def validate(
 
     Example: touchstone validate tekton/
     """
-    from touchstone.engine.rules import find
-    from touchstone.engine.rules.fields import KINDS
     from touchstone.yaml import load_files
 
-    documents = load_files(path or [Path()])
-    problems = find([document for document in documents if document.kind in KINDS])
-    notes = [
-        f"{document.location()}: {document.kind or 'a document without kind'} not checked"
-        for document in documents
-        if document.kind not in KINDS
-    ]
+    problems, notes = examine(load_files(path or [Path()]))
     if cluster:
         problems = [problem for problem in problems if problem.refused_by == "tekton"]
     if as_json:
@@ -62,3 +59,20 @@ def validate(
             f"got {invalid} that Tekton refuses and {len(problems) - invalid} that only the"
             " embedded engine refuses, expected none"
         )
+
+
+def examine(documents: Sequence[Document]) -> tuple[list[Problem], list[str]]:
+    """All problems of Pipelines', Triggers' and a run's objects; a note for each other document."""
+    from touchstone.engine.rules import find
+    from touchstone.engine.rules.fields import KINDS
+    from touchstone.events import triggers
+    from touchstone.events.catalog import is_ours
+
+    problems = find([document for document in documents if document.kind in KINDS])
+    problems += triggers.find([document for document in documents if is_ours(document)])
+    notes = [
+        f"{document.location()}: {document.kind or 'a document without kind'} not checked"
+        for document in documents
+        if document.kind not in KINDS and not is_ours(document)
+    ]
+    return problems, notes

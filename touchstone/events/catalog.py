@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from touchstone.errors import ManifestError
 from touchstone.events.kinds import SPECS
+from touchstone.events.rules import GROUP, checked
+from touchstone.problems import Problem
 from touchstone.yaml import Document, load_files
 
-_GROUP = "triggers.tekton.dev/"
 DEFAULT_NAMESPACE = "default"
 
 
@@ -61,55 +60,38 @@ def load(paths: Sequence[Path]) -> Catalog:
     Raises:
         ManifestError: a document is wrong; the message begins with file:line:column.
     """
-    return Catalog(
-        _object(document)
-        for document in load_files(paths)
-        if str(document.body.get("apiVersion", "")).startswith(_GROUP)
-    )
+    objects = []
+    for document in load_files(paths):
+        if is_ours(document):
+            item, problems = read(document)
+            if item is None:
+                raise problems[0].error()
+            objects.append(item)
+    return Catalog(objects)
 
 
-def _object(document: Document) -> Object:
-    content = document.body
-    kind = str(content.get("kind"))
-    version, model, namespaced = SPECS.get(kind, ("", None, False))
-    if model is None or content["apiVersion"] != version:
-        wanted = f"{version} {kind}" if model else f"one of {list(SPECS)}"
-        raise ManifestError(
-            f"got {content['apiVersion']} {kind}, expected {wanted}",
-            location=document.location(("kind",)),
-            hint="the embedded listener reads no other version of Tekton Triggers",
-        )
-    metadata = content.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(metadata, dict) or not isinstance(name, str) or not name:
-        raise ManifestError(
-            f"got no name, expected metadata.name of the {kind}",
-            location=document.location(("metadata",)),
-        )
-    try:
-        spec = model.model_validate(content.get("spec"))
-    except ValidationError as error:
-        raise _wrong(document, error) from None
-    return Object(
-        kind=kind,
-        name=name,
+def is_ours(document: Document) -> bool:
+    """Whether the document is of the group triggers.tekton.dev."""
+    return str(document.body.get("apiVersion", "")).startswith(GROUP)
+
+
+def read(document: Document) -> tuple[Object | None, list[Problem]]:
+    """The object that a document describes, or all that is wrong with it."""
+    field, spec = checked(document)
+    if field.problems:
+        return None, field.problems
+    metadata = document.body["metadata"]
+    namespaced = SPECS[document.kind][2]
+    item = Object(
+        kind=document.kind,
+        name=document.name,
         namespace=str(metadata.get("namespace") or DEFAULT_NAMESPACE) if namespaced else "",
         labels=_texts(metadata.get("labels")),
         annotations=_texts(metadata.get("annotations")),
         spec=spec,
         document=document,
     )
-
-
-def _wrong(document: Document, error: ValidationError) -> ManifestError:
-    first = error.errors()[0]
-    place = ("spec", *first["loc"])
-    problem = first["msg"]
-    if first["type"] == "extra_forbidden":
-        problem = "there is no such field"
-    return ManifestError(
-        f"{'.'.join(str(step) for step in place)}: {problem}", location=document.location(place)
-    )
+    return item, []
 
 
 def _texts(value: Any) -> dict[str, str]:

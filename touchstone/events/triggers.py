@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.errors import ManifestError
-from touchstone.events import bindings, templates
-from touchstone.events.catalog import Catalog, Object, load
+from touchstone.events import templates
+from touchstone.events.catalog import Catalog, Object, load, read
 from touchstone.events.interceptors.interface import Interceptor
 from touchstone.events.interceptors.registry import build, build_webhook
 from touchstone.events.kinds import (
@@ -25,6 +25,7 @@ from touchstone.events.kinds import (
     TriggerInterceptor,
     TriggerSpec,
 )
+from touchstone.problems import Problem
 from touchstone.yaml import Document, FieldPath
 
 _OLD_ESCAPE = "triggers.tekton.dev/old-escape-quotes"
@@ -97,25 +98,29 @@ def load_listeners(paths: Sequence[Path]) -> tuple[Triggers, ...]:
     return tuple(_listener(catalog, item) for item in catalog.all("EventListener"))
 
 
+def find(documents: Sequence[Document]) -> list[Problem]:
+    """What is wrong with these objects: all of each; else the first of each EventListener."""
+    objects, problems = [], []
+    for document in documents:
+        item, found = read(document)
+        problems += found
+        objects += [item] if item else []
+    if problems:
+        return problems
+    try:
+        catalog = Catalog(objects)
+    except ManifestError as error:
+        return [Problem.of(error, "embedded")]
+    for item in catalog.all("EventListener"):
+        try:
+            _listener(catalog, item)
+        except ManifestError as error:
+            problems.append(Problem.of(error, "embedded"))
+    return problems
+
+
 def _listener(catalog: Catalog, listener: Object) -> Triggers:
     spec, document = listener.spec, listener.document
-    if not (
-        spec.triggers
-        or spec.trigger_groups
-        or spec.label_selector
-        or spec.namespace_selector.match_names
-    ):
-        raise ManifestError(
-            "expected one of spec.labelSelector, spec.namespaceSelector, spec.triggerGroups and"
-            " spec.triggers",
-            location=document.location(("spec",)),
-        )
-    validation = listener.annotations.get(_VALIDATION, "true")
-    if validation not in ("true", "false"):
-        raise ManifestError(
-            f"got {_VALIDATION} {validation!r}, expected 'true' or 'false'",
-            location=document.location(("metadata", "annotations", _VALIDATION)),
-        )
     builder = _Builder(catalog, listener)
     selector = Selector.model_construct(
         namespace_selector=spec.namespace_selector, label_selector=spec.label_selector
@@ -125,20 +130,14 @@ def _listener(catalog: Catalog, listener: Object) -> Triggers:
         triggers.append(builder.of_entry(entry, ("spec", "triggers", index)))
     for index, group in enumerate(spec.trigger_groups):
         here: FieldPath = ("spec", "triggerGroups", index)
-        chosen = group.trigger_selector
-        if chosen.label_selector is None and not chosen.namespace_selector.match_names:
-            raise ManifestError(
-                "expected triggerSelector.labelSelector or triggerSelector.namespaceSelector",
-                location=document.location((*here, "triggerSelector")),
-            )
         links = builder.links(group.interceptors, document, here, listener.namespace)
-        for item in builder.selected(chosen):
+        for item in builder.selected(group.trigger_selector):
             triggers.append(builder.of_object(item, group=group.name, before=links))
     return Triggers(
         name=listener.name,
         namespace=listener.namespace,
         triggers=tuple(triggers),
-        forms=validation == "false",
+        forms=listener.annotations.get(_VALIDATION) == "false",
     )
 
 
@@ -179,13 +178,6 @@ class _Builder:
         """An entry of the listener's own triggers."""
         document = self._listener.document
         if entry.trigger_ref:
-            inline = (entry.template, entry.bindings, entry.interceptors)
-            if any(field is not None for field in inline):
-                raise ManifestError(
-                    "expected exactly one, got both: triggerRef, template or bindings or"
-                    " interceptors",
-                    location=document.location((*here, "triggerRef")),
-                )
             found = self._catalog.get("Trigger", entry.trigger_ref, self._listener.namespace)
             if found is None:
                 raise ManifestError(
@@ -193,11 +185,6 @@ class _Builder:
                     location=document.location((*here, "triggerRef")),
                 )
             return self.of_object(found)
-        if entry.template is None:
-            raise ManifestError(
-                "expected exactly one, got neither: template, triggerRef",
-                location=document.location(here),
-            )
         spec = TriggerSpec.model_construct(
             bindings=entry.bindings or [],
             template=entry.template,
@@ -232,8 +219,6 @@ class _Builder:
     def _interceptor(self, item: TriggerInterceptor, namespace: str) -> Interceptor:
         if item.webhook is not None:
             return build_webhook(item.webhook, namespace=namespace)
-        if not item.ref.name:
-            raise ValueError("got an interceptor without ref.name, expected which one it is")
         params = {param.name: param.value for param in item.params}
         if item.ref.kind == "NamespacedInterceptor":
             found = self._catalog.get("Interceptor", item.ref.name, self._listener.namespace)
@@ -275,11 +260,6 @@ class _Builder:
     def _template(
         self, wanted: TemplateRef, document: Document, here: FieldPath, namespace: str
     ) -> tuple[TemplateSpec, bool, Document, FieldPath]:
-        location = document.location((*here, "template"))
-        if (wanted.spec is None) == (not wanted.ref):
-            raise ManifestError(
-                "expected exactly one of template.ref, template.spec", location=location
-            )
         if wanted.spec is not None:
             return wanted.spec, False, document, (*here, "template", "spec")
         found = self._catalog.get("TriggerTemplate", wanted.ref or "", namespace)
@@ -301,18 +281,12 @@ class _Builder:
                     raise ManifestError(
                         f"got the param {name!r} twice, expected once", location=place
                     )
-                try:
-                    bindings.check(value)
-                except ValueError as error:
-                    raise ManifestError(str(error), location=place) from None
                 values[name] = value
         return values
 
     def _pairs(
         self, binding: BindingRef, location: str, namespace: str
     ) -> list[tuple[str, str, str]]:
-        if bool(binding.ref) == bool(binding.name) or (binding.name and binding.value is None):
-            raise ManifestError("expected either ref, or name and value", location=location)
         if binding.name:
             return [(binding.name, binding.value or "", location)]
         found = self._catalog.get(binding.kind, binding.ref, namespace)
@@ -330,23 +304,14 @@ class _Builder:
 def _check_template(
     template: TemplateSpec, document: Document, here: FieldPath, given: set[str]
 ) -> None:
-    declared = {item.name for item in template.params}
     for index, resource in enumerate(template.resourcetemplates):
         location = document.location((*here, "resourcetemplates", index))
-        if not (resource.get("apiVersion") and resource.get("kind")):
-            raise ManifestError("expected apiVersion and kind", location=location)
         metadata = resource.get("metadata")
         if not isinstance(metadata, dict) or not ({"name", "generateName"} & set(metadata)):
             raise ManifestError(
                 "got no name, expected metadata.generateName or metadata.name", location=location
             )
-        used = templates.params_used(resource)
-        if missing := sorted(used - declared):
-            raise ManifestError(
-                f"got $(tt.params.{missing[0]}), expected a param declared by the template",
-                location=location,
-            )
-        if missing := sorted(used - given):
+        if missing := sorted(templates.params_used(resource) - given):
             raise ManifestError(
                 f"got no value for the param {missing[0]!r}, expected a binding or a default",
                 location=location,

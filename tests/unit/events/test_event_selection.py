@@ -117,19 +117,19 @@ def test_objects_of_a_trigger_in_another_namespace_are_made_there(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ("  serviceAccountName: x", "expected one of spec.labelSelector"),
+        ("  serviceAccountName: x", "none of labelSelector"),
         ("  triggers: [{triggerRef: nobody}]", "no Trigger 'nobody'"),
-        ("  triggers: [{name: x}]", "neither: template, triggerRef"),
-        (f"  triggers: [{{triggerRef: plain, template: {INLINE}}}]", "got both"),
-        ("  triggers: [{name: x, template: {}}]", "template.ref, template.spec"),
-        ("  triggerGroups: [{name: g, interceptors: [], triggerSelector: {}}]", "at least 1"),
+        ("  triggers: [{name: x}]", "neither template nor triggerRef"),
+        (f"  triggers: [{{triggerRef: plain, template: {INLINE}}}]", "triggerRef and template"),
+        ("  triggers: [{name: x, template: {}}]", "none of ref, spec"),
+        ("  triggerGroups: [{name: g, interceptors: [], triggerSelector: {}}]", "at least one"),
         (
             "  triggerGroups: [{name: g, interceptors: [{ref: {name: cel}}], triggerSelector: {}}]",
-            "triggerSelector.labelSelector",
+            "triggerSelector: got neither labelSelector",
         ),
         (
             "  labelSelector: {matchExpressions: [{key: a, operator: Like}]}",
-            "matchExpressions.0.operator",
+            r"matchExpressions\[0\].operator",
         ),
     ],
 )

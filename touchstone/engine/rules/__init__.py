@@ -8,8 +8,9 @@
     pipeline, runs        a Pipeline's tasks and their order; TaskRun and PipelineRun
     variables, pipeline_variables    what a $(...) may stand for
 
-A rule is one call of `touchstone.problems.Field.refuse`; names are judged by `touchstone.naming`. Facts are from pkg/apis/pipeline/v1/*_validation.go and
-pkg/substitution of tektoncd/pipeline v1.15, with every feature flag on.
+A rule is one call of `touchstone.problems.Field.refuse`; names are judged by `touchstone.naming`.
+Facts are from pkg/apis/pipeline/v1/*_validation.go and pkg/substitution of tektoncd/pipeline v1.15,
+with every feature flag on.
 """
 
 from touchstone.engine.rules.check import find, validate

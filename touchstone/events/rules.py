@@ -87,7 +87,7 @@ def _check_listener(spec: Field) -> None:
     selects = spec.get("labelSelector") or spec.at("namespaceSelector").get("matchNames")
     if not (selects or spec.get("triggers") or spec.get("triggerGroups")):
         spec.refuse(
-            "got none of labelSelector, namespaceSelector, triggerGroups and triggers, expected one"
+            "got no labelSelector, namespaceSelector, triggerGroups or triggers, expected one"
         )
     for trigger in spec.each("triggers"):
         inline = [

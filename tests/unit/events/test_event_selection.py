@@ -117,7 +117,7 @@ def test_objects_of_a_trigger_in_another_namespace_are_made_there(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ("  serviceAccountName: x", "none of labelSelector"),
+        ("  serviceAccountName: x", "no labelSelector"),
         ("  triggers: [{triggerRef: nobody}]", "no Trigger 'nobody'"),
         ("  triggers: [{name: x}]", "neither template nor triggerRef"),
         (f"  triggers: [{{triggerRef: plain, template: {INLINE}}}]", "triggerRef and template"),

@@ -50,7 +50,7 @@ def check_unique(
     """
     seen = set() if seen is None else seen
     for item in items:
-        name = item.get("name", "")
+        name = str(item.get("name", ""))
         key = name.lower() if fold else name
         if key and key in seen:
             item.refuse(f"got {name!r} twice, expected names to differ", "name", by=by)

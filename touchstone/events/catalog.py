@@ -77,22 +77,17 @@ def is_ours(document: Document) -> bool:
 
 def read(document: Document) -> tuple[Object | None, list[Problem]]:
     """The object that a document describes, or all that is wrong with it."""
-    field, spec = checked(document)
-    if field.problems:
-        return None, field.problems
-    metadata = document.body["metadata"]
+    problems, metadata, spec = checked(document)
+    if problems:
+        return None, problems
     namespaced = SPECS[document.kind][2]
     item = Object(
         kind=document.kind,
-        name=document.name,
-        namespace=str(metadata.get("namespace") or DEFAULT_NAMESPACE) if namespaced else "",
-        labels=_texts(metadata.get("labels")),
-        annotations=_texts(metadata.get("annotations")),
+        name=metadata.name,
+        namespace=(metadata.namespace or DEFAULT_NAMESPACE) if namespaced else "",
+        labels=metadata.labels,
+        annotations=metadata.annotations,
         spec=spec,
         document=document,
     )
     return item, []
-
-
-def _texts(value: Any) -> dict[str, str]:
-    return {str(name): str(text) for name, text in (value or {}).items()}

@@ -18,6 +18,17 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
 
+class Metadata(Model):
+    """What the listener reads of an object's metadata; the rest is the cluster's."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
 class Requirement(Model):
     """One of a label selector's matchExpressions."""
 

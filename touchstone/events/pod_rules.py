@@ -42,11 +42,10 @@ def _check_pod(pod: Field, container_fields: set[str]) -> None:
         container.refuse("got a second container, expected one")
     for container in containers[:1]:
         _check_fields(container, container_fields)
-        env = list(container.each("env"))
-        for variable in env:
+        for variable in container.each("env"):
             _check_fields(variable, {"name", "valueFrom"})
             _check_fields(variable.at("valueFrom"), {"secretKeyRef"})
-        if len(found := _TLS & {item.get("name") for item in env}) == 1:
+        if len(found := _TLS & set(container.names("env"))) == 1:
             container.refuse(
                 f"got {found.pop()} alone, expected TLS_CERT and TLS_KEY together", "env"
             )

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from touchstone.events import bindings, pod_rules, templates
 from touchstone.events.headers import canonical
-from touchstone.events.kinds import SPECS
+from touchstone.events.kinds import SPECS, Metadata, Model
 from touchstone.naming import check_metadata, check_one_of, check_unique
-from touchstone.problems import By, Field
+from touchstone.problems import By, Field, Problem
 from touchstone.yaml import Document
 
 GROUP = "triggers.tekton.dev/"
@@ -25,8 +25,8 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LONGEST_LISTENER = 60
 
 
-def checked(document: Document) -> tuple[Field, Any]:
-    """The document with the problems found, and its spec where it has the kind's shape."""
+def checked(document: Document) -> tuple[list[Problem], Any, Any]:
+    """What is wrong with a document, its metadata and its spec, both None where they are wrong."""
     field = Field(document, [], document.body)
     version, model, _ = SPECS.get(document.kind, ("", None, False))
     if model is None or field.get("apiVersion") != version:
@@ -37,17 +37,23 @@ def checked(document: Document) -> tuple[Field, Any]:
             hint="the embedded listener reads no other version of Tekton Triggers",
             by="embedded",
         )
-        return field, None
-    _check_metadata(field)
+        return field.problems, None, None
+    metadata = _parsed(field.at("metadata"), Metadata)
+    spec = _parsed(field.at("spec"), model)
+    if not field.problems:
+        check_metadata(field)
+        _RULES[document.kind](field)
+    return field.problems, metadata, spec
+
+
+def _parsed(field: Field, model: type[Model]) -> Any:
+    """The field as its model; None, and each problem noted, where it has not its shape."""
     try:
-        spec = model.model_validate(field.get("spec"))
+        return model.model_validate(field.value)
     except ValidationError as error:
         for problem in error.errors():
-            field.refuse(_told(problem), "spec", *problem["loc"])
-        return field, None
-    if document.kind in _RULES:
-        _RULES[document.kind](field.at("spec"))
-    return field, None if field.problems else spec
+            field.refuse(_told(problem), *problem["loc"])
+        return None
 
 
 def _told(problem: Any) -> str:
@@ -63,27 +69,15 @@ def _told(problem: Any) -> str:
     return f"got {reprlib.repr(problem['input'])}, expected {expected}"
 
 
-def _check_metadata(document: Field) -> None:
-    """Names are DNS subdomains; a listener's has room for the `el-` of its Service."""
-    metadata = document.get("metadata")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        document.refuse("got no name, expected one", "metadata")
-        return
-    check_metadata(document)
-    if document.get("kind") != "EventListener":
-        return
-    if len(metadata["name"]) > _LONGEST_LISTENER:
+def _check_listener(document: Field) -> None:
+    spec, name = document.at("spec"), document.document.name
+    if len(name) > _LONGEST_LISTENER:  # its Service is called el-NAME
         document.refuse(
-            f"got {metadata['name']!r}, expected at most {_LONGEST_LISTENER} characters",
-            "metadata",
-            "name",
+            f"got {name!r}, expected at most {_LONGEST_LISTENER} characters", "metadata", "name"
         )
     validation = document.at("metadata", "annotations", _VALIDATION)
     if validation.value not in (None, "true", "false"):
         validation.refuse(f"got {validation.value!r}, expected 'true' or 'false'")
-
-
-def _check_listener(spec: Field) -> None:
     selects = spec.get("labelSelector") or spec.at("namespaceSelector").get("matchNames")
     if not (selects or spec.get("triggers") or spec.get("triggerGroups")):
         spec.refuse(
@@ -172,7 +166,8 @@ def _check_template(template: Field) -> None:
             resource.refuse(f"got $(tt.params.{name}), expected a param declared by the template")
 
 
-def _check_binding(spec: Field) -> None:
+def _check_binding(document: Field) -> None:
+    spec = document.at("spec")
     if not spec.value:
         spec.refuse("got nothing, expected params")
     check_unique(spec.each("params"))
@@ -193,8 +188,8 @@ def _check_value(param: Field) -> None:
         param.refuse(str(error), "value", by=by)
 
 
-def _check_interceptor(spec: Field) -> None:
-    config = spec.at("clientConfig")
+def _check_interceptor(document: Field) -> None:
+    config = document.at("spec", "clientConfig")
     service = config.at("service")
     if service.value is None:
         return
@@ -207,10 +202,10 @@ def _check_interceptor(spec: Field) -> None:
 
 _RULES: dict[str, Callable[[Field], None]] = {
     "EventListener": _check_listener,
-    "Trigger": _check_trigger,
+    "Trigger": lambda document: _check_trigger(document.at("spec")),
     "TriggerBinding": _check_binding,
     "ClusterTriggerBinding": _check_binding,
-    "TriggerTemplate": _check_template,
+    "TriggerTemplate": lambda document: _check_template(document.at("spec")),
     "Interceptor": _check_interceptor,
     "ClusterInterceptor": _check_interceptor,
 }

@@ -44,7 +44,7 @@ def check_custom(task: Field) -> None:
     """A custom task says apiVersion and kind; it needs a controller that is not here."""
     embedded = "taskRef" not in task.value
     ref = task.at("taskSpec" if embedded else "taskRef")
-    version, kind = ref.get("apiVersion", ""), ref.get("kind", "")
+    version, kind = str(ref.get("apiVersion", "")), ref.get("kind", "")
     if not kind:
         ref.refuse("got apiVersion without kind, expected both", "apiVersion")
     if not version:

@@ -81,8 +81,9 @@ def check_step(step: Field, names: Names) -> None:
         field = str(inner[0])
         for key in references(text):
             problem, by = _problem(key, names, text, field)
-            if own is not None and key[:2] == ("step", "results") and key[2] not in own:
-                problem, by = _declared("result of this step", own), _in_script(field)
+            match key:
+                case ("step", "results", name, *_) if own is not None and name not in own:
+                    problem, by = _declared("result of this step", own), _in_script(field)
             seen = field in _SEEN or (field == "onError" and key[0] == "params")
             if problem:
                 admits: By = by if seen else "embedded"

@@ -205,8 +205,11 @@ steps:
 
 def test_an_unknown_step_action_fails_the_run_by_name(tmp_path: Path) -> None:
     ran = _run(tmp_path, "steps: [{name: g, ref: {name: absent}}]")
-    assert ran.condition["reason"] == "TaskRunValidationFailed"
-    assert "'absent'" in ran.condition["message"]
+    assert ran.condition["reason"] == "TaskRunResolutionFailed"
+    assert ran.condition["message"] == (
+        'failed to resolve step ref for step "g" (index 0): TaskRun r: spec.steps[0].ref.name:'
+        " got 'absent', expected the name of a StepAction"
+    )
 
 
 @pytest.mark.usefixtures("namespaces")

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.engine import credentials, durations, process, provenance, record, stepactions
+from touchstone.engine.load import Document
 from touchstone.engine.notices import StepStarted
 from touchstone.engine.order import Order, OverError, StoppedError, Surroundings, uid
 from touchstone.engine.pod import Pod
 from touchstone.engine.process import Call, Halt
 from touchstone.engine.record import Json
+from touchstone.engine.references import Definition
 from touchstone.engine.results import ResultsTooLargeError, read_results
 from touchstone.engine.sidecars import SidecarError, Sidecars
 from touchstone.engine.steps import StartError, name_of, prepare, with_template
@@ -48,6 +50,7 @@ class Attempt:
             sidecars=[name for name, _ in self._sidecar_specs],
         )
         self._artifacts: provenance.Artifacts = {}
+        self._actions: dict[str, Definition] = {}
 
     def run(self) -> None:
         """Run it. Raises OverError where it failed, ManifestError, StoppedError."""
@@ -62,6 +65,7 @@ class Attempt:
 
     def _inside(self) -> OverError | None:
         scope = self._scope()
+        self._find_actions(scope)
         volumes = [*self._spec.get("volumes", []), *self._order.pod.get("volumes", [])]
         self._pod.attach(self._spec, self._order.bindings, volumes, scope)
         scope = scope | self._pod.values()
@@ -136,19 +140,38 @@ class Attempt:
             failure = failure or over
         return failure
 
-    def _resolved(self, step: Mapping[str, Any], scope: Scope) -> tuple[dict[str, Any], Scope]:
+    def _find_actions(self, scope: Scope) -> None:
+        """Find every StepAction before anything runs. Raises OverError where one cannot be had."""
+        task = Document({"spec": self._spec}, f"TaskRun {self._order.taskrun}")
+        for index, (name, step) in enumerate(self._steps):
+            if "ref" in step:
+                reference, place = scope.apply(step["ref"]), ("spec", "steps", index)
+                try:
+                    found = self._around.references.find("StepAction", reference, task, place)
+                except ManifestError as error:
+                    raise OverError(
+                        "TaskRunResolutionFailed",
+                        f'failed to resolve step ref for step "{step.get("name", "")}"'
+                        f" (index {index}): {error}",
+                        retry=False,
+                    ) from None
+                self._actions[name] = found
+
+    def _resolved(
+        self, name: str, step: Mapping[str, Any], scope: Scope
+    ) -> tuple[dict[str, Any], Scope]:
         """The step with its StepAction and the template merged in, and what it may refer to."""
         template = self._spec.get("stepTemplate", {})
-        if not stepactions.is_reference(step):
+        action = self._actions.get(name)
+        if action is None:
             return with_template(step, template), scope
-        whole = stepactions.resolved(step, self._around.step_action)
-        action = self._around.step_action(step["ref"]["name"]) or {}
-        inner = stepactions.inner_scope(step, action, scope)
+        whole = stepactions.resolved(step, action.spec)
+        inner = stepactions.inner_scope(step, action.spec, scope, of=f"StepAction {action.name}")
         return with_template(whole, scope.apply(template)), inner
 
     def _step(self, name: str, step: Mapping[str, Any], scope: Scope) -> Scope:
         """Run one step; what later steps may refer to. Raises OverError and StoppedError."""
-        whole, inner = self._resolved(step, scope)
+        whole, inner = self._resolved(name, step, scope)
         own = self._pod.step_values(name, whole)
         scope, inner = scope | own, inner | own
         if step.get("when") and not evaluate(step["when"], scope)[0]:
@@ -173,6 +196,9 @@ class Attempt:
         if found:
             entry["results"] = [record.result(key, value) for key, value in found.items()]
         entry.update(made)
+        action = self._actions.get(name)
+        if action is not None and action.source:
+            entry["provenance"] = {"refSource": action.source}
         self._artifacts = provenance.merged(self._artifacts, made)
         if reason == "Error" and not ignored:
             raise self._failure(name, step, ended)

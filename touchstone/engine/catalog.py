@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,6 @@ class Catalog:
         with self._lock:
             self._refresh()
             return collect(self._documents.values())
-
-    def step_action(self, name: str) -> Mapping[str, Any] | None:
-        """The spec of the StepAction of that name; None where there is none."""
-        found = self.find("StepAction", name)
-        return found.body.get("spec") if found else None
 
     def _refresh(self) -> None:
         signature = [

@@ -115,6 +115,8 @@ def _check_step(
         raise document.error(
             f"got {on_error!r}, expected continue or stopAndFail", (*path, "onError")
         )
+    if "ref" in step:
+        check_reference(document, (*path, "ref"), step["ref"])
     check_when(document, path, step)
     declared = {item["name"] for item in spec.get("workspaces", [])}
     for index, workspace in enumerate(step.get("workspaces", [])):
@@ -244,7 +246,7 @@ def check_bound_workspaces(
 
 
 def check_reference(document: Document, path: FieldPath, reference: Mapping[str, Any]) -> None:
-    """A taskRef or pipelineRef gives either a name or a resolver that can be had here."""
+    """A taskRef, pipelineRef or ref gives a name, or a resolver that can be had here."""
     custom = (("apiVersion", "tekton.dev/v1"), ("kind", "Task"))
     for field, own in custom if path[-1] == "taskRef" else ():
         if reference.get(field, own) != own:

@@ -98,7 +98,7 @@ class Engine:
             guard = Guard()
             try:
                 self._say_what_differs(run_name, checked.specs, guard.without_namespaces())
-                status = self._run(checked.plan, run_name, dict(stored.status), guard)
+                status = self._run(checked, run_name, dict(stored.status), guard)
             finally:
                 guard.close()
         except ManifestError as error:
@@ -125,7 +125,8 @@ class Engine:
             for halt in self._halts:
                 halt.set("stop")
 
-    def _run(self, plan: Plan | Order, name: str, status: Json, guard: Guard) -> Json:
+    def _run(self, checked: _Checked, name: str, status: Json, guard: Guard) -> Json:
+        plan, references = checked.plan, checked.references
         folders = Folders(self._home, name, self._catalog.objects())
         _make_bin(folders.root / "bin")
         around = Surroundings(
@@ -133,7 +134,7 @@ class Engine:
             guard=guard,
             notify=self._notify,
             save=lambda child, document: self._state.save_taskrun(name, child, document),
-            step_action=self._catalog.step_action,
+            references=references,
             result_limit=self._result_limit,
             turn=Turns(
                 self._state, folders, self._catalog, slots=self._slots, notify=self._notify
@@ -222,7 +223,7 @@ class Engine:
             ),
         ]
         plan = _plan(run, references) if run.kind == "PipelineRun" else _order(run, references)
-        return _Checked(plan, specs)
+        return _Checked(plan, specs, references)
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,8 @@ class _Checked:
     plan: Plan | Order
     specs: Sequence[Mapping[str, Any]]
     """Specs of all its Tasks, as far as they are known before it runs."""
+
+    references: References
 
 
 def _order(run: Document, references: References) -> Order:

@@ -33,7 +33,6 @@ from touchstone.engine.shapes import (
 )  # fmt: skip
 
 DEVICES = Refused("there is no storage driver on this machine")
-RESOLVER = Refused("a StepAction is taken from the files beside the run; name it instead")
 TYPES = Choice(("string", "array", "object"))
 
 METADATA = Table(
@@ -152,7 +151,7 @@ STEP = Table(
         "when": ListOf(WHEN),
         "workspaces": _USED_WORKSPACES,
         "ref": Table(
-            "StepAction reference", {"name": TEXT, "resolver": RESOLVER, "params": RESOLVER}
+            "StepAction reference", {"name": TEXT, "resolver": TEXT, "params": ListOf(PARAM)}
         ),
         "params": ListOf(PARAM),
         "stdoutConfig": OUTPUT,

@@ -12,6 +12,7 @@ from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.notices import Notice
 from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
+from touchstone.engine.references import References
 from touchstone.engine.substitute import Scope, Value
 from touchstone.engine.workspaces import Folders
 
@@ -69,8 +70,8 @@ class Surroundings:
     turn: Callable[[Order, Halt], AbstractContextManager[Turn]]
     """Entered before anything of a TaskRun runs, left when it ended; see touchstone.engine.turn."""
 
-    step_action: Callable[[str], Mapping[str, Any] | None] = lambda name: None
-    """The spec of a StepAction by name."""
+    references: References
+    """Finds the StepActions that steps refer to."""
 
     result_limit: int = RESULT_LIMIT
     """Bytes that all results of a TaskRun may take together."""

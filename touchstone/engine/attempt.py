@@ -72,11 +72,16 @@ class Attempt:
         sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
         try:
             self._start_sidecars(sidecars, scope)
-            return self._run_steps(scope)
+            failure = self._run_steps(scope)
         finally:
             sidecars.stop()
             if self._sidecar_specs:
                 self._status["sidecars"] = sidecars.states()
+        if failure is None or failure.reason == "StepFailed":
+            # As in Tekton, a sidecar that broke is the likelier cause, and is told first.
+            broken = sidecars.failure(pod_goes_on=failure is None)
+            return OverError("SidecarFailed", broken) if broken else failure
+        return failure
 
     def _make_logs(self) -> None:
         self._logs = self._around.folders.logs(self._order.taskrun)
@@ -174,8 +179,10 @@ class Attempt:
         whole, inner = self._resolved(name, step, scope)
         own = self._pod.step_values(name, whole)
         scope, inner = scope | own, inner | own
+        image = inner.text(whole.get("image", ""))
         if step.get("when") and not evaluate(step["when"], scope)[0]:
-            self._record(name, record.terminated(0, "Completed", record.now()), "Skipped")
+            skipped = record.terminated(0, "Completed", record.now())
+            self._record(name, skipped, "Skipped", image)
             return Scope()
         started = record.now()
         ended = self._run(name, whole, scope, inner)
@@ -190,9 +197,8 @@ class Attempt:
         goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
         ignored = reason == "Error" and ended.ending == "exited" and goes_on
         detail = _STEP_REASONS[ended.ending] if reason == "Error" else "Completed"
-        entry = self._record(
-            name, record.terminated(ended.code, reason, started), "Continued" if ignored else detail
-        )
+        terminated = record.terminated(ended.code, reason, started)
+        entry = self._record(name, terminated, "Continued" if ignored else detail, image)
         if found:
             entry["results"] = [record.result(key, value) for key, value in found.items()]
         entry.update(made)
@@ -265,13 +271,15 @@ class Attempt:
             )
         return OverError("StepFailed", f'"step-{name}" exited with code {ended.code}: Error')
 
-    def _record(self, name: str, terminated: Json, reason: str) -> Json:
+    def _record(self, name: str, terminated: Json, reason: str, image: str = "") -> Json:
         entry: Json = {
             "name": name,
             "container": f"step-{name}",
             "terminated": terminated,
             "terminationReason": reason,
         }
+        if "@" in image:  # nothing was pulled: the only digest known is the reference's own
+            entry["imageID"] = image
         self._status["steps"].append(entry)
         return entry
 

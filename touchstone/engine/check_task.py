@@ -16,10 +16,8 @@ from touchstone.engine.when import check_cel
 from touchstone.errors import ManifestError
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_TASK_CONTEXT = {
-    ("taskRun", "name"), ("taskRun", "namespace"), ("taskRun", "uid"),
-    ("task", "name"), ("task", "retry-count"),
-}  # fmt: skip
+_TASK_CONTEXT = {"taskRun": ("name", "namespace", "uid"), "task": ("name", "retry-count")}
+_PIPELINE_CONTEXT = ("pipelineRun", "pipeline", "pipelineTask")
 _WORKSPACE_FIELDS = {"path", "bound", "claim", "volume"}
 
 Known = Callable[[Key], bool]
@@ -142,8 +140,10 @@ def _problem(key: Key, spec: Mapping[str, Any], steps: Sequence[str]) -> str:
             if field not in _WORKSPACE_FIELDS:
                 return f"expected one of {', '.join(sorted(_WORKSPACE_FIELDS))} of a workspace"
             return _undeclared("workspace", name, spec.get("workspaces", []))
-        case ("context", *rest):
-            return "" if tuple(rest) in _TASK_CONTEXT else "which a Task does not know"
+        case ("context", of, *rest) if of in _TASK_CONTEXT:
+            return "" if rest and rest[0] in _TASK_CONTEXT[of] else "which a Task does not know"
+        case ("context", of, *_) if of in _PIPELINE_CONTEXT:
+            return "which a Task does not know"
         case ("steps", step, "exitCode", "path"):
             return "" if step.removeprefix("step-") in steps else _not_step(steps)
         case ("steps", step, "results", *_):
@@ -247,9 +247,10 @@ def check_bound_workspaces(
 
 def check_reference(document: Document, path: FieldPath, reference: Mapping[str, Any]) -> None:
     """A taskRef, pipelineRef or ref gives a name, or a resolver that can be had here."""
-    custom = (("apiVersion", "tekton.dev/v1"), ("kind", "Task"))
-    for field, own in custom if path[-1] == "taskRef" else ():
-        if reference.get(field, own) != own:
+    for field in ("apiVersion", "kind") if path[-1] == "taskRef" else ():
+        # Tekton finds a Task by its kind in whatever case, singular or plural.
+        own = ("tekton.dev/v1",) if field == "apiVersion" else ("task", "tasks")
+        if field in reference and str(reference[field]).lower() not in own:
             raise document.error(
                 f"cannot be honored here: a custom task ({reference[field]}) becomes a CustomRun,"
                 " which needs a controller of its own",

@@ -13,6 +13,7 @@ from typing import Any
 from touchstone.engine import durations, literals, process, record, taskrun
 from touchstone.engine.catalog import Catalog
 from touchstone.engine.credentials import DEFAULT_ACCOUNT
+from touchstone.engine.decode import decoded
 from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.lock import only_engine
 from touchstone.engine.notices import Message, Notice, RunFinished
@@ -205,7 +206,7 @@ class Engine:
 
     def _checked(self, manifest: Mapping[str, Any]) -> _Checked:
         name = str(manifest.get("metadata", {}).get("name", ""))
-        run = Document(body=manifest, source=name or "run")
+        run = Document(body=decoded(manifest), source=name or "run")
         if run.kind not in {"PipelineRun", "TaskRun"}:
             raise run.error(f"got {run.kind!r}, expected PipelineRun or TaskRun", ("kind",))
         keep = Folders(self._home, name).root / "resolved" if name else None
@@ -213,7 +214,7 @@ class Engine:
         used = references.needed_by(run)
         validate([run, *(item.document for item in used if item.source is None)])
         specs = [
-            *_embedded_specs(manifest["spec"]),
+            *_embedded_specs(run.body["spec"]),
             *(definition.spec for definition in used if definition.document.kind == "Task"),
             *(
                 spec

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from touchstone.engine.decode import decoded
 from touchstone.errors import ManifestError
 
 FieldPath = tuple[str | int, ...]
@@ -20,7 +21,7 @@ FieldPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML document as plain JSON values, with the positions its file gave it."""
+    """One YAML document as Tekton reads it, with the positions its file gave it."""
 
     body: Mapping[str, Any]
     source: str
@@ -107,7 +108,7 @@ def load_text(text: str, source: str) -> list[Document]:
                 f"got a {type(tree).__name__} at the top, expected a Kubernetes object (a mapping)",
                 location=source,
             )
-        documents.append(Document(body=plain(tree), source=source, marks=tree))
+        documents.append(Document(body=decoded(plain(tree)), source=source, marks=tree))
     return documents
 
 

@@ -95,7 +95,7 @@ def _attempt(order: Order, status: Json, attempt: int, around: Surroundings, hal
     try:
         Attempt(order, status, attempt, around, halt).run()
     except OverError as over:
-        broke = over.reason in ("Failed", "StepFailed")
+        broke = over.reason in ("Failed", "StepFailed", "SidecarFailed")
         reason = "FailureIgnored" if order.ignored and broke else over.reason
         outcome = record.condition("False", reason, str(over))
         retry = over.retry

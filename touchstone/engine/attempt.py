@@ -7,8 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from touchstone.engine import credentials, durations, process, provenance, record, stepactions
+from touchstone.engine import (
+    credentials,
+    downward,
+    durations,
+    process,
+    provenance,
+    record,
+    stepactions,
+)
 from touchstone.engine.load import Document
+from touchstone.engine.names import child_name
 from touchstone.engine.notices import StepStarted
 from touchstone.engine.order import Order, OverError, StoppedError, Surroundings, uid
 from touchstone.engine.pod import Pod
@@ -48,6 +57,7 @@ class Attempt:
             real=not around.guard.without_namespaces(),
             steps=[name for name, _ in self._steps],
             sidecars=[name for name, _ in self._sidecar_specs],
+            fields=self._fields(),
         )
         self._artifacts: provenance.Artifacts = {}
         self._actions: dict[str, Definition] = {}
@@ -82,6 +92,25 @@ class Attempt:
             broken = sidecars.failure(pod_goes_on=failure is None)
             return OverError("SidecarFailed", broken) if broken else failure
         return failure
+
+    def _fields(self) -> downward.Fields:
+        order, run = self._order, self._around.folders.run
+        name = child_name(order.taskrun, f"-pod-retry{self._attempt}" if self._attempt else "-pod")
+        own = {
+            "tekton.dev/taskRun": order.taskrun,
+            "tekton.dev/taskRunUID": uid(run, order.taskrun),
+        }
+        return downward.fields_of(
+            name=name,
+            uid=uid(run, name),
+            account=order.account,
+            labels={
+                **order.metadata.labels,
+                "app.kubernetes.io/managed-by": "tekton-pipelines",
+                **own,
+            },
+            annotations=order.metadata.annotations,
+        )
 
     def _make_logs(self) -> None:
         self._logs = self._around.folders.logs(self._order.taskrun)

@@ -17,19 +17,21 @@ from touchstone.engine.decode import decoded
 from touchstone.engine.load import Document, FieldPath
 from touchstone.engine.lock import only_engine
 from touchstone.engine.notices import Message, Notice, RunFinished
+from touchstone.engine.order import Metadata, Order, StoppedError, Surroundings
 from touchstone.engine.pipelinerun import TICK, PipelineExecution, Setting
 from touchstone.engine.pipelinestatus import rejected
 from touchstone.engine.plan import Plan
 from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
 from touchstone.engine.references import References
-from touchstone.engine.taskrun import Order, StoppedError, Surroundings
 from touchstone.engine.turn import Turns
 from touchstone.engine.validate import validate
 from touchstone.engine.values import as_value
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError, UsageError
 from touchstone.state import Run, State
+
+_OURS = "touchstone.dev/"
 
 
 class Engine:
@@ -258,6 +260,7 @@ def _order(run: Document, references: References) -> Order:
         source=source,
         pod=spec.get("podTemplate", {}),
         account=spec.get("serviceAccountName", DEFAULT_ACCOUNT),
+        metadata=_metadata(run),
     )
 
 
@@ -283,6 +286,17 @@ def _plan(run: Document, references: References) -> Plan:
         run_template=spec.get("taskRunTemplate", {}),
         source=source,
         ancestors=(name,) if document is not run else (),
+        metadata=_metadata(run),
+    )
+
+
+def _metadata(run: Document) -> Metadata:
+    """What the TaskRuns of a run take over from it; Touchstone's own annotations stay behind."""
+    metadata = run.body["metadata"]
+    annotations = metadata.get("annotations") or {}
+    return Metadata(
+        metadata.get("labels") or {},
+        {key: text for key, text in annotations.items() if not key.startswith(_OURS)},
     )
 
 

@@ -7,6 +7,7 @@ no effect; `Refused` fields are known to Tekton but cannot be honoured by local 
 from __future__ import annotations
 
 from touchstone.engine.fields_pod import (
+    FIELD_REF,
     OBJECT_KINDS,
     POD_TEMPLATE,
     PROBE,
@@ -82,7 +83,7 @@ ENV = Table(
             {
                 "secretKeyRef": KEY_REF,
                 "configMapKeyRef": KEY_REF,
-                "fieldRef": Refused("there is no Pod whose fields could be read"),
+                "fieldRef": FIELD_REF,
                 "resourceFieldRef": Refused("there is no container with resource limits"),
                 "fileKeyRef": Refused("use a secretKeyRef or configMapKeyRef"),
             },

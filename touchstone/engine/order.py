@@ -23,6 +23,14 @@ DEFAULT_TIMEOUT = 3600.0
 """Seconds, as in Tekton by default; 0 means none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Labels and annotations of an object."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What one TaskRun is to do."""
@@ -52,6 +60,9 @@ class Order:
     retries: int = 0
     pod: Mapping[str, Any] = field(default_factory=dict)
     """The podTemplate: its securityContext, env and volumes count here."""
+
+    metadata: Metadata = field(default_factory=Metadata)
+    """Of the TaskRun, and so of its Pod."""
 
     account: str = DEFAULT_ACCOUNT
     """The ServiceAccount whose Secrets bring git and registry credentials."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.engine.load import Document, FieldPath
+from touchstone.engine.order import Metadata, uid
 from touchstone.engine.record import Json
 from touchstone.engine.references import Definition, References
 from touchstone.engine.standing import RunFailedError
 from touchstone.engine.substitute import Key, Scope, Value, scope_of
-from touchstone.engine.taskrun import uid
 from touchstone.engine.values import as_value, resolve
 from touchstone.errors import ManifestError
 
@@ -40,6 +40,9 @@ class Plan:
 
     run_template: Mapping[str, Any] = field(default_factory=dict)
     """spec.taskRunTemplate: podTemplate and serviceAccountName of every TaskRun."""
+
+    metadata: Metadata = field(default_factory=Metadata)
+    """What its TaskRuns take over from the run."""
 
     source: Json | None = None
     """refSource of a Pipeline that was fetched."""

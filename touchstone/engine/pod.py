@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from touchstone.engine.downward import Fields
 from touchstone.engine.process import Mount, shell
 from touchstone.engine.substitute import Key, Scope, Value
 from touchstone.engine.workspaces import Folders, Volume, private, sub_folder
@@ -51,9 +52,13 @@ class Pod:
         real: bool,
         steps: Sequence[str],
         sidecars: Sequence[str],
+        fields: Fields,
     ) -> None:
         self.real = real
         """Whether processes see Tekton's own paths."""
+
+        self.fields = fields
+        """What fieldRef reads."""
 
         self.folders, self.taskrun = folders, taskrun
         self.folder = folders.taskrun(taskrun)
@@ -112,7 +117,7 @@ class Pod:
             self._bound.append(Bound(name, volume, path, read_only, name in isolated))
         for item in volumes:
             applied = scope.apply(dict(item))
-            self._volumes[applied["name"]] = self.folders.volume(applied, self.taskrun)
+            self._volumes[applied["name"]] = self.folders.volume(applied, self.taskrun, self.fields)
 
     def path(self, part: str) -> str:
         """Where a process sees one of Tekton's folders: `workspace`, `results`, `home` …"""

@@ -16,9 +16,10 @@ from touchstone.engine import (
     record,
     stepactions,
 )
+from touchstone.engine.breakpoints import Waiting
 from touchstone.engine.load import Document
 from touchstone.engine.names import child_name
-from touchstone.engine.notices import StepStarted
+from touchstone.engine.notices import StepStarted, StepWaiting
 from touchstone.engine.order import Order, OverError, StoppedError, Surroundings, uid
 from touchstone.engine.pod import Pod
 from touchstone.engine.process import Call, Halt
@@ -59,12 +60,17 @@ class Attempt:
             sidecars=[name for name, _ in self._sidecar_specs],
             fields=self._fields(),
         )
+        self._breakpoints = order.breakpoints | around.breakpoints
         self._artifacts: provenance.Artifacts = {}
         self._actions: dict[str, Definition] = {}
 
     def run(self) -> None:
         """Run it. Raises OverError where it failed, ManifestError, StoppedError."""
-        self._pod.make_folders()
+        pod = self._pod
+        pod.make_folders()
+        if self._breakpoints:
+            seen = {"run": pod.path("run"), "debug": pod.path("debug")}
+            self._breakpoints.make_folder(pod.debug, **seen)
         self._make_logs()
         try:
             failure = self._inside()
@@ -161,13 +167,13 @@ class Attempt:
         """Run the steps and read the results; what failed first."""
         failure: OverError | None = None
         for name, step in self._steps:
-            if failure:
+            if failure and not (self._breakpoints.on_failure and failure.reason == "StepFailed"):
                 self._record(name, record.terminated(1, "Error", record.now()), "Skipped")
                 continue
             try:
                 scope = scope | self._step(name, step, scope)
             except OverError as over:
-                failure = over
+                failure = failure if failure and over.reason == "StepFailed" else over
         try:
             self._collect(scope)
         except OverError as over:
@@ -224,6 +230,8 @@ class Attempt:
         made = provenance.read_artifacts(here / "artifacts" / "provenance.json")
         reason = "Completed" if ended.code == 0 and ended.ending == "exited" else "Error"
         goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
+        # Behind a breakpoint it is the person who says whether a failure counts.
+        goes_on = goes_on and not self._breakpoints.on_failure
         ignored = reason == "Error" and ended.ending == "exited" and goes_on
         detail = _STEP_REASONS[ended.ending] if reason == "Error" else "Completed"
         terminated = record.terminated(ended.code, reason, started)
@@ -240,26 +248,59 @@ class Attempt:
         return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
 
     def _run(self, name: str, step: Mapping[str, Any], scope: Scope, inner: Scope) -> process.Exit:
+        """Run the step's process, waiting at breakpoints before and after."""
         log = self._logs / f"{name}.log"
         folders = self._around.folders
         self._around.notify(StepStarted(run=folders.run, task=self._order.task, step=name, log=log))
+        try:
+            call = self._prepare(step, name, inner)
+        except StartError as error:
+            return _not_started(name, log, error)
+        if name in self._breakpoints.before:
+            answer = self._wait(name, call, before=True)
+            if answer.code or answer.ending != "exited":
+                return answer
         deadline = self._deadline
         if step.get("timeout"):
             own = time.monotonic() + durations.seconds(scope.text(step["timeout"]))
             deadline = own if deadline is None else min(own, deadline)
         try:
-            call = self._prepare(step, name, inner)
-            return process.run(
+            ended = process.run(
                 call,
                 streams=self._streams(step, call, scope, log),
                 deadline=deadline,
                 halt=self._halt,
                 guard=self._around.guard,
             )
-        except (StartError, OSError) as error:
-            with log.open("a", encoding="utf-8") as file:
-                file.write(f"touchstone: step {name} could not start: {error}\n")
-            return process.Exit(127, "exited")
+        except OSError as error:
+            ended = _not_started(name, log, error)
+        if self._breakpoints.on_failure and ended.code and ended.ending == "exited":
+            return self._wait(name, call, before=False)
+        return ended
+
+    def _wait(self, name: str, call: Call, *, before: bool) -> process.Exit:
+        """Wait for a person's answer, meanwhile the step counts as running."""
+        pod, run = self._pod, self._around.folders.run
+        waiting = Waiting(
+            task=self._order.task,
+            step=name,
+            index=[other for other, _ in self._steps].index(name),
+            before=before,
+            folder=pod.folder,
+            scripts=pod.path("debug/scripts"),
+            call=call,
+        )
+        with (self._logs / f"{name}.log").open("a", encoding="utf-8") as file:
+            file.write(waiting.words)
+        state = {"running": {"startedAt": record.now()}}
+        self._status["steps"].append({"name": name, "container": f"step-{name}", **state})
+        self._around.save(self._order.taskrun, self._status)
+        try:
+            with waiting.announced():
+                self._around.notify(StepWaiting(run=run, waiting=waiting))
+                return waiting.wait(self._deadline, self._halt)
+        finally:
+            self._status["steps"].pop()
 
     def _prepare(
         self, container: Mapping[str, Any], name: str, scope: Scope, *, sidecar: bool = False
@@ -331,3 +372,9 @@ class Attempt:
         artifacts = provenance.merged(self._artifacts, own)
         if artifacts:
             self._status["artifacts"] = artifacts
+
+
+def _not_started(name: str, log: Path, error: Exception) -> process.Exit:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"touchstone: step {name} could not start: {error}\n")
+    return process.Exit(127, "exited")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.engine import durations, literals, process, record, taskrun
+from touchstone.engine.breakpoints import Breakpoints
 from touchstone.engine.catalog import Catalog
 from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.decode import decoded
@@ -38,7 +39,8 @@ class Engine:
     """Executes stored runs; several threads may execute different runs at once.
 
     `definitions` are files or folders with the Tasks and Pipelines that runs may refer to;
-    `parallel` is how many TaskRuns go at the same time, those of all its runs together.
+    `parallel` is how many TaskRuns go at the same time, those of all its runs together, and at
+    `breakpoints` steps wait for a person.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Engine:
         parallel: int = 2,
         observer: Callable[[Notice], None] | None = None,
         result_limit: int = taskrun.RESULT_LIMIT,
+        breakpoints: Breakpoints | None = None,
     ) -> None:
         self._state = state
         self._home = home.resolve()
@@ -57,6 +60,7 @@ class Engine:
         self._parallel = max(1, parallel)
         self._observer = observer
         self._result_limit = result_limit
+        self._breakpoints = breakpoints or Breakpoints()
         self._slots = threading.Semaphore(self._parallel)
         self._lock = threading.Lock()
         self._halts: set[Halt] = set()
@@ -139,6 +143,7 @@ class Engine:
             save=lambda child, document: self._state.save_taskrun(name, child, document),
             references=references,
             result_limit=self._result_limit,
+            breakpoints=self._breakpoints,
             turn=Turns(
                 self._state, folders, self._catalog, slots=self._slots, notify=self._notify
             ).take,
@@ -259,6 +264,7 @@ def _order(run: Document, references: References) -> Order:
         retries=spec.get("retries", 0),
         source=source,
         pod=spec.get("podTemplate", {}),
+        breakpoints=Breakpoints.of(spec.get("debug", {})),
         account=spec.get("serviceAccountName", DEFAULT_ACCOUNT),
         metadata=_metadata(run),
     )

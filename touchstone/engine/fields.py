@@ -326,7 +326,14 @@ TASK_RUN_SPEC = Table(
         "computeResources": INERT,
         "stepSpecs": INERT,
         "sidecarSpecs": INERT,
-        "debug": Refused("breakpoints need a Pod to open a shell in"),
+        "debug": Table(
+            "debug",
+            {
+                "breakpoints": Table(
+                    "breakpoints", {"onFailure": Choice(("enabled",)), "beforeSteps": TEXTS}
+                )
+            },
+        ),
         "status": Choice(("TaskRunCancelled", "")),
         "statusMessage": TEXT,
         "managedBy": Refused("the embedded engine is the only controller"),

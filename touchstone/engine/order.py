@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from touchstone.engine.breakpoints import Breakpoints
 from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.notices import Notice
 from touchstone.engine.process import Guard, Halt
@@ -61,6 +62,7 @@ class Order:
     pod: Mapping[str, Any] = field(default_factory=dict)
     """The podTemplate: its securityContext, env and volumes count here."""
 
+    breakpoints: Breakpoints = field(default_factory=Breakpoints)
     metadata: Metadata = field(default_factory=Metadata)
     """Of the TaskRun, and so of its Pod."""
 
@@ -83,6 +85,9 @@ class Surroundings:
 
     references: References
     """Finds the StepActions that steps refer to."""
+
+    breakpoints: Breakpoints = field(default_factory=Breakpoints)
+    """Those asked for from outside, for every TaskRun."""
 
     result_limit: int = RESULT_LIMIT
     """Bytes that all results of a TaskRun may take together."""

@@ -90,6 +90,11 @@ class Pod:
         """Where a step's exit code, results and artifacts are kept."""
         return self.folder / "steps" / f"step-{name}"
 
+    @property
+    def debug(self) -> Path:
+        """What breakpoints need; there only where the TaskRun has any."""
+        return self.folder / "debug"
+
     def attach(
         self,
         spec: Mapping[str, Any],
@@ -209,6 +214,8 @@ class Pod:
         found.append(self._own(f"run/{index}", f"/tekton/run/{index}"))
         found.append(self._own(f"steps/step-{step}", f"/tekton/steps/step-{step}"))
         found.append(self._own(f"creds/{step}", "/tekton/creds"))
+        if self.debug.exists():
+            found.append(self._own("debug", self.path("debug"), read_only=True))
         return {mount.target: mount for mount in found}
 
     def _own(self, part: str, target: str, *, read_only: bool = False) -> Mount:

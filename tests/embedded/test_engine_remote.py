@@ -209,5 +209,5 @@ def test_a_run_fails_where_the_remote_text_is_wrong_or_absent(
     assert "stebs" in ran.condition["message"]
     static = params.replace("$(params.at)", "file:///nowhere/at/all")
     ran = _run(tmp_path / "absent", "git", static, "x")
-    assert ran.condition["reason"] == "PipelineValidationFailed"
+    assert ran.condition["reason"] == "CouldntGetTask"
     assert ran.taskruns == {}

@@ -13,6 +13,7 @@ from touchstone.engine.matrix import MAX_COMBINATIONS, MatrixError, display_name
 from touchstone.engine.names import run_names
 from touchstone.engine.order import Metadata, Order
 from touchstone.engine.plan import Plan, Values, given_params
+from touchstone.engine.refusals import USER
 from touchstone.engine.standing import Facts, RunFailedError, Standing
 from touchstone.engine.substitute import Key, Scope, Value, scope_of
 
@@ -68,13 +69,13 @@ class Orders:
         except MatrixError as error:
             raise RunFailedError(
                 "InvalidMatrixParameterTypes",
-                f'Failed to validate matrix "{self._plan.name}" with error {error}',
+                f'{USER}Failed to validate matrix "{self._plan.name}" with error {error}',
             ) from None
         if len(found) > MAX_COMBINATIONS:
             raise RunFailedError(
                 "PipelineValidationFailed",
-                f"Pipeline default/{self._plan.pipeline} can't be Run; it has an invalid spec:"
-                f" expected 0 <= {len(found)} <= {MAX_COMBINATIONS}: {standing.name}.matrix",
+                f"{USER}Pipeline default/{self._plan.pipeline} can't be Run; it has an invalid"
+                f" spec: expected 0 <= {len(found)} <= {MAX_COMBINATIONS}: {standing.name}.matrix",
             )
         return found
 
@@ -235,8 +236,8 @@ def _check_enums(standing: Standing, spec: Mapping[str, Any], params: Mapping[st
         if value and name in allowed and value not in allowed[name]:
             raise RunFailedError(
                 "InvalidParamValue",
-                f'Invalid param value from PipelineTask "{standing.name}": param `{name}` value:'
-                f" {value} is not in the enum list",
+                f'{USER}Invalid param value from PipelineTask "{standing.name}": param `{name}`'
+                f" value: {value} is not in the enum list",
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,11 @@ class Plan:
                 f' exist: Couldn\'t retrieve {kind} "{reference.get("name", "")}": {error}',
             ) from None
 
+    def tasks(self) -> Iterator[Mapping[str, Any]]:
+        """The pipeline tasks, those of `finally` last."""
+        for section in ("tasks", "finally"):
+            yield from self.spec.get(section, [])
+
     def place(self, task: Mapping[str, Any]) -> FieldPath:
         """The path of a pipeline task in `document`."""
         for section in ("tasks", "finally"):
@@ -93,7 +98,7 @@ def values_of(plan: Plan) -> Values:
     bound, and for a taskRunSpec of no task.
     """
     spec = plan.spec
-    tasks = [task["name"] for part in ("tasks", "finally") for task in spec.get(part, [])]
+    tasks = [task["name"] for task in plan.tasks()]
     for item in plan.run_specs:
         if item["pipelineTaskName"] not in tasks:
             raise ManifestError(

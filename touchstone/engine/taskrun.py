@@ -18,6 +18,7 @@ from touchstone.engine.order import (
 )
 from touchstone.engine.process import Halt
 from touchstone.engine.record import Json
+from touchstone.engine.refusals import refusal_of_order
 from touchstone.errors import ManifestError
 
 __all__ = [
@@ -100,7 +101,8 @@ def _attempt(order: Order, status: Json, attempt: int, around: Surroundings, hal
         outcome = record.condition("False", reason, str(over))
         retry = over.retry
     except ManifestError as error:
-        outcome = record.condition("False", "TaskRunValidationFailed", str(error))
+        refusal = refusal_of_order(order, error)
+        outcome = record.condition("False", refusal.reason, refusal.message)
         retry = False
     status["completionTime"] = record.now()
     status["conditions"] = [outcome]

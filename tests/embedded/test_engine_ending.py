@@ -231,7 +231,8 @@ def test_cel_that_is_no_truth_value_fails_the_run(tmp_path: Path) -> None:
     )
     assert ran.condition["reason"] == "CELEvaluationFailed"
     assert ran.condition["message"] == (
-        "[User error] Error evaluating CEL one: The CEL expression 1 + 1 is not evaluated to a boolean"
+        "[User error] Error evaluating CEL one: The CEL expression 1 + 1 is not evaluated to a"
+        " boolean"
     )
 
 

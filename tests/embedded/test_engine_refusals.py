@@ -165,6 +165,43 @@ def test_a_task_run_that_cannot_begin(
     assert (ran.condition["reason"], ran.condition["message"]) == (reason, message)
 
 
+_RESULTS = {
+    "type": (
+        "{name: r, type: array}",
+        "printf x",
+        "TaskRunValidationFailed",
+        "[User error] Provided results don't match declared results; may be invalid JSON or missing"
+        ' result declaration:  "r": task result is expected to be "array" type but was initialized'
+        ' to a different type "string"',
+    ),
+    "keys": (
+        "{name: r, type: object, properties: {x: {type: string}, y: {type: string}}}",
+        """printf '{"x": "1"}'""",
+        "TaskRunValidationFailed",
+        "[User error] missing keys for these results which are required in TaskResult's properties"
+        " map[r:[y]]",
+    ),
+    "size": (
+        "{name: r}",
+        "head -c 4097 /dev/zero",
+        "TaskRunResultLargerThanAllowedLimit",
+        '[User error]  TaskRun ""run"" failed: invalid result "r": results size exceeds configured'
+        " limit of 4096",
+    ),
+}
+
+
+@pytest.mark.parametrize(("result", "script", "reason", "message"), _RESULTS.values(), ids=_RESULTS)
+def test_a_task_run_whose_results_are_not_as_declared(
+    tmp_path: Path, result: str, script: str, reason: str, message: str
+) -> None:
+    text = _TASKRUN.partition("  params:")[0]
+    text += f"  taskSpec:\n    results: [{result}]\n    steps:\n    - name: s\n"
+    text += f"      script: |-\n        {script} > $(results.r.path)\n"
+    ran = run_text(text, tmp_path / "home")
+    assert (ran.condition["reason"], ran.condition["message"]) == (reason, message)
+
+
 def test_a_task_run_of_an_absent_task(tmp_path: Path) -> None:
     text = _TASKRUN.partition("  params:")[0] + "  taskRef: {name: absent}\n"
     ran = run_text(text, tmp_path / "home")

@@ -25,7 +25,14 @@ Json = dict[str, Any]
 _ASKED = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
 
-_INVALID = {"PipelineValidationFailed", "TaskRunValidationFailed"}
+_INVALID = {
+    *("PipelineValidationFailed", "TaskRunValidationFailed", "TaskRunResolutionFailed"),
+    *("CouldntGetPipeline", "CouldntGetTask", "ParameterMissing", "ParameterTypeMismatch"),
+    *("ObjectParameterMissKeys", "InvalidParamValue", "InvalidWorkspaceBindings"),
+    *("InvalidTaskRunSpecs", "InvalidTaskResultReference", "InvalidPipelineResultReference"),
+}
+"""Reasons of a run that could not begin, as its manifests are."""
+
 DEFINITIONS = "touchstone.dev/definitions"
 """Annotation with the files that the run's references are looked up in, as a JSON list."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from touchstone.engine import (
-    credentials,
     downward,
     durations,
     process,
@@ -16,19 +15,18 @@ from touchstone.engine import (
     record,
     stepactions,
 )
-from touchstone.engine.breakpoints import Waiting
 from touchstone.engine.load import Document
 from touchstone.engine.names import child_name
-from touchstone.engine.notices import StepStarted, StepWaiting
 from touchstone.engine.order import Order, OverError, StoppedError, Surroundings, uid
 from touchstone.engine.pod import Pod
-from touchstone.engine.process import Call, Halt
+from touchstone.engine.process import Halt
 from touchstone.engine.record import Json
 from touchstone.engine.references import Definition
+from touchstone.engine.refusals import USER
 from touchstone.engine.results import ResultsTooLargeError, read_results
 from touchstone.engine.sidecars import SidecarError, Sidecars
-from touchstone.engine.steps import StartError, name_of, prepare, with_template
-from touchstone.engine.streams import Streams
+from touchstone.engine.steprun import StepRunner
+from touchstone.engine.steps import StartError, name_of, with_template
 from touchstone.engine.substitute import Key, Scope, Value, scope_of
 from touchstone.engine.values import resolve
 from touchstone.engine.when import evaluate
@@ -61,6 +59,9 @@ class Attempt:
             fields=self._fields(),
         )
         self._breakpoints = order.breakpoints | around.breakpoints
+        self._runner = StepRunner(
+            order, around, self._pod, status, deadline=self._deadline, halt=halt
+        )
         self._artifacts: provenance.Artifacts = {}
         self._actions: dict[str, Definition] = {}
 
@@ -155,7 +156,7 @@ class Attempt:
         try:
             for name, spec in self._sidecar_specs:
                 scope_here = scope | self._pod.values(spec)
-                call = self._prepare(spec, name, scope_here, sidecar=True)
+                call = self._runner.prepare(spec, name, scope_here, sidecar=True)
                 sidecars.start(name, spec, call, self._logs / f"sidecar-{name}.log")
             sidecars.wait_until_ready()
         except SidecarError as error:
@@ -220,13 +221,12 @@ class Attempt:
             self._record(name, skipped, "Skipped", image)
             return Scope()
         started = record.now()
-        ended = self._run(name, whole, scope, inner)
+        ended = self._runner.run(name, whole, scope, inner)
         if ended.ending == "halted" and self._halt.cause == "stop":
             raise StoppedError
         here = self._pod.step_folder(name)
         (here / "exitCode").write_text(str(ended.code), encoding="utf-8")
-        limit = self._around.result_limit
-        found = read_results(whole.get("results", []), here / "results", limit=limit)
+        found = self._results(whole.get("results", []), here / "results")
         made = provenance.read_artifacts(here / "artifacts" / "provenance.json")
         reason = "Completed" if ended.code == 0 and ended.ending == "exited" else "Error"
         goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
@@ -246,83 +246,6 @@ class Attempt:
         if reason == "Error" and not ignored:
             raise self._failure(name, step, ended)
         return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
-
-    def _run(self, name: str, step: Mapping[str, Any], scope: Scope, inner: Scope) -> process.Exit:
-        """Run the step's process, waiting at breakpoints before and after."""
-        log = self._logs / f"{name}.log"
-        folders = self._around.folders
-        self._around.notify(StepStarted(run=folders.run, task=self._order.task, step=name, log=log))
-        try:
-            call = self._prepare(step, name, inner)
-        except StartError as error:
-            return _not_started(name, log, error)
-        if name in self._breakpoints.before:
-            answer = self._wait(name, call, before=True)
-            if answer.code or answer.ending != "exited":
-                return answer
-        deadline = self._deadline
-        if step.get("timeout"):
-            own = time.monotonic() + durations.seconds(scope.text(step["timeout"]))
-            deadline = own if deadline is None else min(own, deadline)
-        try:
-            ended = process.run(
-                call,
-                streams=self._streams(step, call, scope, log),
-                deadline=deadline,
-                halt=self._halt,
-                guard=self._around.guard,
-            )
-        except OSError as error:
-            ended = _not_started(name, log, error)
-        if self._breakpoints.on_failure and ended.code and ended.ending == "exited":
-            return self._wait(name, call, before=False)
-        return ended
-
-    def _wait(self, name: str, call: Call, *, before: bool) -> process.Exit:
-        """Wait for a person's answer, meanwhile the step counts as running."""
-        pod, run = self._pod, self._around.folders.run
-        waiting = Waiting(
-            task=self._order.task,
-            step=name,
-            index=[other for other, _ in self._steps].index(name),
-            before=before,
-            folder=pod.folder,
-            scripts=pod.path("debug/scripts"),
-            call=call,
-        )
-        with (self._logs / f"{name}.log").open("a", encoding="utf-8") as file:
-            file.write(waiting.words)
-        state = {"running": {"startedAt": record.now()}}
-        self._status["steps"].append({"name": name, "container": f"step-{name}", **state})
-        self._around.save(self._order.taskrun, self._status)
-        try:
-            with waiting.announced():
-                self._around.notify(StepWaiting(run=run, waiting=waiting))
-                return waiting.wait(self._deadline, self._halt)
-        finally:
-            self._status["steps"].pop()
-
-    def _prepare(
-        self, container: Mapping[str, Any], name: str, scope: Scope, *, sidecar: bool = False
-    ) -> Call:
-        pod, order = self._pod, self._order
-        call = prepare(container, name, scope=scope, pod=pod, defaults=order.pod, sidecar=sidecar)
-        files = credentials.files_of(order.account, pod.folders.objects, pod.path("creds"))
-        for seen in dict.fromkeys((pod.path("creds"), call.environment["HOME"])) if files else ():
-            place = pod.host_path(seen, call.mounts)
-            if place is not None and not sidecar:
-                credentials.place(files, place, call.user)
-        return call
-
-    def _streams(self, step: Mapping[str, Any], call: Call, scope: Scope, log: Path) -> Streams:
-        """Where the step's output goes; what ends with its process is copied nowhere."""
-        files = [
-            self._pod.host_path(scope.text(step[field]["path"]), call.mounts)
-            if step.get(field, {}).get("path")
-            else None
-            for field in ("stdoutConfig", "stderrConfig")
-        ]
-        return Streams(log, stdout=files[0], stderr=files[1])
 
     def _failure(self, name: str, step: Mapping[str, Any], ended: process.Exit) -> OverError:
         taskrun = self._order.taskrun
@@ -353,13 +276,22 @@ class Attempt:
         self._status["steps"].append(entry)
         return entry
 
-    def _collect(self, scope: Scope) -> None:
-        specs, limit = self._spec.get("results", []), self._around.result_limit
+    def _results(self, specs: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         try:
-            found = read_results(specs, self._pod.folder / "results", limit=limit)
-            own = provenance.read_artifacts(self._pod.folder / "artifacts" / "provenance.json")
+            return read_results(specs, folder, limit=self._around.result_limit)
         except ResultsTooLargeError as error:
-            raise OverError("TaskRunResultLargerThanAllowedLimit", str(error)) from None
+            raise OverError(
+                "TaskRunResultLargerThanAllowedLimit",
+                f'{USER} TaskRun ""{self._order.taskrun}"" failed: {error}',
+            ) from None
+        except ManifestError as error:
+            raise OverError("TaskRunValidationFailed", USER + str(error)) from None
+
+    def _collect(self, scope: Scope) -> None:
+        specs = self._spec.get("results", [])
+        found = self._results(specs, self._pod.folder / "results")
+        try:
+            own = provenance.read_artifacts(self._pod.folder / "artifacts" / "provenance.json")
         except ManifestError as error:
             raise OverError("Failed", str(error)) from None
         for spec in specs:
@@ -372,9 +304,3 @@ class Attempt:
         artifacts = provenance.merged(self._artifacts, own)
         if artifacts:
             self._status["artifacts"] = artifacts
-
-
-def _not_started(name: str, log: Path, error: Exception) -> process.Exit:
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"touchstone: step {name} could not start: {error}\n")
-    return process.Exit(127, "exited")

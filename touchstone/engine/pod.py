@@ -86,6 +86,10 @@ class Pod:
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def index(self, step: str) -> int:
+        """The place of a step among the steps, which is its name in /tekton/run."""
+        return self._steps.index(step)
+
     def step_folder(self, name: str) -> Path:
         """Where a step's exit code, results and artifacts are kept."""
         return self.folder / "steps" / f"step-{name}"
@@ -210,7 +214,7 @@ class Pod:
         found = [self._own(part, self.path(part)) for part in _SHARED]
         for part in ("steps", "run", "scripts"):
             found.append(self._own(part, self.path(part), read_only=True))
-        index = self._steps.index(step)
+        index = self.index(step)
         found.append(self._own(f"run/{index}", f"/tekton/run/{index}"))
         found.append(self._own(f"steps/step-{step}", f"/tekton/steps/step-{step}"))
         found.append(self._own(f"creds/{step}", "/tekton/creds"))

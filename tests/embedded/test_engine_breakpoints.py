@@ -143,6 +143,25 @@ def test_the_scripts_tekton_has_answer_from_inside(
     assert _run(tmp_path, _ON_FAILURE, inside).condition["reason"] == "Succeeded"
 
 
+def test_an_annotation_asks_for_breakpoints_of_every_task_run(tmp_path: Path) -> None:
+    annotated = "{name: p, annotations: {touchstone.dev/breakpoints: 'SAID'}}"
+    text = _pipeline(tmp_path).read_text().replace("{name: p}", annotated)
+    waited = []
+
+    def watch(notice: Notice) -> None:
+        if isinstance(notice, StepWaiting):
+            waited.append((notice.waiting.task, notice.waiting.step))
+            notice.waiting.answer(proceed=True)
+
+    said = '{"beforeSteps": ["two"], "onFailure": "enabled"}'
+    run_text(text.replace("SAID", said), tmp_path / "home", watch=watch)
+    assert waited == [("build", "one"), ("build", "two")]
+    for broken in ("{", "[]", '{"beforeSteps": 1}'):
+        ran = run_text(text.replace("SAID", broken), tmp_path / f"broken{len(broken)}")
+        assert ran.condition["reason"] == "PipelineValidationFailed"
+        assert f"got {broken!r}, expected JSON such as" in ran.condition["message"]
+
+
 # The commands, as a person types them
 
 

@@ -16,7 +16,6 @@ from touchstone.errors import DeadlineError, ManifestError, TouchstoneError, Usa
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.engine.breakpoints import Breakpoints
     from touchstone.engine.load import Document
     from touchstone.state import State
 
@@ -45,6 +44,15 @@ _RESULT_LIMIT = 4096
 _TIMEOUTS = {"PipelineRunTimeout", "TaskRunTimeout"}
 
 
+Stop = Annotated[
+    bool, typer.Option("--breakpoint", help="A step that failed waits, with a shell inside it.")
+]
+StopBefore = Annotated[
+    list[str] | None,
+    typer.Option("--breakpoint-before", help="Wait before the step of that name; may be repeated."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command()(run)
@@ -70,16 +78,8 @@ def run(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every stage, whatever the cache holds.")
     ] = False,
-    stop: Annotated[
-        bool,
-        typer.Option("--breakpoint", help="Wait where a step failed, with a shell inside it."),
-    ] = False,
-    stop_before: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--breakpoint-before", help="Wait before the step of that name; may be repeated."
-        ),
-    ] = None,
+    stop: Stop = False,
+    stop_before: StopBefore = None,
 ) -> None:
     """Run Tekton YAML: its PipelineRuns and TaskRuns, else its one Pipeline or Task.
 
@@ -89,7 +89,6 @@ def run(
     Example: touchstone run -f pipeline.yaml -p revision=main -w source=./src
     """
     from touchstone.engine import Engine
-    from touchstone.engine.breakpoints import Breakpoints
     from touchstone.engine.load import load_files
     from touchstone.engine.objects import is_foreign
     from touchstone.engine.validate import validate
@@ -113,6 +112,7 @@ def run(
     extra = {DEFINITIONS: json.dumps([str(path.resolve()) for path in file])}
     if no_cache:
         extra[NO_CACHE] = "true"
+    extra |= breakpoints(stop, stop_before)
     names = [_store(state, home, manifest, extra) for manifest in manifests]
     execute(
         state,
@@ -122,8 +122,17 @@ def run(
         parallel=parallel,
         as_json=as_json,
         result_limit=result_limit,
-        breakpoints=Breakpoints(stop, frozenset(stop_before or ())),
     )
+
+
+def breakpoints(on_failure: bool, before: Sequence[str] | None) -> dict[str, str]:
+    """The annotation of a run whose steps are to wait there; none where they are not."""
+    from touchstone.engine.breakpoints import ANNOTATION
+
+    said: Json = {"onFailure": "enabled"} if on_failure else {}
+    if before:
+        said["beforeSteps"] = list(before)
+    return {ANNOTATION: json.dumps(said)} if said else {}
 
 
 def execute(
@@ -135,7 +144,6 @@ def execute(
     parallel: int,
     as_json: bool,
     result_limit: int = _RESULT_LIMIT,
-    breakpoints: Breakpoints | None = None,
 ) -> None:
     """Run stored runs one after another, printing what happens; raises what one failed with."""
     from touchstone.engine import Engine
@@ -148,7 +156,6 @@ def execute(
         parallel=parallel,
         observer=printer.notice,
         result_limit=result_limit,
-        breakpoints=breakpoints,
     )
     try:
         with printer:

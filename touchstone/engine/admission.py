@@ -67,6 +67,20 @@ def check_task_run(report: Report) -> None:
         check_task(report, task, ("spec", "taskSpec"), known_params(task, spec))
     if spec.get("retries", 0) < 0:
         report.add(f"got {spec['retries']}, expected 0 or more", ("spec", "retries"))
+    if "breakpoints" in spec.get("debug", {}):
+        _check_breakpoints(report, spec["debug"]["breakpoints"])
+
+
+def _check_breakpoints(report: Report, breakpoints: Json) -> None:
+    where: FieldPath = ("spec", "debug", "breakpoints")
+    if "onFailure" not in breakpoints:
+        report.add("got no onFailure, expected enabled: Tekton admits no beforeSteps alone", where)
+    before = breakpoints.get("beforeSteps", [])
+    for index, step in enumerate(before):
+        if step in before[:index]:
+            report.add(
+                f"got {step!r} twice, expected steps to differ", (*where, "beforeSteps", index)
+            )
 
 
 def known_params(*holders: Json) -> list[Json]:

@@ -19,6 +19,10 @@ from typing import Any
 
 from touchstone.engine.process import Call, Exit, Halt, Mount
 from touchstone.engine.workspaces import Folders
+from touchstone.errors import ManifestError
+
+ANNOTATION = "touchstone.dev/breakpoints"
+"""Of a run: what spec.debug.breakpoints of a TaskRun would say, as JSON, for all its TaskRuns."""
 
 _TICK = 0.1
 """Seconds between two looks for an answer."""
@@ -47,10 +51,21 @@ class Breakpoints:
     """Names of the steps that wait before they start."""
 
     @classmethod
-    def of(cls, debug: Mapping[str, Any]) -> Breakpoints:
-        """What spec.debug of a TaskRun says."""
-        said = debug.get("breakpoints", {})
+    def of(cls, said: Mapping[str, Any]) -> Breakpoints:
+        """What spec.debug.breakpoints of a TaskRun says."""
         return cls(said.get("onFailure") == "enabled", frozenset(said.get("beforeSteps", ())))
+
+    @classmethod
+    def annotated(cls, manifest: Mapping[str, Any]) -> Breakpoints:
+        """What the annotation of a run asks for. Raises ManifestError where it is broken."""
+        text = (manifest["metadata"].get("annotations") or {}).get(ANNOTATION, "{}")
+        try:
+            return cls.of(json.loads(text))
+        except (ValueError, TypeError, AttributeError):
+            raise ManifestError(
+                f"annotation {ANNOTATION}: got {text!r}, expected JSON such as"
+                ' {"onFailure": "enabled", "beforeSteps": ["STEP"]}'
+            ) from None
 
     def __or__(self, other: Breakpoints) -> Breakpoints:
         return Breakpoints(self.on_failure or other.on_failure, self.before | other.before)

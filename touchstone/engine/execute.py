@@ -37,8 +37,7 @@ class Engine:
     """Executes stored runs; several threads may execute different runs at once.
 
     `definitions` are files or folders with the Tasks and Pipelines that runs may refer to;
-    `parallel` is how many TaskRuns go at the same time, those of all its runs together, and at
-    `breakpoints` steps wait for a person.
+    `parallel` is how many TaskRuns go at the same time, those of all its runs together.
     """
 
     def __init__(
@@ -50,7 +49,6 @@ class Engine:
         parallel: int = 2,
         observer: Callable[[Notice], None] | None = None,
         result_limit: int = taskrun.RESULT_LIMIT,
-        breakpoints: Breakpoints | None = None,
     ) -> None:
         self._state = state
         self._home = home.resolve()
@@ -58,7 +56,6 @@ class Engine:
         self._parallel = max(1, parallel)
         self._observer = observer
         self._result_limit = result_limit
-        self._breakpoints = breakpoints or Breakpoints()
         self._slots = threading.Semaphore(self._parallel)
         self._lock = threading.Lock()
         self._halts: set[Halt] = set()
@@ -145,7 +142,7 @@ class Engine:
             save=lambda child, document: self._state.save_taskrun(name, child, document),
             references=references,
             result_limit=self._result_limit,
-            breakpoints=self._breakpoints,
+            breakpoints=Breakpoints.annotated(stored.manifest),
             turn=Turns(
                 self._state, folders, self._catalog, slots=self._slots, notify=self._notify
             ).take,

@@ -36,7 +36,7 @@ def order_of(run: Document, references: References) -> Order:
         retries=spec.get("retries", 0),
         source=source,
         pod=spec.get("podTemplate", {}),
-        breakpoints=Breakpoints.of(spec.get("debug", {})),
+        breakpoints=Breakpoints.of(spec.get("debug", {}).get("breakpoints", {})),
         account=spec.get("serviceAccountName", DEFAULT_ACCOUNT),
         metadata=_metadata(run),
     )

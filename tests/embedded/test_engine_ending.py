@@ -127,6 +127,23 @@ def test_a_pending_run_waits_until_its_status_is_taken_away(tmp_path: Path) -> N
     assert not state.set_spec_status("nobody", "Cancelled")
 
 
+def test_a_pending_task_run_waits_too(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    text = """
+apiVersion: tekton.dev/v1
+kind: TaskRun
+metadata: {name: t}
+spec: {status: TaskRunPending, taskSpec: {steps: [{name: s, script: exit 0}]}}
+"""
+    state.add_run(load_text(text, "run")[0].body)
+    engine = Engine(state, tmp_path, definitions=[])
+    condition = engine.execute("t")["conditions"][0]
+    assert (condition["status"], condition["reason"]) == ("Unknown", "TaskRunPending")
+    assert condition["message"] == 'TaskRun "t" is pending'
+    assert state.set_spec_status("t", "")
+    assert engine.execute("t")["conditions"][0]["reason"] == "Succeeded"
+
+
 @pytest.mark.parametrize(
     ("timeouts", "reason", "message", "last"),
     [

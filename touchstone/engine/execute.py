@@ -30,6 +30,7 @@ from touchstone.engine.turn import Turns
 from touchstone.engine.validate import validate
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError, UsageError
+from touchstone.queueing import PENDING
 from touchstone.state import Run, State
 
 
@@ -73,23 +74,24 @@ class Engine:
         A run whose manifests are wrong ends as Failed with what is wrong in its message. After
         stop() the status returned is one without completionTime, and a later call goes on from it:
         TaskRuns that finished are kept, the others run again as the same attempt. The clock of
-        the run's time limits starts anew then. A run that is PipelineRunPending is left as it is
-        until its spec.status says otherwise. Raises UsageError for a name nobody stored and
-        PlatformError while another engine executes the run.
+        the run's time limits starts anew then. A run that is pending is left as it is until its
+        spec.status says otherwise. Raises UsageError for a name nobody stored and PlatformError
+        while another engine executes the run.
         """
         stored = self._state.run(run_name)
         if stored is None:
             raise UsageError(f"got the run {run_name!r}, expected one that was created before")
         if stored.done:
             return dict(stored.status)
-        if stored.manifest["spec"].get("status") == "PipelineRunPending":
+        if stored.manifest["spec"].get("status") in PENDING:
             return self._pend(stored)
         with only_engine(Folders(self._home, run_name)):
             return self._execute(stored)
 
     def _pend(self, stored: Run) -> Json:
-        text = f'PipelineRun "{stored.name}" is pending'
-        status = {"conditions": [record.condition("Unknown", "PipelineRunPending", text)]}
+        kind = stored.manifest["kind"]
+        text = f'{kind} "{stored.name}" is pending'
+        status = {"conditions": [record.condition("Unknown", f"{kind}Pending", text)]}
         if not stored.status.get("conditions"):
             self._state.save_run(stored.name, status, done=False)
         return status

@@ -334,7 +334,7 @@ TASK_RUN_SPEC = Table(
                 )
             },
         ),
-        "status": Choice(("TaskRunCancelled", "")),
+        "status": Choice(("TaskRunCancelled", "TaskRunPending", "")),
         "statusMessage": TEXT,
         "managedBy": Refused("the embedded engine is the only controller"),
     },

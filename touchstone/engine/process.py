@@ -71,7 +71,7 @@ class Halt:
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so long; whether the flag is up."""
-        return bool(select.select([self._event], [], [], seconds)[0])
+        return bool(_poll(self._event, None, seconds))
 
     def fileno(self) -> int:
         return self._event

@@ -22,7 +22,9 @@ _CHUNK = 1 << 16
 
 def has_terminal() -> bool:
     """Whether standard input is a terminal that this process may take."""
-    return os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()
+    with suppress(OSError):  # it is no terminal, or not the one this process belongs to
+        return os.tcgetpgrp(0) == os.getpgrp()
+    return False
 
 
 def open_shell(call: Call, *, prompt: str) -> int:

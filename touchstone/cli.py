@@ -10,7 +10,7 @@ from touchstone.errors import INTERRUPTED, TouchstoneError
 
 _MODULES = (
     "demo", "init", "platform", "watch", "review", "predict", "validate", "run", "runs", "logs",
-    "describe", "cancel", "rerun", "gc", "events", "replay", "trigger", "outbox", "hook",
+    "describe", "debug", "cancel", "rerun", "gc", "events", "replay", "trigger", "outbox", "hook",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

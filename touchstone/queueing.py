@@ -19,7 +19,8 @@ CANCEL_IN_PROGRESS = "touchstone.dev/cancel-in-progress"
 CANCELLATIONS = ("Cancelled", "CancelledRunFinally", "StoppedRunFinally")
 """What Tekton takes as spec.status of a PipelineRun that is to end early."""
 
-PENDING = "PipelineRunPending"
+PENDING = ("PipelineRunPending", "TaskRunPending")
+"""spec.status of a run that is to begin later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ def decide(unfinished: Sequence[Run], executing: Collection[str], limits: Limits
             continue
         model = model_of(run.manifest)
         cancelled = _spec_status(run) in CANCELLATIONS or run.name in queue.cancel
-        if _spec_status(run) == PENDING:
-            queue.waits[run.name] = f"spec.status is {PENDING}"
+        if _spec_status(run) in PENDING:
+            queue.waits[run.name] = f"spec.status is {_spec_status(run)}"
         elif model and models[model] >= limits.per_model and not cancelled:
             queue.waits[run.name] = f"waits for {models[model]} running of model {model}"
         elif taken >= limits.runs and not cancelled:

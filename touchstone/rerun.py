@@ -16,6 +16,8 @@ from touchstone.runtree import RERUN_OF
 from touchstone.state import State
 
 _NAME_LIMIT = 63
+_OF_ONE_RUN = ("touchstone.dev/asked-as", "touchstone.dev/no-cache", "touchstone.dev/breakpoints")
+"""Annotations that a run does not pass on to the one that repeats it."""
 
 
 def repeat(found: Found, *, failed: bool, extra: Mapping[str, str]) -> str:
@@ -38,7 +40,7 @@ def repeat(found: Found, *, failed: bool, extra: Mapping[str, str]) -> str:
     kept = {
         key: value
         for key, value in (metadata.get("annotations") or {}).items()
-        if key not in ("touchstone.dev/asked-as", "touchstone.dev/no-cache")
+        if key not in _OF_ONE_RUN
     }
     name = _new_name(old.name, metadata)
     metadata |= {"name": name, "annotations": {**kept, RERUN_OF: old.name, **extra}}

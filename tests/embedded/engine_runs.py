@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ class Ran:
         return (self.home / "logs" / self.name / f"{self.name}-{task}" / f"{step}.log").read_text()
 
 
-def run_text(text: str, home: Path, *, parallel: int = 4) -> Ran:
+def run_text(
+    text: str, home: Path, *, parallel: int = 4, watch: Callable[[Notice], None] = lambda _: None
+) -> Ran:
     """Execute the first run in `text`, with the Tasks and Pipelines beside it."""
     file = home / "definitions.yaml"
     home.mkdir(parents=True, exist_ok=True)
@@ -49,7 +52,12 @@ def run_text(text: str, home: Path, *, parallel: int = 4) -> Ran:
     state = State(home)
     state.add_run(manifest)
     notices: list[Notice] = []
-    engine = Engine(state, home, definitions=[file], parallel=parallel, observer=notices.append)
+
+    def observe(notice: Notice) -> None:
+        notices.append(notice)
+        watch(notice)
+
+    engine = Engine(state, home, definitions=[file], parallel=parallel, observer=observe)
     name = manifest["metadata"]["name"]
     status = engine.execute(name)
     return Ran(home, name, status, state.taskruns(name), notices)

@@ -127,6 +127,23 @@ def test_a_pending_run_waits_until_its_status_is_taken_away(tmp_path: Path) -> N
     assert not state.set_spec_status("nobody", "Cancelled")
 
 
+def test_a_pending_task_run_waits_too(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    text = """
+apiVersion: tekton.dev/v1
+kind: TaskRun
+metadata: {name: t}
+spec: {status: TaskRunPending, taskSpec: {steps: [{name: s, script: exit 0}]}}
+"""
+    state.add_run(load_text(text, "run")[0].body)
+    engine = Engine(state, tmp_path, definitions=[])
+    condition = engine.execute("t")["conditions"][0]
+    assert (condition["status"], condition["reason"]) == ("Unknown", "TaskRunPending")
+    assert condition["message"] == 'TaskRun "t" is pending'
+    assert state.set_spec_status("t", "")
+    assert engine.execute("t")["conditions"][0]["reason"] == "Succeeded"
+
+
 @pytest.mark.parametrize(
     ("timeouts", "reason", "message", "last"),
     [
@@ -231,7 +248,8 @@ def test_cel_that_is_no_truth_value_fails_the_run(tmp_path: Path) -> None:
     )
     assert ran.condition["reason"] == "CELEvaluationFailed"
     assert ran.condition["message"] == (
-        "Error evaluating CEL one: The CEL expression 1 + 1 is not evaluated to a boolean"
+        "[User error] Error evaluating CEL one: The CEL expression 1 + 1 is not evaluated to a"
+        " boolean"
     )
 
 
@@ -250,8 +268,8 @@ def test_workspace_bindings_hold_params_and_task_run_specs_name_tasks(tmp_path: 
     assert ran.condition["reason"] == "Succeeded"
     assert (tmp_path / "right/volumes/claim/in-mine/made").read_text() == "yes"
     ran = _one(f"{rest}  taskRunSpecs: [{{pipelineTaskName: b}}]\n", tmp_path / "wrong")
-    assert ran.condition["reason"] == "PipelineValidationFailed"
-    assert "taskrunSpecs defined wrong taskName: 'b'" in ran.condition["message"]
+    assert ran.condition["reason"] == "InvalidTaskRunSpecs"
+    assert 'taskrunSpecs defined wrong taskName: "b"' in ran.condition["message"]
 
 
 def test_a_value_outside_a_task_s_enum_fails_the_run_when_it_is_known(tmp_path: Path) -> None:
@@ -267,7 +285,8 @@ def test_a_value_outside_a_task_s_enum_fails_the_run_when_it_is_known(tmp_path: 
     )
     assert ran.condition["reason"] == "InvalidParamValue"
     assert ran.condition["message"] == (
-        'Invalid param value from PipelineTask "b": param `p` value: z is not in the enum list'
+        '[User error] Invalid param value from PipelineTask "b": param `p` value: z is not in the'
+        " enum list"
     )
     assert list(ran.taskruns) == ["one-a"]
 

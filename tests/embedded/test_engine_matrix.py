@@ -8,7 +8,7 @@ import pytest
 from engine_runs import Ran, run_text
 
 from touchstone.engine.matrix import MatrixError, fan_out
-from touchstone.engine.orders import child_name, run_names
+from touchstone.engine.names import child_name, run_names
 from touchstone.engine.substitute import Scope
 
 _RUN = """

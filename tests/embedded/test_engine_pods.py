@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,11 +56,11 @@ def namespaces() -> None:
         pytest.skip(f"no mount namespaces here: {why}")
 
 
-def _run(tmp_path: Path, spec: str, *, extra: str = "") -> Ran:
+def _run(tmp_path: Path, spec: str, *, extra: str = "", metadata: str = "") -> Ran:
     body = "\n".join(f"    {line}" for line in spec.strip("\n").split("\n"))
     return run_text(
-        f"{_OBJECTS}apiVersion: tekton.dev/v1\nkind: TaskRun\nmetadata: {{name: r}}\nspec:\n"
-        f"{extra}  taskSpec:\n{body}\n",
+        f"{_OBJECTS}apiVersion: tekton.dev/v1\nkind: TaskRun\n"
+        f"metadata: {{name: r{metadata}}}\nspec:\n{extra}  taskSpec:\n{body}\n",
         tmp_path / "home",
     )
 
@@ -205,8 +206,11 @@ steps:
 
 def test_an_unknown_step_action_fails_the_run_by_name(tmp_path: Path) -> None:
     ran = _run(tmp_path, "steps: [{name: g, ref: {name: absent}}]")
-    assert ran.condition["reason"] == "TaskRunValidationFailed"
-    assert "'absent'" in ran.condition["message"]
+    assert ran.condition["reason"] == "TaskRunResolutionFailed"
+    assert ran.condition["message"] == (
+        'failed to resolve step ref for step "g" (index 0): TaskRun r: spec.steps[0].ref.name:'
+        " got 'absent', expected the name of a StepAction"
+    )
 
 
 @pytest.mark.usefixtures("namespaces")
@@ -298,6 +302,55 @@ def test_without_namespaces_paths_are_this_machine_s_and_mounts_are_refused(
     ran = _run(tmp_path / "2", mounting + " volumeMounts: [{name: v, mountPath: /v}]}")
     assert ran.condition["reason"] == "TaskRunValidationFailed"
     assert "cannot have mounts of their own" in ran.condition["message"]
+
+
+_FIELDS = {
+    "metadata.name": "r-pod", "metadata.namespace": "default", "metadata.labels['team']": "vision",
+    "metadata.labels['tekton.dev/taskRun']": "r", "metadata.annotations['note']": "a b",
+    "metadata.labels['absent']": "", "spec.serviceAccountName": "builder",
+    "status.podIP": "127.0.0.1", "status.hostIP": "127.0.0.1",
+    "spec.nodeName": socket.gethostname(),
+}  # fmt: skip
+
+
+def test_a_step_reads_the_fields_its_pod_would_have(tmp_path: Path) -> None:
+    entries = ", ".join(
+        f'{{name: F{i}, valueFrom: {{fieldRef: {{fieldPath: "{path}"}}}}}}'
+        for i, path in enumerate(_FIELDS)
+    )
+    script = "; ".join(f'echo "$F{i}"' for i in range(len(_FIELDS)))
+    ran = _run(
+        tmp_path,
+        f"steps: [{{name: a, env: [{entries}], script: '{script}'}}]",
+        extra="  serviceAccountName: builder\n",
+        metadata=", labels: {team: vision}, annotations: {note: a b}",
+    )
+    assert _log(ran, "a").splitlines() == list(_FIELDS.values())
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_a_downward_volume_holds_the_fields_its_pod_would_have(tmp_path: Path) -> None:
+    source = (
+        "downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}},"
+        " {path: deep/uid, mode: 256, fieldRef: {fieldPath: metadata.uid}}]}"
+    )
+    ran = _run(
+        tmp_path,
+        f"volumes: [{{name: v, {source}}}, {{name: w, projected: {{sources: [{{{source}}}]}}}}]\n"
+        "steps:\n- name: a\n"
+        "  volumeMounts: [{name: v, mountPath: /v}, {name: w, mountPath: /w}]\n"
+        "  script: cat /v/labels; cmp /v/deep/uid /w/deep/uid && stat -c %a /v/deep/uid",
+        metadata=", labels: {team: vision}",
+    )
+    assert 'team="vision"\n' in _log(ran, "a")
+    assert _log(ran, "a").endswith("400\n")
+
+
+def test_a_field_that_no_container_may_read_is_refused_by_name(tmp_path: Path) -> None:
+    env = "[{name: F, valueFrom: {fieldRef: {fieldPath: spec.volumes}}}]"
+    ran = _run(tmp_path, f"steps: [{{name: a, env: {env}, script: ':'}}]")
+    assert ran.condition["reason"] == "TaskRunValidationFailed"
+    assert "fieldRef: got 'spec.volumes', expected one of metadata.name" in ran.condition["message"]
 
 
 _WRONG = {

@@ -117,6 +117,39 @@ def test_git_resolves_with_values_of_the_run_and_tells_the_commit(
         }
 
 
+def test_a_step_action_is_fetched_with_values_of_the_task(repository: Path, tmp_path: Path) -> None:
+    (repository / "act.yaml").write_text(
+        "apiVersion: tekton.dev/v1beta1\nkind: StepAction\nmetadata: {name: act}\nspec:\n"
+        "  image: bash\n  params: [{name: word}]\n"
+        "  env: [{name: WORD, value: $(params.word)}]\n  script: echo act $WORD\n"
+    )
+    git("add", ".", cwd=repository)
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    git(*who, "commit", "--quiet", "-m", "action", cwd=repository)
+    text = f"""
+apiVersion: tekton.dev/v1
+kind: TaskRun
+metadata: {{name: r}}
+spec:
+  params: [{{name: url, value: {repository.as_uri()}}}, {{name: file, value: FILE}}]
+  taskSpec:
+    params: [{{name: url}}, {{name: file}}]
+    steps:
+    - name: s
+      ref:
+        resolver: git
+        params: [{{name: url, value: $(params.url)}}, {{name: pathInRepo, value: $(params.file)}}]
+      params: [{{name: word, value: far}}]
+"""
+    ran = run_text(text.replace("FILE", "act.yaml"), tmp_path / "home")
+    assert ran.condition["reason"] == "Succeeded", ran.condition
+    assert (ran.home / "logs/r/r/s.log").read_text() == "act far\n"
+    assert ran.status["steps"][0]["provenance"]["refSource"]["entryPoint"] == "act.yaml"
+    failed = run_text(text.replace("FILE", "tasks/far.yaml"), tmp_path / "2")
+    assert failed.condition["reason"] == "TaskRunResolutionFailed"
+    assert "got 0 StepActions, expected one" in failed.condition["message"]
+
+
 def test_http_and_bundles_tell_where_and_what(server: str, tmp_path: Path) -> None:
     ran = _run(
         tmp_path / "http", "http", "[{name: url, value: $(params.at)}]", f"{server}/tasks/far.yaml"
@@ -176,5 +209,5 @@ def test_a_run_fails_where_the_remote_text_is_wrong_or_absent(
     assert "stebs" in ran.condition["message"]
     static = params.replace("$(params.at)", "file:///nowhere/at/all")
     ran = _run(tmp_path / "absent", "git", static, "x")
-    assert ran.condition["reason"] == "PipelineValidationFailed"
+    assert ran.condition["reason"] == "CouldntGetTask"
     assert ran.taskruns == {}

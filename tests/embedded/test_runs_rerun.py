@@ -11,6 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from touchstone.cli import _app
+from touchstone.home import Home
+from touchstone.runstore import local
+from touchstone.state import State
 
 TEXT = """
 apiVersion: tekton.dev/v1
@@ -104,6 +107,18 @@ def test_rerun_repeats_the_whole_with_the_files_of_today(marks):
     (marks.parent / "p.yaml").unlink()
     error = invoke("rerun").exception
     assert (error.exit_code, "p.yaml" in str(error)) == (3, True)
+
+
+def test_breakpoints_are_those_of_the_repetition_alone(marks):
+    (marks.parent / "marks.go").touch()
+    invoke("run", "-f", str(marks.parent / "p.yaml"), "--breakpoint")
+    assert invoke("rerun", "--breakpoint-before", "none").exception is None
+    assert invoke("rerun").exception is None
+    said = []
+    for row in runs():
+        run = State(local(Home.default())).run(row["name"])
+        said.append(run.manifest["metadata"]["annotations"].get("touchstone.dev/breakpoints"))
+    assert said == [None, '{"beforeSteps": ["none"]}', '{"onFailure": "enabled"}']
 
 
 def test_what_a_crash_left_is_taken_over(marks):

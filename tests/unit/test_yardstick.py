@@ -29,6 +29,10 @@ def test_the_yaml_of_a_go_test_is_read_with_its_variables() -> None:
     assert (sent.test, sent.kind, sent.fails) == ("TestSum", "TaskRun", True)
 
 
+def test_only_known_cases_are_explained() -> None:
+    assert set(conformance.EXPLAINED) <= set(conformance.FACTS)
+
+
 def test_go_that_is_not_understood_is_said_so() -> None:
     with pytest.raises(ValueError, match=r"words\[7\]"):
         list(golang.sent(_GO.replace("words[1]", "words[7]")))

@@ -43,7 +43,7 @@ class Answer:
         return next((item for item in self.objects if item["kind"] == kind), None)
 
 
-def run(file: Path, *, limit: float) -> Answer:
+def run(file: Path, *, limit: float, options: Sequence[str] = ()) -> Answer:
     """Run `file` with the command of this environment, for at most `limit` seconds."""
     with tempfile.TemporaryDirectory(prefix="yardstick-") as folder:
         home = Path(folder) / "home"
@@ -52,7 +52,7 @@ def run(file: Path, *, limit: float) -> Answer:
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         began = time.monotonic()
         with subprocess.Popen(
-            [sys.executable, "-m", "touchstone", "run", "--json", "-f", str(file)],
+            [sys.executable, "-m", "touchstone", "run", "--json", "-f", str(file), *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,

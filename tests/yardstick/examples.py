@@ -19,6 +19,21 @@ from tests.yardstick import command
 SHELL_IMAGES = {"alpine", "bash", "busybox", "python", "ubuntu"}
 """Images of which an example uses no more than a shell, its tools, or Python."""
 
+_FEATURE_GATED = {"alpha", "beta"}
+"""Folders that Tekton's CI runs with results-from: sidecar-logs (test/e2e-tests-kind-*.env)."""
+
+RESULT_LIMIT = 64 * 1024
+"""Bytes of all results of a TaskRun for these: the sidecar's limit is 4096 for each result."""
+
+EXPLAINED = {
+    "pipelineruns/beta/pipeline-with-when-expressions-using-array-results.yaml": (
+        "`$(context.task2.status)` is no variable of Tekton, so the shell runs a program of that"
+        " name; only busybox, whose `[[` splits words, then takes `[[ != Succeeded ]]` for an error"
+        " and goes on. Here `sh` is bash, which compares the empty text, as the script says"
+    ),
+}
+"""Misses that would be wrong to mend, and why."""
+
 _TEKTON = {"Pipeline", "PipelineRun", "StepAction", "Task", "TaskRun"}
 _REFERENCE = re.compile(r"\$\(params\.([\w-]+)\)")
 
@@ -50,7 +65,9 @@ def measure(file: Path, reference: Path, *, limit: float) -> Outcome:
     """Run one example."""
     kind = "TaskRun" if "taskruns" in file.parts else "PipelineRun"
     needs, why = needs_of(file)
-    answer = command.run(file, limit=limit)
+    gated = _FEATURE_GATED.intersection(file.parts)
+    options = ("--result-limit", str(RESULT_LIMIT)) if gated else ()
+    answer = command.run(file, limit=limit, options=options)
     name = str(file.relative_to(reference / "examples" / "v1"))
     return Outcome(name, needs, why, command.awaited(answer, kind), answer.seconds)
 

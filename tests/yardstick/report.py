@@ -46,6 +46,9 @@ def summary(outcomes: Sequence[Outcome], verdicts: Sequence[Verdict]) -> list[st
         lines.append(f"examples that need {needs}: {passed} of {len(of_kind)}")
     reached = sum(not verdict.miss for verdict in verdicts)
     lines.append(f"conformance cases: {reached} of {len(verdicts)}")
+    explained = [o.file for o in outcomes if o.miss and o.file in examples.EXPLAINED]
+    explained += [v.test for v in verdicts if v.miss and v.test in conformance.EXPLAINED]
+    lines.append(f"misses that it would be wrong to mend, explained below: {len(explained)}")
     return lines
 
 
@@ -55,17 +58,20 @@ def markdown(
     """docs/parity.md."""
     misses = [outcome for outcome in outcomes if outcome.miss]
     parts = [
-        _HEAD.format(commit=commit, limit=f"{limit:g}"),
+        _HEAD.format(commit=commit, limit=f"{limit:g}", result_limit=examples.RESULT_LIMIT),
         *(f"- {line}" for line in summary(outcomes, verdicts)),
         "\n## Conformance cases\n",
         _table(
             ("case", "outcome"),
-            ((verdict.test, _outcome(verdict.miss)) for verdict in verdicts),
+            ((v.test, _outcome(v.miss, conformance.EXPLAINED.get(v.test))) for v in verdicts),
         ),
         "\n## Examples that miss the awaited state\n",
         _table(
             ("example", "needs", "reason of the miss"),
-            ((o.file, o.why or o.needs, _cell(o.miss)) for o in misses),
+            (
+                (o.file, o.why or o.needs, examples.EXPLAINED.get(o.file) or _cell(o.miss))
+                for o in misses
+            ),
         )
         if misses
         else "None.",
@@ -80,8 +86,8 @@ def markdown(
     return "\n".join(parts) + "\n"
 
 
-def _outcome(miss: str) -> str:
-    return f"missed: {_cell(miss)}" if miss else "passed"
+def _outcome(miss: str, explained: str | None) -> str:
+    return f"missed: {explained or _cell(miss)}" if miss else "passed"
 
 
 def _cell(text: str) -> str:
@@ -108,7 +114,9 @@ every file of `examples/v1` outside `no-ci/` goes through `touchstone run` in a 
 {limit} s to reach the state that `test/examples_test.go` awaits; the documents of
 `test/conformance/conformance_test.go` go through the same command, and the facts each case asserts
 are held against the status that comes back. Images are not pulled: steps run on this machine's
-programs, so an example that needs an image or a cluster is listed with what it needs.
+programs, so an example that needs an image or a cluster is listed with what it needs. Examples in
+`alpha/` and `beta/` may leave {result_limit} bytes of results a TaskRun, as Tekton's own CI runs
+them with `results-from: sidecar-logs`.
 """
 
 _FIELDS = """

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from touchstone.commands.run import Stop, StopBefore
 from touchstone.errors import PlatformError
 from touchstone.home import Home
 
@@ -25,6 +26,8 @@ def rerun(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every stage, whatever the cache holds.")
     ] = False,
+    stop: Stop = False,
+    stop_before: StopBefore = None,
     parallel: Annotated[int, typer.Option(min=1, help="TaskRuns at the same time.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -35,7 +38,7 @@ def rerun(
 
     Example: touchstone rerun --failed model-1a2b3c
     """
-    from touchstone.commands.run import DEFINITIONS, NO_CACHE, execute
+    from touchstone.commands.run import DEFINITIONS, NO_CACHE, breakpoints, execute
     from touchstone.engine.lock import is_executed
     from touchstone.rerun import repeat
     from touchstone.runstore import annotations_of, find, local
@@ -55,7 +58,9 @@ def rerun(
         raise PlatformError(
             f"got no {missing[0]}, expected the YAML that run {found.run.name} was made from"
         )
-    name = repeat(found, failed=failed, extra={NO_CACHE: "true"} if no_cache else {})
+    extra = {NO_CACHE: "true"} if no_cache else {}
+    extra |= breakpoints(stop, stop_before)
+    name = repeat(found, failed=failed, extra=extra)
     if here:
         execute(
             found.place.state,

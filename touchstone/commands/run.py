@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from touchstone.commands.printed import Printer
 from touchstone.errors import DeadlineError, ManifestError, TouchstoneError, UsageError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.engine import Notice
     from touchstone.state import State
     from touchstone.yaml import Document
 
@@ -25,7 +24,14 @@ Json = dict[str, Any]
 _ASKED = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
 
-_INVALID = {"PipelineValidationFailed", "TaskRunValidationFailed"}
+_INVALID = {
+    *("PipelineValidationFailed", "TaskRunValidationFailed", "TaskRunResolutionFailed"),
+    *("CouldntGetPipeline", "CouldntGetTask", "ParameterMissing", "ParameterTypeMismatch"),
+    *("ObjectParameterMissKeys", "InvalidParamValue", "InvalidWorkspaceBindings"),
+    *("InvalidTaskRunSpecs", "InvalidTaskResultReference", "InvalidPipelineResultReference"),
+}
+"""Reasons of a run that could not begin, as its manifests are."""
+
 DEFINITIONS = "touchstone.dev/definitions"
 """Annotation with the files that the run's references are looked up in, as a JSON list."""
 
@@ -36,6 +42,15 @@ _RESULT_LIMIT = 4096
 """Bytes, as in Tekton by default."""
 
 _TIMEOUTS = {"PipelineRunTimeout", "TaskRunTimeout"}
+
+
+Stop = Annotated[
+    bool, typer.Option("--breakpoint", help="A step that failed waits, with a shell inside it.")
+]
+StopBefore = Annotated[
+    list[str] | None,
+    typer.Option("--breakpoint-before", help="Wait before the step of that name; may be repeated."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -63,6 +78,8 @@ def run(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every stage, whatever the cache holds.")
     ] = False,
+    stop: Stop = False,
+    stop_before: StopBefore = None,
 ) -> None:
     """Run Tekton YAML: its PipelineRuns and TaskRuns, else its one Pipeline or Task.
 
@@ -72,10 +89,10 @@ def run(
     Example: touchstone run -f pipeline.yaml -p revision=main -w source=./src
     """
     from touchstone.engine import Engine
+    from touchstone.engine.load import load_files
     from touchstone.engine.objects import is_foreign
     from touchstone.engine.rules import validate
     from touchstone.state import State
-    from touchstone.yaml import load_files
 
     documents = load_files(file)
     for ignored in (document for document in documents if is_foreign(document)):
@@ -95,6 +112,7 @@ def run(
     extra = {DEFINITIONS: json.dumps([str(path.resolve()) for path in file])}
     if no_cache:
         extra[NO_CACHE] = "true"
+    extra |= breakpoints(stop, stop_before)
     names = [_store(state, home, manifest, extra) for manifest in manifests]
     execute(
         state,
@@ -105,6 +123,16 @@ def run(
         as_json=as_json,
         result_limit=result_limit,
     )
+
+
+def breakpoints(on_failure: bool, before: Sequence[str] | None) -> dict[str, str]:
+    """The annotation of a run whose steps are to wait there; none where they are not."""
+    from touchstone.engine.breakpoints import ANNOTATION
+
+    said: Json = {"onFailure": "enabled"} if on_failure else {}
+    if before:
+        said["beforeSteps"] = list(before)
+    return {ANNOTATION: json.dumps(said)} if said else {}
 
 
 def execute(
@@ -120,7 +148,7 @@ def execute(
     """Run stored runs one after another, printing what happens; raises what one failed with."""
     from touchstone.engine import Engine
 
-    printer = _Printer(err=as_json)
+    printer = Printer(err=as_json)
     engine = Engine(
         state,
         home,
@@ -322,71 +350,3 @@ def _raise_failure(name: str, status: Mapping[str, Any]) -> None:
     elif reason in _INVALID and not status.get("childReferences"):
         kind = ManifestError
     raise kind(f"{name}: {reason}: {message}")
-
-
-class _Printer:
-    """Prints what happens and what the steps write, line by line as it comes."""
-
-    def __init__(self, *, err: bool) -> None:
-        self._err = err
-        self._open: dict[tuple[str, str], TextIO] = {}
-        self._rest: dict[tuple[str, str], str] = {}
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        self._drain()
-
-    def notice(self, notice: Notice) -> None:
-        """Take a notice of the engine; called from its threads."""
-        from touchstone import engine
-
-        match notice:
-            case engine.StepStarted():
-                with self._lock:
-                    notice.log.touch()
-                    key = (notice.task, notice.step)
-                    self._open[key] = notice.log.open(encoding="utf-8", errors="replace")
-            case engine.Message():
-                self._say(f"note: {notice.text}")
-            case engine.TaskStarted():
-                again = f" (retry {notice.attempt})" if notice.attempt else ""
-                self._say(f"{notice.task}: started{again}")
-            case engine.TaskSkipped():
-                self._say(f"{notice.task}: skipped: {notice.reason}")
-            case engine.TaskFinished():
-                self._drain(notice.task)
-                self._say(
-                    f"{notice.task}: {notice.reason} after {notice.seconds:.1f} s"
-                    + ("" if notice.succeeded else f": {notice.message}")
-                )
-            case engine.RunFinished():
-                self._say(f"{notice.run}: {notice.reason}: {notice.message}")
-
-    def _follow(self) -> None:
-        while not self._over.wait(0.1):
-            self._drain(None, close=False)
-
-    def _drain(self, task: str | None = None, *, close: bool = True) -> None:
-        """Print what came since, of one task or all; with `close`, the unfinished last line too."""
-        with self._lock:
-            for key in [key for key in self._open if task is None or key[0] == task]:
-                text = self._rest.pop(key, "") + self._open[key].read()
-                whole, sign, rest = text.rpartition("\n")
-                for line in whole.split("\n") if sign else []:
-                    self._say(f"[{key[0]} : {key[1]}] {line}")
-                if not close:
-                    self._rest[key] = rest
-                    continue
-                if rest:
-                    self._say(f"[{key[0]} : {key[1]}] {rest}")
-                self._open.pop(key).close()
-
-    def _say(self, line: str) -> None:
-        typer.echo(line, err=self._err)

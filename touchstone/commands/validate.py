@@ -37,7 +37,7 @@ def validate(
 
     Example: touchstone validate tekton/
     """
-    from touchstone.yaml import load_files
+    from touchstone.engine.load import load_files
 
     problems, notes = examine(load_files(path or [Path()]))
     if cluster:

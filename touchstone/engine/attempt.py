@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from touchstone.engine import credentials, durations, process, provenance, record, stepactions
-from touchstone.engine.notices import StepStarted
+from touchstone.engine import (
+    downward,
+    durations,
+    process,
+    provenance,
+    record,
+    stepactions,
+)
+from touchstone.engine.names import child_name
 from touchstone.engine.order import Order, OverError, StoppedError, Surroundings, uid
 from touchstone.engine.pod import Pod
-from touchstone.engine.process import Call, Halt
+from touchstone.engine.process import Halt
 from touchstone.engine.record import Json
+from touchstone.engine.references import Definition
+from touchstone.engine.refusals import USER
 from touchstone.engine.results import ResultsTooLargeError, read_results
 from touchstone.engine.sidecars import SidecarError, Sidecars
-from touchstone.engine.steps import StartError, name_of, prepare, with_template
-from touchstone.engine.streams import Streams
+from touchstone.engine.steprun import StepRunner
+from touchstone.engine.steps import StartError, name_of, with_template
 from touchstone.engine.substitute import Key, Scope, Value, scope_of
 from touchstone.engine.values import resolve
 from touchstone.engine.when import evaluate
 from touchstone.errors import ManifestError
+from touchstone.yaml import Document
 
 _STEP_REASONS = {"exited": "Error", "timeout": "TimeoutExceeded", "halted": "TaskRunCancelled"}
 
@@ -46,12 +56,22 @@ class Attempt:
             real=not around.guard.without_namespaces(),
             steps=[name for name, _ in self._steps],
             sidecars=[name for name, _ in self._sidecar_specs],
+            fields=self._fields(),
+        )
+        self._breakpoints = order.breakpoints | around.breakpoints
+        self._runner = StepRunner(
+            order, around, self._pod, status, deadline=self._deadline, halt=halt
         )
         self._artifacts: provenance.Artifacts = {}
+        self._actions: dict[str, Definition] = {}
 
     def run(self) -> None:
         """Run it. Raises OverError where it failed, ManifestError, StoppedError."""
-        self._pod.make_folders()
+        pod = self._pod
+        pod.make_folders()
+        if self._breakpoints:
+            seen = {"run": pod.path("run"), "debug": pod.path("debug")}
+            self._breakpoints.make_folder(pod.debug, **seen)
         self._make_logs()
         try:
             failure = self._inside()
@@ -62,17 +82,42 @@ class Attempt:
 
     def _inside(self) -> OverError | None:
         scope = self._scope()
+        self._find_actions(scope)
         volumes = [*self._spec.get("volumes", []), *self._order.pod.get("volumes", [])]
         self._pod.attach(self._spec, self._order.bindings, volumes, scope)
         scope = scope | self._pod.values()
         sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
         try:
             self._start_sidecars(sidecars, scope)
-            return self._run_steps(scope)
+            failure = self._run_steps(scope)
         finally:
             sidecars.stop()
             if self._sidecar_specs:
                 self._status["sidecars"] = sidecars.states()
+        if failure is None or failure.reason == "StepFailed":
+            # As in Tekton, a sidecar that broke is the likelier cause, and is told first.
+            broken = sidecars.failure(pod_goes_on=failure is None)
+            return OverError("SidecarFailed", broken) if broken else failure
+        return failure
+
+    def _fields(self) -> downward.Fields:
+        order, run = self._order, self._around.folders.run
+        name = child_name(order.taskrun, f"-pod-retry{self._attempt}" if self._attempt else "-pod")
+        own = {
+            "tekton.dev/taskRun": order.taskrun,
+            "tekton.dev/taskRunUID": uid(run, order.taskrun),
+        }
+        return downward.fields_of(
+            name=name,
+            uid=uid(run, name),
+            account=order.account,
+            labels={
+                **order.metadata.labels,
+                "app.kubernetes.io/managed-by": "tekton-pipelines",
+                **own,
+            },
+            annotations=order.metadata.annotations,
+        )
 
     def _make_logs(self) -> None:
         self._logs = self._around.folders.logs(self._order.taskrun)
@@ -111,7 +156,7 @@ class Attempt:
         try:
             for name, spec in self._sidecar_specs:
                 scope_here = scope | self._pod.values(spec)
-                call = self._prepare(spec, name, scope_here, sidecar=True)
+                call = self._runner.prepare(spec, name, scope_here, sidecar=True)
                 sidecars.start(name, spec, call, self._logs / f"sidecar-{name}.log")
             sidecars.wait_until_ready()
         except SidecarError as error:
@@ -123,104 +168,84 @@ class Attempt:
         """Run the steps and read the results; what failed first."""
         failure: OverError | None = None
         for name, step in self._steps:
-            if failure:
+            if failure and not (self._breakpoints.on_failure and failure.reason == "StepFailed"):
                 self._record(name, record.terminated(1, "Error", record.now()), "Skipped")
                 continue
             try:
                 scope = scope | self._step(name, step, scope)
             except OverError as over:
-                failure = over
+                failure = failure if failure and over.reason == "StepFailed" else over
         try:
             self._collect(scope)
         except OverError as over:
             failure = failure or over
         return failure
 
-    def _resolved(self, step: Mapping[str, Any], scope: Scope) -> tuple[dict[str, Any], Scope]:
+    def _find_actions(self, scope: Scope) -> None:
+        """Find every StepAction before anything runs. Raises OverError where one cannot be had."""
+        task = Document({"spec": self._spec}, f"TaskRun {self._order.taskrun}")
+        for index, (name, step) in enumerate(self._steps):
+            if "ref" in step:
+                reference, place = scope.apply(step["ref"]), ("spec", "steps", index)
+                try:
+                    found = self._around.references.find("StepAction", reference, task, place)
+                except ManifestError as error:
+                    raise OverError(
+                        "TaskRunResolutionFailed",
+                        f'failed to resolve step ref for step "{step.get("name", "")}"'
+                        f" (index {index}): {error}",
+                        retry=False,
+                    ) from None
+                self._actions[name] = found
+
+    def _resolved(
+        self, name: str, step: Mapping[str, Any], scope: Scope
+    ) -> tuple[dict[str, Any], Scope]:
         """The step with its StepAction and the template merged in, and what it may refer to."""
         template = self._spec.get("stepTemplate", {})
-        if not stepactions.is_reference(step):
+        action = self._actions.get(name)
+        if action is None:
             return with_template(step, template), scope
-        whole = stepactions.resolved(step, self._around.step_action)
-        action = self._around.step_action(step["ref"]["name"]) or {}
-        inner = stepactions.inner_scope(step, action, scope)
+        whole = stepactions.resolved(step, action.spec)
+        inner = stepactions.inner_scope(step, action.spec, scope, of=f"StepAction {action.name}")
         return with_template(whole, scope.apply(template)), inner
 
     def _step(self, name: str, step: Mapping[str, Any], scope: Scope) -> Scope:
         """Run one step; what later steps may refer to. Raises OverError and StoppedError."""
-        whole, inner = self._resolved(step, scope)
+        whole, inner = self._resolved(name, step, scope)
         own = self._pod.step_values(name, whole)
         scope, inner = scope | own, inner | own
+        image = inner.text(whole.get("image", ""))
         if step.get("when") and not evaluate(step["when"], scope)[0]:
-            self._record(name, record.terminated(0, "Completed", record.now()), "Skipped")
+            skipped = record.terminated(0, "Completed", record.now())
+            self._record(name, skipped, "Skipped", image)
             return Scope()
         started = record.now()
-        ended = self._run(name, whole, scope, inner)
+        ended = self._runner.run(name, whole, scope, inner)
         if ended.ending == "halted" and self._halt.cause == "stop":
             raise StoppedError
         here = self._pod.step_folder(name)
         (here / "exitCode").write_text(str(ended.code), encoding="utf-8")
-        limit = self._around.result_limit
-        found = read_results(whole.get("results", []), here / "results", limit=limit)
+        found = self._results(whole.get("results", []), here / "results")
         made = provenance.read_artifacts(here / "artifacts" / "provenance.json")
         reason = "Completed" if ended.code == 0 and ended.ending == "exited" else "Error"
         goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
+        # Behind a breakpoint it is the person who says whether a failure counts.
+        goes_on = goes_on and not self._breakpoints.on_failure
         ignored = reason == "Error" and ended.ending == "exited" and goes_on
         detail = _STEP_REASONS[ended.ending] if reason == "Error" else "Completed"
-        entry = self._record(
-            name, record.terminated(ended.code, reason, started), "Continued" if ignored else detail
-        )
+        terminated = record.terminated(ended.code, reason, started)
+        entry = self._record(name, terminated, "Continued" if ignored else detail, image)
         if found:
             entry["results"] = [record.result(key, value) for key, value in found.items()]
         entry.update(made)
+        action = self._actions.get(name)
+        if action is not None and action.source:
+            entry["provenance"] = {"refSource": action.source}
         self._artifacts = provenance.merged(self._artifacts, made)
         if reason == "Error" and not ignored:
             raise self._failure(name, step, ended)
         return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
-
-    def _run(self, name: str, step: Mapping[str, Any], scope: Scope, inner: Scope) -> process.Exit:
-        log = self._logs / f"{name}.log"
-        folders = self._around.folders
-        self._around.notify(StepStarted(run=folders.run, task=self._order.task, step=name, log=log))
-        deadline = self._deadline
-        if step.get("timeout"):
-            own = time.monotonic() + durations.seconds(scope.text(step["timeout"]))
-            deadline = own if deadline is None else min(own, deadline)
-        try:
-            call = self._prepare(step, name, inner)
-            return process.run(
-                call,
-                streams=self._streams(step, call, scope, log),
-                deadline=deadline,
-                halt=self._halt,
-                guard=self._around.guard,
-            )
-        except (StartError, OSError) as error:
-            with log.open("a", encoding="utf-8") as file:
-                file.write(f"touchstone: step {name} could not start: {error}\n")
-            return process.Exit(127, "exited")
-
-    def _prepare(
-        self, container: Mapping[str, Any], name: str, scope: Scope, *, sidecar: bool = False
-    ) -> Call:
-        pod, order = self._pod, self._order
-        call = prepare(container, name, scope=scope, pod=pod, defaults=order.pod, sidecar=sidecar)
-        files = credentials.files_of(order.account, pod.folders.objects, pod.path("creds"))
-        for seen in dict.fromkeys((pod.path("creds"), call.environment["HOME"])) if files else ():
-            place = pod.host_path(seen, call.mounts)
-            if place is not None and not sidecar:
-                credentials.place(files, place, call.user)
-        return call
-
-    def _streams(self, step: Mapping[str, Any], call: Call, scope: Scope, log: Path) -> Streams:
-        """Where the step's output goes; what ends with its process is copied nowhere."""
-        files = [
-            self._pod.host_path(scope.text(step[field]["path"]), call.mounts)
-            if step.get(field, {}).get("path")
-            else None
-            for field in ("stdoutConfig", "stderrConfig")
-        ]
-        return Streams(log, stdout=files[0], stderr=files[1])
 
     def _failure(self, name: str, step: Mapping[str, Any], ended: process.Exit) -> OverError:
         taskrun = self._order.taskrun
@@ -239,23 +264,34 @@ class Attempt:
             )
         return OverError("StepFailed", f'"step-{name}" exited with code {ended.code}: Error')
 
-    def _record(self, name: str, terminated: Json, reason: str) -> Json:
+    def _record(self, name: str, terminated: Json, reason: str, image: str = "") -> Json:
         entry: Json = {
             "name": name,
             "container": f"step-{name}",
             "terminated": terminated,
             "terminationReason": reason,
         }
+        if "@" in image:  # nothing was pulled: the only digest known is the reference's own
+            entry["imageID"] = image
         self._status["steps"].append(entry)
         return entry
 
-    def _collect(self, scope: Scope) -> None:
-        specs, limit = self._spec.get("results", []), self._around.result_limit
+    def _results(self, specs: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         try:
-            found = read_results(specs, self._pod.folder / "results", limit=limit)
-            own = provenance.read_artifacts(self._pod.folder / "artifacts" / "provenance.json")
+            return read_results(specs, folder, limit=self._around.result_limit)
         except ResultsTooLargeError as error:
-            raise OverError("TaskRunResultLargerThanAllowedLimit", str(error)) from None
+            raise OverError(
+                "TaskRunResultLargerThanAllowedLimit",
+                f'{USER} TaskRun ""{self._order.taskrun}"" failed: {error}',
+            ) from None
+        except ManifestError as error:
+            raise OverError("TaskRunValidationFailed", USER + str(error)) from None
+
+    def _collect(self, scope: Scope) -> None:
+        specs = self._spec.get("results", [])
+        found = self._results(specs, self._pod.folder / "results")
+        try:
+            own = provenance.read_artifacts(self._pod.folder / "artifacts" / "provenance.json")
         except ManifestError as error:
             raise OverError("Failed", str(error)) from None
         for spec in specs:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from touchstone.engine.load import load_files
 from touchstone.engine.objects import Objects, collect, is_object
-from touchstone.yaml import Document, load_files
+from touchstone.yaml import Document
 
 _API = "tekton.dev/"
 
@@ -39,11 +40,6 @@ class Catalog:
         with self._lock:
             self._refresh()
             return collect(self._documents.values())
-
-    def step_action(self, name: str) -> Mapping[str, Any] | None:
-        """The spec of the StepAction of that name; None where there is none."""
-        found = self.find("StepAction", name)
-        return found.body.get("spec") if found else None
 
     def _refresh(self) -> None:
         signature = [

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from touchstone.engine import durations, literals, process, record, taskrun
+from touchstone.engine import literals, process, record, taskrun
+from touchstone.engine.breakpoints import Breakpoints
 from touchstone.engine.catalog import Catalog
-from touchstone.engine.credentials import DEFAULT_ACCOUNT
+from touchstone.engine.decode import decoded
 from touchstone.engine.lock import only_engine
+from touchstone.engine.manifests import embedded_specs, order_of, plan_of
 from touchstone.engine.notices import Message, Notice, RunFinished
+from touchstone.engine.order import Order, StoppedError, Surroundings
 from touchstone.engine.pipelinerun import TICK, PipelineExecution, Setting
 from touchstone.engine.pipelinestatus import rejected
 from touchstone.engine.plan import Plan
 from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
 from touchstone.engine.references import References
+from touchstone.engine.refusals import refusal
 from touchstone.engine.rules import validate
-from touchstone.engine.taskrun import Order, StoppedError, Surroundings
 from touchstone.engine.turn import Turns
-from touchstone.engine.values import as_value
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError, UsageError
+from touchstone.queueing import PENDING
 from touchstone.state import Run, State
-from touchstone.yaml import Document, FieldPath
+from touchstone.yaml import Document
 
 
 class Engine:
@@ -61,7 +64,9 @@ class Engine:
 
     def check(self, manifest: Mapping[str, Any]) -> None:
         """Refuse a run that cannot be executed, before it is stored. Raises ManifestError."""
-        self._checked(manifest)
+        name = str(manifest.get("metadata", {}).get("name", ""))
+        run = Document(body=decoded(manifest), source=name or "run")
+        _checked(run, self._references(name))
 
     def execute(self, run_name: str) -> Json:
         """Run, or go on with, the stored run of that name; its status afterwards.
@@ -69,23 +74,24 @@ class Engine:
         A run whose manifests are wrong ends as Failed with what is wrong in its message. After
         stop() the status returned is one without completionTime, and a later call goes on from it:
         TaskRuns that finished are kept, the others run again as the same attempt. The clock of
-        the run's time limits starts anew then. A run that is PipelineRunPending is left as it is
-        until its spec.status says otherwise. Raises UsageError for a name nobody stored and
-        PlatformError while another engine executes the run.
+        the run's time limits starts anew then. A run that is pending is left as it is until its
+        spec.status says otherwise. Raises UsageError for a name nobody stored and PlatformError
+        while another engine executes the run.
         """
         stored = self._state.run(run_name)
         if stored is None:
             raise UsageError(f"got the run {run_name!r}, expected one that was created before")
         if stored.done:
             return dict(stored.status)
-        if stored.manifest["spec"].get("status") == "PipelineRunPending":
+        if stored.manifest["spec"].get("status") in PENDING:
             return self._pend(stored)
         with only_engine(Folders(self._home, run_name)):
             return self._execute(stored)
 
     def _pend(self, stored: Run) -> Json:
-        text = f'PipelineRun "{stored.name}" is pending'
-        status = {"conditions": [record.condition("Unknown", "PipelineRunPending", text)]}
+        kind = stored.manifest["kind"]
+        text = f'{kind} "{stored.name}" is pending'
+        status = {"conditions": [record.condition("Unknown", f"{kind}Pending", text)]}
         if not stored.status.get("conditions"):
             self._state.save_run(stored.name, status, done=False)
         return status
@@ -93,20 +99,22 @@ class Engine:
     def _execute(self, stored: Run) -> Json:
         run_name = stored.name
         process.sweep(run_name, self._home)
+        run = Document(body=decoded(stored.manifest), source=run_name)
+        references = self._references(run_name)
         try:
-            checked = self._checked(stored.manifest)
+            checked = _checked(run, references)
             guard = Guard()
             try:
                 self._say_what_differs(run_name, checked.specs, guard.without_namespaces())
-                status = self._run(checked.plan, run_name, dict(stored.status), guard)
+                status = self._run(checked.plan, references, stored, guard)
             finally:
                 guard.close()
         except ManifestError as error:
-            status = rejected(dict(stored.status), error, kind=str(stored.manifest["kind"]))
+            status = rejected(dict(stored.status), refusal(run, references, error))
             self._state.save_run(run_name, status, done=True)
         except StoppedError:
-            run = self._state.run(run_name)
-            return dict(run.status) if run else {}
+            now = self._state.run(run_name)
+            return dict(now.status) if now else {}
         condition = record.succeeded_condition(status)
         self._notify(
             RunFinished(
@@ -125,7 +133,8 @@ class Engine:
             for halt in self._halts:
                 halt.set("stop")
 
-    def _run(self, plan: Plan | Order, name: str, status: Json, guard: Guard) -> Json:
+    def _run(self, plan: Plan | Order, references: References, stored: Run, guard: Guard) -> Json:
+        name = stored.name
         folders = Folders(self._home, name, self._catalog.objects())
         _make_bin(folders.root / "bin")
         around = Surroundings(
@@ -133,8 +142,9 @@ class Engine:
             guard=guard,
             notify=self._notify,
             save=lambda child, document: self._state.save_taskrun(name, child, document),
-            step_action=self._catalog.step_action,
+            references=references,
             result_limit=self._result_limit,
+            breakpoints=Breakpoints.annotated(stored.manifest),
             turn=Turns(
                 self._state, folders, self._catalog, slots=self._slots, notify=self._notify
             ).take,
@@ -149,7 +159,7 @@ class Engine:
                 stored=lambda: self._state.taskruns(name),
                 spec_status=lambda: self._state.spec_status(name),
             )
-            execution = PipelineExecution(plan, status=status, setting=setting)
+            execution = PipelineExecution(plan, status=dict(stored.status), setting=setting)
             self._register(*execution.halts)
             try:
                 return execution.run()
@@ -200,29 +210,9 @@ class Engine:
         for text in literals.remarks(definitions, without_namespaces):
             self._notify(Message(run=run, text=text))
 
-    # What a run refers to
-
-    def _checked(self, manifest: Mapping[str, Any]) -> _Checked:
-        name = str(manifest.get("metadata", {}).get("name", ""))
-        run = Document(body=manifest, source=name or "run")
-        if run.kind not in {"PipelineRun", "TaskRun"}:
-            raise run.error(f"got {run.kind!r}, expected PipelineRun or TaskRun", ("kind",))
-        keep = Folders(self._home, name).root / "resolved" if name else None
-        references = References(self._catalog, keep)
-        used = references.needed_by(run)
-        validate([run, *(item.document for item in used if item.source is None)])
-        specs = [
-            *_embedded_specs(manifest["spec"]),
-            *(definition.spec for definition in used if definition.document.kind == "Task"),
-            *(
-                spec
-                for definition in used
-                if definition.document.kind == "Pipeline"
-                for spec in _embedded_specs({"pipelineSpec": definition.spec})
-            ),
-        ]
-        plan = _plan(run, references) if run.kind == "PipelineRun" else _order(run, references)
-        return _Checked(plan, specs)
+    def _references(self, run: str) -> References:
+        keep = Folders(self._home, run).root / "resolved" if run else None
+        return References(self._catalog, keep)
 
 
 @dataclass(frozen=True)
@@ -234,61 +224,23 @@ class _Checked:
     """Specs of all its Tasks, as far as they are known before it runs."""
 
 
-def _order(run: Document, references: References) -> Order:
-    spec = run.body["spec"]
-    task_name, task, source = run.name, spec.get("taskSpec"), None
-    if task is None:
-        definition = references.find("Task", spec["taskRef"], run, ("spec",))
-        task_name, task, source = definition.name, definition.spec, definition.source
-    return Order(
-        task=run.name,
-        task_name=task_name,
-        taskrun=run.name,
-        spec=task,
-        params={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
-        bindings={item["name"]: item for item in spec.get("workspaces", [])},
-        timeout=durations.seconds(spec["timeout"])
-        if "timeout" in spec
-        else taskrun.DEFAULT_TIMEOUT,
-        retries=spec.get("retries", 0),
-        source=source,
-        pod=spec.get("podTemplate", {}),
-        account=spec.get("serviceAccountName", DEFAULT_ACCOUNT),
-    )
-
-
-def _plan(run: Document, references: References) -> Plan:
-    spec = run.body["spec"]
-    document, name, source = run, run.name, None
-    path: FieldPath = ("spec", "pipelineSpec")
-    if "pipelineRef" in spec:
-        definition = references.find("Pipeline", spec["pipelineRef"], run, ("spec",))
-        document, path = definition.document, ("spec",)
-        name, source = definition.name, definition.source
-    return Plan(
-        name=run.name,
-        pipeline=name,
-        spec=spec["pipelineSpec"] if document is run else definition.spec,
-        document=document,
-        path=path,
-        references=references,
-        given={item["name"]: as_value(item["value"]) for item in spec.get("params", [])},
-        bindings={item["name"]: item for item in spec.get("workspaces", [])},
-        timeouts=spec.get("timeouts", {}),
-        run_specs=spec.get("taskRunSpecs", []),
-        run_template=spec.get("taskRunTemplate", {}),
-        source=source,
-        ancestors=(name,) if document is not run else (),
-    )
-
-
-def _embedded_specs(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The Task specs written into a run's spec or a pipeline task, at any depth."""
-    if "taskSpec" in spec:
-        yield spec["taskSpec"]
-    pipeline = spec.get("pipelineSpec", {})
-    for task in (*pipeline.get("tasks", []), *pipeline.get("finally", [])):
-        yield from _embedded_specs(task)
+def _checked(run: Document, references: References) -> _Checked:
+    if run.kind not in {"PipelineRun", "TaskRun"}:
+        raise run.error(f"got {run.kind!r}, expected PipelineRun or TaskRun", ("kind",))
+    used = references.needed_by(run)
+    validate([run, *(item.document for item in used if item.source is None)])
+    specs = [
+        *embedded_specs(run.body["spec"]),
+        *(definition.spec for definition in used if definition.document.kind == "Task"),
+        *(
+            spec
+            for definition in used
+            if definition.document.kind == "Pipeline"
+            for spec in embedded_specs({"pipelineSpec": definition.spec})
+        ),
+    ]
+    plan = plan_of(run, references) if run.kind == "PipelineRun" else order_of(run, references)
+    return _Checked(plan, specs)
 
 
 def _make_bin(folder: Path) -> None:

@@ -45,7 +45,7 @@ _TOLD_IN_STEP = {
 }
 _TOLD_IN_ORDER = {
     *("task", "task_name", "taskrun", "spec", "params", "bindings", "surroundings", "timeout"),
-    *("retries", "source", "ignored"),
+    *("retries", "source", "ignored", "metadata"),
 }
 """What is in the document, or has no say in the results. Whatever else there is, is refused."""
 

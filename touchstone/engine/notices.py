@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from touchstone.engine.breakpoints import Waiting
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
@@ -36,6 +38,13 @@ class StepStarted(Notice):
     task: str
     step: str
     log: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWaiting(Notice):
+    """A step waits at a breakpoint."""
+
+    waiting: Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from touchstone.engine.breakpoints import Breakpoints
 from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.notices import Notice
 from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
+from touchstone.engine.references import References
 from touchstone.engine.substitute import Scope, Value
 from touchstone.engine.workspaces import Folders
 
@@ -20,6 +22,14 @@ RESULT_LIMIT = 4096
 
 DEFAULT_TIMEOUT = 3600.0
 """Seconds, as in Tekton by default; 0 means none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Labels and annotations of an object."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +62,10 @@ class Order:
     pod: Mapping[str, Any] = field(default_factory=dict)
     """The podTemplate: its securityContext, env and volumes count here."""
 
+    breakpoints: Breakpoints = field(default_factory=Breakpoints)
+    metadata: Metadata = field(default_factory=Metadata)
+    """Of the TaskRun, and so of its Pod."""
+
     account: str = DEFAULT_ACCOUNT
     """The ServiceAccount whose Secrets bring git and registry credentials."""
 
@@ -69,8 +83,11 @@ class Surroundings:
     turn: Callable[[Order, Halt], AbstractContextManager[Turn]]
     """Entered before anything of a TaskRun runs, left when it ended; see touchstone.engine.turn."""
 
-    step_action: Callable[[str], Mapping[str, Any] | None] = lambda name: None
-    """The spec of a StepAction by name."""
+    references: References
+    """Finds the StepActions that steps refer to."""
+
+    breakpoints: Breakpoints = field(default_factory=Breakpoints)
+    """Those asked for from outside, for every TaskRun."""
 
     result_limit: int = RESULT_LIMIT
     """Bytes that all results of a TaskRun may take together."""

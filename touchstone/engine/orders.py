@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,13 +10,12 @@ from typing import Any
 from touchstone.engine import durations, record, taskrun
 from touchstone.engine.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.matrix import MAX_COMBINATIONS, MatrixError, display_name, fan_out
+from touchstone.engine.names import run_names
+from touchstone.engine.order import Metadata, Order
 from touchstone.engine.plan import Plan, Values, given_params
+from touchstone.engine.refusals import USER
 from touchstone.engine.standing import Facts, RunFailedError, Standing
 from touchstone.engine.substitute import Key, Scope, Value, scope_of
-from touchstone.engine.taskrun import Order
-
-_NAME_LIMIT = 63
-"""Characters a Kubernetes object's name may have where it becomes a label."""
 
 
 class Orders:
@@ -71,13 +69,13 @@ class Orders:
         except MatrixError as error:
             raise RunFailedError(
                 "InvalidMatrixParameterTypes",
-                f'Failed to validate matrix "{self._plan.name}" with error {error}',
+                f'{USER}Failed to validate matrix "{self._plan.name}" with error {error}',
             ) from None
         if len(found) > MAX_COMBINATIONS:
             raise RunFailedError(
                 "PipelineValidationFailed",
-                f"Pipeline default/{self._plan.pipeline} can't be Run; it has an invalid spec:"
-                f" expected 0 <= {len(found)} <= {MAX_COMBINATIONS}: {standing.name}.matrix",
+                f"{USER}Pipeline default/{self._plan.pipeline} can't be Run; it has an invalid"
+                f" spec: expected 0 <= {len(found)} <= {MAX_COMBINATIONS}: {standing.name}.matrix",
             )
         return found
 
@@ -131,6 +129,21 @@ class Orders:
             ignored=scope.text(task.get("onError", "")) == "continue",
             pod=template.get("podTemplate", {}),
             account=template.get("serviceAccountName", DEFAULT_ACCOUNT),
+            metadata=self._metadata(standing),
+        )
+
+    def _metadata(self, standing: Standing) -> Metadata:
+        """The TaskRun's: the run's, the embedded taskSpec's, and what Tekton adds."""
+        plan, own = self._plan, standing.task.get("taskSpec", {}).get("metadata", {})
+        added = {
+            "tekton.dev/memberOf": "finally" if standing.final else "tasks",
+            "tekton.dev/pipeline": plan.pipeline,
+            "tekton.dev/pipelineRun": plan.name,
+            "tekton.dev/pipelineTask": standing.name,
+        }
+        return Metadata(
+            {**plan.metadata.labels, **own.get("labels", {}), **added},
+            {**plan.metadata.annotations, **own.get("annotations", {})},
         )
 
     def _inner(self, standing: Standing, name: str, params: dict[str, Value], scope: Scope) -> Plan:
@@ -146,6 +159,7 @@ class Orders:
             given=params,
             bindings=self._bindings(task, scope),
             run_template=plan.run_template,
+            metadata=plan.metadata,
             label=f"{plan.label}{standing.name}/",
             ancestors=plan.ancestors,
         )
@@ -222,37 +236,9 @@ def _check_enums(standing: Standing, spec: Mapping[str, Any], params: Mapping[st
         if value and name in allowed and value not in allowed[name]:
             raise RunFailedError(
                 "InvalidParamValue",
-                f'Invalid param value from PipelineTask "{standing.name}": param `{name}` value:'
-                f" {value} is not in the enum list",
+                f'{USER}Invalid param value from PipelineTask "{standing.name}": param `{name}`'
+                f" value: {value} is not in the enum list",
             )
-
-
-def run_names(run: str, task: str, count: int) -> list[str]:
-    """The names of a pipeline task's runs; those of several end in their number."""
-    if count == 1:
-        return [child_name(run, f"-{task}")]
-    names = []
-    for index in range(count):
-        name = child_name(run, f"-{task}-{index}")
-        if not name.endswith(f"-{index}"):
-            name = child_name(run, f"-{task}")[: _NAME_LIMIT - len(f"-{count}")] + f"-{index}"
-        names.append(name)
-    return names
-
-
-def child_name(parent: str, suffix: str) -> str:
-    """`parent` + `suffix` as Knative shortens it, with a hash, where a label would not hold it."""
-    if len(parent) + len(suffix) <= _NAME_LIMIT:
-        return parent + suffix
-    head = _NAME_LIMIT - 32
-    if len(suffix) >= head:
-        name = (parent[:head] + _md5(parent + suffix) + suffix)[:_NAME_LIMIT]
-        return name.rstrip("-.")
-    return parent[: head - len(suffix)] + _md5(parent) + suffix
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _artifacts(standing: Standing) -> dict[Key, Value]:

@@ -15,6 +15,7 @@ from touchstone.engine.orders import Orders, failed_before_start
 from touchstone.engine.plan import Plan, values_of
 from touchstone.engine.process import Halt
 from touchstone.engine.record import Json
+from touchstone.engine.refusals import USER, refusal_of_plan
 from touchstone.engine.skipping import (
     TIMEOUTS,
     Limits,
@@ -202,7 +203,7 @@ class PipelineExecution:
                 reason = skip_reason(standing, facts, lambda: orders.scope(standing), limits)
         except CelEvaluationError as error:
             raise RunFailedError(
-                "CELEvaluationFailed", f"Error evaluating CEL {self._plan.name}: {error}"
+                "CELEvaluationFailed", f"{USER}Error evaluating CEL {self._plan.name}: {error}"
             ) from None
         if not reason:
             return False
@@ -245,7 +246,7 @@ class PipelineExecution:
         except ManifestError as error:
             raise RunFailedError(
                 "PipelineValidationFailed",
-                f"PipelineRun default/{self._plan.name} can't be Run; couldn't resolve all"
+                f"{USER}PipelineRun default/{self._plan.name} can't be Run; couldn't resolve all"
                 f" references: {error}",
             ) from None
 
@@ -281,7 +282,7 @@ class PipelineExecution:
         try:
             return PipelineExecution(plan, status=stored or {}, setting=setting).run()
         except ManifestError as error:
-            status = pipelinestatus.rejected(stored or {}, error, kind="PipelineRun")
+            status = pipelinestatus.rejected(stored or {}, refusal_of_plan(plan, error))
             save(plan.name, status)
             return status
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from touchstone.engine import record
 from touchstone.engine.plan import Plan
 from touchstone.engine.record import Json
+from touchstone.engine.refusals import Refusal
 from touchstone.engine.skipping import GRACEFULLY_CANCELLED, GRACEFULLY_STOPPED, STOPPING
 from touchstone.engine.standing import WHEN_FALSE, Facts, Standing
 from touchstone.engine.substitute import Key, Scope, Value, references
@@ -97,13 +98,11 @@ def _should_be_there(facts: Facts, key: Key) -> bool:
     return standing is None or standing.succeeded
 
 
-def rejected(status: Json, error: ManifestError, *, kind: str) -> Json:
+def rejected(status: Json, refusal: Refusal) -> Json:
     """The final status of a run that could not begin, because of what its manifests say."""
     status.setdefault("startTime", record.now())
     status["completionTime"] = record.now()
-    reason = "PipelineValidationFailed" if kind == "PipelineRun" else "TaskRunValidationFailed"
-    text = f"{error} ({error.hint})" if error.hint else str(error)
-    status["conditions"] = [record.condition("False", reason, text)]
+    status["conditions"] = [record.condition("False", refusal.reason, refusal.message)]
     return status
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from touchstone.engine.order import Metadata, uid
 from touchstone.engine.record import Json
 from touchstone.engine.references import Definition, References
 from touchstone.engine.standing import RunFailedError
 from touchstone.engine.substitute import Key, Scope, Value, scope_of
-from touchstone.engine.taskrun import uid
 from touchstone.engine.values import as_value, resolve
 from touchstone.errors import ManifestError
 from touchstone.yaml import Document, FieldPath
@@ -41,6 +41,9 @@ class Plan:
     run_template: Mapping[str, Any] = field(default_factory=dict)
     """spec.taskRunTemplate: podTemplate and serviceAccountName of every TaskRun."""
 
+    metadata: Metadata = field(default_factory=Metadata)
+    """What its TaskRuns take over from the run."""
+
     source: Json | None = None
     """refSource of a Pipeline that was fetched."""
 
@@ -66,6 +69,11 @@ class Plan:
                 f' exist: Couldn\'t retrieve {kind} "{reference.get("name", "")}": {error}',
             ) from None
 
+    def tasks(self) -> Iterator[Mapping[str, Any]]:
+        """The pipeline tasks, those of `finally` last."""
+        for section in ("tasks", "finally"):
+            yield from self.spec.get(section, [])
+
     def place(self, task: Mapping[str, Any]) -> FieldPath:
         """The path of a pipeline task in `document`."""
         for section in ("tasks", "finally"):
@@ -90,7 +98,7 @@ def values_of(plan: Plan) -> Values:
     bound, and for a taskRunSpec of no task.
     """
     spec = plan.spec
-    tasks = [task["name"] for part in ("tasks", "finally") for task in spec.get(part, [])]
+    tasks = [task["name"] for task in plan.tasks()]
     for item in plan.run_specs:
         if item["pipelineTaskName"] not in tasks:
             raise ManifestError(

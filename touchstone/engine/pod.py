@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from touchstone.engine.downward import Fields
 from touchstone.engine.process import Mount, shell
 from touchstone.engine.substitute import Key, Scope, Value
 from touchstone.engine.workspaces import Folders, Volume, private, sub_folder
@@ -51,9 +52,13 @@ class Pod:
         real: bool,
         steps: Sequence[str],
         sidecars: Sequence[str],
+        fields: Fields,
     ) -> None:
         self.real = real
         """Whether processes see Tekton's own paths."""
+
+        self.fields = fields
+        """What fieldRef reads."""
 
         self.folders, self.taskrun = folders, taskrun
         self.folder = folders.taskrun(taskrun)
@@ -81,9 +86,18 @@ class Pod:
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def index(self, step: str) -> int:
+        """The place of a step among the steps, which is its name in /tekton/run."""
+        return self._steps.index(step)
+
     def step_folder(self, name: str) -> Path:
         """Where a step's exit code, results and artifacts are kept."""
         return self.folder / "steps" / f"step-{name}"
+
+    @property
+    def debug(self) -> Path:
+        """What breakpoints need; there only where the TaskRun has any."""
+        return self.folder / "debug"
 
     def attach(
         self,
@@ -112,7 +126,7 @@ class Pod:
             self._bound.append(Bound(name, volume, path, read_only, name in isolated))
         for item in volumes:
             applied = scope.apply(dict(item))
-            self._volumes[applied["name"]] = self.folders.volume(applied, self.taskrun)
+            self._volumes[applied["name"]] = self.folders.volume(applied, self.taskrun, self.fields)
 
     def path(self, part: str) -> str:
         """Where a process sees one of Tekton's folders: `workspace`, `results`, `home` …"""
@@ -200,10 +214,12 @@ class Pod:
         found = [self._own(part, self.path(part)) for part in _SHARED]
         for part in ("steps", "run", "scripts"):
             found.append(self._own(part, self.path(part), read_only=True))
-        index = self._steps.index(step)
+        index = self.index(step)
         found.append(self._own(f"run/{index}", f"/tekton/run/{index}"))
         found.append(self._own(f"steps/step-{step}", f"/tekton/steps/step-{step}"))
         found.append(self._own(f"creds/{step}", "/tekton/creds"))
+        if self.debug.exists():
+            found.append(self._own("debug", self.path("debug"), read_only=True))
         return {mount.target: mount for mount in found}
 
     def _own(self, part: str, target: str, *, read_only: bool = False) -> Mount:

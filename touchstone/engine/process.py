@@ -69,6 +69,10 @@ class Halt:
             self.cause = cause
             os.eventfd_write(self._event, 1)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long; whether the flag is up."""
+        return bool(_poll(self._event, None, seconds))
+
     def fileno(self) -> int:
         return self._event
 
@@ -193,6 +197,10 @@ class Running:
     def __init__(self, guard: Guard, pid: int) -> None:
         self._guard, self.pid = guard, pid
         self._handle = os.pidfd_open(pid)
+
+    def fileno(self) -> int:
+        """Readable once the process ended."""
+        return self._handle
 
     def wait(self, deadline: float | None, halt: Halt | None) -> Ending:
         """Wait until it ended, `deadline` (time.monotonic()) passed or `halt` was set."""

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.engine.catalog import Catalog
+from touchstone.engine.load import load_text
 from touchstone.engine.record import Json
 from touchstone.engine.remote import ResolutionError, fetch
 from touchstone.engine.rules import validate
-from touchstone.yaml import Document, FieldPath, load_text
+from touchstone.yaml import Document, FieldPath
 
 _FIELDS = {"Task": "taskRef", "Pipeline": "pipelineRef", "StepAction": "ref"}
 """Where a reference to each kind stands."""

@@ -31,6 +31,8 @@ class _Sidecar:
     streams: Streams
     started: str
     code: int | None = None
+    ended: bool = False
+    """Whether it ended by itself, before it was told to."""
 
 
 class SidecarError(Exception):
@@ -83,18 +85,30 @@ class Sidecars:
             found.append(state)
         return found
 
+    def failure(self, *, pod_goes_on: bool) -> str:
+        """What is wrong with the first sidecar that broke, in Tekton's words; empty if none did.
+
+        While the steps succeed (`pod_goes_on`) it counts only if no other sidecar was running: the
+        Pod has failed when all its containers ended and one of them badly.
+        """
+        if pod_goes_on and not all(sidecar.ended for sidecar in self._all):
+            return ""
+        for sidecar in self._all:
+            if sidecar.code:
+                return f'"sidecar-{sidecar.name}" exited with code {sidecar.code}: Error'
+        return ""
+
     def stop(self) -> None:
-        """Ask all to end, kill what has not after the grace time."""
-        open_ones = [sidecar for sidecar in self._all if sidecar.code is None]
-        ended = {id(s) for s in open_ones if s.running.wait(time.monotonic(), None) == "exited"}
-        for sidecar in open_ones:
+        """Ask all to end, kill what has not after the grace time; called once."""
+        for sidecar in self._all:
+            sidecar.ended = sidecar.running.wait(time.monotonic(), None) == "exited"
             sidecar.running.ask_to_end()
         limit = time.monotonic() + GRACE
-        for sidecar in open_ones:
+        for sidecar in self._all:
             sidecar.running.wait(limit, None)
             code = sidecar.running.end()
             # One that was told to end has done its work, however it took the signal.
-            sidecar.code = code if id(sidecar) in ended else 0
+            sidecar.code = code if sidecar.ended else 0
 
     def _await_probe(self, sidecar: _Sidecar, probe: Mapping[str, Any], *, gives_up: bool) -> None:
         period = float(probe.get("periodSeconds", _DEFAULT_PERIOD))

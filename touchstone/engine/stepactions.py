@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from touchstone.engine.substitute import Scope, Value, references, scope_of
 from touchstone.engine.values import as_value, resolve
 from touchstone.errors import ManifestError
 
-Find = Callable[[str], Mapping[str, Any] | None]
-"""The spec of the StepAction of that name; None where there is none."""
-
 _TAKEN = ("command", "args", "script", "env", "volumeMounts", "results")
 _REPLACED = ("image", "securityContext", "workingDir")
 
 
-def is_reference(step: Mapping[str, Any]) -> bool:
-    """Whether the step leaves what it runs to a StepAction."""
-    return "ref" in step
-
-
-def resolved(step: Mapping[str, Any], find: Find) -> dict[str, Any]:
-    """The step with the StepAction's fields in place of its own, params still to be given.
-
-    Raises ManifestError where there is no StepAction of that name.
-    """
-    name = step["ref"].get("name", "")
-    action = find(name)
-    if action is None:
-        raise ManifestError(
-            f"step {step.get('name', '')}: got the StepAction {name!r}, expected one that is among"
-            " the run's files"
-        )
+def resolved(step: Mapping[str, Any], action: Mapping[str, Any]) -> dict[str, Any]:
+    """The step with the StepAction's fields in place of its own, params still to be given."""
     merged = {key: value for key, value in step.items() if key not in {"ref", "params"}}
     for part in _REPLACED:
         merged.pop(part, None)
@@ -40,12 +22,16 @@ def resolved(step: Mapping[str, Any], find: Find) -> dict[str, Any]:
     return merged
 
 
-def inner_scope(step: Mapping[str, Any], action: Mapping[str, Any], outer: Scope) -> Scope:
+def inner_scope(
+    step: Mapping[str, Any], action: Mapping[str, Any], outer: Scope, *, of: str
+) -> Scope:
     """What the StepAction's own fields may refer to: its params, and nothing of the Task's.
+
+    `of` names it in messages.
 
     Raises ManifestError for a param that is not declared, or has neither value nor default.
     """
-    specs, of = action.get("params", []), f"StepAction {step['ref'].get('name', '')}"
+    specs = action.get("params", [])
     types = {spec["name"]: spec for spec in specs}
     given: dict[str, Value] = {}
     for item in step.get("params", []):

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from touchstone.engine.downward import read
 from touchstone.engine.images import stand_for
 from touchstone.engine.pod import Container, Pod
 from touchstone.engine.process import Call, Mount, shell
 from touchstone.engine.substitute import Scope, expand_environment
-from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError
 
 _INHERITED = ("PATH", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
@@ -174,18 +174,20 @@ def _environment(
                 prefix = source.get("prefix", "")
                 environment.update({prefix + key: value for key, value in values.items()})
     for item in (*container.get("env", []), *defaults.get("env", [])):
-        value = _variable(item, scope, folders)
+        value = _variable(item, scope, pod)
         if value is not None:
             environment[item["name"]] = expand_environment(value, environment)
     return environment
 
 
-def _variable(item: Mapping[str, Any], scope: Scope, folders: Folders) -> str | None:
+def _variable(item: Mapping[str, Any], scope: Scope, pod: Pod) -> str | None:
     source = scope.apply(item.get("valueFrom", {}))
     if "secretKeyRef" in source:
-        return folders.read_key("secrets", source["secretKeyRef"])
+        return pod.folders.read_key("secrets", source["secretKeyRef"])
     if "configMapKeyRef" in source:
-        return folders.read_key("configmaps", source["configMapKeyRef"])
+        return pod.folders.read_key("configmaps", source["configMapKeyRef"])
+    if "fieldRef" in source:
+        return read(pod.fields, source["fieldRef"]["fieldPath"])
     return scope.text(item.get("value", ""))
 
 

@@ -18,6 +18,7 @@ from touchstone.engine.order import (
 )
 from touchstone.engine.process import Halt
 from touchstone.engine.record import Json
+from touchstone.engine.refusals import refusal_of_order
 from touchstone.errors import ManifestError
 
 __all__ = [
@@ -95,12 +96,13 @@ def _attempt(order: Order, status: Json, attempt: int, around: Surroundings, hal
     try:
         Attempt(order, status, attempt, around, halt).run()
     except OverError as over:
-        broke = over.reason in ("Failed", "StepFailed")
+        broke = over.reason in ("Failed", "StepFailed", "SidecarFailed")
         reason = "FailureIgnored" if order.ignored and broke else over.reason
         outcome = record.condition("False", reason, str(over))
         retry = over.retry
     except ManifestError as error:
-        outcome = record.condition("False", "TaskRunValidationFailed", str(error))
+        refusal = refusal_of_order(order, error)
+        outcome = record.condition("False", refusal.reason, refusal.message)
         retry = False
     status["completionTime"] = record.now()
     status["conditions"] = [outcome]

@@ -199,8 +199,8 @@ class Turns:
                 "name": order.taskrun,
                 "namespace": "default",
                 "uid": uid(run, order.taskrun),
-                "labels": {"tekton.dev/pipelineRun": run, "tekton.dev/pipelineTask": order.task},
-                "annotations": dict(annotations or {}),
+                "labels": dict(order.metadata.labels),
+                "annotations": {**order.metadata.annotations, **(annotations or {})},
             },
             "spec": spec,
         }

@@ -108,4 +108,6 @@ def _whole_object(spec: Mapping[str, Any], value: dict[str, str], of: str) -> di
 
 
 def _text(item: Any) -> str:
+    if isinstance(item, float) and item.is_integer() and abs(item) < 1e21:
+        item = int(item)  # JSON has one kind of number: 1.0 reaches Tekton as 1
     return item if isinstance(item, str) else json.dumps(item)

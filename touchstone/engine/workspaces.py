@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from touchstone.engine.downward import Fields, read
 from touchstone.engine.objects import Contents, Objects
 from touchstone.errors import ManifestError
 
@@ -60,10 +61,11 @@ class Folders:
         shared = binding["name"] if "volumeClaimTemplate" in binding else name
         return self.volume({**binding, "name": shared}, taskrun)
 
-    def volume(self, spec: Mapping[str, Any], taskrun: str) -> Volume:
+    def volume(self, spec: Mapping[str, Any], taskrun: str, fields: Fields | None = None) -> Volume:
         """The folder for a workspace binding or a Pod's volume, created where a run may create it.
 
-        Raises ManifestError for a secret or configMap that is not there.
+        `fields` are those of the Pod. Raises ManifestError for a secret, configMap or field that
+        is not there.
         """
         name = spec["name"]
         if "persistentVolumeClaim" in spec:
@@ -80,15 +82,22 @@ class Folders:
         if "projected" in spec:
             mode = spec["projected"].get("defaultMode")
             for part in spec["projected"].get("sources", []):
-                self._project({"defaultMode": mode, **part}, name, own)
-        elif "secret" in spec or "configMap" in spec:
-            self._project(spec, name, own)
+                self._project({"defaultMode": mode, **part}, name, own, fields or {})
+        elif spec.keys() & {"secret", "configMap", "downwardAPI"}:
+            self._project(spec, name, own, fields or {})
         else:
             return volume
         return Volume(own, "", volume.name, read_only=True)
 
-    def _project(self, spec: Mapping[str, Any], name: str, target: Path) -> None:
-        """Write the keys of a secret or configMap into a folder."""
+    def _project(self, spec: Mapping[str, Any], name: str, target: Path, fields: Fields) -> None:
+        """Write the keys of a secret or configMap, or fields of the Pod, into a folder."""
+        if "downwardAPI" in spec:
+            source = spec["downwardAPI"]
+            for item in source.get("items", []):
+                content = read(fields, item["fieldRef"]["fieldPath"]).encode()
+                mode = item.get("mode", source.get("defaultMode", spec.get("defaultMode")))
+                _place(target, item["path"], content, 0o644 if mode is None else mode, of=name)
+            return
         kind = "secrets" if "secret" in spec else "configmaps"
         source = spec["secret"] if kind == "secrets" else spec["configMap"]
         source_name = source.get("secretName") or source["name"]
@@ -111,10 +120,9 @@ class Folders:
                     f"volume {name}: got no key {item['key']!r} in {source_name}, expected one of"
                     f" {', '.join(sorted(contents))}"
                 )
-            file = inside(target, item["path"], of=f"volume {name}")
-            file.parent.mkdir(parents=True, exist_ok=True)
             mode = item.get("mode", default)
-            _write(file, contents[item["key"]], _mode(kind) if mode is None else mode)
+            content = contents[item["key"]]
+            _place(target, item["path"], content, _mode(kind) if mode is None else mode, of=name)
 
     def read_key(self, kind: str, reference: Mapping[str, Any]) -> str | None:
         """The value behind a secretKeyRef or configMapKeyRef; None where optional and absent."""
@@ -182,7 +190,10 @@ def _mode(kind: str) -> int:
     return 0o644 if kind == "configmaps" or os.geteuid() == 0 else 0o600
 
 
-def _write(file: Path, content: bytes, mode: int) -> None:
+def _place(folder: Path, path: str, content: bytes, mode: int, *, of: str) -> None:
+    """Write a file of the volume called `of`."""
+    file = inside(folder, path, of=f"volume {of}")
+    file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)

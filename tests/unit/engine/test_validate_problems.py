@@ -62,6 +62,16 @@ def test_what_only_the_engine_refuses_is_said_apart() -> None:
     assert {problem.refused_by for problem in problems} == {"embedded"}
 
 
+def test_breakpoints_are_held_to_tekton_s_rules() -> None:
+    text = (
+        "apiVersion: tekton.dev/v1\nkind: TaskRun\nmetadata: {name: t}\nspec:\n"
+        "  taskRef: {name: t}\n  debug:\n    breakpoints:\n      beforeSteps: [a, b, a]\n"
+    )
+    problems, _ = examine(load_text(text, "t.yaml"))
+    assert [problem.location for problem in problems] == ["t.yaml:7:5", "t.yaml:8:27"]
+    assert {problem.refused_by for problem in problems} == {"tekton"}
+
+
 def test_the_projects_own_yaml_is_valid() -> None:
     assert examine(load_files([_ROOT / "tekton"])) == ([], [])
 

@@ -13,6 +13,6 @@ Facts are from pkg/apis/pipeline/v1/*_validation.go and pkg/substitution of tekt
 with every feature flag on.
 """
 
-from touchstone.engine.rules.check import find, validate
+from touchstone.engine.rules.check import find, is_shaped, validate
 
-__all__ = ["find", "validate"]
+__all__ = ["find", "is_shaped", "validate"]

@@ -54,6 +54,12 @@ def find(documents: Sequence[Document]) -> list[Problem]:
     return [problem for field in fields for problem in field.problems]
 
 
+def is_shaped(document: Document) -> bool:
+    """Whether a document of one of the `KINDS` has only fields that fit and are honored here."""
+    field = Field(document, [], document.body)
+    return _has_its_shape(field) and not field.problems
+
+
 def _has_its_shape(field: Field) -> bool:
     kind = field.document.kind
     if field.get("apiVersion") == _OLDER and kind != "StepAction":

@@ -7,6 +7,7 @@ no effect; `Refused` fields are known to Tekton but cannot be honoured by local 
 from __future__ import annotations
 
 from touchstone.engine.rules.fields_pod import (
+    FIELD_REF,
     OBJECT_KINDS,
     POD_TEMPLATE,
     PROBE,
@@ -33,7 +34,6 @@ from touchstone.engine.rules.shapes import (
 )  # fmt: skip
 
 DEVICES = Refused("there is no storage driver on this machine")
-RESOLVER = Refused("a StepAction is taken from the files beside the run; name it instead")
 TYPES = Choice(("string", "array", "object"))
 
 METADATA = Table(
@@ -83,7 +83,7 @@ ENV = Table(
             {
                 "secretKeyRef": KEY_REF,
                 "configMapKeyRef": KEY_REF,
-                "fieldRef": Refused("there is no Pod whose fields could be read"),
+                "fieldRef": FIELD_REF,
                 "resourceFieldRef": Refused("there is no container with resource limits"),
                 "fileKeyRef": Refused("use a secretKeyRef or configMapKeyRef"),
             },
@@ -152,7 +152,7 @@ STEP = Table(
         "when": ListOf(WHEN),
         "workspaces": _USED_WORKSPACES,
         "ref": Table(
-            "StepAction reference", {"name": TEXT, "resolver": RESOLVER, "params": RESOLVER}
+            "StepAction reference", {"name": TEXT, "resolver": TEXT, "params": ListOf(PARAM)}
         ),
         "params": ListOf(PARAM),
         "stdoutConfig": OUTPUT,
@@ -326,7 +326,14 @@ TASK_RUN_SPEC = Table(
         "computeResources": INERT,
         "stepSpecs": INERT,
         "sidecarSpecs": INERT,
-        "debug": Refused("breakpoints need a Pod to open a shell in"),
+        "debug": Table(
+            "debug",
+            {
+                "breakpoints": Table(
+                    "breakpoints", {"onFailure": Choice(("enabled",)), "beforeSteps": TEXTS}
+                )
+            },
+        ),
         "status": Choice(("TaskRunCancelled", "TaskRunPending", "")),
         "statusMessage": TEXT,
         "managedBy": Refused("the embedded engine is the only controller"),

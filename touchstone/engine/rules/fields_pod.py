@@ -23,6 +23,25 @@ _SECRET: dict[str, Shape] = {
 _CONFIG_MAP: dict[str, Shape] = {
     "name": TEXT, "items": _ITEMS, "optional": FLAG, "defaultMode": NUMBER,
 }  # fmt: skip
+FIELD_REF = Table("fieldRef", {"fieldPath": TEXT, "apiVersion": INERT}, ("fieldPath",))
+_DOWNWARD: Shape = Table(
+    "downwardAPI",
+    {
+        "defaultMode": NUMBER,
+        "items": ListOf(
+            Table(
+                "item",
+                {
+                    "path": TEXT,
+                    "mode": NUMBER,
+                    "fieldRef": FIELD_REF,
+                    "resourceFieldRef": Refused("there is no container with resource limits"),
+                },
+                ("path", "fieldRef"),
+            )
+        ),
+    },
+)
 _NO_API = Refused("there is no Kubernetes API here that could fill it")
 _NO_DRIVER = Refused("there is no storage driver on this machine")
 
@@ -44,7 +63,7 @@ VOLUME_SOURCES: dict[str, Shape] = {
                         "secret": Table("secret", {**_CONFIG_MAP}, ("name",)),
                         "configMap": Table("configMap", _CONFIG_MAP, ("name",)),
                         "serviceAccountToken": _NO_API,
-                        "downwardAPI": _NO_API,
+                        "downwardAPI": _DOWNWARD,
                         "clusterTrustBundle": _NO_API,
                         "podCertificate": _NO_API,
                     },
@@ -60,7 +79,7 @@ VOLUME = Table(
         "name": TEXT,
         **VOLUME_SOURCES,
         "hostPath": Refused("it reaches into the cluster's nodes; use a workspace"),
-        "downwardAPI": _NO_API,
+        "downwardAPI": _DOWNWARD,
         "ephemeral": _NO_DRIVER,
         **dict.fromkeys(
             (

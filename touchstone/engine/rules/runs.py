@@ -35,10 +35,6 @@ def check_task_run(document: Field, others: Sequence[Document]) -> None:
         run.refuse(f"got {run.get('retries')}, expected 0 or more", "retries")
     if run.get("statusMessage") and not run.get("status"):
         run.refuse("got a message without status, expected both or neither", "statusMessage")
-    if run.get("status") == "TaskRunPending":
-        run.refuse(
-            "cannot be honored here: start the TaskRun when it is to run", "status", by="embedded"
-        )
     task = run.at("taskSpec")
     if "taskRef" in run.value:
         check_reference(run.at("taskRef"))

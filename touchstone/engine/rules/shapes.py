@@ -103,20 +103,17 @@ def check_shape(field: Field, shape: Shape) -> None:
 
 
 def _check_table(field: Field, table: Table) -> None:
-    spelled = {name.lower(): name for name in table.fields}
     for key in field.value:
         if key in table.fields:
             check_shape(field.at(key), table.fields[key])
             continue
-        own = spelled.get(key.lower(), "")
-        close = [own] if own else get_close_matches(key, table.fields, n=1)
+        close = get_close_matches(key, table.fields, n=1)
         field.refuse(
             f"unknown field of a {table.title}",
             key,
             hint=f"did you mean {close[0]}?"
             if close
             else f"expected one of {', '.join(sorted(table.fields))}",
-            by="embedded" if own else "tekton",  # Go's JSON does not look at upper and lower case
         )
     if any(isinstance(table.fields.get(key), Refused) for key in field.value):
         return  # a custom task's spec, for instance, has no steps

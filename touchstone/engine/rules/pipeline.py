@@ -63,7 +63,7 @@ class _Pipeline:
             pipeline.refuse(
                 "got no task, expected at least one", "tasks", by="tekton" if bare else "embedded"
             )
-        check_params(pipeline)
+        check_params(pipeline, of_task=False)
         check_unique(pipeline.each("workspaces"))
         check_unique(pipeline.each("results"), by="embedded")
         for index, name in enumerate(pipeline.names("workspaces")):
@@ -232,9 +232,12 @@ class _Pipeline:
     def _check_results(self) -> None:
         """A Pipeline's results are made of results of its tasks and finally tasks."""
         for result in self._pipeline.each("results"):
-            found = list(references(result.get("value")))
+            value = result.get("value")
+            found = list(references(value))
             if not found:
                 result.refuse("got no $(tasks.NAME.results.RESULT), expected one", "value")
+            elif isinstance(value, str) and not value.startswith("$("):
+                result.refuse(f"got {value!r}, expected a reference first", "value")
             for key in found:
                 problem, by = self._names.pipeline_result(key)
                 if problem:

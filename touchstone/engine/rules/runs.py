@@ -74,9 +74,24 @@ def check_pipeline_run(document: Field, others: Sequence[Document]) -> None:
     pipeline = run.at("pipelineSpec")
     if pipeline.value is not None:
         check_pipeline(pipeline, others, run=run.value)
-    _check_against(
-        run, pipeline.value or named("Pipeline", run.at("pipelineRef"), others), "pipelineSpec"
-    )
+    definition = pipeline.value or named("Pipeline", run.at("pipelineRef"), others)
+    _check_against(run, definition, "pipelineSpec")
+    _check_configured(run, definition)
+
+
+def _check_configured(run: Field, pipeline: Mapping[str, Any] | None) -> None:
+    """taskRunSpecs name tasks of the pipeline; Tekton fails a run where one does not."""
+    if pipeline is None:
+        return
+    tasks = [task["name"] for part in ("tasks", "finally") for task in pipeline.get(part, [])]
+    for spec in run.each("taskRunSpecs"):
+        if spec.get("pipelineTaskName") not in tasks:
+            spec.refuse(
+                f"got {spec.get('pipelineTaskName')!r}, expected a task of the pipeline"
+                f" ({', '.join(tasks)})",
+                "pipelineTaskName",
+                by="embedded",
+            )
 
 
 def _check_inputs(run: Field) -> None:

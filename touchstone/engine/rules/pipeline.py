@@ -11,7 +11,7 @@ from touchstone.engine.rules.matrix import check_matrix, matrix_params
 from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
 from touchstone.engine.rules.refs import check_custom, check_reference, is_custom
-from touchstone.engine.rules.task import check_task
+from touchstone.engine.rules.task import check_on_error, check_task
 from touchstone.engine.rules.variables import Names, task_names, written
 from touchstone.engine.rules.when import check_when
 from touchstone.engine.substitute import Key, references, walk_strings
@@ -85,9 +85,8 @@ class _Pipeline:
         check_unique(task.each("params"))
         by: By = "tekton" if self._alone else "embedded"
         check_unique(task.each("workspaces"), by=by)
-        on_error, retries = task.get("onError", "continue"), task.get("retries", 0)
-        if on_error not in {"continue", "stopAndFail"} and not on_error.startswith("$(params"):
-            task.refuse(f"got {on_error!r}, expected continue or stopAndFail", "onError")
+        check_on_error(task)
+        retries = task.get("retries", 0)
         if task.get("onError") == "continue" and retries > 0:
             task.refuse("got continue beside retries, expected one of them", "onError")
         if retries < 0:

@@ -76,9 +76,9 @@ class Field:
             if isinstance(item, Mapping):
                 yield replace(self, value=item, path=(*self.path, name, index))
 
-    def names(self, *lists: str) -> list[str]:
-        """The names of the objects in these lists."""
-        return [str(item.get("name", "")) for name in lists for item in self.each(name)]
+    def names(self, name: str) -> list[str]:
+        """The names of the objects of a list inside this field."""
+        return [str(item.get("name", "")) for item in self.each(name)]
 
     def refuse(
         self,

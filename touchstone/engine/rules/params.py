@@ -17,15 +17,20 @@ _OBJECT = re.compile(r"[_a-zA-Z][_a-zA-Z0-9-]*")
 _RESULT = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 
 
-def check_params(holder: Field) -> None:
-    """Declared params: names, types, properties, defaults and enums."""
+def check_params(holder: Field, *, of_task: bool = True) -> None:
+    """Declared params: names, types, properties, defaults and enums.
+
+    The webhook holds only those `of_task` to a form of names, and objects to their properties.
+    """
     check_unique(holder.each("params"))
     for param in holder.each("params"):
         kind = declared_type(param.value)
-        _check_form(param, param.get("name", ""), _OBJECT if kind == "object" else _NAME, "name")
-        _check_properties(param, kind)
-        for key in param.get("properties", {}):
-            _check_form(param, key, _OBJECT, "properties", key)
+        if of_task:
+            form = _OBJECT if kind == "object" else _NAME
+            _check_form(param, param.get("name", ""), form, "name")
+            for key in param.get("properties", {}):
+                _check_form(param, key, _OBJECT, "properties", key)
+        _check_properties(param, kind if of_task else "")
         allowed = param.get("enum", [])
         if allowed and kind != "string":
             param.refuse(f"got an enum of {kind}s, expected it for strings only", "enum")

@@ -11,7 +11,7 @@ from touchstone.engine.rules.matrix import check_matrix, matrix_params
 from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
 from touchstone.engine.rules.refs import check_custom, check_reference, is_custom
-from touchstone.engine.rules.task import check_task
+from touchstone.engine.rules.task import check_on_error, check_task
 from touchstone.engine.rules.variables import Names, task_names, written
 from touchstone.engine.rules.when import check_when
 from touchstone.engine.substitute import Key, references, walk_strings
@@ -63,7 +63,7 @@ class _Pipeline:
             pipeline.refuse(
                 "got no task, expected at least one", "tasks", by="tekton" if bare else "embedded"
             )
-        check_params(pipeline)
+        check_params(pipeline, of_task=False)
         check_unique(pipeline.each("workspaces"))
         check_unique(pipeline.each("results"), by="embedded")
         for index, name in enumerate(pipeline.names("workspaces")):
@@ -85,9 +85,8 @@ class _Pipeline:
         check_unique(task.each("params"))
         by: By = "tekton" if self._alone else "embedded"
         check_unique(task.each("workspaces"), by=by)
-        on_error, retries = task.get("onError", "continue"), task.get("retries", 0)
-        if on_error not in {"continue", "stopAndFail"} and not on_error.startswith("$(params"):
-            task.refuse(f"got {on_error!r}, expected continue or stopAndFail", "onError")
+        check_on_error(task)
+        retries = task.get("retries", 0)
         if task.get("onError") == "continue" and retries > 0:
             task.refuse("got continue beside retries, expected one of them", "onError")
         if retries < 0:
@@ -232,9 +231,12 @@ class _Pipeline:
     def _check_results(self) -> None:
         """A Pipeline's results are made of results of its tasks and finally tasks."""
         for result in self._pipeline.each("results"):
-            found = list(references(result.get("value")))
+            value = result.get("value")
+            found = list(references(value))
             if not found:
                 result.refuse("got no $(tasks.NAME.results.RESULT), expected one", "value")
+            elif isinstance(value, str) and not value.startswith("$("):
+                result.refuse(f"got {value!r}, expected a reference first", "value")
             for key in found:
                 problem, by = self._names.pipeline_result(key)
                 if problem:

@@ -41,10 +41,10 @@ def check_task_run(document: Field, others: Sequence[Document]) -> None:
     if task.value is not None:
         params = known_params(task.value, run.value)
         check_task(task, task_names(task, params, params, run.names("workspaces")))
-    _check_against(run, task.value or named("Task", run.at("taskRef"), others), "taskSpec")
+    _check_against(run, task.value or _named("Task", run.at("taskRef"), others), "taskSpec")
 
 
-def named(kind: str, ref: Field, others: Sequence[Document]) -> Mapping[str, Any] | None:
+def _named(kind: str, ref: Field, others: Sequence[Document]) -> Mapping[str, Any] | None:
     """The spec of the Task or Pipeline that a reference names, where it is among the documents."""
     name = None if ref.get("resolver") else ref.get("name")
     found = [other for other in others if other.kind == kind and other.name == name]
@@ -70,15 +70,30 @@ def check_pipeline_run(document: Field, others: Sequence[Document]) -> None:
     pipeline = run.at("pipelineSpec")
     if pipeline.value is not None:
         check_pipeline(pipeline, others, run=run.value)
-    _check_against(
-        run, pipeline.value or named("Pipeline", run.at("pipelineRef"), others), "pipelineSpec"
-    )
+    definition = pipeline.value or _named("Pipeline", run.at("pipelineRef"), others)
+    _check_against(run, definition, "pipelineSpec")
+    _check_configured(run, definition)
+
+
+def _check_configured(run: Field, pipeline: Mapping[str, Any] | None) -> None:
+    """taskRunSpecs name tasks of the pipeline; Tekton fails a run where one does not."""
+    if pipeline is None:
+        return
+    tasks = [task["name"] for part in ("tasks", "finally") for task in pipeline.get(part, [])]
+    for spec in run.each("taskRunSpecs"):
+        if spec.get("pipelineTaskName") not in tasks:
+            spec.refuse(
+                f"got {spec.get('pipelineTaskName')!r}, expected a task of the pipeline"
+                f" ({', '.join(tasks)})",
+                "pipelineTaskName",
+                by="embedded",
+            )
 
 
 def _check_inputs(run: Field) -> None:
     """Params and workspace bindings: each once, one volume for each workspace."""
     check_unique(run.each("params"), fold=True)
-    check_unique(run.each("workspaces"), fold=True)
+    check_unique(run.each("workspaces"), fold=run.document.kind == "TaskRun")
     for binding in run.each("workspaces"):
         check_one_of(binding, *_VOLUMES)
         if "projected" in binding.value and not binding.at("projected").get("sources"):

@@ -54,6 +54,13 @@ def check_program(container: Field, merged: Mapping[str, Any]) -> None:
         container.refuse("got script and command, expected only one of them", "script")
 
 
+def check_on_error(holder: Field) -> None:
+    """The onError of a step or pipeline task: one of two words, or a param that gives one."""
+    given = holder.get("onError", "continue")
+    if given not in {"continue", "stopAndFail"} and not given.startswith("$(params"):
+        holder.refuse(f"got {given!r}, expected continue or stopAndFail", "onError")
+
+
 def _check_step(step: Field, template: Mapping[str, Any]) -> None:
     if step.get("name"):
         check_label(step)
@@ -67,9 +74,7 @@ def _check_step(step: Field, template: Mapping[str, Any]) -> None:
         if step.get("params"):
             step.refuse("got params without ref, expected them only with ref", "params")
         _check_start(step, {**template, **step.value})
-    on_error = step.get("onError", "continue")
-    if on_error not in {"continue", "stopAndFail"} and not on_error.startswith("$(params"):
-        step.refuse(f"got {on_error!r}, expected continue or stopAndFail", "onError")
+    check_on_error(step)
     check_results(step)
     check_when(step)
     for mount in step.each("volumeMounts"):

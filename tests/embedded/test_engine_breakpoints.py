@@ -17,7 +17,9 @@ from engine_runs import Ran, run_text
 
 from touchstone.engine import Notice, StepWaiting
 from touchstone.engine.breakpoints import Waiting
-from touchstone.engine.process import SWITCH
+from touchstone.engine.process import SWITCH, Call
+from touchstone.engine.terminal import open_shell
+from touchstone.errors import PlatformError
 from touchstone.state import State
 
 _TASKRUN = """
@@ -125,8 +127,6 @@ def test_the_scripts_tekton_has_answer_from_inside(
     monkeypatch.setenv(SWITCH, switch)
 
     def inside(waiting: Waiting) -> None:
-        from touchstone.engine.terminal import open_shell
-
         script = f"{waiting.scripts}/debug-continue\n"
         reader, writer = os.pipe()
         os.write(writer, script.encode())
@@ -141,6 +141,12 @@ def test_the_scripts_tekton_has_answer_from_inside(
             os.close(reader)
 
     assert _run(tmp_path, _ON_FAILURE, inside).condition["reason"] == "Succeeded"
+
+
+def test_a_shell_that_cannot_start_says_where() -> None:
+    call = Call(argv=(), environment={}, folder="/no/such/folder")
+    with pytest.raises(PlatformError, match="could not be opened in /no/such/folder: No such"):
+        open_shell(call, prompt="")
 
 
 def test_an_annotation_asks_for_breakpoints_of_every_task_run(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from touchstone.errors import PlatformError
+
 if TYPE_CHECKING:
     from touchstone.engine import Notice, StepWaiting
 
@@ -22,7 +24,10 @@ class Printer:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._waiting: queue.SimpleQueue[StepWaiting | None] = queue.SimpleQueue()
+        self._voice = threading.Lock()
         self._held: list[str] | None = None
+        """What is to be printed once the terminal is free; None while it is."""
+
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._follow, self._open_shells)
         ]
@@ -101,13 +106,17 @@ class Printer:
                 enter(waiting, err=self._err)
                 # Who leaves without an answer lets it end as it would have.
                 waiting.answer(proceed=waiting.before)
+            except PlatformError as error:
+                self._say(f"note: {error}")
             finally:
-                held, self._held = self._held, None
-                for line in held:
-                    self._say(line)
+                with self._voice:
+                    for line in self._held:
+                        typer.echo(line, err=self._err)
+                    self._held = None
 
     def _say(self, line: str) -> None:
-        if self._held is not None:
-            self._held.append(line)
-            return
-        typer.echo(line, err=self._err)
+        with self._voice:
+            if self._held is None:
+                typer.echo(line, err=self._err)
+            else:
+                self._held.append(line)

@@ -7,14 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from touchstone.engine import (
-    downward,
-    durations,
-    process,
-    provenance,
-    record,
-    stepactions,
-)
+from touchstone.engine import downward, durations, process, provenance, record, stepactions
 from touchstone.engine.names import child_name
 from touchstone.engine.order import Order, OverError, StoppedError, Surroundings, uid
 from touchstone.engine.pod import Pod
@@ -58,10 +51,9 @@ class Attempt:
             sidecars=[name for name, _ in self._sidecar_specs],
             fields=self._fields(),
         )
-        self._breakpoints = order.breakpoints | around.breakpoints
-        self._runner = StepRunner(
-            order, around, self._pod, status, deadline=self._deadline, halt=halt
-        )
+        deadline = self._deadline
+        self._runner = StepRunner(order, around, self._pod, status, deadline=deadline, halt=halt)
+        self._breakpoints = self._runner.breakpoints
         self._artifacts: provenance.Artifacts = {}
         self._actions: dict[str, Definition] = {}
 

@@ -33,7 +33,7 @@ class StepRunner:
         self._order, self._around, self._pod, self._status = order, around, pod, status
         self._deadline, self._halt = deadline, halt
         self._logs = around.folders.logs(order.taskrun)
-        self._breakpoints = order.breakpoints | around.breakpoints
+        self.breakpoints = order.breakpoints | around.breakpoints
 
     def run(self, name: str, step: Container, scope: Scope, inner: Scope) -> Exit:
         """Run a step's process, waiting at breakpoints before and after; how it ended.
@@ -47,7 +47,7 @@ class StepRunner:
             call = self.prepare(step, name, inner)
         except StartError as error:
             return _not_started(name, log, error)
-        if name in self._breakpoints.before:
+        if name in self.breakpoints.before:
             answer = self._wait(name, call, before=True)
             if answer.code or answer.ending != "exited":
                 return answer
@@ -65,7 +65,7 @@ class StepRunner:
             )
         except OSError as error:
             ended = _not_started(name, log, error)
-        if self._breakpoints.on_failure and ended.code and ended.ending == "exited":
+        if self.breakpoints.on_failure and ended.code and ended.ending == "exited":
             return self._wait(name, call, before=False)
         return ended
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from touchstone.engine.process import Call, Guard, Running, shell
+from touchstone.errors import PlatformError
 
 _TICK = 250
 """Milliseconds between two looks at the size of the terminal."""
@@ -30,8 +31,8 @@ def has_terminal() -> bool:
 def open_shell(call: Call, *, prompt: str) -> int:
     """A shell with the mounts, environment, folder and user of `call`; its exit code.
 
-    It runs on the terminal, or where there is none on standard input and output. Raises OSError
-    where it cannot be started.
+    It runs on the terminal, or where there is none on standard input and output. Raises
+    PlatformError where it cannot be started.
     """
     environment = {**call.environment, "TERM": os.environ.get("TERM", "dumb"), "PS1": prompt}
     call = replace(call, argv=shell(), environment=environment)
@@ -42,6 +43,8 @@ def open_shell(call: Call, *, prompt: str) -> int:
             running.wait(None, None)
             return running.end()
         return _on_terminal(guard, replace(call, argv=(*shell(), *_interactive())))
+    except OSError as error:
+        raise PlatformError(f"a shell could not be opened in {call.folder}: {error}") from None
     finally:
         guard.close()
 

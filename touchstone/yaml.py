@@ -10,12 +10,16 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from touchstone.errors import ManifestError
 
 FieldPath = tuple[str | int, ...]
 """Keys and indices from the top of a document down to a field."""
+
+_MOST_NODES = 200_000
+_DEEPEST = 100
+"""Kubernetes takes objects of 1.5 MB; more than this only aliases of aliases can make of them."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,16 @@ def load_text(text: str, source: str) -> list[Document]:
     """
     try:
         trees = list(YAML(typ="rt").load_all(text))
-    except YAMLError as error:
+    except Exception as error:  # of a value no type can hold ruamel passes on what int() says
         mark = problem = None
         if isinstance(error, MarkedYAMLError):
             mark, problem = error.problem_mark or error.context_mark, error.problem
         raise ManifestError(
-            f"got broken YAML: {problem or error}, expected well-formed YAML",
+            f"got broken YAML: {problem or error or type(error).__name__}, expected well-formed"
+            " YAML",
             location=f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source,
         ) from None
+    _measure(trees, source)
     for tree in trees:
         if tree is not None and not isinstance(tree, CommentedMap):
             what = "a list" if isinstance(tree, list) else repr(tree)
@@ -109,6 +115,24 @@ def load_text(text: str, source: str) -> list[Document]:
     return [
         Document(body=plain(tree), source=source, marks=tree) for tree in trees if tree is not None
     ]
+
+
+def _measure(trees: list[Any], source: str) -> None:
+    """Refuse an alias within its own anchor, and aliases of aliases without end."""
+    waiting, seen = [(tree, 1) for tree in trees], 0
+    while waiting:
+        node, depth = waiting.pop()
+        seen += 1
+        if seen > _MOST_NODES or depth > _DEEPEST:
+            raise ManifestError(
+                f"got more than {_MOST_NODES} values or {_DEEPEST} levels, expected fewer",
+                location=source,
+                hint="does an alias (*x) stand within its own anchor (&x)?",
+            )
+        if isinstance(node, Mapping):
+            waiting += [(item, depth + 1) for pair in node.items() for item in pair]
+        elif isinstance(node, list | tuple | set):
+            waiting += [(item, depth + 1) for item in node]
 
 
 def load_one(text: str, source: str) -> Document | None:

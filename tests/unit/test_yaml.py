@@ -9,6 +9,9 @@ import pytest
 from touchstone.errors import ManifestError
 from touchstone.yaml import load_file, load_files, load_text
 
+_BOMB = "a: &a [x, x]\n" + "".join(
+    f"{chr(i + 1)}: &{chr(i + 1)} [*{chr(i)}, *{chr(i)}]\n" for i in range(ord("a"), ord("z"))
+)
 _TWO = "# first\na: 1\nb: [x, {c: yes, d: 2026-11-26}]\n---\n---\n{e: 1.5, f: null}\n"
 
 
@@ -35,6 +38,11 @@ def test_a_field_that_is_not_there_stands_where_it_would_belong() -> None:
         ("- a\n", "f: got a list at the top, expected a mapping"),
         ("words\n", "f: got 'words' at the top, expected a mapping"),
         ("\x01", "f.*: got broken YAML"),
+        ("a: 2001-99-99", "f: got broken YAML"),
+        ("a: !!int x", "f: got broken YAML"),
+        ("a: " + "9" * 5000, "f: got broken YAML"),
+        ("a: " + "[" * 120 + "]" * 120, "f: got more than"),
+        (_BOMB, "f: got more than"),
     ],
 )
 def test_what_is_no_document_is_refused(text: str, message: str) -> None:

@@ -29,6 +29,15 @@ def test_the_yaml_of_a_go_test_is_read_with_its_variables() -> None:
     assert (sent.test, sent.kind, sent.fails) == ("TestSum", "TaskRun", True)
 
 
+def test_an_example_that_would_change_the_machine_is_not_run(tmp_path: Path) -> None:
+    file = tmp_path / "examples/v1/taskruns/authenticating-git-commands.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("{kind: TaskRun}")
+    outcome = examples.measure(file, tmp_path, limit=0)
+    assert outcome.miss.startswith("not run: as root it would change")
+    assert outcome.seconds == 0
+
+
 def test_only_known_cases_are_explained() -> None:
     assert set(conformance.EXPLAINED) <= set(conformance.FACTS)
 

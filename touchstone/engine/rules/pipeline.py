@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from touchstone.engine import graph
 from touchstone.engine.rules.matrix import check_matrix, matrix_params
 from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
-from touchstone.engine.rules.refs import check_custom, check_reference, is_custom
+from touchstone.engine.rules.refs import OWN_VERSION, check_custom, check_reference, is_custom
 from touchstone.engine.rules.task import check_on_error, check_task
 from touchstone.engine.rules.variables import Names, task_names, written
 from touchstone.engine.rules.when import check_when
@@ -112,26 +112,17 @@ class _Pipeline:
             if inner[:2] == ("matrix", "include") and inner[-1] == "name":
                 return  # a combination's name is read by the param it stands for
             for key in references(text):
-                problem, by = self._problem(key, text, inner, task, final=final)
+                problem, by = self._problem(key, text, inner, final=final)
                 if problem:
                     task.refuse(f"got {written(key)}, {problem}", *inner, by=by)
 
         fields = ("params", "when", "matrix", "workspaces", "taskRef")
         walk_strings({key: task.get(key) for key in fields}, visit)
 
-    def _problem(
-        self, key: Key, text: str, inner: FieldPath, task: Field, *, final: bool
-    ) -> tuple[str, By]:
+    def _problem(self, key: Key, text: str, inner: FieldPath, *, final: bool) -> tuple[str, By]:
         looks = self._alone or not (self._inner or final)
-        return problem_of(
-            key,
-            text,
-            inner,
-            names=self._names,
-            admitted=self._admitted if looks else None,
-            task=task.get("name"),
-            final=final,
-        )
+        admitted = self._admitted if looks else None
+        return problem_of(key, text, inner, names=self._names, admitted=admitted, final=final)
 
     def _check_behind(self, task: Field, *, final: bool) -> None:
         """The Task or Pipeline behind a pipeline task, and whether it is given what it needs."""
@@ -151,7 +142,8 @@ class _Pipeline:
             return
         if is_custom(task):
             check_custom(task)
-            return
+            if task.at("taskRef").get("apiVersion") != OWN_VERSION:
+                return
         embedded = task.at("taskSpec")
         if embedded.value is not None:
             check_task(embedded, self._inside(task, embedded, final=final))
@@ -170,13 +162,9 @@ class _Pipeline:
             admitted = {*embedded.names("params"), *self._names.params}
         elif self._inner or final:
             admitted = None
-        return task_names(
-            embedded, params, admitted, self._names.workspaces, self._around(task, final)
-        )
-
-    def _around(self, task: Field, final: bool) -> Callable[[Key], bool]:
-        known = partial(self._problem, text="", inner=("taskSpec",), task=task, final=final)
-        return lambda key: not known(key)[0]
+        known = partial(self._problem, text="", inner=("taskSpec",), final=final)
+        workspaces = self._names.workspaces
+        return task_names(embedded, params, admitted, workspaces, lambda key: not known(key)[0])
 
     def _check_given(self, task: Field, spec: Json, *, embedded: bool) -> None:
         given = {item["name"]: item["value"] for item in task.get("params", [])}
@@ -220,7 +208,7 @@ class _Pipeline:
                         index,
                     )
         cycle = graph.find_cycle(tasks)
-        if len(cycle) > 2:  # a task that uses its own result is told at the reference
+        if cycle:
             index = [task["name"] for task in tasks].index(cycle[0])
             self._pipeline.refuse(
                 f"got the cycle {' → '.join(cycle)}, expected an order in which they can run",

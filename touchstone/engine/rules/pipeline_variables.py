@@ -69,7 +69,6 @@ def problem_of(
     *,
     names: PipelineNames,
     admitted: Collection[str] | None,
-    task: str,
     final: bool,
 ) -> tuple[str, By]:
     """What is wrong with a reference at `inner` of a pipeline task, and who refuses it."""
@@ -92,7 +91,7 @@ def problem_of(
                 return "which only finally tasks know", looks
             return "" if name in names.tasks else "expected a task outside finally", looks
         case ("tasks", name, "results", _, *_):
-            return _result(key, names, task, final=final, looks=looks)
+            return _result(key, names, final=final, looks=looks)
         case ("tasks", name, "matrix", *_) if graph.is_matrix_length(key):
             matrixed = "matrix" in names.tasks.get(name, {})
             return "" if matrixed else "expected a task with a matrix", "embedded"
@@ -117,10 +116,8 @@ def _place(inner: FieldPath) -> Place:
     return "any"
 
 
-def _result(key: Key, names: PipelineNames, task: str, *, final: bool, looks: By) -> tuple[str, By]:
+def _result(key: Key, names: PipelineNames, *, final: bool, looks: By) -> tuple[str, By]:
     name = key[1]
-    if name == task:
-        return "but a task cannot use its own result", looks
     if name not in names.tasks:
         return f"expected a task outside finally ({', '.join(names.tasks)})", looks
     target = names.tasks[name]

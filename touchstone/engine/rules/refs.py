@@ -11,7 +11,8 @@ from touchstone.problems import Field
 _URL = re.compile(r"[\w-]+://")
 _NAME = re.compile(r"([A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _GROUP_VERSION = re.compile(r"[^/]+/[^/]+")
-_OWN_VERSION = "tekton.dev/v1"
+OWN_VERSION = "tekton.dev/v1"
+"""To Tekton a taskRef with it is a custom task; here it names a Task."""
 
 
 def check_reference(ref: Field) -> None:
@@ -54,7 +55,7 @@ def check_custom(task: Field) -> None:
     if embedded and ref.get("steps"):
         ref.refuse("got steps of a custom task, expected a spec", "steps")
     # The shape of a taskSpec refuses these fields already.
-    if not embedded and (version != _OWN_VERSION or kind != "Task"):
+    if not embedded and (version != OWN_VERSION or kind != "Task"):
         ref.refuse(
             f"cannot be honored here: a custom task ({version or kind}) becomes a CustomRun,"
             " which needs a controller of its own",

@@ -17,6 +17,7 @@ def main(
     run: Annotated[str, typer.Option(help="Name of the PipelineRun.")],
     revision: Annotated[str, typer.Option(help="The commit that gets the status.")],
     run_status: Annotated[str, typer.Option(help="Tekton's $(tasks.status).")],
+    promotion: Annotated[str, typer.Option(help="Tekton's $(tasks.promote.status).")],
     status_url: Annotated[str, typer.Option(help="The model repository's URL.")],
     target_url: Annotated[str, typer.Option(help="A page about the run.")] = "",
     token_file: Annotated[Path | None, typer.Option(help="File with the forge's token.")] = None,
@@ -26,7 +27,8 @@ def main(
     artifacts = open_store(store)
     digest = artifacts.ref(f"runs/{run}/verdict")
     verdict = artifacts.get_json(digest) if digest else None
-    status = statuses.of_run(run_status, verdict, target_url=target_url)
+    promoted = promotion != "None"  # Tekton's word for a task that was skipped
+    status = statuses.of_run(run_status, verdict, promoted=promoted, target_url=target_url)
     token = token_file.read_text(encoding="utf-8").strip() if token_file else ""
     place = statuses.post(status_url, revision, status, token=token, github_api=github_api)
     typer.echo(f"{status.state}: {status.description}")

@@ -31,9 +31,23 @@ class Status:
     context: str = "touchstone"
     target_url: str = ""
 
+    @classmethod
+    def of(cls, state: str, text: str, *, context: str) -> Status:
+        """A status that says `text`, as far as a forge takes it."""
+        return cls(state=state, description=_shortened(text), context=context)
 
-def of_run(run_status: str, verdict: Mapping[str, Any] | None, *, target_url: str = "") -> Status:
-    """What a run that ended with Tekton's `$(tasks.status)` says about its commit."""
+
+def of_run(
+    run_status: str,
+    verdict: Mapping[str, Any] | None,
+    *,
+    promoted: bool = True,
+    target_url: str = "",
+) -> Status:
+    """What a run that ended with Tekton's `$(tasks.status)` says about its commit.
+
+    `promoted` is whether a promotion was asked for: a pull request's run only judges.
+    """
     if verdict is None:
         state, text = "error", f"the run ended {run_status} before there was a verdict"
     elif verdict.get("passed") is not True:
@@ -41,7 +55,8 @@ def of_run(run_status: str, verdict: Mapping[str, Any] | None, *, target_url: st
     elif run_status not in ("Succeeded", "Completed"):
         state, text = "error", f"the gates passed, but the run ended {run_status}"
     else:
-        state, text = "success", f"passed all {len(verdict['checks'])} checks; a review is open"
+        review = "a review is open" if promoted else "nothing was promoted"
+        state, text = "success", f"passed all {len(verdict['checks'])} checks; {review}"
     return Status(state=state, description=_shortened(text), target_url=target_url)
 
 

@@ -48,7 +48,9 @@ def main(
     )
     answer = act(comment, open_control(), installation)
     if answer is None:
-        typer.echo(f"nothing done: people.yaml does not let {forge}:{author} ask for {text.strip()}")
+        typer.echo(
+            f"nothing done: people.yaml does not let {forge}:{author} ask for {text.strip()}"
+        )
         return
     typer.echo(answer.status.description)
     token = ""

@@ -173,4 +173,6 @@ def _review(command: Command, commit: str, who: Identity, installation: Installa
 
 def _identity(comment: Comment) -> Identity:
     """The person as git and the record of reviews name them; the address leads nowhere."""
-    return Identity(f"{comment.forge}:{comment.author}", f"{comment.author}@{comment.forge}.invalid")
+    return Identity(
+        f"{comment.forge}:{comment.author}", f"{comment.author}@{comment.forge}.invalid"
+    )

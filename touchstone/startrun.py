@@ -72,7 +72,9 @@ def start(control: Control, wanted: Wanted) -> str:
     try:
         (run,) = templates.render(template.resourcetemplates, params, seed=seed)
     except ValueError as error:
-        raise UsageError(f"the TriggerTemplate {wanted.template} cannot be filled: {error}") from None
+        raise UsageError(
+            f"the TriggerTemplate {wanted.template} cannot be filled: {error}"
+        ) from None
     control.create(run)
     return str(run["metadata"]["name"])
 

@@ -96,7 +96,7 @@ def _object(document: Document) -> Object:
     try:
         spec = model.model_validate(content.get("spec"))
     except ValidationError as error:
-        raise _wrong(document, error) from None
+        raise wrong(document, error) from None
     return Object(
         kind=kind,
         name=name,
@@ -108,7 +108,8 @@ def _object(document: Document) -> Object:
     )
 
 
-def _wrong(document: Document, error: ValidationError) -> ManifestError:
+def wrong(document: Document, error: ValidationError) -> ManifestError:
+    """The first problem of a spec that its model refuses, with its place in the file."""
     first = error.errors()[0]
     place = ("spec", *first["loc"])
     problem = first["msg"]

@@ -90,10 +90,8 @@ def resolve(url: str, ref: str, *, seen: str = "") -> str:
     """
     if not re.fullmatch(r"refs/[^\s~^:?*\[\\]+", ref):
         raise UsageError(f"got the ref {ref!r}, expected a whole name such as refs/heads/main")
-    found = dict(
-        reversed(line.split("\t", 1))
-        for line in git("ls-remote", "--", url, ref, f"{ref}^{{}}").splitlines()
-    )
+    lines = git("ls-remote", "--", url, ref, f"{ref}^{{}}").splitlines()
+    found = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
     commit = found.get(f"{ref}^{{}}") or found.get(ref, "")  # an annotated tag names its commit
     if not commit:
         raise UsageError(f"got no {ref} in {url}, expected the one that the event names")

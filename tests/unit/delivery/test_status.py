@@ -23,7 +23,7 @@ def verdict(*checks):
     ("run_status", "document", "state", "text"),
     [
         ("Succeeded", verdict(check()), "success", "passed all 1 checks"),
-        ("Completed", verdict(check()), "success", "passed all 1 checks"),
+        ("Completed", verdict(check()), "success", "passed all 1 checks; a review is open"),
         ("Failed", verdict(check()), "error", "the gates passed, but the run ended Failed"),
         ("Failed", None, "error", "the run ended Failed before there was a verdict"),
         ("Succeeded", None, "error", "before there was a verdict"),
@@ -34,6 +34,11 @@ def test_the_state_follows_the_run_and_the_verdict(run_status, document, state, 
     found = status.of_run(run_status, document)
     assert found.state == state
     assert text in found.description
+
+
+def test_a_run_that_only_judges_promises_no_review():
+    found = status.of_run("Completed", verdict(check()), promoted=False)
+    assert found.description == "passed all 1 checks; nothing was promoted"
 
 
 def test_a_refusal_names_the_check_and_by_how_much_it_failed():
@@ -179,7 +184,7 @@ def test_the_report_stage_quotes_the_verdict_of_its_run(repository, tmp_path, ca
     store = Store(tmp_path / "store")
     store.set_ref("runs/run-1/verdict", store.put_json(verdict(UNFAIR)))
     commit = gitops.run_git(repository, "rev-parse", "main")
-    report.main(store.root.as_uri(), "run-1", commit, "Failed", repository.as_uri())
+    report.main(store.root.as_uri(), "run-1", commit, "Failed", "None", repository.as_uri())
     (found,) = status.read(repository, commit)
     assert found.state == "failure"
     assert "equal_opportunity_difference got -0.31" in found.description

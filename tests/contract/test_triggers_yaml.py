@@ -139,7 +139,9 @@ def test_a_request_mounts_no_private_key_and_may_touch_runs_alone():
     assert [item["key"] for item in key["secret"]["items"]] == ["public.pem"]
     text = (FOLDER / "requests.yaml").read_text()
     (role,) = [item for item in yaml.safe_load_all(text) if item["kind"] == "Role"]
-    allowed = {(r, verb) for rule in role["rules"] for r in rule["resources"] for verb in rule["verbs"]}
+    allowed = {
+        (r, verb) for rule in role["rules"] for r in rule["resources"] for verb in rule["verbs"]
+    }
     assert allowed == {
         ("triggertemplates", "get"),
         *(("pipelineruns", verb) for verb in ("get", "list", "create", "patch")),

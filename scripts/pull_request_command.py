@@ -28,7 +28,6 @@ def main(
     public_key: Annotated[Path, typer.Option(help="PEM file that verifies attestations.")],
     event: Annotated[str, typer.Option(help="Id of the event.")],
     token_file: Annotated[Path | None, typer.Option(help="File with the forge's token.")] = None,
-    github_api: Annotated[str, typer.Option(help="GitHub's API.")] = statuses.GITHUB_API,
 ) -> None:
     """Judge who asks, act, and leave a commit status where the forge takes one."""
     comment = Comment(
@@ -53,13 +52,12 @@ def main(
         )
         return
     typer.echo(answer.status.description)
-    token = ""
-    if token_file and token_file.exists():
-        token = token_file.read_text(encoding="utf-8").strip()
-    if forge != "github" or not (token or url.startswith("file:")):
-        typer.echo("the answer is only here: no commit status can be left without GitHub's token")
+    token = stage.read_token(token_file)
+    if not (token or url.startswith("file:")):
+        typer.echo(f"the answer is only here: got no {forge} token to leave a commit status with")
         return
-    statuses.post(url, answer.commit, answer.status, token=token, github_api=github_api)
+    place = statuses.post(url, answer.commit, answer.status, forge=forge, token=token)
+    typer.echo(f"see {place}")
 
 
 if __name__ == "__main__":

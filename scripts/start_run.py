@@ -24,6 +24,7 @@ def main(
     seen: Annotated[str, typer.Option(help="Beginning of the commit that was seen.")] = "",
     since: Annotated[str, typer.Option(help="The commit before, for --ignore.")] = "",
     ignore: Annotated[str, typer.Option(help="Expression of files that start nothing.")] = "",
+    forge: Annotated[str, typer.Option(help="Whose API takes the commit status.")] = "",
     pull_request: Annotated[str, typer.Option(help="Number of the pull request.")] = "",
     records: Annotated[str, typer.Option(help="S3 records (JSON): one run for each object.")] = "",
     bucket: Annotated[str, typer.Option(help="The records' bucket.")] = "",
@@ -49,6 +50,7 @@ def main(
             image_registry=image_registry,
             gitops_url=gitops_url,
             event=event,
+            forge=forge,
             pull_request=pull_request,
             data=uri,
         )

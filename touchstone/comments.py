@@ -139,6 +139,7 @@ def _run(
             image_registry=installation.image_registry,
             gitops_url=installation.gitops_url,
             event=comment.event,
+            forge=comment.forge,
             pull_request=comment.pull_request,
         )
         return f"started {start(control, wanted)}"

@@ -34,6 +34,8 @@ class Wanted:
     gitops_url: str
     event: str
     """The id of the event that asks; an event makes a run once."""
+    forge: str = ""
+    """Whose API takes the commit status; empty as the host says."""
     pull_request: str = ""
     data: str = ""
     """Takes the place of spec.data.uri; empty for none."""
@@ -56,6 +58,7 @@ def start(control: Control, wanted: Wanted) -> str:
         "image-registry": wanted.image_registry,
         "gitops-url": wanted.gitops_url,
         "event-id": wanted.event,
+        "forge": wanted.forge,
         "pull-request": wanted.pull_request,
         "data": wanted.data,
     }

@@ -28,6 +28,7 @@ def test_a_push_becomes_one_run_of_the_pipeline_with_what_the_event_says(state, 
         "image": "localhost/models/object-detector:0123456",
         "gitops-url": "file:///srv/gitops.git",
         "data": "",
+        "forge": "github",
     }
     assert run["metadata"]["labels"]["triggers.tekton.dev/trigger"] == "github-push"
     assert "push" in listener.triggers.triggers[0].name

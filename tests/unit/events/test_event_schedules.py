@@ -23,7 +23,8 @@ spec:
   schedule: "{schedule}"
   timezone: {timezone}
   contentType: application/json
-  data: '{{"url": "https://git.example.com/m.git", "repository": "me/m", "branch": "main"}}'
+  data: '{{"url": "https://git.example.com/m.git", "repository": "me/m",
+    "branch": "main", "forge": "gitlab"}}'
   ceOverrides: {{extensions: {{purpose: retrain}}}}
   sink: {{ref: {{apiVersion: v1, kind: Service, name: el-touchstone-sources}}}}
 """
@@ -128,9 +129,9 @@ def test_no_request_reaches_the_listener_that_asks_for_no_proof(listener):
         ("{timezone}", "Mars/Olympus", "7:3", "Europe/Berlin"),
         ("application/json", "text/plain", "8:3", "application/json"),
         ("'{{", "'x{{", "9:3", "not JSON"),
-        ("name: el-touchstone-sources", "name: el-other", "11:", "el-touchstone-sources"),
-        ("name: el-touchstone-sources", "name: other", "11:", "pattern"),
-        ("ceOverrides", "ceOverride", "10:3", "no such field"),
+        ("name: el-touchstone-sources", "name: el-other", "12:", "el-touchstone-sources"),
+        ("name: el-touchstone-sources", "name: other", "12:", "pattern"),
+        ("ceOverrides", "ceOverride", "11:3", "no such field"),
         ("  name: hourly", "  nam: hourly", "3:1", "metadata.name"),
     ],
 )

@@ -171,7 +171,13 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     shown = platform.said("review", "show", _MODEL, "--to", str(folder))
     assert "# Trust report: passed" in shown
     assert {"fairness.png", "robustness-epsilon.png"} <= {file.name for file in folder.iterdir()}
-    merged = platform.said("review", "approve", _MODEL, "--reviewer=Rita <rita@example.org>")
+    rita = "--reviewer=Rita <rita@example.org>"
+    assert platform.said("review", "hold", _MODEL, rita).startswith("held promote/")
+    refused = platform.call("review", "approve", _MODEL, rita)
+    assert refused.returncode == 1
+    assert "Rita <rita@example.org> holds it since" in refused.stderr
+    assert platform.said("review", "unhold", _MODEL, rita).startswith("released promote/")
+    merged = platform.said("review", "approve", _MODEL, rita)
     assert merged.startswith("merged promote/")
     _until(lambda: _MODEL in platform.said("status", "--json"), 90, "the model was not served")
     answer = json.loads(platform.said("predict", _MODEL, "--json"))

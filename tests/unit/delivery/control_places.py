@@ -65,6 +65,9 @@ class ApiServer:
                 size = int(self.headers.get("content-length") or 0)
                 body = json.loads(self.rfile.read(size) or "null")
                 code, document = api.handle(self.command, urlsplit(self.path), body)
+                kind = self.headers.get("content-type")
+                if self.command == "PATCH" and kind != "application/merge-patch+json":
+                    code = 415  # custom resources take no strategic merge patch
                 content = json.dumps(document).encode()
                 self.send_response(code)
                 self.send_header("content-type", "application/json")

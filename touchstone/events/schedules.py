@@ -66,16 +66,19 @@ class PingSpec(Model):
     @field_validator("schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
-        from croniter import croniter
+        from croniter import CroniterError, croniter
 
         # croniter takes more than the cluster's parser does, such as L, # and H.
-        known = value in _DESCRIPTORS or _FIELDS.fullmatch(value.strip())
-        if not known or not croniter.is_valid(value, second_at_beginning=True):
-            raise ValueError(
-                f"got {value!r}, expected five or six fields (seconds first) or one of"
-                f" {', '.join(_DESCRIPTORS)}"
-            )
-        return value
+        if value in _DESCRIPTORS or _FIELDS.fullmatch(value.strip()):
+            try:
+                croniter(value, second_at_beginning=True).get_next()
+            except CroniterError as error:
+                raise ValueError(f"got {value!r}, expected a moment that comes: {error}") from None
+            return value
+        raise ValueError(
+            f"got {value!r}, expected five or six fields (seconds first) or one of"
+            f" {', '.join(_DESCRIPTORS)}"
+        )
 
     @field_validator("timezone")
     @classmethod

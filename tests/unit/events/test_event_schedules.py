@@ -123,7 +123,9 @@ def test_no_request_reaches_the_listener_that_asks_for_no_proof(listener):
     ("old", "new", "place", "problem"),
     [
         ('"{schedule}"', '"@every 5m"', "6:3", "five or six fields"),
-        ('"{schedule}"', '"61 * * * *"', "6:3", "five or six fields"),
+        ('"{schedule}"', '"61 * * * *"', "6:3", "a moment that comes"),
+        ('"{schedule}"', '"0 0 30 2 *"', "6:3", "a moment that comes"),
+        ('"{schedule}"', '"* * * foo *"', "6:3", "a moment that comes"),
         ('"{schedule}"', '"0 0 L * *"', "6:3", "five or six fields"),
         ('"{schedule}"', '"0 0 * *"', "6:3", "five or six fields"),
         ("{timezone}", "Mars/Olympus", "7:3", "Europe/Berlin"),

@@ -11,14 +11,20 @@ import typer
 from scripts import stage
 from touchstone import model_repo
 from touchstone.artifacts import open_store
+from touchstone.errors import TouchstoneError
 
 
 def main(
     store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
     source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
     result_data: Annotated[Path, typer.Option(help="File for the raw data's digest.")],
+    uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
 ) -> None:
-    """Load the data that spec.data.uri names, with spec.data.seed."""
+    """Load the data that spec.data.uri names, with spec.data.seed; held to spec.data.digest.
+
+    Data that an event names in its place has no digest to be held to: its own is recorded, and
+    every later stage reads it by that.
+    """
     from training import dataset
     from training.load import load_spec
 
@@ -26,10 +32,16 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         repository = artifacts.get(source, Path(folder) / "source")
         spec = model_repo.load(repository).spec
-        typer.echo(f"loading {spec.data.uri} with seed {spec.data.seed}")
-        data = load_spec(repository, spec.entrypoint).load_data(spec.data.uri, seed=spec.data.seed)
+        source_uri = uri or spec.data.uri
+        typer.echo(f"loading {source_uri} with seed {spec.data.seed}")
+        data = load_spec(repository, spec.entrypoint).load_data(source_uri, seed=spec.data.seed)
         dataset.write_raw(Path(folder) / "data", data)
         digest = artifacts.put(Path(folder) / "data")
+    if not uri and spec.data.digest not in ("", digest):
+        raise TouchstoneError(
+            f"got {digest} from {spec.data.uri}, expected spec.data.digest {spec.data.digest}",
+            hint="the data changed; review it, then write the new digest into touchstone.yaml",
+        )
     for name, values in data.description.protected.items():
         column = data.arrays[f"protected_{name}"]
         shares = ", ".join(f"{value} {(column == i).sum()}" for i, value in enumerate(values))

@@ -17,18 +17,20 @@ def main(
     run: Annotated[str, typer.Option(help="Name of the PipelineRun.")],
     revision: Annotated[str, typer.Option(help="The commit that gets the status.")],
     run_status: Annotated[str, typer.Option(help="Tekton's $(tasks.status).")],
+    promotion: Annotated[str, typer.Option(help="Tekton's $(tasks.promote.status).")],
     status_url: Annotated[str, typer.Option(help="The model repository's URL.")],
     target_url: Annotated[str, typer.Option(help="A page about the run.")] = "",
+    forge: Annotated[str, typer.Option(help="Whose API; empty: as the host says.")] = "",
     token_file: Annotated[Path | None, typer.Option(help="File with the forge's token.")] = None,
-    github_api: Annotated[str, typer.Option(help="GitHub's API.")] = statuses.GITHUB_API,
 ) -> None:
     """Post one commit status; it quotes the verdict where the run came to one."""
     artifacts = open_store(store)
     digest = artifacts.ref(f"runs/{run}/verdict")
     verdict = artifacts.get_json(digest) if digest else None
-    status = statuses.of_run(run_status, verdict, target_url=target_url)
-    token = token_file.read_text(encoding="utf-8").strip() if token_file else ""
-    place = statuses.post(status_url, revision, status, token=token, github_api=github_api)
+    promoted = promotion != "None"  # Tekton's word for a task that was skipped
+    status = statuses.of_run(run_status, verdict, promoted=promoted, target_url=target_url)
+    token = stage.read_token(token_file)
+    place = statuses.post(status_url, revision, status, forge=forge, token=token)
     typer.echo(f"{status.state}: {status.description}")
     typer.echo(f"see {place}")
 

@@ -35,6 +35,13 @@ def run(stage: Callable[..., Any]) -> None:
         sys.exit(INTERRUPTED)
 
 
+def read_token(file: Path | None) -> str:
+    """The token in a mounted Secret's file; empty where there is no such file."""
+    if file is None or not file.is_file():
+        return ""
+    return file.read_text(encoding="utf-8").strip()
+
+
 def write_result(path: Path, value: str) -> None:
     """Write a Tekton result: the file's whole content is the value, without a newline."""
     path.parent.mkdir(parents=True, exist_ok=True)

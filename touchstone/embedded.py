@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,6 +95,8 @@ def overrides(home: Home) -> dict[str, str]:
     return {
         "gitops-url": home.gitops_repository.as_uri(),
         "image-registry": "localhost/models",
+        "model-url": home.model_repository.as_uri(),
+        "model-repository": home.model_repository.stem,
     }
 
 
@@ -109,23 +111,30 @@ class Platform:
         definitions: Path = DEFINITIONS,
         limits: Limits | None = None,
         sink: str = "",
+        schedules: Sequence[Path] = (),
     ) -> None:
         from touchstone.delivery.serve import Serving
         from touchstone.delivery.sync import Sync
         from touchstone.engine import Engine
         from touchstone.events.listener import Listener
-        from touchstone.events.triggers import load_triggers
+        from touchstone.events.schedules import Schedules, load_schedules
+        from touchstone.events.triggers import load_listeners
 
         self.home = home
         self.addresses = addresses
         self.state = State(home.root)
         outbox.set_sink(self.state, sink)
         self.limits = limits or Limits(os.cpu_count() or 1)
+        outside, *inside = load_listeners([definitions / "triggers", definitions / "sources"])
         self.listener = Listener(
             self.state,
-            triggers=load_triggers([definitions / "triggers"]),
+            triggers=outside,
+            inside=inside,
             secrets=home.secret,
             overrides=overrides(home),
+        )
+        self.schedules = Schedules(
+            self.state, load_schedules(schedules, listeners=[item.name for item in inside])
         )
         self.engine = Engine(
             self.state,
@@ -231,6 +240,7 @@ class Platform:
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
+                self.schedules.tick(time.time())
                 self.listener.process_pending()
                 running = {name: thread for name, thread in running.items() if thread.is_alive()}
                 queue = decide(self.state.runs(done=False), running, self.limits)

@@ -28,6 +28,8 @@ class Data(Strict):
     uri: str
     """What the model's `load_data` is given: `generate`, file://, s3:// or https://."""
     seed: int = Field(default=0, ge=0)
+    digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    """What the loaded data must be, as fetch-data prints it; empty accepts what is there."""
 
 
 class Objective(Strict):

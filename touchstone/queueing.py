@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from touchstone.runstore import BRANCH, REPOSITORY, annotations_of, model_of
+from touchstone.runstore import BRANCH, REPOSITORY, UNQUEUED, annotations_of, model_of
 from touchstone.state import Run
 
 CANCEL_IN_PROGRESS = "touchstone.dev/cancel-in-progress"
@@ -51,14 +51,16 @@ class Queue:
 def decide(unfinished: Sequence[Run], executing: Collection[str], limits: Limits) -> Queue:
     """What to do with the `unfinished` runs, oldest first, while `executing` are under way."""
     queue = Queue(cancel=_replaced(unfinished))
-    taken = len(executing)
+    taken = sum(run.name in executing and not _unqueued(run) for run in unfinished)
     models = Counter(model_of(run.manifest) for run in unfinished if run.name in executing)
     for run in unfinished:
         if run.name in executing:
             continue
         model = model_of(run.manifest)
         cancelled = _spec_status(run) in CANCELLATIONS or run.name in queue.cancel
-        if _spec_status(run) in PENDING:
+        if _unqueued(run):
+            queue.start.append(run.name)
+        elif _spec_status(run) in PENDING:
             queue.waits[run.name] = f"spec.status is {_spec_status(run)}"
         elif model and models[model] >= limits.per_model and not cancelled:
             queue.waits[run.name] = f"waits for {models[model]} running of model {model}"
@@ -85,6 +87,10 @@ def _replaced(unfinished: Sequence[Run]) -> dict[str, str]:
         if asked == "true" or asked in CANCELLATIONS:
             newest.setdefault(branch, "Cancelled" if asked == "true" else asked)
     return found
+
+
+def _unqueued(run: Run) -> bool:
+    return annotations_of(run.manifest).get(UNQUEUED) == "true"
 
 
 def _spec_status(run: Run) -> str:

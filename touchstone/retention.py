@@ -1,7 +1,9 @@
 """Which runs may go, and which artifacts does nobody refer to any more?
 
 A run goes with its row, its logs and its folder; one that has not ended never does, nor one whose
-CloudEvents still wait for their sink. An artifact goes when no digest in what is kept leads to it.
+CloudEvents still wait for their sink. A run of `touchstone run` that was interrupted counts as
+ended: nothing takes it up again by itself, as the next `touchstone up` does with the platform's.
+An artifact goes when no digest in what is kept leads to it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from touchstone.artifacts import Store
 from touchstone.errors import PlatformError
 from touchstone.git import git
 from touchstone.home import Home
-from touchstone.runstore import Found, Place, all_runs, places
+from touchstone.runstore import Found, Place, all_runs, local, places, standing
 
 _SWEEP_SECONDS = 20.0
 """How long a sweep may keep engines from writing; they wait 30 s."""
@@ -24,11 +26,16 @@ _SWEEP_SECONDS = 20.0
 
 def removable(home: Home, *, keep: int | None, newer_than: float | None, now: float) -> list[Found]:
     """Ended runs that are neither among the newest `keep` nor younger than `newer_than` seconds."""
-    ended = [found for found in all_runs(home) if found.run.done]
+    ended = [found for found in all_runs(home) if _ended(home, found)]
     gone = ended[keep:] if keep is not None else ended
     if newer_than is not None:
         gone = [found for found in gone if now - found.run.created > newer_than]
     return [found for found in gone if not undelivered(found)]
+
+
+def _ended(home: Home, found: Found) -> bool:
+    abandoned = found.place.root == local(home) and standing(found) == "Interrupted"
+    return found.run.done or abandoned
 
 
 def undelivered(found: Found) -> bool:
@@ -42,7 +49,7 @@ def undelivered(found: Found) -> bool:
 
 def held(home: Home) -> int:
     """How many ended runs stay whatever their age, as their CloudEvents wait."""
-    return sum(found.run.done and undelivered(found) for found in all_runs(home))
+    return sum(_ended(home, found) and undelivered(found) for found in all_runs(home))
 
 
 def remove(found: Found) -> None:

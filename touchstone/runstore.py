@@ -20,6 +20,8 @@ REPOSITORY = "touchstone.dev/repository"
 BRANCH = "touchstone.dev/branch"
 MODEL = "touchstone.dev/model"
 REVISION = "touchstone.dev/revision"
+UNQUEUED = "touchstone.dev/unqueued"
+"""Annotation: `true` for a short TaskRun that waits for no other and takes no other's place."""
 
 
 @dataclass(frozen=True, slots=True)

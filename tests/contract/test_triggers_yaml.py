@@ -12,11 +12,12 @@ import yaml
 
 from touchstone.events import signature
 from touchstone.events.listener import Listener
-from touchstone.events.triggers import load_triggers
+from touchstone.events.triggers import load_listeners, load_triggers
 from touchstone.state import State
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tekton" / "triggers"
+SOURCES = ROOT / "tekton" / "sources"
 SCHEMAS = ROOT.parent / "shared" / "crds"
 DOCUMENTS = [
     document
@@ -76,9 +77,21 @@ def test_the_listener_is_called_touchstone_and_requires_a_signature_on_every_tri
     selected = listener["spec"]["labelSelector"]["matchLabels"]
     for trigger in documents("Trigger"):
         assert selected.items() <= trigger["metadata"]["labels"].items()
-        first = trigger["spec"]["interceptors"][0]  # checked before anything is read
-        assert first["ref"]["name"] in ("github", "gitlab", "bitbucket")
-        assert "secretRef" in {param["name"] for param in first["params"]}
+    for trigger in load_triggers([FOLDER]).triggers:
+        first = trigger.links[0].interceptor  # checked before anything is read
+        assert first.secrets_used, trigger.name
+
+
+def test_what_proves_nothing_is_reached_by_the_cluster_alone():
+    outside, inside = load_listeners([FOLDER, SOURCES])
+    assert inside.name == "touchstone-sources"
+    assert not {trigger.name for trigger in inside.triggers} & {t.name for t in outside.triggers}
+    (policy,) = [
+        document
+        for document in yaml.safe_load_all((SOURCES / "listener.yaml").read_text())
+        if document["kind"] == "NetworkPolicy"
+    ]
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"eventlistener": inside.name}
 
 
 @pytest.mark.parametrize("template", documents("TriggerTemplate"))
@@ -99,15 +112,37 @@ def test_a_template_never_puts_a_secret_into_a_param(template):
 @pytest.mark.parametrize("template", documents("TriggerTemplate"))
 def test_a_run_gives_its_pipeline_exactly_what_the_pipeline_asks_for(template):
     for resource in template["spec"]["resourcetemplates"]:
-        name = resource["spec"]["pipelineRef"]["name"]
-        pipeline = yaml.safe_load((ROOT / "tekton" / "pipelines" / f"{name}.yaml").read_text())
+        kind = "pipeline" if resource["kind"] == "PipelineRun" else "task"
+        name = resource["spec"][f"{kind}Ref"]["name"]
+        pipeline = yaml.safe_load((ROOT / "tekton" / f"{kind}s" / f"{name}.yaml").read_text())
         declared = {param["name"]: "default" in param for param in pipeline["spec"]["params"]}
         given = {param["name"] for param in resource["spec"]["params"]}
         assert given <= set(declared)
         assert {param for param, optional in declared.items() if not optional} <= given
         wanted = {
             workspace["name"]
-            for workspace in pipeline["spec"]["workspaces"]
+            for workspace in pipeline["spec"].get("workspaces", [])
             if not workspace.get("optional")
         }
-        assert wanted <= {workspace["name"] for workspace in resource["spec"]["workspaces"]}
+        bound = {workspace["name"] for workspace in resource["spec"].get("workspaces", [])}
+        assert wanted <= bound
+
+
+def test_a_request_mounts_no_private_key_and_may_touch_runs_alone():
+    (template,) = [
+        item
+        for item in documents("TriggerTemplate")
+        if item["metadata"]["name"] == "pull-request-command"
+    ]
+    (resource,) = template["spec"]["resourcetemplates"]
+    (key,) = [w for w in resource["spec"]["workspaces"] if w["name"] == "verification-key"]
+    assert [item["key"] for item in key["secret"]["items"]] == ["public.pem"]
+    text = (FOLDER / "requests.yaml").read_text()
+    (role,) = [item for item in yaml.safe_load_all(text) if item["kind"] == "Role"]
+    allowed = {
+        (r, verb) for rule in role["rules"] for r in rule["resources"] for verb in rule["verbs"]
+    }
+    assert allowed == {
+        ("triggertemplates", "get"),
+        *(("pipelineruns", verb) for verb in ("get", "list", "create", "patch")),
+    }

@@ -59,6 +59,14 @@ def test_runs_lists_what_a_run_is_about_and_how_it_stands(ran):
     assert json.loads(invoke("runs", "--model", "other", "--json").stdout) == []
 
 
+def test_watch_follows_a_run_of_touchstone_run_as_one_of_the_platform(ran):
+    shown = invoke("watch", "--json")
+    told = json.loads(shown.stdout)
+    assert (told["run"], told["reason"], told["done"]) == ("small", "Failed", True)
+    assert shown.exit_code == told["exitCode"] == 1
+    assert "there is no run 'smal'" in str(invoke("watch", "smal").exception)
+
+
 def test_logs_prefix_each_line_and_narrow_to_a_stage(ran):
     assert invoke("logs", "small").stdout.splitlines() == [
         "[one : s] hello",

@@ -113,11 +113,15 @@ def test_what_is_refused_for_good_or_too_often_is_a_dead_letter_until_revived(
         ("dead", 1), ("dead", outbox.TRIES), ("pending", 0),
     ]  # fmt: skip
     assert "400" in dead[0]["error"]
-    result = CliRunner().invoke(_app(), ["outbox", "retry", str(dead[0]["id"])])
-    assert result.exception is None
+    result = CliRunner().invoke(_app(), ["outbox", "retry", "--json", str(dead[0]["id"])])
+    assert json.loads(result.stdout) == {"retried": 1}
     assert CliRunner().invoke(_app(), ["outbox", "retry", "99"]).exception.exit_code == 2
     outbox.deliver(state, now=now)
     assert sink.got[0][0]["ce-type"].endswith("queued.v1")
+    waiting = len(outbox.entries(state, "pending"))
+    result = CliRunner().invoke(_app(), ["outbox", "drop", "--json"])
+    assert json.loads(result.stdout) == {"dropped": waiting}
+    assert outbox.entries(state, "pending") == []
 
 
 def test_nothing_is_sent_without_a_sink_and_an_odd_one_is_refused(state, sink):

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from touchstone.cli import _app
+from touchstone.engine import Engine
 from touchstone.home import Home
 from touchstone.state import State
 
@@ -96,6 +97,24 @@ def test_models_run_side_by_side_and_one_models_runs_in_turn(home, tmp_path):
         thread.join(30)
     assert not thread.is_alive()
     assert all(run.status["conditions"][0]["status"] == "True" for run in state.runs())
+
+
+def test_a_request_runs_while_every_slot_of_the_engine_is_taken(tmp_path):
+    state, go = State(tmp_path), tmp_path / "go"
+    state.add_run(manifest("long", "m", f"until [ -e {go} ]; do sleep 0.05; done"))
+    request = manifest("request", "m", "")
+    request["kind"] = "TaskRun"
+    request["metadata"]["annotations"] = {"touchstone.dev/unqueued": "true"}
+    steps = [{"name": "s", "image": "bash", "script": f"touch {go}"}]
+    request["spec"] = {"taskSpec": {"steps": steps}}
+    state.add_run(request)
+    engine = Engine(state, tmp_path, definitions=[], parallel=1)
+    waiting = threading.Thread(target=engine.execute, args=("long",))
+    waiting.start()
+    wait(lambda: state.taskruns("long").get("long-t"))
+    assert engine.execute("request")["conditions"][0]["status"] == "True"
+    waiting.join(30)
+    assert state.run("long").done
 
 
 def test_cancel_of_what_ended_or_never_was_is_refused(home):

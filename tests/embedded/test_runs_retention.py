@@ -14,7 +14,7 @@ from touchstone.engine.workspaces import Folders
 from touchstone.errors import PlatformError
 from touchstone.git import git
 from touchstone.home import Home
-from touchstone.runstore import find
+from touchstone.runstore import find, local
 from touchstone.state import State
 
 
@@ -24,12 +24,12 @@ def home(tmp_path, monkeypatch):
     return Home.default()
 
 
-def ended(home, name, results=(), *, done=True):
+def ended(home, name, results=(), *, done=True, status=None):
     state = State(home.root)
     state.add_run({"kind": "PipelineRun", "metadata": {"name": name}})
     values = [{"name": str(i), "value": value} for i, value in enumerate(results)]
     state.save_taskrun(name, f"{name}-a", {"results": values})
-    state.save_run(name, {}, done=done)
+    state.save_run(name, status or {}, done=done)
     log = home.logs / name / f"{name}-a" / "s.log"
     log.parent.mkdir(parents=True)
     log.write_text("hello\n")
@@ -74,6 +74,18 @@ def test_what_is_young_or_executed_or_waits_for_its_sink_stays(home):
     with state.transaction() as connection:
         connection.execute("UPDATE outbox SET state = 'dead'")
     assert gc("--keep", "0")["runs"] == ["r1"]
+
+
+def test_an_interrupted_run_goes_where_no_platform_will_take_it_up(home):
+    began = {"startTime": "2026-11-24T10:00:00Z"}
+    ended(home, "of-the-platform", done=False, status=began)
+    ended(Home(local(home)), "of-touchstone-run", done=False, status=began)
+    ended(Home(local(home)), "queued", done=False)
+    with only_engine(Folders(local(home), "of-touchstone-run")):
+        assert gc("--keep", "0")["runs"] == []
+    assert gc("--keep", "0")["runs"] == ["of-touchstone-run"]
+    assert names(home) == ["of-the-platform"]
+    assert names(Home(local(home))) == ["queued"]
 
 
 def test_only_artifacts_that_nothing_leads_to_go(home, tmp_path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 import training
 from touchstone.artifacts import Store
@@ -76,6 +77,40 @@ def test_real_patients_become_a_model_that_beats_chance_on_held_out_ones(reposit
     figures = evaluate(spec, module, data.description, data.splits["validation"])
     recorded = json.loads((model / "metrics.json").read_text())
     assert recorded["val_accuracy"] == pytest.approx(figures["accuracy"])
+
+
+def test_data_is_held_to_its_digest_unless_an_event_names_other_data(repository, tmp_path):
+    from typer.testing import CliRunner
+
+    from scripts import fetch_data
+
+    store = Store(tmp_path / "store")
+    manifest = repository / "touchstone.yaml"
+    plain = manifest.read_text()
+
+    def fetch(digest, uri=""):
+        manifest.write_text(plain.replace("seed: 7", f"seed: 7\n    digest: {digest}"))
+        return CliRunner().invoke(
+            app,
+            [
+                f"--store=file://{store.root}",
+                f"--source={store.put(repository)}",
+                f"--result-data={tmp_path / 'data'}",
+                f"--uri={uri}",
+            ],
+        )
+
+    app = typer.Typer()
+    app.command()(fetch_data.main)
+    assert fetch('""').exit_code == 0
+    digest = (tmp_path / "data").read_text()
+    assert fetch(digest).exit_code == 0
+    wrong = fetch("sha256:" + "0" * 64)
+    assert f"got {digest} from sklearn:diabetes" in str(wrong.exception)
+    other = fetch("sha256:" + "0" * 64, uri="sklearn:diabetes")
+    assert other.exit_code == 0 and "loading sklearn:diabetes with seed 7" in other.output
+    unknown = fetch(digest, uri="s3://training-data/new.npz")
+    assert "got data uri 's3://training-data/new.npz'" in str(unknown.exception)
 
 
 def test_an_unknown_protected_attribute_is_refused_before_training(repository, tmp_path):

@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from touchstone.delivery import gitops
+from touchstone.events import signature
 from touchstone.home import Home
 from touchstone.state import State
 
@@ -96,6 +99,29 @@ class Platform:
         self.git("push", "--quiet", str(self.home.model_repository), "HEAD:main")
         return self.git("rev-parse", "HEAD")
 
+    def deliver(self, event: str, body: dict[str, Any]) -> None:
+        """Post a webhook as GitHub would, signed."""
+        content = json.dumps(body).encode()
+        headers = {
+            "content-type": "application/json",
+            "x-github-event": event,
+            signature.HEADER: signature.sign(content, self.home.webhook_token.read_bytes()),
+        }
+        url = f"http://127.0.0.1:{self.port}/"
+        assert httpx.post(url, content=content, headers=headers).status_code == 202
+
+    def started(self, act: Callable[[], object], prefix: str = "model-") -> str:
+        """The run whose name begins with `prefix` that `act` starts."""
+        known = {run.name for run in self.state.runs()}
+
+        def new() -> list[str]:
+            names = [run.name for run in self.state.runs()]
+            return [name for name in names if name.startswith(prefix) and name not in known]
+
+        act()
+        _until(new, 30, f"no run {prefix}… was started")
+        return new()[0]
+
     def stage(self, run: str, name: str) -> dict[str, Any]:
         return self.state.taskruns(run).get(f"{run}-{name}", {})
 
@@ -145,7 +171,13 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     shown = platform.said("review", "show", _MODEL, "--to", str(folder))
     assert "# Trust report: passed" in shown
     assert {"fairness.png", "robustness-epsilon.png"} <= {file.name for file in folder.iterdir()}
-    merged = platform.said("review", "approve", _MODEL, "--reviewer=Rita <rita@example.org>")
+    rita = "--reviewer=Rita <rita@example.org>"
+    assert platform.said("review", "hold", _MODEL, rita).startswith("held promote/")
+    refused = platform.call("review", "approve", _MODEL, rita)
+    assert refused.returncode == 1
+    assert "Rita <rita@example.org> holds it since" in refused.stderr
+    assert platform.said("review", "unhold", _MODEL, rita).startswith("released promote/")
+    merged = platform.said("review", "approve", _MODEL, rita)
     assert merged.startswith("merged promote/")
     _until(lambda: _MODEL in platform.said("status", "--json"), 90, "the model was not served")
     answer = json.loads(platform.said("predict", _MODEL, "--json"))
@@ -153,18 +185,97 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     assert "again: curl -s http://127.0.0.1" in platform.said("predict", _MODEL, "--sample=3")
 
 
+def _status(platform: Platform, commit: str) -> dict[str, dict[str, Any]]:
+    """The statuses of a commit by context."""
+    note = platform.git(
+        *("notes", "--ref=touchstone-status", "show", commit), cwd=platform.home.model_repository
+    )
+    return {status["context"]: status for status in map(json.loads, note.splitlines())}
+
+
+def test_a_pull_request_is_judged_reported_and_not_promoted(platform: Platform) -> None:
+    platform.git("checkout", "--quiet", "-b", "better")
+    # The same tree: what main's run made is taken from the cache, promote alone differs.
+    platform.git("commit", "--quiet", "--allow-empty", "--message", "Nothing new")
+    commit = platform.git("rev-parse", "HEAD")
+    bare = str(platform.home.model_repository)
+    platform.git("push", "--quiet", bare, "HEAD:refs/heads/better", "HEAD:refs/pull/7/head")
+    before = platform.git("show-ref", cwd=platform.home.gitops_repository)
+    body = {**_pull_request(platform), "action": "opened"}
+    body["pull_request"]["head"]["sha"] = commit
+    run = platform.started(lambda: platform.deliver("pull_request", body), "model-check-")
+    assert platform.call("watch", run).returncode == 0
+    status = platform.state.run(run).status  # type: ignore[union-attr]
+    assert status["conditions"][0]["reason"] == "Completed"
+    assert [task["name"] for task in status["skippedTasks"]] == ["promote"]
+    assert {result["name"] for result in status["results"]} == {"verdict"}
+    for stage in ("report", "notify"):
+        assert platform.stage(run, stage)["conditions"][0]["status"] == "True"
+    told = _status(platform, commit)["touchstone"]
+    assert told["state"] == "success"
+    assert told["description"].endswith("nothing was promoted")
+    assert before == platform.git("show-ref", cwd=platform.home.gitops_repository)
+
+
+def _pull_request(platform: Platform) -> dict[str, Any]:
+    url = platform.home.model_repository.as_uri()
+    repository = {"name": "model", "full_name": "me/model", "clone_url": url}
+    return {
+        "number": 7,
+        "repository": repository,
+        "pull_request": {
+            "title": "A better model",
+            "head": {"ref": "better", "repo": repository},
+            "base": {"ref": "main", "repo": repository},
+        },
+    }
+
+
+def _comment(platform: Platform, text: str, author: str = "ada") -> str:
+    """Comment on the pull request; the TaskRun that looked into it, once it has ended."""
+    body = {
+        "action": "created",
+        "repository": _pull_request(platform)["repository"],
+        "issue": {"number": 7, "pull_request": {"url": "https://api.github.com/…"}},
+        "comment": {"id": time.time_ns(), "body": text, "user": {"login": author}},
+    }
+    task = platform.started(
+        lambda: platform.deliver("issue_comment", body), "pull-request-command-"
+    )
+    assert platform.call("watch", task).returncode == 0
+    return platform.said("logs", task)
+
+
+def test_comments_start_and_repeat_runs_for_those_whom_people_yaml_names(
+    platform: Platform,
+) -> None:
+    commit = platform.git("rev-parse", "better")
+    assert "does not let github:ada ask for /test" in _comment(platform, "/test")
+    assert "touchstone/command" not in _status(platform, commit)
+    with gitops.clone(str(platform.home.gitops_repository)) as checkout:
+        (checkout.path / "people.yaml").write_text("run: [github:ada]\nreview: []\n")
+        checkout.commit("Let Ada ask", {})
+        checkout.push("HEAD:refs/heads/main")
+    run = platform.started(lambda: _comment(platform, "/test"), "model-check-")
+    assert platform.call("watch", run).returncode == 0
+    told = _status(platform, commit)
+    assert told["touchstone/command"]["description"] == f"/test by ada: started {run}"
+    assert told["touchstone"]["state"] == "success"
+    _comment(platform, "/retest")
+    told = _status(platform, commit)["touchstone/command"]
+    assert told["description"] == f"/retest by ada: nothing failed in {run}: /test runs it anew"
+    assert "does not let github:ada ask for /approve" in _comment(platform, "/approve")
+    platform.git("checkout", "--quiet", "main")
+
+
 def test_a_refused_push_says_why_and_changes_nothing(platform: Platform) -> None:
     file = platform.work / "touchstone.yaml"
     file.write_text(file.read_text().replace("atLeast: 0.60", "atLeast: 0.99"))
     before = platform.git("rev-parse", "main", cwd=platform.home.gitops_repository)
-    commit = platform.push("Promise more than it keeps")
-    _until(lambda: len(platform.state.runs()) == 2, 30, "the push started no run")
-    run = platform.state.runs()[-1].name
+    run = platform.started(lambda: platform.push("Promise more than it keeps"))
+    commit = platform.git("rev-parse", "HEAD")
     assert platform.call("watch", run).returncode == 5
-    note = platform.git(
-        *("notes", "--ref=touchstone-status", "show", commit), cwd=platform.home.model_repository
-    )
-    status = json.loads(note)
+    status = _status(platform, commit)["touchstone"]
     assert status["state"] == "failure"
     assert status["description"].startswith("refused by quality: accuracy got 0.")
     assert before == platform.git("rev-parse", "main", cwd=platform.home.gitops_repository)
@@ -175,9 +286,7 @@ def test_a_refused_push_says_why_and_changes_nothing(platform: Platform) -> None
 def test_a_wrong_touchstone_yaml_is_refused_before_anything_else_runs(platform: Platform) -> None:
     file = platform.work / "touchstone.yaml"
     file.write_text(file.read_text().replace("  train:\n", "  train:\n    wokers: 2\n"))
-    platform.push("A typo")
-    _until(lambda: len(platform.state.runs()) == 3, 30, "the push started no run")
-    run = platform.state.runs()[-1].name
+    run = platform.started(lambda: platform.push("A typo"))
     watched = platform.call("watch", run)
     assert watched.returncode == 1
     (line,) = [line for line in watched.stdout.splitlines() if "fetch-source: failed" in line]

@@ -6,8 +6,11 @@ from touchstone.queueing import Limits, decide
 from touchstone.state import Run
 
 
-def run(name, repository="", branch="main", status="", progress=""):
-    annotations = {"touchstone.dev/cancel-in-progress": progress}
+def run(name, repository="", branch="main", status="", progress="", unqueued=""):
+    annotations = {
+        "touchstone.dev/cancel-in-progress": progress,
+        "touchstone.dev/unqueued": unqueued,
+    }
     if repository:
         annotations |= {"touchstone.dev/repository": repository, "touchstone.dev/branch": branch}
     return Run(
@@ -39,6 +42,14 @@ def test_the_limits_hold_and_the_reason_is_said(runs, executing, start, waits):
     assert queue.start == start
     assert queue.waits.keys() == waits.keys()
     assert all(text in queue.waits[name] for name, text in waits.items())
+
+
+def test_a_request_waits_for_no_run_and_takes_no_place_of_one():
+    runs = [run("a", "m"), run("asks", "m", unqueued="true"), run("b"), run("c")]
+    queue = decide(runs, ["a", "asks"], Limits(runs=2))
+    assert (queue.start, list(queue.waits)) == (["b"], ["c"])
+    queue = decide(runs, ["a", "b"], Limits(runs=2))
+    assert (queue.start, list(queue.waits)) == (["asks"], ["c"])
 
 
 def test_two_runs_of_a_model_go_together_where_allowed():

@@ -33,8 +33,9 @@ def gc(
 ) -> None:
     """Remove ended runs with their logs and folders; with --artifacts, unreferenced artifacts too.
 
-    A run that has not ended stays, and so does one whose CloudEvents wait for their sink. Without
-    --keep and --newer-than no run is removed.
+    A run that has not ended stays, and so does one whose CloudEvents wait for their sink; an
+    interrupted run of `touchstone run` counts as ended. Without --keep and --newer-than no run is
+    removed.
 
     Example: touchstone gc --keep 20 --newer-than 7d --artifacts --dry-run
     """

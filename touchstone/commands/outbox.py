@@ -13,6 +13,8 @@ from touchstone.home import Home
 if TYPE_CHECKING:
     from touchstone.state import State
 
+_Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the group `outbox` to `app`."""
@@ -28,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def show(
     everything: Annotated[bool, typer.Option("--all", help="Those sent as well.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """List what waits and what is dead, oldest first.
 
@@ -63,6 +65,7 @@ def show(
 
 def revive(
     ids: Annotated[list[int] | None, typer.Argument(help="Ids from `outbox list`; all.")] = None,
+    as_json: _Json = False,
 ) -> None:
     """Let dead letters be sent again.
 
@@ -76,17 +79,18 @@ def revive(
             f"got {len(ids)} ids, expected dead letters; {count} were and are sent again",
             hint="touchstone outbox list shows them",
         )
-    typer.echo(f"{count} are sent again")
+    typer.echo(json.dumps({"retried": count}) if as_json else f"{count} are sent again")
 
 
-def drop() -> None:
+def drop(as_json: _Json = False) -> None:
     """Give up what waits, as for a sink that is no more; `retry` revives it.
 
     Example: touchstone outbox drop
     """
     from touchstone import outbox
 
-    typer.echo(f"{outbox.drop(_state())} are dead letters now")
+    count = outbox.drop(_state())
+    typer.echo(json.dumps({"dropped": count}) if as_json else f"{count} are dead letters now")
 
 
 def _state() -> State:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,10 +38,13 @@ def up(
     ] = 0,
     per_model: Annotated[int, typer.Option(min=1, help="Runs of one model at once.")] = 1,
     sink: Annotated[str, typer.Option(help="URL that gets the runs' CloudEvents.")] = "",
+    schedule: Annotated[
+        list[Path] | None, typer.Option(help="File or folder of PingSources; may be repeated.")
+    ] = None,
 ) -> None:
     """Start the embedded platform: git repositories, listener, engine, sync and serving.
 
-    Example: touchstone up --detach
+    Example: touchstone up --detach --schedule tekton/sources
     """
     from touchstone.queueing import Limits
 
@@ -52,13 +56,14 @@ def up(
         )
     if detach:
         options = [f"--port={port}", f"--parallel={parallel}", f"--per-model={per_model}"]
-        _start_detached(home, [*options, f"--sink={sink}"])
+        schedules = [f"--schedule={path.resolve()}" for path in schedule or ()]
+        _start_detached(home, [*options, f"--sink={sink}", *schedules])
         status()
         return
-    _run(home, port, Limits(parallel or os.cpu_count() or 1, per_model), sink)
+    _run(home, port, Limits(parallel or os.cpu_count() or 1, per_model), sink, schedule or ())
 
 
-def _run(home: Home, port: int, limits: Limits, sink: str) -> None:
+def _run(home: Home, port: int, limits: Limits, sink: str, schedules: Sequence[Path]) -> None:
     import logging
 
     from touchstone.embedded import Addresses, Platform, prepare, serve_until_signal
@@ -74,7 +79,8 @@ def _run(home: Home, port: int, limits: Limits, sink: str) -> None:
     typer.echo(f"  models   {addresses.serving_url}")
     typer.echo(f"  push to  {home.model_repository}")
     typer.echo("Ctrl-C stops it; unfinished runs go on at the next start.")
-    serve_until_signal(Platform(home, addresses, limits=limits, sink=sink))
+    platform = Platform(home, addresses, limits=limits, sink=sink, schedules=schedules)
+    serve_until_signal(platform)
 
 
 def _start_detached(home: Home, options: Sequence[str], seconds: float = 60) -> None:

@@ -30,13 +30,15 @@ _Reviewer = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group `review` to `app`."""
     group = typer.Typer(
-        help="Decide what may be served: list, show, approve, reject.", no_args_is_help=True
+        help="Decide what may be served: list, show, approve, reject, hold.", no_args_is_help=True
     )
     app.add_typer(group, name="review")
     group.command("list")(list_)
     group.command()(show)
     group.command()(approve)
     group.command()(reject)
+    group.command()(hold)
+    group.command()(unhold)
 
 
 def list_(
@@ -112,6 +114,26 @@ def reject(
 
     url = str(_home().gitops_repository)
     typer.echo(review.reject(url, branch, _identity(reviewer), reason=reason))
+
+
+def hold(branch: _Branch, reviewer: _Reviewer = "") -> None:
+    """Keep a promotion from being merged, whoever approves, until `unhold`.
+
+    Example: touchstone review hold object-detector
+    """
+    from touchstone.delivery import review
+
+    typer.echo(review.hold(str(_home().gitops_repository), branch, _identity(reviewer)))
+
+
+def unhold(branch: _Branch, reviewer: _Reviewer = "") -> None:
+    """End a hold, whoever placed it.
+
+    Example: touchstone review unhold object-detector
+    """
+    from touchstone.delivery import review
+
+    typer.echo(review.release(str(_home().gitops_repository), branch, _identity(reviewer)))
 
 
 def _home() -> Home:

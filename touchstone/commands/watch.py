@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from touchstone.errors import DeadlineError, UsageError
+from touchstone.errors import DeadlineError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from touchstone.runview import View
-    from touchstone.state import State
 
 _MARKS = {"running": "…", "succeeded": "✓", "failed": "✗", "refused": "⛔", "skipped": "-"}
 _STYLES = {"succeeded": "green", "failed": "red", "refused": "red", "skipped": "dim"}
@@ -60,31 +59,20 @@ def follow(home: Home, name: str, *, timeout: float, quiet: bool = False) -> Vie
 
 
 def _views(home: Home, name: str, timeout: float) -> Iterator[View]:
+    from touchstone.runstore import find
     from touchstone.runview import view
-    from touchstone.state import State
 
-    state = State(home.root)
-    name = name or _newest(state)
+    found = find(home, name)
+    place, run = found.place, found.run
     deadline = time.monotonic() + timeout
     while True:
-        run = state.run(name)
-        if run is None:
-            raise UsageError(
-                f"there is no run {name!r}", hint="touchstone status lists the latest runs"
-            )
-        yield view(state, run, home.logs)
+        yield view(place.state, run, place.logs)
         if run.done:
             return
         if time.monotonic() > deadline:
-            raise DeadlineError(f"run {name} had not ended after {timeout:g} s")
+            raise DeadlineError(f"run {run.name} had not ended after {timeout:g} s")
         time.sleep(0.2)
-
-
-def _newest(state: State) -> str:
-    runs = state.runs()
-    if not runs:
-        raise UsageError("there is no run yet", hint="git push to the model repository starts one")
-    return runs[-1].name
+        run = place.state.run(run.name) or run  # gc may have removed it meanwhile
 
 
 def _live(home: Home, name: str, timeout: float, console: Console) -> View:

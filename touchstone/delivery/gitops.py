@@ -25,6 +25,7 @@ REVIEWS = "refs/notes/touchstone-reviews"
 REJECTED = "refs/touchstone/rejected"
 ENVIRONMENTS = "environments"
 POLICY_FILE = "environment.yaml"
+PEOPLE_FILE = "people.yaml"
 
 _DEFAULT_POLICY = """\
 # Who may promote here: how many approvals a release needs, whether anything may change at all
@@ -32,6 +33,13 @@ _DEFAULT_POLICY = """\
 approvals: 1
 freeze: ""
 requiredGates: [quality, integrity]
+"""
+
+_NOBODY = """\
+# Who may ask for what by a comment on a pull request, as <forge>:<login>; Bitbucket Cloud's login
+# is the account_id. Nobody may unless named here.
+run: []     # /test, /retest, /cancel
+review: []  # /approve, /hold, /unhold, of a promotion
 """
 
 _README = """\
@@ -198,6 +206,7 @@ def ensure_main(checkout: Checkout, environments: Sequence[str]) -> None:
     if checkout.commit_of(f"origin/{MAIN}") is None:
         checkout.git("checkout", "--quiet", "--orphan", MAIN)
         (checkout.path / "README.md").write_text(_README)
+        (checkout.path / PEOPLE_FILE).write_text(_NOBODY)
     missing = [name for name in environments if not _policy(checkout, name).exists()]
     for name in missing:
         _policy(checkout, name).parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ class Decision:
     """One reviewer's word on one commit."""
 
     decision: str
-    """`approved` or `rejected`."""
+    """`approved`, `rejected`, `held` or `released`."""
     reviewer: str
     reason: str
     at: str
@@ -124,6 +124,27 @@ def reject(url: str, branch: str, reviewer: gitops.Identity, *, reason: str) -> 
     raise AssertionError("tenacity reraises the last failure")
 
 
+def hold(url: str, branch: str, reviewer: gitops.Identity) -> str:
+    """Keep a promotion from being merged, however many approve, until it is released."""
+    return _decide(url, branch, "held", reviewer)
+
+
+def release(url: str, branch: str, reviewer: gitops.Identity) -> str:
+    """End a hold, whoever placed it."""
+    return _decide(url, branch, "released", reviewer)
+
+
+def _decide(url: str, branch: str, decision: str, reviewer: gitops.Identity) -> str:
+    for attempt in gitops.outrun():
+        with attempt, gitops.clone(url, identity=reviewer) as checkout:
+            name = _resolve(checkout, branch)
+            commit = checkout.commit_of(f"origin/{name}") or ""
+            _note(checkout, commit, decision, reviewer, "")
+            checkout.push(gitops.REVIEWS)
+            return f"{decision} {name}"
+    raise AssertionError("tenacity reraises the last failure")
+
+
 def rejections(url: str) -> dict[str, list[Decision]]:
     """What was rejected, as `<model>/<version>`, with the decisions on it."""
     with gitops.clone(url) as checkout:
@@ -189,7 +210,8 @@ def _review(checkout: gitops.Checkout, name: str, public_key: Path) -> Review:
     matches = [re.fullmatch(pattern, path) for path in changed]
     environments = {match[1] for match in matches if match}
     environment = min(environments, default="")
-    obstacles = []
+    decisions = _decisions(checkout, commit)
+    obstacles = _holds(decisions)
     if not changed or len(environments) != 1 or not all(matches):
         obstacles.append(
             f"it changes {', '.join(changed) or 'nothing'}, expected only files of one"
@@ -205,7 +227,7 @@ def _review(checkout: gitops.Checkout, name: str, public_key: Path) -> Review:
         title=checkout.git("log", "-1", "--format=%s", tip),
         environment=environment,
         model=model,
-        approvals=len(_approvals(_decisions(checkout, commit))),
+        approvals=len(_approvals(decisions)),
         required=rules.approvals,
         obstacles=tuple(obstacles),
     )
@@ -262,6 +284,11 @@ def _decisions(checkout: gitops.Checkout, commit: str) -> list[Decision]:
 
 def _approvals(decisions: Sequence[Decision]) -> list[str]:
     return list(dict.fromkeys(d.reviewer for d in decisions if d.decision == "approved"))
+
+
+def _holds(decisions: Sequence[Decision]) -> list[str]:
+    last = [d for d in decisions if d.decision in ("held", "released")][-1:]
+    return [f"{d.reviewer} holds it since {d.at}" for d in last if d.decision == "held"]
 
 
 def _note(

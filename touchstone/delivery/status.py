@@ -1,4 +1,4 @@
-"""Commit statuses: what a forge shows beside a commit. GitHub by its API, a folder by git notes."""
+"""Commit statuses: what a forge shows beside a commit; in an embedded repository, git notes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from touchstone.delivery import forges
 from touchstone.delivery.gitops import TOUCHSTONE, run_git
 from touchstone.delivery.promote import describe, failed_checks
 from touchstone.errors import PlatformError, UsageError
 
 NOTES = "refs/notes/touchstone-status"
-GITHUB_API = "https://api.github.com"
 _LIMIT = 140
-"""GitHub refuses a longer description."""
+"""GitHub refuses a longer description, and the others take less than twice that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,23 @@ class Status:
     context: str = "touchstone"
     target_url: str = ""
 
+    @classmethod
+    def of(cls, state: str, text: str, *, context: str) -> Status:
+        """A status that says `text`, as far as a forge takes it."""
+        return cls(state=state, description=_shortened(text), context=context)
 
-def of_run(run_status: str, verdict: Mapping[str, Any] | None, *, target_url: str = "") -> Status:
-    """What a run that ended with Tekton's `$(tasks.status)` says about its commit."""
+
+def of_run(
+    run_status: str,
+    verdict: Mapping[str, Any] | None,
+    *,
+    promoted: bool = True,
+    target_url: str = "",
+) -> Status:
+    """What a run that ended with Tekton's `$(tasks.status)` says about its commit.
+
+    `promoted` is whether a promotion was asked for: a pull request's run only judges.
+    """
     if verdict is None:
         state, text = "error", f"the run ended {run_status} before there was a verdict"
     elif verdict.get("passed") is not True:
@@ -41,14 +55,18 @@ def of_run(run_status: str, verdict: Mapping[str, Any] | None, *, target_url: st
     elif run_status not in ("Succeeded", "Completed"):
         state, text = "error", f"the gates passed, but the run ended {run_status}"
     else:
-        state, text = "success", f"passed all {len(verdict['checks'])} checks; a review is open"
+        review = "a review is open" if promoted else "nothing was promoted"
+        state, text = "success", f"passed all {len(verdict['checks'])} checks; {review}"
     return Status(state=state, description=_shortened(text), target_url=target_url)
 
 
 def post(
-    url: str, commit: str, status: Status, *, token: str = "", github_api: str = GITHUB_API
+    url: str, commit: str, status: Status, *, forge: str = "", token: str = "", api: str = ""
 ) -> str:
     """Put `status` on `commit` of the repository `url`; return where it can be read.
+
+    `forge` is one of touchstone.delivery.forges.FORGES, or empty where the host says it; `api`
+    takes the place of its API's usual address.
 
     Raises:
         UsageError: there is no way to put a status there.
@@ -59,14 +77,13 @@ def post(
     parts = urlsplit(url)
     if parts.scheme == "file":
         return _post_note(Path(unquote(parts.path)), commit, status)
-    match = re.fullmatch(r"/([\w.-]+)/([\w.-]+?)(\.git)?/?", parts.path)
-    if parts.scheme == "https" and parts.hostname == "github.com" and match:
-        return _post_github(f"{match[1]}/{match[2]}", commit, status, token, github_api)
-    raise UsageError(
-        f"got status URL {parts.scheme}://{parts.hostname or ''}{parts.path}, expected"
-        " https://github.com/<owner>/<name> or file:///a/bare/repository",
-        hint="statuses for other forges come with their adapters",
-    )
+    fields = {key: value for key, value in asdict(status).items() if value}
+    asked = forges.request(url, commit, fields, forge=forge, token=token, api=api)
+    if not token:
+        raise PlatformError(
+            f"got no token for {parts.hostname}", hint="pass --token-file, a mounted Secret's file"
+        )
+    return _send(asked, parts.hostname or "")
 
 
 def read(repository: Path, commit: str) -> list[Status]:
@@ -96,34 +113,22 @@ def _post_note(repository: Path, commit: str, status: Status) -> str:
     return f"git --git-dir {repository} notes --ref=touchstone-status show {commit[:12]}"
 
 
-def _post_github(name: str, commit: str, status: Status, token: str, api: str) -> str:
+def _send(asked: forges.Request, host: str) -> str:
     import httpx
 
-    if not token:
-        raise PlatformError(
-            "got no token for GitHub", hint="pass --token-file, a mounted Secret's file"
-        )
-    body = {key: value for key, value in asdict(status).items() if value}
     try:
         answer = httpx.post(
-            f"{api}/repos/{name}/statuses/{commit}",
-            json=body,
-            headers={
-                "accept": "application/vnd.github+json",
-                "authorization": f"Bearer {token}",
-                "x-github-api-version": "2022-11-28",
-            },
-            timeout=20,
+            asked.url, json=dict(asked.body), headers=dict(asked.headers), timeout=20
         )
     except httpx.HTTPError as error:
-        raise PlatformError(f"GitHub cannot be reached: {type(error).__name__}") from None
-    if answer.status_code != 201:
-        said = answer.text[:200]
+        raise PlatformError(f"{host} cannot be reached: {type(error).__name__}") from None
+    if not answer.is_success:
         raise PlatformError(
-            f"GitHub answered {answer.status_code} to the status of {name}, expected 201: {said}",
-            hint="the token needs the repository permission 'Commit statuses: write'",
+            f"{host} answered {answer.status_code} to the status, expected 2xx:"
+            f" {answer.text[:200]}",
+            hint=f"the token needs {asked.permission}",
         )
-    return f"https://github.com/{name}/commit/{commit}"
+    return asked.page
 
 
 def _reasons(verdict: Mapping[str, Any]) -> str:

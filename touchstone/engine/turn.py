@@ -21,6 +21,7 @@ from touchstone.engine.record import Json
 from touchstone.engine.taskrun import Order, StoppedError, uid
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError
+from touchstone.runstore import UNQUEUED
 from touchstone.state import State
 
 NO_CACHE = "touchstone.dev/no-cache"
@@ -48,11 +49,12 @@ class Turns:
         notify: Callable[[Notice], None],
     ) -> None:
         self._state, self._folders, self._catalog = state, folders, catalog
-        self._slots, self._notify = slots, notify
+        self._notify = notify
         run = state.run(folders.run)
         self._manifest: Mapping[str, Any] = run.manifest if run else {}
         annotations = self._manifest.get("metadata", {}).get("annotations") or {}
         self._reads = annotations.get(NO_CACHE) != "true"
+        self._slots = threading.Semaphore() if annotations.get(UNQUEUED) == "true" else slots
 
     @contextmanager
     def take(self, order: Order, halt: Halt) -> Iterator[_Turn]:

@@ -40,7 +40,8 @@ class Processed:
 class Listener:
     """The embedded EventListeners over one State.
 
-    `triggers` is the one that webhooks reach at `/`; those of `also` answer at `/<name>`.
+    `triggers` is the one that webhooks reach at `/`; those of `also` answer at `/<name>`. Those of
+    `inside` have no address: only this process puts events before them, as its schedules do.
     `overrides` replaces binding values by param name: what the installation alone knows
     (`gitops-url`, `image-registry`), which a kustomize overlay replaces on a cluster.
 
@@ -56,11 +57,13 @@ class Listener:
         triggers: Triggers,
         secrets: Secrets,
         also: Sequence[Triggers] = (),
+        inside: Sequence[Triggers] = (),
         overrides: Mapping[str, str] | None = None,
     ) -> None:
         self.state = state
         self.triggers = triggers
-        self.listeners = {item.name: item for item in (triggers, *also)}
+        self.reachable = {item.name: item for item in (triggers, *also)}
+        self.listeners = self.reachable | {item.name: item for item in inside}
         self.secrets = secrets
         self.overrides = dict(overrides or {})
         all_triggers = [trigger for item in self.listeners.values() for trigger in item.triggers]

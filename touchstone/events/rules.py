@@ -38,15 +38,15 @@ def checked(document: Document) -> tuple[list[Problem], Any, Any]:
             by="embedded",
         )
         return field.problems, None, None
-    metadata = _parsed(field.at("metadata"), Metadata)
-    spec = _parsed(field.at("spec"), model)
+    metadata = parsed(field.at("metadata"), Metadata)
+    spec = parsed(field.at("spec"), model)
     if not field.problems:
         check_metadata(field)
         _RULES[document.kind](field)
     return field.problems, metadata, spec
 
 
-def _parsed(field: Field, model: type[Model]) -> Any:
+def parsed(field: Field, model: type[Model]) -> Any:
     """The field as its model; None, and each problem noted, where it has not its shape."""
     try:
         return model.model_validate(field.value)

@@ -55,13 +55,13 @@ def create_app(
     async def take(request: Request) -> Response:
         name = request.path_params.get("name", listener.triggers.name)
         try:
-            if name not in listener.listeners:
+            if name not in listener.reachable:
                 raise RefusedError(404, f"got no EventListener {name!r}")
             body = await _read(request, max_body)
             headers = {name.lower(): value for name, value in request.headers.items()}
             url = f"/?{request.url.query}" if request.url.query else "/"
             return await run_in_threadpool(
-                _take, listener, listener.listeners[name], headers, body, url, on_stored
+                _take, listener, listener.reachable[name], headers, body, url, on_stored
             )
         except ClientDisconnect:
             _log.warning("a sender went away before its body was complete")

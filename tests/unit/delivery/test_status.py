@@ -8,7 +8,7 @@ import pytest
 from delivery_platform import check
 
 from touchstone.artifacts import Store
-from touchstone.delivery import gitops, status
+from touchstone.delivery import forges, gitops, status
 from touchstone.errors import PlatformError, UsageError
 
 UNFAIR = check("fairness", "equal_opportunity_difference", -0.31, "failed", -0.1, 0.1)
@@ -23,7 +23,7 @@ def verdict(*checks):
     ("run_status", "document", "state", "text"),
     [
         ("Succeeded", verdict(check()), "success", "passed all 1 checks"),
-        ("Completed", verdict(check()), "success", "passed all 1 checks"),
+        ("Completed", verdict(check()), "success", "passed all 1 checks; a review is open"),
         ("Failed", verdict(check()), "error", "the gates passed, but the run ended Failed"),
         ("Failed", None, "error", "the run ended Failed before there was a verdict"),
         ("Succeeded", None, "error", "before there was a verdict"),
@@ -34,6 +34,11 @@ def test_the_state_follows_the_run_and_the_verdict(run_status, document, state, 
     found = status.of_run(run_status, document)
     assert found.state == state
     assert text in found.description
+
+
+def test_a_run_that_only_judges_promises_no_review():
+    found = status.of_run("Completed", verdict(check()), promoted=False)
+    assert found.description == "passed all 1 checks; nothing was promoted"
 
 
 def test_a_refusal_names_the_check_and_by_how_much_it_failed():
@@ -127,7 +132,7 @@ def test_github_gets_its_published_payload(github, suffix):
     api, got = github
     one = status.Status(state="failure", description="refused", target_url="http://x/1")
     url = f"https://github.com/owner/name{suffix}"
-    status.post(url, "a" * 40, one, token="good", github_api=api)
+    status.post(url, "a" * 40, one, token="good", api=api)
     ((path, headers, body),) = got
     assert path == f"/repos/owner/name/statuses/{'a' * 40}"
     assert headers["accept"] == "application/vnd.github+json"
@@ -142,18 +147,97 @@ def test_github_gets_its_published_payload(github, suffix):
 
 def test_a_refusal_by_github_is_told_without_the_token(github):
     one = status.Status(state="success", description="passed")
-    with pytest.raises(PlatformError, match="answered 403.*expected 201") as caught:
-        status.post(
-            "https://github.com/o/n", "a" * 40, one, token="bad-secret", github_api=github[0]
-        )
+    with pytest.raises(PlatformError, match="answered 403.*expected 2xx") as caught:
+        status.post("https://github.com/o/n", "a" * 40, one, token="bad-secret", api=github[0])
     assert "bad-secret" not in str(caught.value) + caught.value.hint
 
 
 def test_github_without_a_token_is_refused_before_anything_is_sent(github):
     one = status.Status(state="success", description="passed")
     with pytest.raises(PlatformError, match="no token"):
-        status.post("https://github.com/o/n", "a" * 40, one, github_api=github[0])
+        status.post("https://github.com/o/n", "a" * 40, one, api=github[0])
     assert github[1] == []
+
+
+_HEAD = "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("url", "forge", "where", "proof", "body"),
+    [
+        (
+            "https://git.example.com/group/sub/name.git",
+            "gitlab",
+            f"https://git.example.com/api/v4/projects/group%2Fsub%2Fname/statuses/{_HEAD}",
+            {"private-token": "t"},
+            {"state": "failed", "name": "touchstone", "description": "refused"},
+        ),
+        (
+            "https://codeberg.org/o/n.git",
+            "",
+            f"https://codeberg.org/api/v1/repos/o/n/statuses/{_HEAD}",
+            {"authorization": "token t"},
+            {"state": "failure", "context": "touchstone", "description": "refused"},
+        ),
+        (
+            "https://bitbucket.org/o/n.git",
+            "",
+            f"https://api.bitbucket.org/2.0/repositories/o/n/commit/{_HEAD}/statuses/build",
+            {"authorization": "Bearer t"},
+            {
+                "key": "touchstone",
+                "name": "touchstone",
+                "state": "FAILED",
+                "description": "refused",
+                "url": f"https://bitbucket.org/o/n/commits/{_HEAD}",
+            },
+        ),
+        (
+            "https://bb.example.com:8443/ctx/scm/VISION/detector.git",
+            "bitbucket",
+            "https://bb.example.com:8443/ctx/rest/api/latest/projects/VISION/repos/detector"
+            f"/commits/{_HEAD}/builds",
+            {"authorization": "Bearer t"},
+            {
+                "key": "touchstone",
+                "name": "touchstone",
+                "state": "FAILED",
+                "description": "refused",
+                "url": "https://bb.example.com:8443/ctx/projects/VISION/repos/detector"
+                f"/commits/{_HEAD}",
+            },
+        ),
+        (
+            "https://ghe.example.com/o/n.git",
+            "github",
+            f"https://ghe.example.com/api/v3/repos/o/n/statuses/{_HEAD}",
+            {"authorization": "Bearer t"},
+            {"state": "failure", "context": "touchstone", "description": "refused"},
+        ),
+    ],
+)
+def test_every_forge_is_asked_in_its_own_words(url, forge, where, proof, body):
+    fields = {"state": "failure", "context": "touchstone", "description": "refused"}
+    asked = forges.request(url, _HEAD, fields, forge=forge, token="t")
+    assert asked.url == where
+    assert proof.items() <= asked.headers.items()
+    assert asked.body == body
+
+
+@pytest.mark.parametrize(
+    ("state", "gitlab", "bitbucket"),
+    [
+        ("success", "success", "SUCCESSFUL"),
+        ("pending", "pending", "INPROGRESS"),
+        ("error", "failed", "FAILED"),
+    ],
+)
+def test_states_are_translated(state, gitlab, bitbucket):
+    fields = {"state": state, "context": "c", "description": "d"}
+    for forge, word in (("gitlab", gitlab), ("bitbucket", bitbucket)):
+        url = "https://x.example/scm/o/n"
+        body = forges.request(url, _HEAD, fields, forge=forge, token="t").body
+        assert body["state"] == word
 
 
 @pytest.mark.parametrize(
@@ -179,7 +263,7 @@ def test_the_report_stage_quotes_the_verdict_of_its_run(repository, tmp_path, ca
     store = Store(tmp_path / "store")
     store.set_ref("runs/run-1/verdict", store.put_json(verdict(UNFAIR)))
     commit = gitops.run_git(repository, "rev-parse", "main")
-    report.main(store.root.as_uri(), "run-1", commit, "Failed", repository.as_uri())
+    report.main(store.root.as_uri(), "run-1", commit, "Failed", "None", repository.as_uri())
     (found,) = status.read(repository, commit)
     assert found.state == "failure"
     assert "equal_opportunity_difference got -0.31" in found.description

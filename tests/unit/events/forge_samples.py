@@ -15,6 +15,7 @@ SECRETS = {
     ("touchstone-forgejo", "token"): b"for forgejo",
     ("touchstone-gitlab", "token"): b"for-gitlab",
     ("touchstone-bitbucket", "token"): b"for bitbucket",
+    ("touchstone-object-store", "token"): b"for-the-object-store",
 }
 
 
@@ -28,7 +29,8 @@ class Sample:
     trigger: str
     branch: str
     url: str = "https://git.example.com/vision/Detector.git"
-    changes: dict[str, Any] = field(default_factory=dict)
+    started: dict[str, str] = field(default_factory=dict)
+    """Params of the TaskRun start-run; empty where the trigger creates the PipelineRun itself."""
 
     def delivery(self, **changes: Any) -> tuple[dict[str, str], bytes]:
         """Headers (names in lower case) and body; `changes` are dotted paths to new values."""
@@ -226,10 +228,42 @@ CENTER_PULL = {
     "actor": {"name": "ada"},
     "pullRequest": {
         "id": 7,
+        "title": "A better detector",
         "fromRef": {"displayId": "better", "latestCommit": SHA, "repository": CENTER_REPOSITORY},
         "toRef": {"displayId": "main", "latestCommit": "f" * 40, "repository": CENTER_REPOSITORY},
     },
 }
+CLOUD_TAG = copy.deepcopy(CLOUD_PUSH)
+CLOUD_TAG["push"]["changes"][1]["new"] |= {"type": "tag", "name": "v1.2"}
+CLOUD_TAG["push"]["changes"][1]["old"] = None
+CENTER_TAG = copy.deepcopy(CENTER_PUSH)
+CENTER_TAG["changes"][0] |= {
+    "ref": {"id": "refs/tags/v1.2", "displayId": "v1.2", "type": "TAG"},
+    "refId": "refs/tags/v1.2",
+    "fromHash": "0" * 40,
+    "type": "ADD",
+}
+CLOUD_PULL = {
+    "actor": {"display_name": "Ada", "account_id": "557058:ada", "nickname": "ada", "type": "user"},
+    "repository": CLOUD_PUSH["repository"],
+    "pullrequest": {
+        "id": 7,
+        "type": "pullrequest",
+        "title": "A better detector",
+        "state": "OPEN",
+        "source": {
+            "branch": {"name": "better"},
+            "commit": {"type": "commit", "hash": SHA[:12]},
+            "repository": {"type": "repository", "full_name": "vision/detector"},
+        },
+        "destination": {
+            "branch": {"name": "main"},
+            "commit": {"type": "commit", "hash": "f" * 12},
+            "repository": {"type": "repository", "full_name": "vision/detector"},
+        },
+    },
+}
+CLOUD_URL = "https://bitbucket.org/vision/detector.git"
 CENTER_URL = "https://bitbucket.example.com/scm/vision/detector.git"
 TAG = {**PUSH, "ref": "refs/tags/v1.2", "after": "e" * 40, "commits": []}
 SYNCHRONIZED = {**PULL, "action": "synchronized"}
@@ -252,7 +286,31 @@ SAMPLES = [
         CLOUD_PUSH,
         "bitbucket-cloud-push",
         "main",
-        "https://bitbucket.org/vision/detector.git",
+        CLOUD_URL,
+        {"template": "model", "ref": "refs/heads/main", "seen": SHA, "since": "f" * 40},
+    ),
+    Sample(
+        "bitbucket-cloud",
+        "repo:push",
+        CLOUD_TAG,
+        "bitbucket-cloud-tag",
+        "v1.2",
+        CLOUD_URL,
+        {"template": "model", "ref": "refs/tags/v1.2", "seen": SHA, "ignore": ""},
+    ),
+    Sample(
+        "bitbucket-cloud",
+        "pullrequest:created",
+        CLOUD_PULL,
+        "bitbucket-cloud-pull-request",
+        "better",
+        CLOUD_URL,
+        {
+            "template": "model-check",
+            "ref": "refs/heads/better",
+            "seen": SHA[:12],
+            "pull-request": "7",
+        },
     ),
     Sample(
         "bitbucket-data-center",
@@ -261,6 +319,16 @@ SAMPLES = [
         "bitbucket-data-center-push",
         "main",
         CENTER_URL,
+        {"template": "model", "ref": "refs/heads/main", "seen": SHA, "since": "f" * 40},
+    ),
+    Sample(
+        "bitbucket-data-center",
+        "repo:refs_changed",
+        CENTER_TAG,
+        "bitbucket-data-center-tag",
+        "v1.2",
+        CENTER_URL,
+        {"template": "model", "ref": "refs/tags/v1.2", "seen": "", "ignore": ""},
     ),
     Sample(
         "bitbucket-data-center",

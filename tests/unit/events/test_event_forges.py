@@ -40,11 +40,19 @@ def test_an_event_starts_one_run_of_that_commit_by_its_own_trigger_alone(listene
     run = listener.state.run(name).manifest
     params = {item["name"]: item["value"] for item in run["spec"]["params"]}
     assert run["metadata"]["labels"]["triggers.tekton.dev/trigger"] == sample.trigger
+    assert params["repo-url"] == sample.url
+    if sample.started:
+        assert run["spec"]["taskRef"]["name"] == "start-run"
+        assert params["branch"] == sample.branch
+        assert sample.started.items() <= params.items()
+        return
     assert run["metadata"]["annotations"]["touchstone.dev/branch"] == sample.branch
-    assert (params["repo-url"], params["revision"]) == (sample.url, SHA)
+    assert params["revision"] == SHA
     assert params["image"].endswith("/detector:0123456")
     judged_only = "pull" in sample.trigger or "merge" in sample.trigger
     assert params.get("promote", "true") == ("false" if judged_only else "true")
+    number = run["metadata"]["labels"].get("touchstone.dev/pull-request")
+    assert number == ("7" if judged_only else None)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.trigger)
@@ -83,6 +91,24 @@ def test_no_secret_is_stored_and_the_stored_event_still_passes(listener, sample)
         ("github-push", {"deleted": True, "head_commit": None, "commits": []}),
         ("github-tag", {"ref": "refs/tags/nightly"}),
         ("github-pull-request", {"action": "labeled"}),
+        ("github-pull-request", {"pull_request.base.ref": "other"}),
+        ("github-pull-request", {"pull_request.title": "Words [skip ci]"}),
+        ("forgejo-pull-request", {"pull_request.base.ref": "other"}),
+        ("gitlab-merge-request", {"object_attributes.target_branch": "other"}),
+        ("gitlab-merge-request", {"object_attributes.last_commit.message": "[ci skip]"}),
+        ("gitlab-tag", {"ref": "refs/tags/nightly"}),
+        ("bitbucket-cloud-tag", {"push.changes.1.new.name": "nightly"}),
+        ("bitbucket-cloud-tag", {"push.changes.1.new": None}),
+        ("bitbucket-cloud-pull-request", {"pullrequest.destination.branch.name": "other"}),
+        ("bitbucket-cloud-pull-request", {"pullrequest.title": "[skip ci] Words"}),
+        (
+            "bitbucket-cloud-pull-request",
+            {"pullrequest.source.repository": {"full_name": "fork/detector"}},
+        ),
+        ("bitbucket-data-center-tag", {"changes.0.ref.displayId": "nightly"}),
+        ("bitbucket-data-center-tag", {"changes.0.type": "DELETE"}),
+        ("bitbucket-data-center-pull-request", {"pullRequest.toRef.displayId": "other"}),
+        ("bitbucket-data-center-pull-request", {"pullRequest.title": "[skip ci]"}),
         ("github-pull-request", {"pull_request.head.repo": {"full_name": "fork/Detector"}}),
         ("forgejo-push", {"commits.0": README}),
         ("forgejo-push", {"head_commit.message": "[ci skip]"}),

@@ -27,6 +27,8 @@ def test_a_push_becomes_one_run_of_the_pipeline_with_what_the_event_says(state, 
         "revision": "0123456789abcdef0123456789abcdef01234567",
         "image": "localhost/models/object-detector:0123456",
         "gitops-url": "file:///srv/gitops.git",
+        "data": "",
+        "forge": "github",
     }
     assert run["metadata"]["labels"]["triggers.tekton.dev/trigger"] == "github-push"
     assert "push" in listener.triggers.triggers[0].name

@@ -86,8 +86,10 @@ class Cel:
 
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         """Evaluate only those parts of the filter that compare a secret."""
-        context = _context(request)
-        for part in filter(_PROOF.fullmatch, self._parts()):
+        parts = [part for part in self._parts() if _PROOF.fullmatch(part)]
+        # The body of a stranger is neither parsed nor turned into CEL's values without need.
+        context = _context(request, body=any("body" in part for part in parts))
+        for part in parts:
             try:
                 if self._value(part, context, secrets) is not True:
                     raise StoppedError(f"expression {part} did not return true")
@@ -138,10 +140,10 @@ def conjuncts(source: str) -> tuple[str, ...]:
     return tuple(filter(None, [*parts, source[start:].strip()]))
 
 
-def _context(request: Request) -> dict[str, Any]:
-    """CEL's variables."""
+def _context(request: Request, *, body: bool = True) -> dict[str, Any]:
+    """CEL's variables; an empty object for the body where it is not asked for."""
     return {
-        "body": request.body,
+        "body": request.body if body else {},
         "header": request.header_lists(),
         "requestURL": request.url,
         "extensions": dict(request.extensions),

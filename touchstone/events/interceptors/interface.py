@@ -44,7 +44,7 @@ class Request:
         """
         try:
             return json.loads(self.raw) if self.raw else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoppedError(f"failed to parse the body as JSON: {error}") from None
 
     def header(self, name: str) -> str:

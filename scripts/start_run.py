@@ -1,0 +1,62 @@
+"""start-run: what an event without a whole commit asks for becomes a run of the ref's commit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scripts import stage
+from touchstone.control import open_control
+from touchstone.objectstore import created
+from touchstone.startrun import Wanted, changes_only, resolve, start
+
+
+def main(
+    template: Annotated[str, typer.Option(help="TriggerTemplate of the run.")],
+    url: Annotated[str, typer.Option(help="The model repository's URL.")],
+    repository: Annotated[str, typer.Option(help="Its owner and name.")],
+    branch: Annotated[str, typer.Option(help="Name of the branch or tag, for people.")],
+    ref: Annotated[str, typer.Option(help="The whole ref, such as refs/heads/main.")],
+    image_registry: Annotated[str, typer.Option(help="Registry and folder of model images.")],
+    gitops_url: Annotated[str, typer.Option(help="The GitOps repository.")],
+    event: Annotated[str, typer.Option(help="Id of the event.")],
+    seen: Annotated[str, typer.Option(help="Beginning of the commit that was seen.")] = "",
+    since: Annotated[str, typer.Option(help="The commit before, for --ignore.")] = "",
+    ignore: Annotated[str, typer.Option(help="Expression of files that start nothing.")] = "",
+    forge: Annotated[str, typer.Option(help="Whose API takes the commit status.")] = "",
+    pull_request: Annotated[str, typer.Option(help="Number of the pull request.")] = "",
+    records: Annotated[str, typer.Option(help="S3 records (JSON): one run for each object.")] = "",
+    bucket: Annotated[str, typer.Option(help="The records' bucket.")] = "",
+    prefix: Annotated[str, typer.Option(help="The records' keys begin so.")] = "",
+) -> None:
+    """Resolve the ref and create the run; twice for one event is the same as once."""
+    data = created(records, bucket=bucket, prefix=prefix) if records else [""]
+    if not data:
+        typer.echo(f"nothing to start: no new object in s3://{bucket}/{prefix}")
+        return
+    revision = resolve(url, ref, seen=seen)
+    if ignore and changes_only(url, since, revision, ignore):
+        typer.echo(f"nothing to start: every file that changed since {since[:12]} is left out")
+        return
+    control = open_control()
+    for uri in data:
+        wanted = Wanted(
+            template=template,
+            repo_url=url,
+            repository=repository,
+            branch=branch,
+            revision=revision,
+            image_registry=image_registry,
+            gitops_url=gitops_url,
+            event=event,
+            forge=forge,
+            pull_request=pull_request,
+            data=uri,
+        )
+        name = start(control, wanted)
+        typer.echo(f"{name}: {branch} at {revision[:12]}" + (f" with {uri}" if uri else ""))
+
+
+if __name__ == "__main__":
+    stage.run(main)

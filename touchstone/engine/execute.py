@@ -6,14 +6,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from touchstone.engine import literals, process, record, taskrun
 from touchstone.engine.breakpoints import Breakpoints
 from touchstone.engine.catalog import Catalog
+from touchstone.engine.check_shape import check_shape
 from touchstone.engine.decode import decoded
+from touchstone.engine.fields import KINDS
 from touchstone.engine.load import Document
 from touchstone.engine.lock import only_engine
 from touchstone.engine.manifests import embedded_specs, order_of, plan_of
@@ -64,9 +66,9 @@ class Engine:
 
     def check(self, manifest: Mapping[str, Any]) -> None:
         """Refuse a run that cannot be executed, before it is stored. Raises ManifestError."""
-        name = str(manifest.get("metadata", {}).get("name", ""))
-        run = Document(body=decoded(manifest), source=name or "run")
-        _checked(run, self._references(name))
+        run = Document(body=decoded(manifest), source="run")
+        run = replace(run, source=run.name or "run")
+        _checked(run, self._references(run.name))
 
     def execute(self, run_name: str) -> Json:
         """Run, or go on with, the stored run of that name; its status afterwards.
@@ -227,6 +229,7 @@ class _Checked:
 def _checked(run: Document, references: References) -> _Checked:
     if run.kind not in {"PipelineRun", "TaskRun"}:
         raise run.error(f"got {run.kind!r}, expected PipelineRun or TaskRun", ("kind",))
+    check_shape(run, run.body, KINDS[run.kind], ())  # what it refers to is looked up next
     used = references.needed_by(run)
     validate([run, *(item.document for item in used if item.source is None)])
     specs = [

@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from touchstone.engine.decode import decoded
 from touchstone.errors import ManifestError
+from touchstone.yaml import load_all
 
 FieldPath = tuple[str | int, ...]
 """Keys and indices from the top of a document down to a field."""
@@ -89,18 +88,8 @@ def load_files(paths: Iterable[Path]) -> list[Document]:
 
 def load_text(text: str, source: str) -> list[Document]:
     """The documents in `text`, reported as standing in `source`."""
-    try:
-        trees = list(YAML(typ="rt").load_all(text))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        raise ManifestError(
-            f"got broken YAML ({error.problem}), expected a YAML document", location=place
-        ) from None
-    except YAMLError as error:
-        raise ManifestError(f"got broken YAML ({error})", location=source) from None
     documents = []
-    for tree in trees:
+    for tree in load_all(text, name=source):
         if tree is None:
             continue
         if not _is_map(tree):

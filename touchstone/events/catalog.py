@@ -101,8 +101,8 @@ def _object(document: Document) -> Object:
         kind=kind,
         name=name,
         namespace=str(metadata.get("namespace") or DEFAULT_NAMESPACE) if namespaced else "",
-        labels=_texts(metadata.get("labels")),
-        annotations=_texts(metadata.get("annotations")),
+        labels=_texts(document, "labels"),
+        annotations=_texts(document, "annotations"),
         spec=spec,
         document=document,
     )
@@ -120,5 +120,11 @@ def wrong(document: Document, error: ValidationError) -> ManifestError:
     )
 
 
-def _texts(value: Any) -> dict[str, str]:
-    return {str(name): str(text) for name, text in (value or {}).items()}
+def _texts(document: Document, field: str) -> dict[str, str]:
+    found = document.content["metadata"].get(field) or {}
+    if not isinstance(found, dict):
+        raise ManifestError(
+            f"got metadata.{field} {found!r}, expected a mapping of texts",
+            location=document.location(("metadata", field)),
+        )
+    return {str(name): str(text) for name, text in found.items()}

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from touchstone.errors import ManifestError
-from touchstone.yaml import locate
+from touchstone.yaml import load_all, locate
 
 Place = tuple[str | int, ...]
 """Keys and indices that lead to a field, from the document's root."""
@@ -38,17 +35,14 @@ def read(file: Path) -> Iterator[Document]:
             a mapping.
     """
     try:
-        contents = list(YAML(typ="rt", pure=True).load_all(file.read_text(encoding="utf-8")))
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ManifestError(
             f"got {error.strerror}, expected a YAML file", location=str(file)
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
-        problem = getattr(error, "problem", None) or error
-        raise ManifestError(f"got broken YAML: {problem}", location=where) from None
-    for content in contents:
+    except UnicodeDecodeError:
+        raise ManifestError("got bytes that are not UTF-8", location=str(file)) from None
+    for content in load_all(text, name=str(file)):
         if content is None:
             continue
         if not isinstance(content, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from tests.endurance import killing
 from touchstone.engine import Engine
 from touchstone.state import State
 
@@ -207,3 +209,63 @@ def test_stop_reaches_an_inner_pipeline_and_leaves_it_to_be_run_again(tmp_path: 
     status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
     assert status["conditions"][0]["reason"] == "Succeeded"
     assert (tmp_path / "late").read_text() == "1 2\n"
+
+
+_ENDING = """
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata: {{name: long}}
+spec:
+  tasks:
+    - name: early
+      taskSpec:
+        results: [{{name: said, description: what it said}}]
+        steps: [{{name: s, script: "printf yes > $(results.said.path)"}}]
+    - name: never
+      when: [{{input: $(tasks.early.results.said), operator: in, values: ["no"]}}]
+      taskSpec: {{steps: [{{name: s, script: exit 1}}]}}
+    - name: fails
+      runAfter: [early]
+      taskSpec: {{steps: [{{name: s, script: exit 1}}]}}
+  finally:
+    - name: report
+      params: [{{name: status, value: $(tasks.status)}}]
+      taskSpec:
+        params: [{{name: status}}]
+        results: [{{name: saw, description: how the tasks ended}}]
+        steps:
+          - name: s
+            script: |
+              echo $$ >> {marks}/pids
+              [ -e {marks}/go ] || sleep 300
+              printf $(params.status) > $(results.saw.path)
+  results: [{{name: saw, value: $(finally.report.results.saw)}}]
+"""
+
+
+def test_a_run_killed_in_finally_keeps_its_skips_and_how_its_tasks_ended(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "pipeline.yaml").write_text(_ENDING.format(marks=tmp_path))
+    state = State(home)
+    state.add_run(_RUN)
+    killed = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)])
+    _wait_for(tmp_path / "pids")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    (tmp_path / "go").touch()
+    status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
+    (skipped,) = status["skippedTasks"]
+    assert skipped["reason"] == "When Expressions evaluated to false"
+    assert skipped["whenExpressions"][0]["input"] == "yes"
+    assert status["results"] == [{"name": "saw", "value": "Failed"}]
+
+
+def test_a_run_killed_at_three_moments_ends_as_an_undisturbed_one() -> None:
+    undisturbed = killing.run("bad", [])
+    chance = random.Random(time.time_ns())  # `make kill` looks at many more
+    third = undisturbed.seconds / 3
+    moments = [(chance.uniform(0.1, third), everything) for everything in (True, False, True)]
+    disturbed = killing.run("bad", moments)
+    assert killing.difference(disturbed, undisturbed) == [], moments
+    assert disturbed.kills

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from touchstone import cli, commands
 
-_FOR_PEOPLE = {"demo", "init", "up", "down", "hook post-receive"}
-"""They start, stop or write something; `status --json` tells machines what came of it."""
+_FOR_PEOPLE = {"debug", "demo", "down", "hook post-receive", "init", "up"}
+"""They start, stop or write something, or open a shell; `status --json` says what came of it."""
 
 
 def _leaves(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -119,24 +119,26 @@ def reject(
     typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
 
 
-def hold(branch: _Branch, reviewer: _Reviewer = "") -> None:
+def hold(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -> None:
     """Keep a promotion from being merged, whoever approves, until `unhold`.
 
     Example: touchstone review hold object-detector
     """
     from touchstone.delivery import review
 
-    typer.echo(review.hold(str(_home().gitops_repository), branch, _identity(reviewer)))
+    outcome = review.hold(str(_home().gitops_repository), branch, _identity(reviewer))
+    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
 
 
-def unhold(branch: _Branch, reviewer: _Reviewer = "") -> None:
+def unhold(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -> None:
     """End a hold, whoever placed it.
 
     Example: touchstone review unhold object-detector
     """
     from touchstone.delivery import review
 
-    typer.echo(review.release(str(_home().gitops_repository), branch, _identity(reviewer)))
+    outcome = review.release(str(_home().gitops_repository), branch, _identity(reviewer))
+    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
 
 
 def _home() -> Home:

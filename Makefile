@@ -6,7 +6,7 @@ TORCH      := torch==2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
 
-.PHONY: help setup demo check lint test bench yardstick clean
+.PHONY: help setup demo check lint test bench fuzz kill yardstick clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,19 @@ bench: setup ## what a step and an event cost, against named peers in the same r
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/intake.py
 
+FUZZ_SECONDS ?= 600
+fuzz: setup ## look for inputs that break us, new ones every time, for FUZZ_SECONDS
+	@end=$$(($$(date +%s) + $(FUZZ_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
+	  seed=$$(date +%N); echo "==> --hypothesis-seed=$$seed"; \
+	  $(BIN)/pytest -q tests/fuzz --hypothesis-profile=long --hypothesis-seed=$$seed || exit 1; \
+	done
+
+KILLS ?= 50
+kill: setup ## kill -9 the engine at KILLS random moments; every run must end as an undisturbed one
+	$(BIN)/python -m tests.endurance --kills $(KILLS)
+
 yardstick: setup ## measure against Tekton's own examples and conformance cases; TEKTON=checkout
 	$(BIN)/python -m tests.yardstick $(TEKTON) --write docs/parity.md
 
 clean: ## remove what the tools left, keep the virtual environment
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -11,6 +11,7 @@ same embedded and on a cluster:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,10 @@ Value = Any
 _MACROS = {"has", "all", "exists", "exists_one", "map", "filter", "min", "reduce", "dyn"}
 
 _TYPES = {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"}
+
+
+_SHOWN = 80
+"""Characters of an expression that a message about its size shows."""
 
 
 class CelError(Exception):
@@ -86,6 +91,8 @@ class Dialect:
         except CELEvalError as error:
             reason = error.args[0] if error.args else error
             raise CelError(f"{source!r} failed: {reason}") from None
+        except RecursionError:
+            raise CelError(f"{_short(source)} failed: it is nested too deeply") from None
         except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
             raise CelError(f"{source!r} failed: {error}") from None
         return to_json(result, source)
@@ -96,11 +103,17 @@ def _parsed(environment: celpy.Environment, source: str) -> Tree[Any]:
         return environment.compile(source)
     except CELParseError as error:
         raise CelError(f"got {source!r}, expected a CEL expression: {error}") from None
+    except RecursionError:
+        raise CelError(f"got {_short(source)}, which is nested too deeply") from None
 
 
 def _named(tree: Tree[Any]) -> set[str]:
     """Names that stand alone, as those of variables, types and loop variables do."""
     return {str(node.children[0]) for node in tree.find_data("ident")}
+
+
+def _short(source: str) -> str:
+    return repr(source if len(source) <= _SHOWN else f"{source[:_SHOWN]}…")
 
 
 def _called(tree: Tree[Any]) -> set[str]:
@@ -137,7 +150,7 @@ def to_json(value: Any, source: str) -> Value:
         return value
     if isinstance(value, celtypes.BoolType):
         return bool(value)
-    if isinstance(value, float):
+    if isinstance(value, float) and math.isfinite(value):
         return int(value) if value.is_integer() else float(value)
     if isinstance(value, celtypes.IntType | celtypes.UintType):
         return int(value)
@@ -147,7 +160,8 @@ def to_json(value: Any, source: str) -> Value:
         return [to_json(item, source) for item in value]
     if isinstance(value, dict):
         return {str(key): to_json(item, source) for key, item in value.items()}
-    raise CelError(f"{source!r} gave a {type(value).__name__}, expected a value that JSON can hold")
+    shown = value if isinstance(value, float) else f"a {type(value).__name__}"
+    raise CelError(f"{source!r} gave {shown}, expected a value that JSON can hold")
 
 
 def _is_number(value: Any) -> bool:

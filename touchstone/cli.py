@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import typer
@@ -26,8 +27,9 @@ def _app() -> typer.Typer:
     )
 
     @app.callback()
-    def root() -> None:
-        """Keep the group form also while there is a single command."""
+    def root(context: typer.Context) -> None:
+        if os.environ.get("NO_COLOR"):  # rich heeds it by itself, typer's styles do not
+            context.color = False
 
     for module in _MODULES:
         import_module(f"touchstone.commands.{module}").register(app)

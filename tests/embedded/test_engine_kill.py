@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from tests.endurance import killing
 from touchstone.engine import Engine
 from touchstone.state import State
 
@@ -59,13 +61,21 @@ def _wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-def _prepare(tmp_path: Path) -> tuple[Path, State]:
+def _prepare(tmp_path: Path, pipeline: str = _PIPELINE) -> tuple[Path, State]:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "pipeline.yaml").write_text(_PIPELINE.format(marks=tmp_path))
+    (home / "pipeline.yaml").write_text(pipeline.format(marks=tmp_path))
     state = State(home)
     state.add_run(_RUN)
     return home, state
+
+
+def _kill_once_it_waits(tmp_path: Path, home: Path) -> None:
+    """Start an engine, and kill it when the step that waits has begun."""
+    killed = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)])
+    _wait_for(tmp_path / "pids")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
 
 
 def _processes_of(home: Path) -> list[str]:
@@ -83,10 +93,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_task_and_leaves_no_orphan(
     tmp_path: Path,
 ) -> None:
     home, state = _prepare(tmp_path)
-    killed = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)])
-    _wait_for(tmp_path / "pids")
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    _kill_once_it_waits(tmp_path, home)
     run = state.run("long")
     assert run and not run.done
     (tmp_path / "go").touch()
@@ -101,10 +108,7 @@ def test_a_killed_run_goes_on_from_its_last_finished_task_and_leaves_no_orphan(
 
 def test_steps_die_with_a_killed_engine_though_nobody_resumes_it(tmp_path: Path) -> None:
     home, _ = _prepare(tmp_path)
-    killed = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)])
-    _wait_for(tmp_path / "pids")
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    _kill_once_it_waits(tmp_path, home)
     limit = time.monotonic() + 5
     while any("late" in line or "scripts" in line for line in _processes_of(home)):
         assert time.monotonic() < limit, _processes_of(home)
@@ -170,15 +174,8 @@ spec:
 
 
 def test_a_killed_run_goes_on_inside_a_matrix_and_an_inner_pipeline(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "pipeline.yaml").write_text(_NESTED.format(marks=tmp_path))
-    state = State(home)
-    state.add_run(_RUN)
-    killed = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)])
-    _wait_for(tmp_path / "pids")
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    home, state = _prepare(tmp_path, _NESTED)
+    _kill_once_it_waits(tmp_path, home)
     (tmp_path / "go").touch()
     status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
     assert status["conditions"][0]["reason"] == "Succeeded"
@@ -188,11 +185,7 @@ def test_a_killed_run_goes_on_inside_a_matrix_and_an_inner_pipeline(tmp_path: Pa
 
 
 def test_stop_reaches_an_inner_pipeline_and_leaves_it_to_be_run_again(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "pipeline.yaml").write_text(_NESTED.format(marks=tmp_path))
-    state = State(home)
-    state.add_run(_RUN)
+    home, state = _prepare(tmp_path, _NESTED)
     engine = Engine(state, home, definitions=[home / "pipeline.yaml"])
     thread = threading.Thread(target=engine.execute, args=("long",))
     thread.start()
@@ -207,3 +200,56 @@ def test_stop_reaches_an_inner_pipeline_and_leaves_it_to_be_run_again(tmp_path: 
     status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
     assert status["conditions"][0]["reason"] == "Succeeded"
     assert (tmp_path / "late").read_text() == "1 2\n"
+
+
+_ENDING = """
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata: {{name: long}}
+spec:
+  tasks:
+    - name: early
+      taskSpec:
+        results: [{{name: said, description: what it said}}]
+        steps: [{{name: s, script: "printf yes > $(results.said.path)"}}]
+    - name: never
+      when: [{{input: $(tasks.early.results.said), operator: in, values: ["no"]}}]
+      taskSpec: {{steps: [{{name: s, script: exit 1}}]}}
+    - name: fails
+      runAfter: [early]
+      taskSpec: {{steps: [{{name: s, script: exit 1}}]}}
+  finally:
+    - name: report
+      params: [{{name: status, value: $(tasks.status)}}]
+      taskSpec:
+        params: [{{name: status}}]
+        results: [{{name: saw, description: how the tasks ended}}]
+        steps:
+          - name: s
+            script: |
+              echo $$ >> {marks}/pids
+              [ -e {marks}/go ] || sleep 300
+              printf $(params.status) > $(results.saw.path)
+  results: [{{name: saw, value: $(finally.report.results.saw)}}]
+"""
+
+
+def test_a_run_killed_in_finally_keeps_its_skips_and_how_its_tasks_ended(tmp_path: Path) -> None:
+    home, state = _prepare(tmp_path, _ENDING)
+    _kill_once_it_waits(tmp_path, home)
+    (tmp_path / "go").touch()
+    status = Engine(state, home, definitions=[home / "pipeline.yaml"]).execute("long")
+    (skipped,) = status["skippedTasks"]
+    assert skipped["reason"] == "When Expressions evaluated to false"
+    assert skipped["whenExpressions"][0]["input"] == "yes"
+    assert status["results"] == [{"name": "saw", "value": "Failed"}]
+
+
+def test_a_run_killed_at_three_moments_ends_as_an_undisturbed_one() -> None:
+    undisturbed = killing.run("bad", [])
+    chance = random.Random(time.time_ns())  # `make kill` looks at many more
+    third = undisturbed.seconds / 3
+    moments = [(chance.uniform(0.1, third), everything) for everything in (True, False, True)]
+    disturbed = killing.run("bad", moments)
+    assert killing.difference(disturbed, undisturbed) == [], moments
+    assert disturbed.kills

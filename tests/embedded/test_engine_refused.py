@@ -8,9 +8,11 @@ import pytest
 
 from tests.yardstick.rules import FOLDER, Case, cases, table
 from touchstone.commands.validate import examine
+from touchstone.engine import Engine
 from touchstone.engine.rules import validate
 from touchstone.errors import ManifestError
 from touchstone.events.catalog import is_ours
+from touchstone.state import State
 from touchstone.yaml import load_files, load_text
 
 _ROOT = Path(__file__).parents[2]
@@ -51,3 +53,12 @@ def test_a_kind_nobody_runs_is_refused_by_name() -> None:
     text = "apiVersion: tekton.dev/v1\nkind: ClusterTask\nmetadata: {name: t}\nspec: {steps: []}\n"
     with pytest.raises(ManifestError, match="x.yaml:2:1: kind: got 'ClusterTask', expected one of"):
         validate(load_text(text, "x.yaml"))
+
+
+@pytest.mark.parametrize("metadata", [None, 5, {"name": 5}])
+def test_a_run_whose_metadata_is_none_is_refused_before_it_is_stored(
+    tmp_path: Path, metadata: object
+) -> None:
+    run = {"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": metadata, "spec": {}}
+    with pytest.raises(ManifestError, match="metadata"):
+        Engine(State(tmp_path), tmp_path, definitions=[]).check(run)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from starlette.testclient import TestClient
 
 from touchstone.errors import PlatformError
 from touchstone.events import signature
@@ -197,3 +198,20 @@ def test_credentials_among_the_headers_are_not_stored(platform):
     platform.post(GOOD, authorization="Bearer very-private", cookie="very-private")
     (event,) = platform.listener.state.pending_events()
     assert "very-private" not in json.dumps(dict(event.headers))
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "9" * 18])
+def test_a_declared_length_of_any_number_of_digits_is_over_the_limit(platform, length):
+    # Past uvicorn, which refuses some itself: another server may hand them on.
+    app = create_app(platform.listener, max_body=LIMIT)
+    answer = TestClient(app).post("/", content=b"{}", headers={"content-length": length})
+    assert answer.status_code == 413
+
+
+def test_a_header_called_as_the_platforms_own_are_is_not_taken_for_one(platform):
+    app = create_app(platform.listener, max_body=LIMIT)
+    signed = {"content-type": "application/json", "x-github-event": "push", ":sealed": "[]",
+              "x-hub-signature-256": signature.sign(GOOD, SECRET)}  # fmt: skip
+    assert TestClient(app).post("/", content=GOOD, headers=signed).status_code == 202
+    (event,) = platform.listener.state.pending_events()
+    assert ":sealed" not in event.headers

@@ -89,7 +89,7 @@ def show(
             typer.echo(f"wrote {file}", err=as_json)
 
 
-def approve(branch: _Branch, reviewer: _Reviewer = "") -> None:
+def approve(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -> None:
     """Approve a promotion; the last approval that is required merges it.
 
     Example: touchstone review approve object-detector
@@ -98,13 +98,15 @@ def approve(branch: _Branch, reviewer: _Reviewer = "") -> None:
 
     home = _home()
     url = str(home.gitops_repository)
-    typer.echo(review.approve(url, branch, _public_key(home), _identity(reviewer)))
+    outcome = review.approve(url, branch, _public_key(home), _identity(reviewer))
+    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
 
 
 def reject(
     branch: _Branch,
     reason: Annotated[str, typer.Option(help="What must change; kept with the rejection.")],
     reviewer: _Reviewer = "",
+    as_json: _Json = False,
 ) -> None:
     """Reject a promotion; the same release is not offered again.
 
@@ -113,27 +115,30 @@ def reject(
     from touchstone.delivery import review
 
     url = str(_home().gitops_repository)
-    typer.echo(review.reject(url, branch, _identity(reviewer), reason=reason))
+    outcome = review.reject(url, branch, _identity(reviewer), reason=reason)
+    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
 
 
-def hold(branch: _Branch, reviewer: _Reviewer = "") -> None:
+def hold(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -> None:
     """Keep a promotion from being merged, whoever approves, until `unhold`.
 
     Example: touchstone review hold object-detector
     """
     from touchstone.delivery import review
 
-    typer.echo(review.hold(str(_home().gitops_repository), branch, _identity(reviewer)))
+    outcome = review.hold(str(_home().gitops_repository), branch, _identity(reviewer))
+    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
 
 
-def unhold(branch: _Branch, reviewer: _Reviewer = "") -> None:
+def unhold(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -> None:
     """End a hold, whoever placed it.
 
     Example: touchstone review unhold object-detector
     """
     from touchstone.delivery import review
 
-    typer.echo(review.release(str(_home().gitops_repository), branch, _identity(reviewer)))
+    outcome = review.release(str(_home().gitops_repository), branch, _identity(reviewer))
+    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
 
 
 def _home() -> Home:

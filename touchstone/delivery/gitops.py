@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +17,7 @@ from tenacity import (
 )
 
 from touchstone.errors import PlatformError
+from touchstone.git import PushRejectedError, git
 
 MAIN = "main"
 REVIEWS = "refs/notes/touchstone-reviews"
@@ -49,10 +48,6 @@ One folder per environment and model; only promotions change them.
 """
 
 
-class PushRejectedError(PlatformError):
-    """Someone else pushed first: fetch and try again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who a commit is by."""
@@ -62,6 +57,13 @@ class Identity:
 
     def __str__(self) -> str:
         return f"{self.name} <{self.email}>"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that make git commit as this person."""
+        roles = ("AUTHOR", "COMMITTER")
+        parts = (("NAME", self.name), ("EMAIL", self.email))
+        return {f"GIT_{role}_{part}": value for role in roles for part, value in parts}
 
 
 TOUCHSTONE = Identity("touchstone", "touchstone@localhost")
@@ -77,37 +79,6 @@ def outrun() -> Retrying:
     )
 
 
-def run_git(
-    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None
-) -> str:
-    """Run git in `folder`; return its output without the last newline.
-
-    Raises:
-        PushRejectedError: a push lost a race.
-        PlatformError: git is absent or failed; the message ends with what git said.
-    """
-    # Hooks and signing belong to the person's own repositories, not to our throw-away clones.
-    options = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"]
-    try:
-        done = subprocess.run(
-            ["git", *options, *arguments],
-            cwd=folder,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})},
-            input=stdin,
-            text=True,
-            capture_output=True,
-        )
-    except FileNotFoundError:
-        raise PlatformError("git is not installed", hint="install git 2.38 or newer") from None
-    if done.returncode == 0:
-        return done.stdout.rstrip("\n")
-    said = _without_secrets(done.stderr.strip() or done.stdout.strip())
-    command = _without_secrets(" ".join(arguments[:3]))
-    if arguments[0] == "push" and re.search(r"rejected|stale info|cannot lock ref", said):
-        raise PushRejectedError(f"git {command}: someone else pushed first: {said}")
-    raise PlatformError(f"git {command} failed ({done.returncode}): {said}")
-
-
 @dataclass(slots=True)
 class Checkout:
     """A throw-away clone, on `main` or on nothing where the repository is still empty."""
@@ -116,15 +87,8 @@ class Checkout:
     identity: Identity = field(default=TOUCHSTONE)
 
     def git(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run git as `identity`; see `run_git` for what it raises."""
-        who = self.identity
-        env = {
-            "GIT_AUTHOR_NAME": who.name,
-            "GIT_AUTHOR_EMAIL": who.email,
-            "GIT_COMMITTER_NAME": who.name,
-            "GIT_COMMITTER_EMAIL": who.email,
-        }
-        return run_git(self.path, *arguments, env=env, stdin=stdin)
+        """Run git as `identity`; see touchstone.git for what it raises."""
+        return git(*arguments, cwd=self.path, env=self.identity.environment, data=stdin)
 
     def commit_of(self, reference: str) -> str | None:
         """The commit a reference names, or None where there is no such reference."""
@@ -192,7 +156,7 @@ def clone(url: str, *, identity: Identity = TOUCHSTONE) -> Iterator[Checkout]:
     """A fresh clone with reviews and rejections; removed on leaving."""
     with tempfile.TemporaryDirectory(prefix="touchstone-gitops-") as folder:
         path = Path(folder)
-        run_git(path, "clone", "--quiet", url, "clone")
+        git("clone", "--quiet", url, "clone", cwd=path)
         checkout = Checkout(path / "clone", identity)
         checkout.git("fetch", "--quiet", "origin", f"+{REVIEWS}*:{REVIEWS}*")
         checkout.git("fetch", "--quiet", "origin", f"+{REJECTED}/*:{REJECTED}/*")
@@ -221,7 +185,7 @@ def create(path: Path, *, environments: Sequence[str] = ("staging", "production"
     """Make the bare GitOps repository at `path`, with its environments; existing ones are kept."""
     if not (path / "HEAD").exists():
         path.mkdir(parents=True, exist_ok=True)
-        run_git(path, "init", "--quiet", "--bare", f"--initial-branch={MAIN}", ".")
+        git("init", "--quiet", "--bare", f"--initial-branch={MAIN}", ".", cwd=path)
     for attempt in outrun():
         with attempt, clone(str(path.resolve())) as checkout:
             ensure_main(checkout, environments)
@@ -232,7 +196,7 @@ def caller() -> Identity | None:
     values = []
     for key in ("user.name", "user.email"):
         try:
-            values.append(run_git(Path.cwd(), "config", "--get", key))
+            values.append(git("config", "--get", key))
         except PlatformError:
             return None
     return Identity(*values) if all(values) else None
@@ -240,7 +204,3 @@ def caller() -> Identity | None:
 
 def _policy(checkout: Checkout, environment: str) -> Path:
     return checkout.path / ENVIRONMENTS / environment / POLICY_FILE
-
-
-def _without_secrets(text: str) -> str:
-    return re.sub(r"(://)[^/@\s]+@", r"\1", text)

@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from touchstone.delivery import forges
-from touchstone.delivery.gitops import TOUCHSTONE, run_git
+from touchstone.delivery.gitops import TOUCHSTONE
 from touchstone.delivery.promote import describe, failed_checks
 from touchstone.errors import PlatformError, UsageError
+from touchstone.git import git
 
 NOTES = "refs/notes/touchstone-status"
 _LIMIT = 140
@@ -89,19 +90,13 @@ def post(
 def read(repository: Path, commit: str) -> list[Status]:
     """The statuses on `commit` of an embedded repository, one a context."""
     try:
-        text = run_git(repository, "notes", f"--ref={NOTES}", "show", commit)
+        text = git("notes", f"--ref={NOTES}", "show", commit, cwd=repository)
     except PlatformError:
         return []  # git's way of saying that there is no note
     return [Status(**json.loads(line)) for line in text.splitlines() if line.strip()]
 
 
 def _post_note(repository: Path, commit: str, status: Status) -> str:
-    who = {
-        "GIT_AUTHOR_NAME": TOUCHSTONE.name,
-        "GIT_AUTHOR_EMAIL": TOUCHSTONE.email,
-        "GIT_COMMITTER_NAME": TOUCHSTONE.name,
-        "GIT_COMMITTER_EMAIL": TOUCHSTONE.email,
-    }
     # Reading and writing notes is no transaction in git: of two runs that end at once, one's
     # status would be lost without the lock.
     with (repository / "touchstone-status.lock").open("w") as lock:
@@ -109,7 +104,7 @@ def _post_note(repository: Path, commit: str, status: Status) -> str:
         others = [s for s in read(repository, commit) if s.context != status.context]
         text = "\n".join(json.dumps(asdict(s)) for s in [*others, status])
         arguments = ["notes", f"--ref={NOTES}", "add", "--force", "--file=-", commit]
-        run_git(repository, *arguments, env=who, stdin=text)
+        git(*arguments, cwd=repository, env=TOUCHSTONE.environment, data=text)
     return f"git --git-dir {repository} notes --ref=touchstone-status show {commit[:12]}"
 
 

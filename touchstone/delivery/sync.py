@@ -18,6 +18,7 @@ from touchstone.delivery import gitops
 from touchstone.delivery import release as releases
 from touchstone.delivery.serve import Serving
 from touchstone.errors import TouchstoneError
+from touchstone.git import git
 
 _HISTORY = 20
 """How many earlier states of a folder are tried when the newest does not verify."""
@@ -96,9 +97,7 @@ class Sync:
         return events
 
     def _read(self) -> list[SyncEvent]:
-        head = gitops.run_git(
-            Path.cwd(), "ls-remote", self._url, f"refs/heads/{gitops.MAIN}"
-        ).partition("\t")[0]
+        head = git("ls-remote", self._url, f"refs/heads/{gitops.MAIN}").partition("\t")[0]
         if not head or head == self._main:
             return []
         events = []

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from touchstone.engine.process import Guard, Halt
 from touchstone.engine.record import Json
 from touchstone.engine.references import References
 from touchstone.engine.refusals import refusal
-from touchstone.engine.rules import validate
+from touchstone.engine.rules import is_shaped, validate
 from touchstone.engine.turn import Turns
 from touchstone.engine.workspaces import Folders
 from touchstone.errors import ManifestError, UsageError
@@ -64,9 +64,9 @@ class Engine:
 
     def check(self, manifest: Mapping[str, Any]) -> None:
         """Refuse a run that cannot be executed, before it is stored. Raises ManifestError."""
-        name = str(manifest.get("metadata", {}).get("name", ""))
-        run = Document(body=decoded(manifest), source=name or "run")
-        _checked(run, self._references(name))
+        run = Document(body=decoded(manifest), source="run")
+        run = replace(run, source=run.name or "run")
+        _checked(run, self._references(run.name))
 
     def execute(self, run_name: str) -> Json:
         """Run, or go on with, the stored run of that name; its status afterwards.
@@ -227,6 +227,8 @@ class _Checked:
 def _checked(run: Document, references: References) -> _Checked:
     if run.kind not in {"PipelineRun", "TaskRun"}:
         raise run.error(f"got {run.kind!r}, expected PipelineRun or TaskRun", ("kind",))
+    if not is_shaped(run):
+        validate([run])  # what it refers to is looked up next
     used = references.needed_by(run)
     validate([run, *(item.document for item in used if item.source is None)])
     specs = [

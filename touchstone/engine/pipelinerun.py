@@ -34,8 +34,8 @@ TICK = 0.25
 
 
 _PAUSE = 0.1
-"""Seconds between two writes of a status in which only ends and skips are new: a run that goes on
-after a kill reads the ends from the TaskRuns, and finds the skips again."""
+"""Seconds between two writes of a status in which only ends are new: a run that goes on after a
+kill reads those from the TaskRuns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class PipelineExecution:
         pipelinestatus.restore(self._facts, status, dict(setting.stored()))
         self._ended: queue.SimpleQueue[tuple[str, str, Future[Json]]] = queue.SimpleQueue()
         self._running: set[str] = set()
-        self._changed, self._saved = False, 0.0
+        self._changed, self._skipped, self._saved = False, False, 0.0
         self._futures: list[Future[Json]] = []
         self._limits()
 
@@ -122,10 +122,9 @@ class PipelineExecution:
         self._orders = Orders(self._plan, self._values, self._facts)
         failure: RunFailedError | None = None
         try:
-            self._take_up()
+            self._save()
             self._run_section(self._tasks)
-            if self._facts.spec_status != "Cancelled":
-                self._run_section(self._finally)
+            self._run_section(self._finally)
         except RunFailedError as error:
             failure = error
             self._halt(CANCELLED)
@@ -139,21 +138,23 @@ class PipelineExecution:
         for halt in self.halts:
             halt.set(cause)
 
-    def _take_up(self) -> None:
-        """Start again what had been started before the engine was killed."""
-        self._save()
-        for section in (self._tasks, self._finally):
-            for standing in self._facts.section(final=section.final):
-                if standing.scheduled and not standing.done:
-                    for order in self._schedule(standing):
-                        if not record.finished(standing.runs[_name(order)]):
-                            self._submit(standing, order, section)
+    def _take_up(self, section: _Section) -> None:
+        """Start again what had been started before the engine was killed.
+
+        Those of finally only when the tasks are over: what they refer to is known then.
+        """
+        for standing in self._facts.section(final=section.final):
+            if standing.scheduled and not standing.done:
+                for order in self._schedule(standing):
+                    if not record.finished(standing.runs[_name(order)]):
+                        self._submit(standing, order, section)
 
     # Scheduling
 
     def _run_section(self, section: _Section) -> None:
         if section.limit:
             section.deadline = time.monotonic() + section.limit
+        self._take_up(section)
         while True:
             self._note_spec_status()
             if self._facts.spec_status != "Cancelled":
@@ -167,8 +168,10 @@ class PipelineExecution:
         starting = [(standing, self._schedule(standing)) for standing in ready]
         if section.final and starting:
             self._status.setdefault("finallyStartTime", record.now())
-        # Stored before anything starts: a TaskRun is never there without its reference.
-        if starting or (self._changed and time.monotonic() - self._saved > _PAUSE):
+        # Stored before anything starts: a TaskRun is never there without its reference. And a skip
+        # before its reason can change: found again later, another task's failure would come first.
+        paused = time.monotonic() - self._saved > _PAUSE
+        if starting or self._skipped or (self._changed and paused):
             self._save()
         for standing, orders in starting:
             for order in orders:
@@ -184,7 +187,7 @@ class PipelineExecution:
                 if standing.settled or standing.scheduled:
                     continue
                 if self._skip(standing, section) or self._invalid(standing):
-                    changed = self._changed = True
+                    changed = self._skipped = True
                 elif all(self._facts.tasks[name].settled for name in standing.parents):
                     ready.append(standing)
             if not changed:
@@ -370,7 +373,7 @@ class PipelineExecution:
         skipped = pipelinestatus.skipped_tasks(self._facts)
         if skipped:
             self._status["skippedTasks"] = skipped
-        self._changed, self._saved = False, time.monotonic()
+        self._changed, self._skipped, self._saved = False, False, time.monotonic()
         self._setting.save(self._status, outcome is not None)
 
 

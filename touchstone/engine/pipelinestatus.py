@@ -8,7 +8,12 @@ from touchstone.engine import record
 from touchstone.engine.plan import Plan
 from touchstone.engine.record import Json
 from touchstone.engine.refusals import Refusal
-from touchstone.engine.skipping import GRACEFULLY_CANCELLED, GRACEFULLY_STOPPED, STOPPING
+from touchstone.engine.skipping import (
+    GRACEFULLY_CANCELLED,
+    GRACEFULLY_STOPPED,
+    STOPPING,
+    TIMEOUTS,
+)
 from touchstone.engine.standing import WHEN_FALSE, Facts, Standing
 from touchstone.engine.substitute import Key, Scope, Value, references
 from touchstone.engine.values import as_value
@@ -62,6 +67,14 @@ def restore(facts: Facts, status: Json, taskruns: dict[str, Json]) -> None:
         standing.when = entry.get("whenExpressions", [])
         if "displayName" in entry:
             standing.display[entry["name"]] = entry["displayName"]
+    for entry in status.get("skippedTasks", []):
+        standing = facts.tasks.get(entry["name"])
+        if standing is None:
+            continue
+        standing.skipped = entry["reason"]
+        standing.when = entry.get("whenExpressions", [])
+        if standing.skipped in TIMEOUTS:
+            facts.timed_out.add(TIMEOUTS[standing.skipped])
     for standing in facts.tasks.values():
         facts.note_end(standing)
 

@@ -73,8 +73,10 @@ class Pod:
         for part in (*_SHARED, *_OWN):
             (self.folder / part).mkdir(parents=True)
         for index, name in enumerate(self._steps):
-            for own in (self.step_folder(name) / "results", self.step_folder(name) / "artifacts"):
-                own.mkdir(parents=True)
+            here = self.step_folder(name)
+            here.mkdir()
+            for own in (here / "results", here / "artifacts"):
+                own.mkdir()
                 own.chmod(0o777)
             (self.folder / "steps" / str(index)).symlink_to(f"step-{name}")
             (self.folder / "run" / str(index)).mkdir()

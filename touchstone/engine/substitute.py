@@ -15,6 +15,7 @@ Key: TypeAlias = tuple[str, ...]
 """A reference taken apart: ("params", "name") for $(params.name) and $(params['name'])."""
 
 _REFERENCE = re.compile(r"\$\(([_a-zA-Z0-9.\-\[\]'\"*]+)\)")
+_EXPANSION = re.compile(r"\$(?:\$|\(([^)]*)\))")
 _TOKEN = re.compile(r"""\.?([^.\[\]'"]+)|\['([^']+)'\]|\["([^"]+)"\]|(\[(?:\d+|\*)\])""")
 
 
@@ -149,14 +150,12 @@ def scope_of(prefix: Key, values: Mapping[str, Value]) -> Scope:
 
 
 def expand_environment(value: str, environment: Mapping[str, str]) -> str:
-    """Kubernetes' own expansion: $(NAME) from the step's environment, $$(NAME) kept as $(NAME)."""
+    """Kubernetes' own expansion: $(NAME) from the step's environment, and $$ is a plain $."""
 
     def replace(match: re.Match[str]) -> str:
-        if match[1]:
-            return f"$({match[2]})"
-        return environment.get(match[2], match[0])
+        return "$" if match[1] is None else environment.get(match[1], match[0])
 
-    return re.sub(r"(\$?)\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)", replace, value)
+    return _EXPANSION.sub(replace, value)
 
 
 def walk_strings(value: Any, visit: Callable[[str, tuple[str | int, ...]], None]) -> None:

@@ -19,6 +19,7 @@ import celpy
 from celpy import celtypes
 
 from touchstone.cel import CelError, Dialect, Value, to_cel, to_json
+from touchstone.errors import ManifestError
 from touchstone.events.headers import canonical
 
 __all__ = ["CelError", "compile_expression", "evaluate"]
@@ -26,6 +27,9 @@ __all__ = ["CelError", "compile_expression", "evaluate"]
 Secrets = Callable[[str, str], bytes]
 
 _SECRETS: ContextVar[Secrets | None] = ContextVar("secrets", default=None)
+_LONGEST_RANGE = 100_000
+"""Items of lists.range: an event must not choose how much memory the listener takes."""
+
 _NAMESPACES = ("base64", "lists", "math", "sets")
 # `base64.decode(x)` is a method call to cel-python: these variables are its receivers.
 _RECEIVERS = {name: {"": name} for name in _NAMESPACES}
@@ -136,17 +140,15 @@ def _marshal(value: Any) -> Any:
 
 
 def _parse_yaml(text: Any) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from touchstone.yaml import load_one
 
     try:
-        document = YAML(typ="safe", pure=True).load(_text(text))
-    except YAMLError as error:
-        raise ValueError(f"failed to decode in parseYAML: {error}") from None
-    if not isinstance(document, dict):
+        document = load_one(_text(text), "parseYAML")
+    except ManifestError as error:
+        raise ValueError(f"failed to decode in {error}") from None
+    if document is None:
         raise ValueError("got other YAML than an object in parseYAML")
-    # Dates are texts in JSON, and so are all keys.
-    return to_cel(json.loads(json.dumps(document, default=str)))
+    return to_cel(document.body)
 
 
 def _compare_secret(text: Any, key: Any, name: Any, namespace: Any = "") -> Any:
@@ -209,6 +211,12 @@ def _flatten(items: Any, depth: Any = 1) -> Any:
     return celtypes.ListType(flat)
 
 
+def _range(size: Any) -> Any:
+    if int(size) > _LONGEST_RANGE:
+        raise ValueError(f"got a range of {size}, expected at most {_LONGEST_RANGE}")
+    return celtypes.ListType([celtypes.IntType(number) for number in range(int(size))])
+
+
 def _reverse(value: Any) -> Any:
     if isinstance(value, list):
         return celtypes.ListType(value[::-1])
@@ -266,9 +274,7 @@ _NAMED: dict[str, Callable[..., Any]] = {
     ),
     "equivalent": _in_namespace("sets", _equivalent),
     "intersects": _in_namespace("sets", _intersects),
-    "range": _in_namespace(
-        "lists", lambda size: celtypes.ListType([celtypes.IntType(n) for n in range(int(size))])
-    ),
+    "range": _in_namespace("lists", _range),
     "greatest": _in_namespace("math", _extreme(max)),
     "least": _in_namespace("math", _extreme(min)),
     "ceil": _in_namespace("math", _rounded(math.ceil)),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from touchstone.errors import PlatformError, UsageError
+from touchstone.errors import UsageError
 from touchstone.events import signature
+from touchstone.git import git
 
 _NAMESPACE = uuid.UUID("0b6c5f0e-7c1b-5b5e-8d4a-2f8f7a0f9d52")
 _MAX_COMMITS = 100
@@ -125,15 +125,8 @@ def _encode(payload: dict[str, Any]) -> bytes:
 
 
 def _git(repository: Path, *arguments: str) -> str:
-    """Git's output with bytes outside UTF-8 replaced: a file's name may be any bytes."""
-    done = subprocess.run(
-        ["git", "--git-dir", str(repository), *arguments], capture_output=True, check=False
-    )
-    if done.returncode:
-        raise PlatformError(
-            f"git {arguments[0]} failed in {repository}: {done.stderr.decode(errors='replace')}"
-        )
-    return done.stdout.decode(errors="replace")
+    # As --git-dir: within a hook git has set GIT_DIR to a path of its own.
+    return git(*arguments, env={"GIT_DIR": str(repository)})
 
 
 def _default_branch(repository: Path) -> str:

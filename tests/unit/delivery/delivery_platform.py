@@ -7,6 +7,7 @@ from touchstone.artifacts import Store, digest_bytes
 from touchstone.delivery import attestation, gitops
 from touchstone.delivery.promote import Candidate, Promotion, promote
 from touchstone.delivery.release import Digests, Serve
+from touchstone.git import git
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
 REVIEWER = gitops.Identity("Rita Reviewer", "rita@example.org")
@@ -72,7 +73,7 @@ class Platform:
         )
 
     def git(self, *arguments):
-        return gitops.run_git(Path(self.gitops), *arguments)
+        return git(*arguments, cwd=Path(self.gitops))
 
     def change(self, branch, path, data, *, message="Meddle"):
         """Commit `data` at `path` on `branch` by hand, as someone with push rights could."""

@@ -8,6 +8,7 @@ from delivery_platform import COMMIT, check
 from touchstone.artifacts import digest_bytes
 from touchstone.delivery import gitops, release
 from touchstone.errors import ManifestError, ModelRefusedError, TouchstoneError
+from touchstone.git import git
 
 FOLDER = "environments/staging/tiny"
 
@@ -96,7 +97,7 @@ def test_an_absent_signing_key_leaves_no_branch(platform, tmp_path):
 
 def test_an_empty_repository_gets_its_environments(platform, tmp_path):
     bare = tmp_path / "empty.git"
-    gitops.run_git(tmp_path, "init", "--quiet", "--bare", str(bare))
+    git("init", "--quiet", "--bare", str(bare), cwd=tmp_path)
     platform.gitops = str(bare)
     platform.promote()
     assert "environments/production/environment.yaml" in platform.git(

@@ -10,6 +10,7 @@ from delivery_platform import check
 from touchstone.artifacts import Store
 from touchstone.delivery import forges, gitops, status
 from touchstone.errors import PlatformError, UsageError
+from touchstone.git import git
 
 UNFAIR = check("fairness", "equal_opportunity_difference", -0.31, "failed", -0.1, 0.1)
 
@@ -69,14 +70,14 @@ def repository(tmp_path):
 
 
 def test_an_embedded_status_is_a_note_on_the_commit(repository):
-    commit = gitops.run_git(repository, "rev-parse", "main")
+    commit = git("rev-parse", "main", cwd=repository)
     first = status.Status(state="pending", description="running")
     second = status.Status(state="success", description="passed", target_url="http://x/1")
     other = status.Status(state="error", description="down", context="other")
     for one in (first, other, second):
         status.post(repository.as_uri(), commit, one)
     assert status.read(repository, commit) == [other, second]
-    note = gitops.run_git(repository, "notes", "--ref=touchstone-status", "show", commit)
+    note = git("notes", "--ref=touchstone-status", "show", commit, cwd=repository)
     assert json.loads(note.splitlines()[-1])["context"] == "touchstone"
 
 
@@ -85,7 +86,7 @@ def test_a_commit_without_a_status_has_none(repository):
 
 
 def test_statuses_of_several_runs_at_once_are_all_kept(repository):
-    commit = gitops.run_git(repository, "rev-parse", "main")
+    commit = git("rev-parse", "main", cwd=repository)
     errors = []
 
     def put(number):
@@ -262,7 +263,7 @@ def test_the_report_stage_quotes_the_verdict_of_its_run(repository, tmp_path, ca
 
     store = Store(tmp_path / "store")
     store.set_ref("runs/run-1/verdict", store.put_json(verdict(UNFAIR)))
-    commit = gitops.run_git(repository, "rev-parse", "main")
+    commit = git("rev-parse", "main", cwd=repository)
     report.main(store.root.as_uri(), "run-1", commit, "Failed", "None", repository.as_uri())
     (found,) = status.read(repository, commit)
     assert found.state == "failure"

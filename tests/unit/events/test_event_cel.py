@@ -191,11 +191,25 @@ def test_tektons_and_cel_gos_extensions_are_there(expression, value):
         "'x'.first()",
         "body.labels.decode('x')",
         "'x'.compareSecret('key', 'name')",
+        "'!!omap x'.parseYAML()",
+        "'a: 2001-99-99'.parseYAML()",
+        "lists.range(9223372036854775807)",
+        "1e308 * 10.0",
+        "0.0 / 0.0",
     ],
 )
 def test_extensions_given_something_else_are_errors(expression):
     with pytest.raises(CelError):
         evaluate(expression, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "expression", ["(" * 400 + "1" + ")" * 400, "[" * 400 + "]" * 400, "1" + " + 1" * 2000]
+)
+def test_an_expression_nested_too_deeply_is_an_error_and_named_in_short(expression):
+    with pytest.raises(CelError, match="nested too deeply") as raised:
+        evaluate(expression, CONTEXT)
+    assert len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize(("given", "same"), [("hush", True), ("hus", False), ("hüsh", False)])

@@ -58,6 +58,7 @@ def test_documents_of_other_groups_are_left_to_the_cluster(folder):
         ("github.yaml", "$(body.after)", "$(tt.params.x)", "tt.params.x"),
         ("github.yaml", "name: repository\n", "name: repo-url\n", "'repo-url' twice"),
         ("bindings.yaml", "name: gitops-url", "name: git-url", "no value for the param"),
+        ("bindings.yaml", "  labels:\n", "  labels: 5\n  annotations:\n", "metadata.labels: got 5"),
         ("github.yaml", "value: $(body.after)", "value: 7", "string"),
         ("template.yaml", "      kind: PipelineRun", "      kind: ''", "apiVersion and kind"),
         ("template.yaml", "generateName: model-", "finalizers: []", "generateName"),

@@ -7,6 +7,7 @@ a killed engine just long enough to kill everything it had started.
 Requests are JSON after a length of four bytes, with the descriptors for standard input, output and
 error and one for a complaint:
   {"start": {argv, environment, folder, mounts, user, group, terminal}}  → {"pid": N}
+      each mount as [target, source, read_only], or null for no mounts at all
   {"reap": PID}  → {"code": N}; the process has ended, its number was kept until now
 """
 
@@ -91,7 +92,7 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> NoReturn:
 def _surround(wanted: dict[str, Any]) -> None:
     user, group = wanted["user"], wanted["group"]
     if wanted["mounts"] is not None:
-        mounts = [rootfs.Mount(**mount) for mount in wanted["mounts"]]
+        mounts = [rootfs.Mount(*mount) for mount in wanted["mounts"]]
         rootfs.enter(mounts, user, group)
     elif user is not None and user != os.geteuid():
         rootfs.become(user, group)

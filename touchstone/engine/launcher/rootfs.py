@@ -12,7 +12,7 @@ import ctypes
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
@@ -39,8 +39,9 @@ for _function, _types in (
     getattr(_libc, _function).argtypes = _types
 
 
-@dataclass(frozen=True)
-class Mount:
+# No dataclasses here: importing them doubles what this program has in memory, and so what a fork
+# has to copy.
+class Mount(NamedTuple):
     """A folder or file of this machine (`source`) as a step sees it (`target`)."""
 
     target: str
@@ -50,16 +51,15 @@ class Mount:
     read_only: bool = False
 
 
-@dataclass
 class _Root:
     """The root under construction: the machine's own at `old`, the new one at `new`."""
 
-    old: str
-    new: str
-    ours: set[str] = field(default_factory=lambda: {"/"})
-    """Folders that are tmpfs of ours, where entries can be made."""
+    def __init__(self, old: str, new: str) -> None:
+        self.old, self.new = old, new
+        self.ours = {"/"}
+        """Folders that are tmpfs of ours, where entries can be made."""
 
-    mounted: list[str] = field(default_factory=list)
+        self.mounted: list[str] = []
 
 
 def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:

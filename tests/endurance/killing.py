@@ -1,0 +1,171 @@
+"""Does a run whose engine is killed again and again end as one that nobody disturbs?"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from touchstone.state import State
+
+_PIPELINE = Path(__file__).with_name("pipeline.yaml")
+_ENGINE = """
+import sys
+from pathlib import Path
+from touchstone.engine import Engine
+from touchstone.state import State
+home = Path(sys.argv[1])
+engine = Engine(State(home), home, definitions=[home / "pipeline.yaml"], parallel=2)
+print("ready", flush=True)
+engine.execute("long")
+"""
+_HANGS_AFTER = 120
+
+
+@dataclass
+class Ended:
+    """What a run left behind."""
+
+    seconds: float
+    """From the last start of the engine to its end."""
+    outcome: Any
+    """Its statuses without what may differ: times, uids."""
+    marks: Counter[str]
+    """How often each attempt ran."""
+    wrong: list[str] = field(default_factory=list)
+    """What must not be, whatever the outcome."""
+    kills: list[str] = field(default_factory=list)
+
+
+def run(ending: str, moments: list[tuple[float, bool]]) -> Ended:
+    """Run the pipeline, killing its engine `moments` seconds after each of its starts.
+
+    The flag of a moment says whether everything the engine started is killed with it.
+    """
+    with _home(ending) as home:
+        state, kept, wrong, kills = State(home), {}, [], []
+        for seconds, everything in moments:
+            if _killed(home, seconds, everything):
+                kills.append(f"{seconds:.2f}{'+' if everything else ''}")
+            kept |= {n: s for n, s in state.taskruns("long").items() if s.get("completionTime")}
+        engine = _start(home)
+        began = time.monotonic()
+        if engine.wait(_HANGS_AFTER):
+            wrong.append(f"the engine ended with {engine.returncode}")
+        seconds = time.monotonic() - began
+        found = state.run("long")
+        taskruns = state.taskruns("long")
+        wrong += [f"{n} had ended and changed" for n, s in kept.items() if taskruns.get(n) != s]
+        wrong += [f"left behind: {name}" for name in _left(home)]
+        if found is None or not found.done:
+            wrong.append("the run is not done")
+        marks = Counter((home / "log").read_text().split())
+        status = found.status if found else {}
+        outcome = _lasting({"run": status, "taskruns": taskruns}, str(home))
+    return Ended(seconds, outcome, marks, wrong, kills)
+
+
+def moments(chance: random.Random, seconds: float, most: int) -> list[tuple[float, bool]]:
+    """One to three random moments within a run that takes `seconds`, at most `most`."""
+    count = min(most, chance.randint(1, 3))
+    return [(chance.uniform(0, seconds), chance.random() < 0.5) for _ in range(count)]
+
+
+def difference(disturbed: Ended, undisturbed: Ended) -> list[str]:
+    """What is not as it should be; empty where all is well."""
+    wrong = list(disturbed.wrong)
+    if disturbed.outcome != undisturbed.outcome:
+        wrong += _paths(undisturbed.outcome, disturbed.outcome, "")
+    if set(disturbed.marks) != set(undisturbed.marks):
+        wrong.append(f"ran {sorted(disturbed.marks)}, expected {sorted(undisturbed.marks)}")
+    # Two TaskRuns go at a time, so that a kill makes no more than two attempts run again.
+    again = sum(disturbed.marks.values()) - sum(undisturbed.marks.values())
+    if again > 2 * len(disturbed.kills):
+        wrong.append(f"{again} attempts ran again after {len(disturbed.kills)} kills")
+    return wrong
+
+
+@contextmanager
+def _home(ending: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="touchstone-kill-") as folder:
+        home = Path(folder)
+        (home / "pipeline.yaml").write_text(_PIPELINE.read_text().replace("MARKS", folder))
+        spec = {"pipelineRef": {"name": "long"}, "params": [{"name": "ending", "value": ending}]}
+        State(home).add_run(
+            {
+                "apiVersion": "tekton.dev/v1",
+                "kind": "PipelineRun",
+                "metadata": {"name": "long"},
+                "spec": spec,
+            }
+        )
+        yield home
+
+
+def _start(home: Path) -> subprocess.Popen[bytes]:
+    engine = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)], stdout=subprocess.PIPE)
+    assert engine.stdout is not None
+    assert engine.stdout.readline() == b"ready\n"
+    engine.stdout.close()
+    return engine
+
+
+def _killed(home: Path, seconds: float, everything: bool) -> bool:
+    """Start the engine and kill it `seconds` later; False where it had ended before."""
+    engine = _start(home)
+    time.sleep(seconds)
+    if engine.poll() is not None:
+        return False
+    victim = psutil.Process(engine.pid)
+    victims = [victim, *(victim.children(recursive=True) if everything else ())]
+    for process in victims:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return engine.wait() == -signal.SIGKILL
+
+
+def _left(home: Path) -> list[str]:
+    left = []
+    for process in psutil.process_iter(["name", "environ"]):
+        if (process.info["environ"] or {}).get("TOUCHSTONE_HOME") == str(home):
+            left.append(process.info["name"])
+    return left
+
+
+_PASSING = {"startTime", "completionTime", "finallyStartTime", "startedAt", "finishedAt",
+            "lastTransitionTime", "uid"}  # fmt: skip
+
+
+def _lasting(value: Any, home: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _lasting(item, home) for key, item in value.items() if key not in _PASSING}
+    if isinstance(value, list):
+        return [_lasting(item, home) for item in value]
+    return value.replace(home, "HOME") if isinstance(value, str) else value
+
+
+def _paths(expected: Any, got: Any, path: str) -> list[str]:
+    """The fields that differ."""
+    if isinstance(expected, dict) and isinstance(got, dict):
+        keys = dict.fromkeys((*expected, *got))
+        return [
+            line
+            for key in keys
+            if expected.get(key) != got.get(key)
+            for line in _paths(expected.get(key), got.get(key), f"{path}.{key}")
+        ]
+    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        pairs = enumerate(zip(expected, got, strict=True))
+        return [line for i, (e, g) in pairs if e != g for line in _paths(e, g, f"{path}[{i}]")]
+    return [f"{path}: got {got!r}, expected {expected!r}"]

@@ -19,7 +19,7 @@ def _judge(inputs: gate.Inputs) -> Evidence:
         privileged=gates.fairness.privileged,
         favorable=gates.fairness.favorable,
         minimum_group=gates.fairness.minimum_group,
-        confidence=gates.confidence,
+        confidence=gates.confidence_each,
         seed=inputs.pipeline.spec.data.seed,
     )
     return fairness.judge(inputs.target(), inputs.samples(), policy)

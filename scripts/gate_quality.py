@@ -13,7 +13,7 @@ def _judge(inputs: gate.Inputs) -> Evidence:
     gates = inputs.pipeline.spec.gates
     policy = quality.Policy(
         requirements=gate.requirements(gates.quality.checks),
-        confidence=gates.confidence,
+        confidence=gates.confidence_each,
         seed=inputs.pipeline.spec.data.seed,
     )
     return quality.judge(inputs.target(), inputs.samples(), policy)

@@ -20,7 +20,7 @@ def _judge(inputs: gate.Inputs) -> Evidence:
         attacks=gates.robustness.attacks,
         samples=gates.robustness.samples,
         sweep=gates.robustness.sweep,
-        confidence=gates.confidence,
+        confidence=gates.confidence_each,
         seed=inputs.pipeline.spec.data.seed,
     )
     return robustness.judge(inputs.target(), inputs.samples(), policy)

@@ -57,8 +57,18 @@ class Check(Strict):
         return self
 
 
+class Champion(Strict):
+    """The version that is served now, which a new one must not fall behind."""
+
+    margin: float = Field(default=0.02, ge=0, lt=1)
+    """How much of accuracy, or of map50, a new version may lose."""
+
+
 class Quality(Strict):
     checks: tuple[Check, ...] = Field(min_length=1)
+    champion: Champion | None = None
+    minimum_slice: int = Field(default=30, ge=1)
+    """Groups with fewer samples are no slice of their own."""
 
 
 class Robustness(Strict):
@@ -81,6 +91,18 @@ class Fairness(Strict):
     checks: tuple[Check, ...] = Field(min_length=1)
 
 
+class Explainability(Strict):
+    method: Literal[
+        "integrated_gradients", "saliency", "occlusion", "gradient_shap", "kernel_shap"
+    ] = "integrated_gradients"
+    samples: int = Field(default=64, ge=1)
+    protected: tuple[str, ...] = ()
+    """Attributes that decisions must not rest on; by default all of the dataset's."""
+    proxy: float = Field(default=0.5, gt=0, le=1)
+    """From this association with a protected attribute on, a feature counts as its proxy."""
+    checks: tuple[Check, ...] = Field(min_length=1)
+
+
 class Integrity(Strict):
     """Always all of its checks: there is nothing to choose."""
 
@@ -89,12 +111,27 @@ class Gates(Strict):
     quality: Quality
     robustness: Robustness | None = None
     fairness: Fairness | None = None
+    explainability: Explainability | None = None
     integrity: Integrity = Integrity()
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """How sure a passed verdict is: the chance that all of its checks hold."""
 
     @property
     def declared(self) -> tuple[str, ...]:
         """Names of the gates that must have judged the model before it can be promoted."""
-        gates = {"robustness": self.robustness, "fairness": self.fairness}
-        optional = [name for name, gate in gates.items() if gate is not None]
-        return ("quality", *optional, "integrity")
+        return (*self._measuring, "integrity")
+
+    @property
+    def confidence_each(self) -> float:
+        """What each gate must decide at, so that `confidence` holds for all checks of a verdict.
+
+        Bonferroni: the gates that estimate share the chance of error equally, and each applies
+        Holm's step-down to its own checks (`trust_gates.statistics.decide`). The integrity gate
+        counts, which leaves nothing to chance, and takes no share.
+        """
+        return 1 - (1 - self.confidence) / len(self._measuring)
+
+    @property
+    def _measuring(self) -> tuple[str, ...]:
+        names = ("quality", "robustness", "fairness", "explainability")
+        return tuple(name for name in names if getattr(self, name) is not None)

@@ -66,6 +66,16 @@ def exact(value: float, samples: int = 0) -> Measure:
     )
 
 
+def missing(why: str) -> Measure:
+    """A figure that there is none of; its check fails and says why."""
+    return Measure(
+        value=math.nan,
+        samples=0,
+        interval=lambda confidence: Interval(low=math.nan, high=math.nan, confidence=confidence),
+        missing=why,
+    )
+
+
 def resampled(value: float, samples: int, draws: NDArray[np.float64]) -> Measure:
     """A figure with the percentile interval of its bootstrap `draws`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ from trust_gates.statistics import (
     Measure,
     Requirement,
     decide,
+    missing,
     resample_weights,
     resampled,
 )
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Interval
+from trust_gates.verdict import Evidence
 
 GATE = "fairness"
 
@@ -127,7 +127,7 @@ def _measures(decisions: Rows, policy: Policy) -> dict[str, Measure]:
     absent = [name for name, size in sizes.items() if size == 0]
     if absent:
         why = f"there are no samples that are {' or '.join(absent)} ({policy.protected})"
-        return {name: _missing(why) for name in counts.METRICS}
+        return {name: missing(why) for name in counts.METRICS}
     with _without_warnings():
         from trust_gates.fairness import reference
 
@@ -147,13 +147,6 @@ def _without_warnings() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _missing(why: str) -> Measure:
-    def interval(confidence: float) -> Interval:
-        return Interval(low=math.nan, high=math.nan, confidence=confidence)
-
-    return Measure(value=math.nan, samples=0, interval=interval, missing=why)
 
 
 def _resampled_counts(decisions: Rows, seed: int) -> NDArray[np.float64]:

@@ -5,13 +5,14 @@ Pure data: importing it costs nothing. A gate has one file here, beside its pack
 
 from __future__ import annotations
 
-from trust_gates.glossary import fairness, integrity, quality, robustness
+from trust_gates.glossary import explainability, fairness, integrity, quality, robustness
 from trust_gates.metric import Metric
 
 GATES = {
     "quality": quality,
     "robustness": robustness,
     "fairness": fairness,
+    "explainability": explainability,
     "integrity": integrity,
 }
 """By the gate's name, in the order of a report."""

@@ -52,8 +52,7 @@ class Curves:
         return (self.deletion_gain + self.insertion_gain) / 2
 
     def _area(self, curve: Array) -> Array:
-        area: Array = np.trapezoid(curve, self.taken, axis=1)
-        return area
+        return np.asarray(np.trapezoid(curve, self.taken, axis=1))
 
 
 def measure(subject: Subject, parts: Parts, relevance: Array, seed: int) -> Curves:

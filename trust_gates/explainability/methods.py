@@ -61,7 +61,7 @@ def _integrated_gradients(
 def _saliency(score: Any, inputs: Any, baselines: Any, more: dict[str, Any], parts: Parts) -> Any:
     from captum.attr import Saliency
 
-    return Saliency(score).attribute(inputs, **more)
+    return Saliency(score).attribute(inputs.requires_grad_(), **more)
 
 
 def _occlusion(score: Any, inputs: Any, baselines: Any, more: dict[str, Any], parts: Parts) -> Any:

@@ -60,11 +60,12 @@ class Subject:
         import torch
 
         answers = self.target.predict(inputs)
+        scores: torch.Tensor
         if self.boxes is None:
             labels = torch.from_numpy(self.labels).to(answers.device)[which]
             own = torch.nn.functional.one_hot(labels, answers.shape[1]).bool()
             chosen = answers[own]
-            scores: torch.Tensor = chosen - answers.masked_fill(own, -torch.inf).logsumexp(dim=1)
+            scores = chosen - answers.masked_fill(own, -torch.inf).logsumexp(dim=1)
         else:
             scores = torch.stack(
                 [self._found(*pair) for pair in zip(answers, which.tolist(), strict=True)]
@@ -110,7 +111,8 @@ class Subject:
         near = overlaps(claims.boxes, self.boxes[which][None])[:, 0] >= IOU
         mine = np.flatnonzero(near & (claims.labels == self.labels[which]))
         # The empty sum keeps the device and the type.
-        return image.scores[mine].max() if len(mine) else image.scores[:0].sum()
+        score: torch.Tensor = image.scores[mine].max() if len(mine) else image.scores[:0].sum()
+        return score
 
 
 def of_samples(target: Target, samples: Samples, most: int, seed: int) -> Subject:
@@ -150,8 +152,10 @@ def _surest(claims: Boxes, truth: Boxes) -> int | None:
     """Index of the true object that the surest claim of its class overlaps enough."""
     pairs = overlaps(claims.boxes, truth.boxes) >= IOU
     pairs &= claims.labels[:, None] == truth.labels[None, :]
+    if not pairs.any() or claims.scores is None:
+        return None
     scores = np.where(pairs.any(axis=1), claims.scores, -np.inf)
-    if not len(scores) or scores.max() < SURE:
+    if scores.max() < SURE:
         return None
     return int(pairs[scores.argmax()].argmax())
 

@@ -57,14 +57,14 @@ class Inputs:
             },
         )
 
-    def target(self) -> Target:
-        """The trained model, as the gates ask it."""
+    def target(self, model_folder: Path | None = None) -> Target:
+        """The trained model, or another one for the same data, as the gates ask it."""
         import torch
 
         from training.export import load_model
         from training.spec import Batch
 
-        spec, module, _ = load_model(self.model_folder)
+        spec, module, _ = load_model(model_folder or self.model_folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         module = module.to(device)
 

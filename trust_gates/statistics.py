@@ -14,7 +14,9 @@ from trust_gates.verdict import Check, Interval, Outcome, Required
 MINIMUM_SAMPLES = 30
 """Below this many samples a check is never decided: intervals say too little to promote on."""
 
-RESAMPLES = 1000
+RESAMPLES = 4000
+"""Several checks of several gates leave each a tail of a few thousandths, in which a thousand
+resamples would have two or three."""
 
 _LARGEST_SENSIBLE = 10_000_000
 
@@ -36,6 +38,9 @@ class Measure:
     interval: Callable[[float], Interval]
     missing: str = ""
     """Why there is no figure (an absent group, no objects); then the check fails."""
+
+    of: str = ""
+    """Which part of the samples it is of, where that is found and not asked for."""
 
 
 def proportion(successes: int, total: int) -> Measure:
@@ -202,7 +207,7 @@ def _reason(
     if math.isnan(measure.value):
         return f"{name} is not a number on these {measure.samples} samples, so it cannot pass"
     span = f"{measure.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-    got = f"{name}: got {span}, expected {required}"
+    got = f"{name}{f' ({measure.of})' if measure.of else ''}: got {span}, expected {required}"
     if outcome is Outcome.PASSED:
         return got
     if outcome is Outcome.INSUFFICIENT:

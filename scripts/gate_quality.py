@@ -73,7 +73,8 @@ def _champion(inputs: gate.Inputs, release: Release) -> Champion:
     except Exception as error:  # another version's code may fail in any way; the check then fails
         why = (
             f"the served version {release.version} could not be asked about these samples "
-            f"({type(error).__name__}: {error}); where the task has changed, take gates.quality.champion out"
+            f"({type(error).__name__}: {error}); where the task has changed, take "
+            "gates.quality.champion out"
         )
         return quality.Champion(version=release.version, missing=why)
     return quality.Champion(version=release.version, answers=answers)

@@ -75,5 +75,7 @@ class Discordant:
         chance = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)
         spread = n * (2 * chance + delta * (1 - delta))
         apart = gained - lost - n * delta
+        if not apart:
+            return 0.0
         # At the very ends nothing varies any more: any distance is infinitely unlikely.
         return apart / math.sqrt(spread) if spread > 1e-12 else math.copysign(math.inf, apart)

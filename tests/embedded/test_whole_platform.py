@@ -270,7 +270,7 @@ def test_comments_start_and_repeat_runs_for_those_whom_people_yaml_names(
 
 def test_a_refused_push_says_why_and_changes_nothing(platform: Platform) -> None:
     file = platform.work / "touchstone.yaml"
-    file.write_text(file.read_text().replace("atLeast: 0.60", "atLeast: 0.99"))
+    file.write_text(file.read_text().replace("atLeast: 0.55", "atLeast: 0.99"))
     before = platform.git("rev-parse", "main", cwd=platform.home.gitops_repository)
     run = platform.started(lambda: platform.push("Promise more than it keeps"))
     commit = platform.git("rev-parse", "HEAD")

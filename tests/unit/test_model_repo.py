@@ -61,6 +61,18 @@ def test_a_complete_file_is_read(tmp_path):
         ("confidence: 0.95", "confidence: 1.5", "22:5", "expected less than 1"),
         ("name: object-detector", "name: Object Detector", "3:12", "expected"),
         ("min: 0.001, max: 0.1", "min: 0.1, max: 0.001", "11:9", "expected min < max"),
+        (
+            "quality: {checks",
+            "quality: {champion: {margin: 2}, checks",
+            "14:26",
+            "got 2, expected less than 1",
+        ),
+        (
+            "    confidence: 0.95",
+            "    explainability: {method: lime, checks: [{metric: stability, atLeast: 0}]}",
+            "22:22",
+            "got 'lime', expected 'integrated_gradients', 'saliency'",
+        ),
         ("kind: ModelPipeline", "kind: Pipeline", "2:1", "expected 'ModelPipeline'"),
         ("  data: {uri: generate, seed: 7}\n", "", "4:1", "spec.data is missing"),
         ("kind: ModelPipeline", "kind: [", "4:1", "expected well-formed YAML"),
@@ -75,6 +87,17 @@ def test_what_is_wrong_is_refused_with_its_place(tmp_path, old, new, place, mess
     assert str(refusal.value).startswith(f"{path}:{place}: ")
     assert message in str(refusal.value)
     assert refusal.value.exit_code == 4
+
+
+def test_the_gates_that_estimate_share_the_verdicts_error(tmp_path):
+    gates = load(write(tmp_path, GOOD)).spec.gates
+    assert gates.declared == ("quality", "robustness", "fairness", "integrity")
+    assert 1 - gates.confidence_each == pytest.approx(0.05 / 3)
+    more = "    explainability: {checks: [{metric: stability, atLeast: 0.5}]}\n    confidence"
+    gates = load(write(tmp_path, GOOD.replace("    confidence", more))).spec.gates
+    assert gates.declared == ("quality", "robustness", "fairness", "explainability", "integrity")
+    assert 1 - gates.confidence_each == pytest.approx(0.05 / 4)
+    assert gates.explainability.method == "integrated_gradients"
 
 
 def test_several_problems_are_all_told(tmp_path):

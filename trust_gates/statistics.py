@@ -102,6 +102,11 @@ def resampled(value: float, samples: int, draws: NDArray[np.float64]) -> Measure
     return Measure(value=value, samples=samples, interval=interval)
 
 
+def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Measure:
+    """The mean of one value a unit (n,), with the interval of `weights` (resamples, n) of them."""
+    return resampled(float(values.mean()), len(values), weights @ values / len(values))
+
+
 def resample_weights(units: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
     """(resamples, units): how often each unit is drawn in each bootstrap resample."""
     if units == 0:

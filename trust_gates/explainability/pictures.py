@@ -8,11 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.explainability.faithfulness import Curves
+from trust_gates.explainability.features import Feature
 from trust_gates.png import png
-from trust_gates.statistics import Measure
 
 SHOWN = 4
 """How many single decisions a picture shows."""
+
+CAPTIONS = {
+    "explainability-faithfulness": (
+        "How certain the model stays while parts of the input are taken out, and becomes while "
+        "they are put back: in the attribution's order, and in a random one."
+    ),
+    "explainability-maps": "Inputs, and what speaks for the decision (red) and against it (blue).",
+    "explainability-features": (
+        "Each feature's share of the attribution; protected attributes and proxies in red."
+    ),
+    "explainability-samples": (
+        "Single decisions: what speaks for the class that was decided for, and against it."
+    ),
+}
 
 _FOR, _AGAINST, _NEUTRAL = "#b22222", "#1f5fa8", "#888888"
 
@@ -42,19 +56,16 @@ def maps(
     inputs: NDArray[np.float32],
     attributions: NDArray[np.float64],
     titles: Sequence[str],
-    *,
-    low: float,
-    high: float,
     boxes: NDArray[np.float64] | None,
 ) -> bytes:
-    """A PNG with a column per image (n, C, H, W): the input, and its attribution map."""
+    """A PNG with a column per image (n, C, H, W) from 0 to 1: it, and its attribution map."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     figure = Figure(figsize=(2.4 * len(inputs), 5.0), layout="constrained")
     grid = figure.subplots(2, len(inputs), squeeze=False)
     for column, (image, attribution) in enumerate(zip(inputs, attributions, strict=True)):
-        shown = np.clip((image - low) / (high - low), 0, 1).transpose(1, 2, 0)
+        shown = np.clip(image, 0, 1).transpose(1, 2, 0)
         grid[0][column].imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray")
         grid[0][column].set_title(titles[column], fontsize=9)
         total = attribution.sum(axis=0)
@@ -71,23 +82,18 @@ def maps(
     return png(figure)
 
 
-def shares(
-    names: Sequence[str],
-    measured: Sequence[Measure],
-    counted: Sequence[bool],
-    confidence: float,
-) -> bytes:
+def shares(features: Sequence[Feature], confidence: float) -> bytes:
     """A PNG with each feature's share of the attribution and its interval, the largest on top."""
     from matplotlib.figure import Figure
 
-    order = np.argsort([measure.value for measure in measured], kind="stable")
-    figure = Figure(figsize=(6.5, 0.32 * len(names) + 1.2), layout="constrained")
+    ordered = sorted(features, key=lambda feature: feature.share.value)
+    figure = Figure(figsize=(6.5, 0.32 * len(ordered) + 1.2), layout="constrained")
     axes = figure.add_subplot()
-    for height, index in enumerate(order):
-        interval = measured[index].interval(confidence)
-        axes.barh(height, measured[index].value, color=_FOR if counted[index] else _AGAINST)
+    for height, feature in enumerate(ordered):
+        interval = feature.share.interval(confidence)
+        axes.barh(height, feature.share.value, color=_FOR if feature.counted else _AGAINST)
         axes.plot([interval.low, interval.high], [height, height], color="black", lw=1.5)
-    axes.set_yticks(range(len(names)), [names[index] for index in order])
+    axes.set_yticks(range(len(ordered)), [feature.name for feature in ordered])
     axes.set(xlabel="share of the attribution", xlim=(0, None))
     return png(figure)
 

@@ -13,6 +13,7 @@ from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.features import Feature, Protection
 from trust_gates.explainability.parts import Parts
 from trust_gates.explainability.subject import Subject, feature_names, of_samples
+from trust_gates.glossary import explainability as glossary
 from trust_gates.samples import Samples
 from trust_gates.statistics import (
     Requirement,
@@ -120,14 +121,17 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
 
 
 def _nothing(samples: Samples, policy: Policy) -> Evidence:
-    """A detector that finds no object leaves nothing to explain, which passes no check."""
-    names = ("faithfulness", "deletion_gain", "insertion_gain", "stability")
-    why = "the detector found no object in any of the images"
-    measures = {name: missing(why) for name in (*names, "attribution_inside", "pointing_game")}
+    """A model that decides nothing leaves nothing to explain, which passes no check."""
+    why = "the model decided nothing that could be explained: "
+    if samples.detection:
+        why += "it found no object in any of the images"
+    else:
+        why += "it answered every sample with something that is no number"
+    measures = {metric.name: missing(why) for metric in glossary.METRICS}
     return Evidence(
         gate=GATE,
         checks=decide(GATE, measures, policy.requirements, confidence=policy.confidence),
-        notes=[f"{why}: there is nothing to explain"],
+        notes=[why],
     )
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.errors import GateError
 from trust_gates.explainability.parts import Parts
 from trust_gates.explainability.subject import Subject
 
@@ -159,8 +158,11 @@ def attribute(
 ) -> NDArray[np.float64]:
     """Attributions shaped as the subject's inputs, or as `inputs` where others are given.
 
+    One with a value that is no number is zero everywhere: the decision is attributed to nothing,
+    which counts with the worst value.
+
     Raises:
-        GateError: they are not finite, or the model gives no gradients.
+        GateError: the model gives no gradients.
         ValueError: the method does not know such inputs.
     """
     import torch
@@ -186,8 +188,8 @@ def attribute(
             )
             found.append(_array(result))
     attributions = np.concatenate(found)
-    if not np.isfinite(attributions).all():
-        raise GateError(f"the method {name} gave attributions that are not finite")
+    broken = ~np.isfinite(attributions).reshape(len(attributions), -1).all(axis=1)
+    attributions[broken] = 0.0
     return attributions
 
 

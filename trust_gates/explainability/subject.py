@@ -119,14 +119,16 @@ def of_samples(target: Target, samples: Samples, most: int, seed: int) -> Subjec
     """The decisions on at most `most` samples, drawn at random.
 
     Each image of a detector gives the one object it found most surely, so that decisions are
-    independent of each other; images in which it found none give nothing to explain.
+    independent of each other. Images in which it found none, and samples that a classifier
+    answers with something that is no number, give nothing to explain.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(samples))[:most])
     inputs = samples.inputs[rows]
     boxes = None
     if samples.objects is None:
-        labels = target.logits(inputs).argmax(axis=1)
-        kept = np.ones(len(rows), dtype=bool)
+        logits = target.logits(inputs)
+        kept = np.asarray(np.isfinite(logits).all(axis=1))
+        labels = logits[kept].argmax(axis=1)
     else:
         surest = [
             _surest(claims, samples.objects[row])
@@ -175,7 +177,7 @@ def feature_names(given: Sequence[str], inputs: Inputs) -> list[str]:
     """The names of an input's features (of an image's channels), or their numbers.
 
     Raises:
-        ValueError: there are as many names as nothing in the inputs.
+        ValueError: there are more or fewer names than features.
     """
     count = inputs.shape[1]
     if given and len(given) != count:

@@ -275,7 +275,7 @@ def test_a_detector_that_looks_elsewhere_is_refused_by_the_checks_meant_for_it()
 def test_a_detector_that_finds_nothing_leaves_nothing_to_explain():
     evidence = explainability.judge(detector(Spots(), claims=2.0), spots(), policy())
     assert evidence.outcome is Outcome.FAILED
-    assert "found no object" in evidence.checks[0].reason
+    assert "it found no object" in evidence.checks[0].reason
 
 
 def test_a_detector_without_gradients_can_be_explained_by_occlusion_alone():
@@ -323,10 +323,32 @@ def test_kernel_shap_does_not_know_images():
         explainability.judge(detector(Spots()), spots(), policy(method="kernel_shap"))
 
 
-def test_attributions_that_are_not_finite_are_an_error(monkeypatch):
+def test_attributions_that_are_no_numbers_count_with_the_worst_value(monkeypatch):
     marked(monkeypatch, "broken", lambda score, inputs, *rest: inputs * float("nan"))
-    with pytest.raises(GateError, match="not finite"):
-        explainability.judge(linear_target(WEIGHT), grouped(), policy(method="broken"))
+    evidence = explainability.judge(
+        linear_target(WEIGHT), grouped(), policy("stability", "protected_share", method="broken")
+    )
+    assert [check.measured for check in evidence.checks] == [0, 1]
+
+
+@pytest.mark.parametrize("weight", [WEIGHT * 0, WEIGHT * np.nan])
+def test_a_model_that_decides_nothing_is_refused_and_breaks_nothing(weight):
+    evidence = explainability.judge(linear_target(weight), grouped(), policy("faithfulness"))
+    assert evidence.outcome is Outcome.FAILED
+
+
+def test_samples_that_are_answered_with_no_number_are_left_out():
+    samples = grouped()
+    module = linear_target(WEIGHT).module
+    target = Target(
+        module=module,
+        predict=lambda x: module(torch.where(x[:, 5:] > 0.8, torch.nan, x)),
+        low=0.0,
+        high=1.0,
+    )
+    evidence = explainability.judge(target, samples, policy(samples=200))
+    kept = int((samples.inputs[:, 5] <= 0.8).sum())
+    assert evidence.notes[0].startswith(f"explained {kept} decisions")
 
 
 def test_rank_correlation_is_spearmans_and_nothing_without_an_order():

@@ -34,6 +34,14 @@ METRICS = (
     difference(
         "gain_over_champion", "accuracy or map50, less the served version's on these samples"
     ),
+    share("champion_accuracy", "accuracy of the served version on these samples", ideal=None),
+    share("champion_map50", "map50 of the served version on these samples", ideal=None),
+    share(
+        "mcnemar_p",
+        "chance of so uneven a split of the samples that only one of the two versions gets right, "
+        "if both are equally good",
+        ideal=None,
+    ),
     share("constant_prediction", "whether it answers the same whatever it is shown", ideal=0),
     Metric(
         name="non_finite_outputs",

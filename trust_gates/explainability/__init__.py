@@ -93,7 +93,9 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
         "insertion_gain": mean(curves.insertion_gain, weights),
         "stability": mean(stable, weights),
     }
-    notes = [f"explained {len(subject)} decisions by {policy.method.replace('_', ' ')}"]
+    method = policy.method.replace("_", " ")
+    source = methods.METHODS[policy.method].source
+    notes = [f"explained {len(subject)} decisions by {method} ({source})"]
     figures = {"random_weights_similarity": similarity}
     if subject.boxes is not None:
         within = inside.pixels(subject.boxes, *attributions.shape[2:])

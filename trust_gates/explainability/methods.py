@@ -41,73 +41,64 @@ class Method:
     source: str
     """Where it was published."""
 
-    attribute: Callable[[Any, Any, Any, dict[str, Any], Parts], Any]
-    """The score function, inputs, baselines, captum's further arguments, and the parts."""
+    attribute: Callable[[Any, Any, Any, Any, Parts], Any]
+    """From the score function, inputs, baselines, the decisions' numbers, and the parts."""
 
     tabular_only: bool = False
 
 
-def _integrated_gradients(
-    score: Any, inputs: Any, baselines: Any, more: dict[str, Any], parts: Parts
-) -> Any:
+def _integrated_gradients(score: Any, inputs: Any, baselines: Any, which: Any, parts: Parts) -> Any:
     from captum.attr import IntegratedGradients
 
     return IntegratedGradients(score).attribute(
-        inputs, baselines, n_steps=_STEPS, internal_batch_size=256, **more
+        inputs, baselines, n_steps=_STEPS, internal_batch_size=256, additional_forward_args=which
     )
 
 
-def _saliency(score: Any, inputs: Any, baselines: Any, more: dict[str, Any], parts: Parts) -> Any:
+def _saliency(score: Any, inputs: Any, baselines: Any, which: Any, parts: Parts) -> Any:
     from captum.attr import Saliency
 
-    return Saliency(score).attribute(inputs.requires_grad_(), **more)
+    return Saliency(score).attribute(inputs.requires_grad_(), additional_forward_args=which)
 
 
-def _occlusion(score: Any, inputs: Any, baselines: Any, more: dict[str, Any], parts: Parts) -> Any:
+def _occlusion(score: Any, inputs: Any, baselines: Any, which: Any, parts: Parts) -> Any:
     from captum.attr import FeatureAblation
 
     # Captum's Occlusion slides a box; parts that do not overlap are the same with one mask.
     lost = FeatureAblation(score).attribute(
-        inputs, baselines, feature_mask=parts.numbers(inputs.device), **more
+        inputs, baselines, feature_mask=parts.numbers(inputs.device), additional_forward_args=which
     )
     return lost / parts.sizes(inputs.shape[1:], inputs.device)
 
 
-def _gradient_shap(
-    score: Any, inputs: Any, baselines: Any, more: dict[str, Any], parts: Parts
-) -> Any:
+def _gradient_shap(score: Any, inputs: Any, baselines: Any, which: Any, parts: Parts) -> Any:
     from captum.attr import GradientShap
 
     # captum draws the baselines' rows at random: one sample at a time keeps its own.
-    return _one_by_one(GradientShap(score), inputs, baselines, more, n_samples=_DRAWS, stdevs=0.01)
+    return _one_by_one(GradientShap(score), inputs, baselines, which, n_samples=_DRAWS, stdevs=0.01)
 
 
-def _kernel_shap(
-    score: Any, inputs: Any, baselines: Any, more: dict[str, Any], parts: Parts
-) -> Any:
+def _kernel_shap(score: Any, inputs: Any, baselines: Any, which: Any, parts: Parts) -> Any:
     from captum.attr import KernelShap
 
     return _one_by_one(
         KernelShap(score),
         inputs,
         baselines,
-        more,
+        which,
         n_samples=_COALITIONS + 2,
         perturbations_per_eval=_COALITIONS + 2,
     )
 
 
-def _one_by_one(
-    method: Any, inputs: Any, baselines: Any, more: dict[str, Any], **settings: Any
-) -> Any:
+def _one_by_one(method: Any, inputs: Any, baselines: Any, which: Any, **settings: Any) -> Any:
     import torch
 
-    (which,) = more["additional_forward_args"]
     rows = [
         method.attribute(
             inputs[i : i + 1],
             baselines[i : i + 1],
-            additional_forward_args=(which[i : i + 1],),
+            additional_forward_args=(which[i : i + 1],),  # KernelShap expands tuples only
             **settings,
         )
         for i in range(len(inputs))
@@ -183,7 +174,7 @@ def attribute(
                 subject.score,
                 subject.target.tensor(given[some]),
                 subject.target.tensor(subject.baseline[some]),
-                {"additional_forward_args": (torch.from_numpy(subject.numbers[some]),)},
+                torch.from_numpy(subject.numbers[some]),
                 parts,
             )
             found.append(_array(result))

@@ -55,15 +55,15 @@ def marked(monkeypatch, name, attribute):
     monkeypatch.setitem(methods.METHODS, name, planted)
 
 
-def blank(score, inputs, baselines, more, parts):
+def blank(score, inputs, baselines, which, parts):
     return torch.zeros_like(inputs)
 
 
-def drawn(score, inputs, baselines, more, parts):
+def drawn(score, inputs, baselines, which, parts):
     return torch.rand_like(inputs)
 
 
-def input_itself(score, inputs, baselines, more, parts):
+def input_itself(score, inputs, baselines, which, parts):
     return (inputs - baselines).abs()
 
 
@@ -149,7 +149,7 @@ def test_saliency_is_the_size_of_the_gradient_and_gradient_shap_close_to_the_exa
 @pytest.mark.parametrize("name", sorted(methods.METHODS))
 def test_every_method_is_faithful_to_a_linear_model(name):
     evidence = explainability.judge(
-        linear_target(WEIGHT), linear_samples(WEIGHT, 80, spread=0.4), policy(method=name, low=0.02)
+        linear_target(WEIGHT), linear_samples(WEIGHT, 40, spread=0.4), policy(method=name, low=0.02)
     )
     assert evidence.outcome is Outcome.PASSED, evidence.checks[0].reason
     assert {"explainability-features", "explainability-samples"} <= set(evidence.pictures)

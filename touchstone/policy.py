@@ -114,7 +114,7 @@ class Gates(Strict):
     explainability: Explainability | None = None
     integrity: Integrity = Integrity()
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """How sure a passed verdict is: the chance that all of its checks hold."""
+    """Of a whole verdict: the chance that it lets a model pass that fails a check is the rest."""
 
     @property
     def declared(self) -> tuple[str, ...]:

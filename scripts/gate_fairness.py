@@ -15,10 +15,14 @@ def _judge(inputs: gate.Inputs) -> Evidence:
         return gate.not_declared("fairness")
     policy = fairness.Policy(
         requirements=gate.requirements(gates.fairness.checks),
-        protected=gates.fairness.protected,
-        privileged=gates.fairness.privileged,
+        protected=[
+            fairness.Protected(name=attribute.name, privileged=attribute.privileged)
+            for attribute in gates.fairness.attributes
+        ],
         favorable=gates.fairness.favorable,
         minimum_group=gates.fairness.minimum_group,
+        alpha=gates.fairness.alpha,
+        features=tuple(inputs.dataset.description.inputs.get("features", ())),
         confidence=gates.confidence,
         seed=inputs.pipeline.spec.data.seed,
     )

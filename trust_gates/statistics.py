@@ -37,6 +37,15 @@ class Measure:
     missing: str = ""
     """Why there is no figure (an absent group, no objects); then the check fails."""
 
+    @classmethod
+    def absent(cls, why: str) -> Measure:
+        """No figure: NaN, which never passes, with the reason."""
+
+        def interval(confidence: float) -> Interval:
+            return Interval(low=math.nan, high=math.nan, confidence=confidence)
+
+        return cls(value=math.nan, samples=0, interval=interval, missing=why)
+
 
 def proportion(successes: int, total: int) -> Measure:
     """A share of independent trials with its exact Clopper-Pearson interval."""
@@ -85,6 +94,33 @@ def resampled(value: float, samples: int, draws: NDArray[np.float64]) -> Measure
         return Interval(low=float(low), high=float(high), confidence=confidence)
 
     return Measure(value=value, samples=samples, interval=interval)
+
+
+def bootstrapped(
+    figure: Callable[..., NDArray[np.float64]],
+    *groups: NDArray[np.float64],
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Measure:
+    """A figure of the means of independent groups (n,), each resampled within itself.
+
+    `figure` takes one array of means a group and gives the figure for each. Means of more than
+    10,000 samples are drawn from their normal limit: resampling them says the same and takes
+    gigabytes.
+    """
+    if not all(len(group) for group in groups):
+        return Measure.absent("a group has no samples")
+    value = float(figure(*(np.array([group.mean()]) for group in groups))[0])
+    drawn = [_means(group, [seed, index], resamples) for index, group in enumerate(groups)]
+    return resampled(value, min(map(len, groups)), figure(*drawn))
+
+
+def _means(values: NDArray[np.float64], seed: Sequence[int], count: int) -> NDArray[np.float64]:
+    generator = np.random.default_rng(seed)
+    size = len(values)
+    if size > 10_000:
+        return generator.normal(values.mean(), values.std() / math.sqrt(size), size=count)
+    return np.array([values[generator.integers(size, size=size)].mean() for _ in range(count)])
 
 
 def resample_weights(units: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:

@@ -55,7 +55,7 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
 def _classification(target: Target, samples: Samples, seed: int) -> dict[str, Measure]:
     if not len(samples):
         return {name: proportion(0, 0) for name in ("accuracy", "balanced_accuracy")}
-    logits = target.logits(samples.inputs)
+    logits = target.answers(samples)
     right = (logits.argmax(axis=1) == samples.labels) & np.isfinite(logits).all(axis=1)
     generator = np.random.default_rng(seed)
     recalls, draws = [], []

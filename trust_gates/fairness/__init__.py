@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trust_gates.fairness import distortion, picture, rows, shown
-from trust_gates.fairness.groups import Grouping, Protected, grouping
+from trust_gates.fairness.groups import Grouping, grouping
+from trust_gates.fairness.groups import Protected as Protected
 from trust_gates.fairness.measured import View, measure
 from trust_gates.fairness.rows import Rows
 from trust_gates.samples import Samples

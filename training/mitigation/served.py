@@ -18,6 +18,9 @@ import numpy as np
 
 FILE = "mitigation.json"
 
+Given = Mapping[str, Any]
+"""The value (N,) of each protected attribute, by its name."""
+
 _NEAR = 1e-4
 """A feature this close to a known value has it: inputs travel as text and as float32."""
 
@@ -40,7 +43,7 @@ class Source:
     codes: tuple[float, ...] = ()
     """The feature's number for each of `values`."""
 
-    def groups(self, inputs: np.ndarray, given: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    def groups(self, inputs: np.ndarray, given: Given) -> np.ndarray:
         """(N,): each input's index into `values`.
 
         Raises:
@@ -181,7 +184,7 @@ class Served:
         asked = self.steps is not None or isinstance(self.repair, Quantiles)
         return self.source.protected if asked and self.source.feature is None else ""
 
-    def prepare(self, inputs: np.ndarray, given: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    def prepare(self, inputs: np.ndarray, given: Given) -> np.ndarray:
         """The inputs that the network sees.
 
         Raises:
@@ -197,7 +200,7 @@ class Served:
         self,
         predict: Callable[[np.ndarray], np.ndarray],
         inputs: np.ndarray,
-        given: Mapping[str, Sequence[Any]],
+        given: Given,
     ) -> np.ndarray:
         """(N, K): probabilities of each class, after repair and postprocessing.
 

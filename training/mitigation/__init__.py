@@ -69,7 +69,7 @@ METHODS: dict[str, Method] = {
     "adversarial_debiasing": Method(
         "inprocessing",
         "Zhang, Lemoine and Mitchell, Mitigating unwanted biases with adversarial learning, 2018",
-        {"alpha": 1.0, "adversary_steps": 3, "constraint": _CONSTRAINTS[0]},
+        {"alpha": 0.1, "adversary_steps": 3, "constraint": _CONSTRAINTS[0]},
         {"constraint": _CONSTRAINTS},
     ),
     "exponentiated_gradient": Method(

@@ -42,7 +42,7 @@ def arrays(count, seed):
     }
 
 
-def hiring(*, count=2000, feature=True):
+def hiring(*, count=1000, feature=True):
     """The task as a dataset; `feature` says whether sex is also a named input."""
     names = ["skill", "proxy", "other", "sex" if feature else "fourth"]
     return Dataset(

@@ -19,7 +19,8 @@ def fit(
     """The rule for scores (N,) of the favorable class.
 
     Raises:
-        ValueError: a group lacks favorable or unfavorable rows.
+        ValueError: a group lacks favorable or unfavorable rows, or even its base rate alone
+            would cost a group less than the other's scores do.
     """
     kind = str(mitigation.option("cost"))
     costs, bases = [], []
@@ -31,8 +32,8 @@ def fit(
         bases.append(base)
     (own, own_trivial), (other, other_trivial) = costs
     return Steps(
-        unprivileged=Step(mixed=_share(own, other, own_trivial), base=bases[0]),
-        privileged=Step(mixed=_share(other, own, other_trivial), base=bases[1]),
+        unprivileged=Step(mixed=_share(own, other, own_trivial, kind), base=bases[0]),
+        privileged=Step(mixed=_share(other, own, other_trivial, kind), base=bases[1]),
     )
 
 
@@ -49,8 +50,13 @@ def _trivial(base: float, kind: str) -> float:
     return {"fnr": 1 - base, "fpr": base, "weighted": 2 * base * (1 - base)}[kind]
 
 
-def _share(own: float, other: float, trivial: float) -> float:
+def _share(own: float, other: float, trivial: float, kind: str) -> float:
     """How much of a group must forget its score to cost as much as the other group does."""
-    if own >= other or trivial <= own:
+    if own >= other:
         return 0.0
-    return min((other - own) / (trivial - own), 1.0)
+    if trivial < other:
+        raise ValueError(
+            f"the better-served group costs {own:.3f} ({kind}) and {trivial:.3f} if it forgets "
+            f"all its scores, the other {other:.3f}: no rule equalizes them; choose another cost"
+        )
+    return (other - own) / (trivial - own)

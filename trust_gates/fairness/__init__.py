@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trust_gates.fairness import distortion, picture, rows, shown
+from trust_gates.fairness import distortion, picture, regression, rows, shown
 from trust_gates.fairness.groups import Grouping, grouping
 from trust_gates.fairness.groups import Protected as Protected
-from trust_gates.fairness.measured import View, measure
+from trust_gates.fairness.measured import View, measure, suffixed
 from trust_gates.fairness.rows import Rows
-from trust_gates.samples import Samples
+from trust_gates.samples import Floats, Ints, Samples
 from trust_gates.statistics import Measure, Requirement, decide
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence
+from trust_gates.verdict import Evidence, Table
 
 GATE = "fairness"
 
@@ -73,11 +73,51 @@ def judge_rows(decisions: Rows, groups: Grouping, policy: Policy) -> Evidence:
     return _judge([View(rows=decisions)], groups, policy, {})
 
 
+def judge_numbers(truth: Floats, predicted: Floats, groups: Grouping, policy: Policy) -> Evidence:
+    """Compare the groups by what numbers (n,) a regression predicts for them.
+
+    Raises:
+        ValueError: as `regression.measures`, or a metric is unknown.
+    """
+    measures: dict[str, Measure] = {}
+    for comparison in groups.comparisons:
+        rows_of = [
+            np.isin(groups.member, side)
+            for side in (comparison.unprivileged, comparison.privileged)
+        ]
+        compared = rows_of[0] | rows_of[1]
+        found = regression.measures(
+            truth[compared], predicted[compared], rows_of[1][compared], seed=policy.seed
+        )
+        measures |= suffixed(found, comparison.name)
+    return _evidence(measures, groups, policy, tables=[], notes=[])
+
+
 def _judge(
     views: Sequence[View], groups: Grouping, policy: Policy, further: Mapping[str, Measure]
 ) -> Evidence:
     found = [measure(view, groups, alpha=policy.alpha, seed=policy.seed) for view in views]
     measures = {n: one for each in found for n, one in each.measures.items()} | dict(further)
+    return _evidence(
+        measures,
+        groups,
+        policy,
+        tables=[shown.group_table(view, groups) for view in views],
+        notes=[note for each in found for note in each.notes],
+        member=views[0].rows.group,
+    )
+
+
+def _evidence(
+    measures: Mapping[str, Measure],
+    groups: Grouping,
+    policy: Policy,
+    *,
+    tables: Sequence[Table],
+    notes: Sequence[str],
+    member: Ints | None = None,
+) -> Evidence:
+    """Decide on what was measured; `member` is each row's group, where rows are not samples."""
     requirements = _expanded(policy.requirements, measures)
     checks = decide(
         GATE,
@@ -86,7 +126,8 @@ def _judge(
         confidence=policy.confidence,
         minimum=policy.minimum_group,
     )
-    sizes = np.bincount(views[0].rows.group, minlength=len(groups.names))
+    rows_of = groups.member if member is None else member
+    sizes = np.bincount(rows_of, minlength=len(groups.names))
     worst = shown.worst({name: one.value for name, one in measures.items()})
     required = {one.metric: one.required for one in requirements}
     drawn = {name: measures[name] for name in shown.pictured(list(required), worst)}
@@ -97,21 +138,14 @@ def _judge(
         checks=checks,
         figures={
             **{name: measures[full].value for name, full in worst.items()},
-            "smallest_group": float(sizes.min(initial=len(views[0].rows))),
+            "smallest_group": float(sizes.min(initial=len(rows_of))),
         },
         pictures={"fairness": picture.draw(drawn, required, policy.confidence)},
         captions={
             "fairness": "Fairness figures with their intervals; the required range in green."
         },
-        tables=[
-            *(shown.group_table(view, groups) for view in views),
-            *shown.worst_table(measures, policy.confidence),
-        ],
-        notes=[
-            f"protected attribute {who}: {named}",
-            *shown.worst_notes(checks),
-            *(note for each in found for note in each.notes),
-        ],
+        tables=[*tables, *shown.worst_table(measures, policy.confidence)],
+        notes=[f"protected attribute {who}: {named}", *shown.worst_notes(checks), *notes],
     )
 
 

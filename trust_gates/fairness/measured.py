@@ -53,7 +53,7 @@ def measure(view: View, groups: Grouping, *, alpha: float, seed: int) -> Measure
     return Measured(
         measures={
             **_pairs(view, groups, alpha=alpha, seed=seed),
-            **_suffixed(together, view.name),
+            **suffixed(together, view.name),
         },
         notes=notes,
     )
@@ -66,7 +66,7 @@ def _pairs(view: View, groups: Grouping, *, alpha: float, seed: int) -> dict[str
     found: dict[str, Measure] = {}
     for comparison in groups.comparisons:
         figures_of = _compare(observed, drawn, comparison, alpha)
-        found |= _suffixed(figures_of, view.name, comparison.name)
+        found |= suffixed(figures_of, view.name, comparison.name)
     return found
 
 
@@ -129,7 +129,7 @@ def _subgroups(
     )
 
 
-def _suffixed(measures: Mapping[str, Measure], *parts: str) -> dict[str, Measure]:
+def suffixed(measures: Mapping[str, Measure], *parts: str) -> dict[str, Measure]:
     """The same with `[part, part]` after each name; empty parts are left out."""
     words = ", ".join(part for part in parts if part)
     return {f"{name}[{words}]" if words else name: one for name, one in measures.items()}

@@ -23,7 +23,7 @@ LEVELS = 4
 _SCANNED = 4000
 """Rows searched at most: AIF360's scanner takes seconds for these, and time grows with them."""
 
-_ITERATIONS = 3
+_ITERATIONS = 2
 _PENALTY = 1.0
 """What each value that a subgroup names costs of its log likelihood: keeps it describable."""
 

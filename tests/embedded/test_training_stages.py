@@ -119,9 +119,10 @@ def test_touchstone_yaml_mitigates_on_two_ranks_and_the_gate_judges_what_is_serv
 ):
     manifest = repository / "touchstone.yaml"
     text = manifest.read_text().replace(
-        "    batchSize: 32\n",
-        "    batchSize: 32\n    mitigation: {method: adversarial_debiasing}\n",
+        "    epochs: 30\n    batchSize: 32\n",
+        "    epochs: 3\n    batchSize: 32\n    mitigation: {method: adversarial_debiasing}\n",
     )
+    assert "adversarial" in text
     tune, train = text.index("  tune:"), text.index("  train:")
     manifest.write_text(text[:tune] + text[train:])
     stages = Stages(tmp_path, repository)

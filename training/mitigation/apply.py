@@ -47,7 +47,7 @@ def train_mitigated(
 
     Raises:
         ValueError: the mitigation does not fit the data: another task than classification, an
-            unknown attribute, value or class, a group without rows.
+            unknown attribute, value or class, a group without rows, bounds that cannot hold.
         PreemptedError: as `train`.
     """
     mitigation = config.mitigation
@@ -56,9 +56,17 @@ def train_mitigated(
     plain = replace(config, mitigation=None)
     source = source_of(mitigation, data)
     favorable = favorable_of(mitigation, data.description)
+    if mitigation.stage == "postprocessing" and len(data.description.classes) != 2:
+        raise ValueError(
+            f"{mitigation.method} works on two classes, got {len(data.description.classes)}"
+        )
     cases = {name: _cases(data, name, source, favorable) for name in ("train", "validation")}
     method = import_module(f"training.mitigation.{mitigation.stage}.{mitigation.method}")
     served = Served(method=mitigation.method, source=source, favorable=favorable, seed=config.seed)
+
+    def tell(line: str) -> None:
+        if ranks.rank == 0:
+            report(line)
 
     def fitted(wrapped: ModelSpec, splits: Dataset, name: str) -> torch.nn.Module:
         own = None if checkpoint is None else checkpoint.with_suffix(f".{name}.pt")
@@ -77,8 +85,6 @@ def train_mitigated(
         module = fitted(spec, data, "before")
         before = measured(module, served)
         scores = predictor(spec, module, ranks.device)(cases["validation"].inputs)[:, favorable]
-        if len(data.description.classes) != 2:
-            raise ValueError(f"{mitigation.method} works on two classes only")
         steps: Steps = method.fit(
             scores.astype(np.float64),
             cases["validation"].truth,
@@ -88,9 +94,9 @@ def train_mitigated(
         served = replace(served, steps=steps)
     else:
         if mitigation.compare:
-            report("training without the mitigation, to compare")
+            tell("training without the mitigation, to compare")
             before = measured(fitted(spec, data, "before"), served)
-            report(f"training with {mitigation.method}")
+            tell(f"training with {mitigation.method}")
         arrays, wrapped = dict(data.splits["train"]), spec
         if mitigation.stage == "inprocessing":
             wrapped = method.wrap(spec, mitigation, favorable)

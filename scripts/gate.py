@@ -21,7 +21,7 @@ from training import dataset as datasets
 from training.dataset import Dataset
 from trust_gates.samples import Boxes, Samples
 from trust_gates.statistics import Requirement
-from trust_gates.target import Groups, Target
+from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Required
 
 EVIDENCE_FILE = "evidence.json"
@@ -62,8 +62,7 @@ class Inputs:
         import torch
 
         from training.export import load_model
-        from training.mitigation.apply import predictor
-        from training.mitigation.served import Served
+        from training.mitigation.apply import asked
         from training.spec import Batch
 
         spec, module, _ = load_model(self.model_folder)
@@ -75,12 +74,7 @@ class Inputs:
         ) -> torch.Tensor:
             return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
 
-        served = Served.read(self.model_folder)
-        network = predictor(spec, module, device)
-
-        def answers(inputs: np.ndarray, groups: Groups) -> np.ndarray:
-            return served.answer(network, inputs, groups) if served else network(inputs)
-
+        serve, repair = asked(self.model_folder, spec, module, device)
         described = self.dataset.description.inputs
         return Target(
             module=module,
@@ -89,8 +83,8 @@ class Inputs:
             low=float(described["low"]),
             high=float(described["high"]),
             device=device,
-            serve=answers if served else None,
-            repair=served.prepare if served and served.repair else None,
+            serve=serve,
+            repair=repair,
         )
 
 

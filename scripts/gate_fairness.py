@@ -9,6 +9,7 @@ from trust_gates.verdict import Evidence
 def _judge(inputs: gate.Inputs) -> Evidence:
     """Compare the groups by AIF360's figures and decide on confidence bounds."""
     from trust_gates import fairness
+    from trust_gates.fairness.groups import Protected
 
     gates = inputs.pipeline.spec.gates
     if gates.fairness is None:
@@ -16,7 +17,7 @@ def _judge(inputs: gate.Inputs) -> Evidence:
     policy = fairness.Policy(
         requirements=gate.requirements(gates.fairness.checks),
         protected=[
-            fairness.Protected(name=attribute.name, privileged=attribute.privileged)
+            Protected(name=attribute.name, privileged=attribute.privileged)
             for attribute in gates.fairness.attributes
         ],
         favorable=gates.fairness.favorable,

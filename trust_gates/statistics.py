@@ -37,15 +37,6 @@ class Measure:
     missing: str = ""
     """Why there is no figure (an absent group, no objects); then the check fails."""
 
-    @classmethod
-    def absent(cls, why: str) -> Measure:
-        """No figure: NaN, which never passes, with the reason."""
-
-        def interval(confidence: float) -> Interval:
-            return Interval(low=math.nan, high=math.nan, confidence=confidence)
-
-        return cls(value=math.nan, samples=0, interval=interval, missing=why)
-
 
 def proportion(successes: int, total: int) -> Measure:
     """A share of independent trials with its exact Clopper-Pearson interval."""
@@ -72,6 +63,16 @@ def exact(value: float, samples: int = 0) -> Measure:
         value=value,
         samples=samples,
         interval=lambda confidence: Interval(low=value, high=value, confidence=confidence),
+    )
+
+
+def missing(why: str) -> Measure:
+    """A figure that there is none of; its check fails and says why."""
+    return Measure(
+        value=math.nan,
+        samples=0,
+        interval=lambda confidence: Interval(low=math.nan, high=math.nan, confidence=confidence),
+        missing=why,
     )
 
 
@@ -105,11 +106,10 @@ def bootstrapped(
     """A figure of the means of independent groups (n,), each resampled within itself.
 
     `figure` takes one array of means a group and gives the figure for each. Means of more than
-    10,000 samples are drawn from their normal limit: resampling them says the same and takes
-    gigabytes.
+    1000 samples are drawn from their normal limit: resampling them says the same and takes long.
     """
     if not all(len(group) for group in groups):
-        return Measure.absent("a group has no samples")
+        return missing("a group has no samples")
     value = float(figure(*(np.array([group.mean()]) for group in groups))[0])
     drawn = [_means(group, [seed, index], resamples) for index, group in enumerate(groups)]
     return resampled(value, min(map(len, groups)), figure(*drawn))
@@ -118,7 +118,7 @@ def bootstrapped(
 def _means(values: NDArray[np.float64], seed: Sequence[int], count: int) -> NDArray[np.float64]:
     generator = np.random.default_rng(seed)
     size = len(values)
-    if size > 10_000:
+    if size > 1000:
         return generator.normal(values.mean(), values.std() / math.sqrt(size), size=count)
     return np.array([values[generator.integers(size, size=size)].mean() for _ in range(count)])
 

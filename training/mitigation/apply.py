@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,15 @@ from training.dataset import PRIVILEGED, WEIGHTS, Dataset
 from training.metrics import classification
 from training.mitigation import Mitigation
 from training.mitigation.interface import Cases, Prepared
-from training.mitigation.served import Served, Source, Steps
+from training.mitigation.served import Given, Served, Source, Steps
 from training.mitigation.weighted import Weighted
 from training.spec import Description, ModelSpec
 from training.trainer import Ranks, TrainConfig, train
 
 if TYPE_CHECKING:
     import torch
+
+_OfGroups = Callable[[np.ndarray, Given], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +138,25 @@ def predictor(
         return shares
 
     return predict
+
+
+def asked(
+    folder: Path, spec: ModelSpec, module: torch.nn.Module, device: str = "cpu"
+) -> tuple[_OfGroups | None, _OfGroups | None]:
+    """How the model of a tree is to be asked where it is not the network alone.
+
+    Returns:
+        A function of inputs and groups to probabilities (N, K), and one to repaired inputs;
+        None for each that the tree has no mitigation for.
+
+    Raises:
+        ValueError: mitigation.json is malformed.
+    """
+    served = Served.read(folder)
+    if served is None:
+        return None, None
+    answer = partial(served.answer, predictor(spec, module, device))
+    return answer, served.prepare if served.repair is not None else None
 
 
 def favorable_of(mitigation: Mitigation, description: Description) -> int:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trust_gates.fairness import distortion, picture, regression, rows, shown
-from trust_gates.fairness.groups import Grouping, grouping
-from trust_gates.fairness.groups import Protected as Protected
+from trust_gates.fairness.groups import Grouping, Protected, grouping
 from trust_gates.fairness.measured import View, measure, suffixed
 from trust_gates.fairness.rows import Rows
 from trust_gates.samples import Floats, Ints, Samples
@@ -37,7 +36,8 @@ class Policy:
     """Of the generalized entropy indices: how much the worst off weigh."""
 
     features: tuple[str, ...] = ()
-    """Names of the inputs' features, for a subgroup's description."""
+    """Names of the inputs' features; without them inputs are not taken for features of anybody
+    (they may be pixels, or mere row numbers)."""
 
     confidence: float = 0.95
     seed: int = 0
@@ -60,7 +60,13 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
         views = [
             View(
                 name=name,
-                rows=rows.of_classifier(logits, samples, groups.member, classes),
+                rows=rows.of_classifier(
+                    logits,
+                    samples,
+                    groups.member,
+                    classes,
+                    alike=bool(policy.features) and samples.inputs.ndim == 2,
+                ),
                 features=policy.features,
             )
             for name, classes in _favorable(samples, policy).items()

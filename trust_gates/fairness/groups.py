@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Grouping:
     """Every sample's finest group, and the comparisons that follow from the attributes."""
 
     names: Sequence[str]
-    """Of each group: the values of all protected attributes together."""
+    """Of each group: the values of all protected attributes together, whether they occur or not."""
 
     member: Ints
     """(N,): each sample's index into `names`."""
@@ -51,7 +52,8 @@ def grouping(values: Mapping[str, NDArray[np.str_]], protected: Sequence[Protect
     Each attribute compares its unprivileged with its privileged samples. With several attributes,
     each intersection that has any unprivileged value is also compared with those privileged in
     all of them, since groups may be treated alike one attribute at a time and not together
-    (Kearns et al., "Preventing Fairness Gerrymandering", 2018).
+    (Kearns et al., "Preventing Fairness Gerrymandering", 2018). An intersection of values that
+    occur, but never together, is a group without samples: nothing is known of it, so it fails.
 
     Raises:
         ValueError: there is no attribute, or one that the samples do not have.
@@ -64,8 +66,11 @@ def grouping(values: Mapping[str, NDArray[np.str_]], protected: Sequence[Protect
                 f"got the protected attribute {attribute.name!r}, expected one of the dataset's: "
                 + (", ".join(sorted(values)) or "it has none")
             )
-    columns = np.stack([np.asarray(values[one.name], dtype=np.str_) for one in protected], axis=1)
-    rows, member = np.unique(columns, axis=0, return_inverse=True)
+    found = [np.unique(np.asarray(values[one.name]), return_inverse=True) for one in protected]
+    member = np.ravel_multi_index(
+        [inverse.reshape(-1) for _, inverse in found], [len(known) for known, _ in found]
+    )
+    rows = np.array(list(product(*(known.tolist() for known, _ in found))), dtype=np.str_)
     inside = np.stack(
         [np.isin(rows[:, i], list(one.privileged)) for i, one in enumerate(protected)], axis=1
     )
@@ -87,7 +92,7 @@ def grouping(values: Mapping[str, NDArray[np.str_]], protected: Sequence[Protect
             _comparison(names[index], np.arange(len(rows)) == index, top)
             for index in np.flatnonzero(~top)
         ]
-    return Grouping(names=names, member=member.reshape(-1), comparisons=comparisons)
+    return Grouping(names=names, member=member, comparisons=comparisons)
 
 
 def _comparison(name: str, unprivileged: Bools, privileged: Bools) -> Comparison:

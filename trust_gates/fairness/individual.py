@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.samples import Bools, Floats, Ints
-from trust_gates.statistics import RESAMPLES, Measure, resampled
+from trust_gates.statistics import RESAMPLES, Measure, missing, resampled
 
 Array = NDArray[np.float64]
 
@@ -54,8 +54,8 @@ def measure(
 ) -> Measure:
     """The mean consistency; neighborhoods stay as they are while samples are resampled."""
     if features is None or len(features) < neighbors:
-        return Measure.absent(
-            "it needs feature rows, whose distances mean something"
+        return missing(
+            "it needs named features, whose distances mean something"
             if features is None
             else f"it needs at least {neighbors} samples"
         )

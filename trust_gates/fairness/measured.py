@@ -12,7 +12,7 @@ from trust_gates.fairness import counts, figures, individual, reference, subgrou
 from trust_gates.fairness.groups import Comparison, Grouping
 from trust_gates.fairness.rows import Rows
 from trust_gates.glossary.fairness import PAIRS, SUBGROUPS
-from trust_gates.statistics import Measure, resampled
+from trust_gates.statistics import Measure, missing, resampled
 
 _SCANNED_FEATURES = 8
 """The first so many features may describe a subgroup: a scan takes a second for each two."""
@@ -42,32 +42,22 @@ class Measured:
 
 def measure(view: View, groups: Grouping, *, alpha: float, seed: int) -> Measured:
     """Every figure of `glossary.fairness` that decisions and scores allow."""
+    collapsed = counts.collapse(view.rows, len(groups.names))
+    observed = collapsed.observed()[0]
+    drawn = collapsed.resampled(seed) if len(view.rows) else observed[None]
+    measures: dict[str, Measure] = {}
+    for comparison in groups.comparisons:
+        compared = _compare(observed, drawn, comparison, alpha)
+        measures |= suffixed(compared, view.name, comparison.name)
     scanned, notes = _subgroups(view, groups, seed)
     features = view.rows.features
     together = {
-        **_whole(view.rows, groups, alpha=alpha, seed=seed),
+        **_whole(observed, drawn, alpha),
         "consistency": individual.measure(features, view.rows.predicted, seed=seed),
         "label_consistency": individual.measure(features, view.rows.truth, seed=seed),
         **scanned,
     }
-    return Measured(
-        measures={
-            **_pairs(view, groups, alpha=alpha, seed=seed),
-            **suffixed(together, view.name),
-        },
-        notes=notes,
-    )
-
-
-def _pairs(view: View, groups: Grouping, *, alpha: float, seed: int) -> dict[str, Measure]:
-    collapsed = counts.collapse(view.rows, len(groups.names))
-    observed = collapsed.observed()[0]
-    drawn = collapsed.resampled(seed) if len(view.rows) else observed[None]
-    found: dict[str, Measure] = {}
-    for comparison in groups.comparisons:
-        figures_of = _compare(observed, drawn, comparison, alpha)
-        found |= suffixed(figures_of, view.name, comparison.name)
-    return found
+    return Measured(measures=measures | suffixed(together, view.name), notes=notes)
 
 
 def _compare(
@@ -85,20 +75,21 @@ def _compare(
     absent = [name for name, size in sizes.items() if size == 0]
     if absent:
         why = f"there are no samples that are {' or '.join(absent)}"
-        return {metric.name: Measure.absent(why) for metric in PAIRS}
+        return {metric.name: missing(why) for metric in PAIRS}
     values = reference.pair(observed, low, high, alpha=alpha)
     draws = figures.pair(drawn[:, low].sum(axis=1), drawn[:, high].sum(axis=1), alpha=alpha)
     # The smallest group decides how much can be known, not the number of all rows.
     return {name: resampled(values[name], min(sizes.values()), draws[name]) for name in values}
 
 
-def _whole(rows: Rows, groups: Grouping, *, alpha: float, seed: int) -> dict[str, Measure]:
-    if not len(rows):
+def _whole(
+    observed: NDArray[np.float64], drawn: NDArray[np.float64], alpha: float
+) -> dict[str, Measure]:
+    rows = int(observed[:, : counts.CELLS].sum())
+    if not rows:
         return {}
-    collapsed = counts.collapse(rows, len(groups.names))
-    values = reference.whole(collapsed.observed()[0], alpha=alpha)
-    draws = figures.whole(collapsed.resampled(seed), alpha=alpha)
-    return {name: resampled(value, len(rows), draws[name]) for name, value in values.items()}
+    values, draws = reference.whole(observed, alpha=alpha), figures.whole(drawn, alpha=alpha)
+    return {name: resampled(value, rows, draws[name]) for name, value in values.items()}
 
 
 def _subgroups(
@@ -108,13 +99,13 @@ def _subgroups(
     decisions, names = view.rows, [metric.name for metric in SUBGROUPS]
     if decisions.scores is None or len(decisions) < 4:
         why = "it needs scores of at least 4 samples"
-        return {name: Measure.absent(why) for name in names}, ()
+        return {name: missing(why) for name in names}, ()
     attributes = {"group": np.array(groups.names)[decisions.group]}
     if decisions.features is not None:
         columns = decisions.features.T[:_SCANNED_FEATURES]
-        words = view.features or tuple(f"feature {index}" for index in range(len(columns)))
         attributes |= {
-            name: subgroups.bands(column) for name, column in zip(words, columns, strict=False)
+            name: subgroups.bands(column)
+            for name, column in zip(view.features, columns, strict=False)
         }
     scans = {
         name: subgroups.scan(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.samples import Bools, Floats
-from trust_gates.statistics import Measure, bootstrapped, resampled
+from trust_gates.statistics import RESAMPLES, Measure, bootstrapped, missing, resampled
 
 Array = NDArray[np.float64]
 
@@ -54,14 +54,14 @@ def measures(
 def _distribution_distance(low: Array, high: Array, *, seed: int) -> Measure:
     """The two-sample Kolmogorov-Smirnov statistic on a grid of 256 quantiles."""
     if not len(low) or not len(high):
-        return Measure.absent("one of the two groups has no samples")
+        return missing("one of the two groups has no samples")
     grid = np.unique(np.quantile(np.concatenate([low, high]), np.linspace(0, 1, 256)))
 
     def shares(side: Array, offset: int) -> tuple[Array, Array]:
         """The distribution function on the grid: itself (1, grid), and resampled."""
         step = np.bincount(np.searchsorted(grid, side), minlength=len(grid))[: len(grid)]
         generator = np.random.default_rng([seed, offset])
-        drawn = generator.multinomial(len(side), step / len(side), size=1000)
+        drawn = generator.multinomial(len(side), step / len(side), size=RESAMPLES)
         return step.cumsum()[None] / len(side), drawn.cumsum(axis=1) / len(side)
 
     (seen_low, drawn_low), (seen_high, drawn_high) = shares(low, 0), shares(high, 1)

@@ -41,9 +41,16 @@ class Rows:
 
 
 def of_classifier(
-    logits: NDArray[np.float64], samples: Samples, group: Ints, favorable: Sequence[int]
+    logits: NDArray[np.float64],
+    samples: Samples,
+    group: Ints,
+    favorable: Sequence[int],
+    *,
+    alike: bool,
 ) -> Rows:
     """A row per sample: is its class a favorable one, and is it predicted?
+
+    Distances between inputs say which samples are `alike`, or say nothing.
 
     A sample with a logit that is not finite counts as rejected with score 0.
     """
@@ -58,7 +65,7 @@ def of_classifier(
         predicted=np.isin(logits.argmax(axis=1), favorable) & finite,
         unit=np.arange(len(samples)),
         scores=np.where(finite, shares.clip(0, 1), 0.0),
-        features=samples.inputs if samples.inputs.ndim == 2 else None,
+        features=samples.inputs if alike else None,
     )
 
 

@@ -57,7 +57,7 @@ def test_consistency_without_neighbors_is_refused(features, decided):
 def test_images_have_no_consistency_and_the_reason_is_given():
     found = individual.measure(None, np.zeros(9, bool), seed=0)
     assert np.isnan(found.value)
-    assert "feature rows" in found.missing
+    assert "named features" in found.missing
 
 
 def test_intervals_hold_the_true_value_as_often_as_they_say():

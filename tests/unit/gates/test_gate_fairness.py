@@ -205,6 +205,7 @@ def test_an_intersection_that_fares_worst_is_refused_by_name():
             Protected(name="race", privileged=["y", "z"]),
         ],
         favorable="yes",
+        features=("a", "b", "c"),
     )
     evidence = fairness.judge(linear_target(np.ones(3)), two_attributes(), asked)
     outcomes = {check.name: check.outcome for check in evidence.checks}
@@ -212,9 +213,37 @@ def test_an_intersection_that_fares_worst_is_refused_by_name():
     assert outcomes[f"{GAP}[race]"] is Outcome.PASSED
     assert outcomes[f"{GAP}[sex=f, race=x]"] is Outcome.FAILED
     assert any(f"{GAP} is worst for sex=f, race=x" in note for note in evidence.notes)
+    assert 0 < evidence.figures["consistency"] < 1
+    assert any("underprediction is worst for: " in note for note in evidence.notes)
     sizes = {row[0]: row[1] for row in evidence.tables[0].rows}
     assert sum(sizes.values()) == 6000
     assert set(sizes) == {f"sex={s}, race={r}" for s in SEXES for r in RACES}
+
+
+def test_an_intersection_that_nobody_is_in_fails():
+    samples = two_attributes(count=900)
+    absent = (samples.groups["sex"] == "f") & (samples.groups["race"] == "z")
+    asked = fairness.Policy(
+        requirements=[Requirement(metric=GAP, required=Required(low=-1, high=1))],
+        protected=[
+            Protected(name="sex", privileged=["m"]),
+            Protected(name="race", privileged=["y"]),
+        ],
+        favorable="yes",
+    )
+    evidence = fairness.judge(
+        linear_target(np.ones(3)), samples.take(np.flatnonzero(~absent)), asked
+    )
+    (check,) = [one for one in evidence.checks if one.name == f"{GAP}[sex=f, race=z]"]
+    assert check.outcome is Outcome.FAILED
+    assert "there are no samples" in check.reason
+    assert evidence.figures["smallest_group"] == 0
+
+
+def test_a_privileged_value_that_does_not_occur_fails():
+    samples = two_attributes(count=300)
+    asked = policy(favorable="yes", protected=[Protected(name="race", privileged=["w"])])
+    assert fairness.judge(linear_target(np.ones(3)), samples, asked).outcome is Outcome.FAILED
 
 
 def test_without_a_favorable_class_each_of_three_has_its_turn():
@@ -274,3 +303,21 @@ def test_what_is_judged_is_what_is_served_not_the_network_alone():
     asked = policy(favorable="yes", protected=[Protected(name="sex", privileged=["m"])])
     assert fairness.judge(plain, samples, asked).figures["selection_rate"] > 0.3
     assert fairness.judge(served, samples, asked).figures["selection_rate"] == 0
+
+
+def test_what_a_repair_moves_is_measured():
+    samples = two_attributes(count=400)
+    plain = linear_target(np.ones(3))
+    moved = replace(plain, repair=lambda inputs, groups: inputs + np.float32(0.1))
+    asked = policy(
+        "average_manhattan_distance",
+        high=0.5,
+        low=0,
+        favorable="yes",
+        protected=[Protected(name="sex", privileged=["m"])],
+    )
+    (check,) = fairness.judge(moved, samples, asked).checks
+    assert check.measured == pytest.approx(0.3, abs=1e-6)
+    assert check.outcome is Outcome.PASSED
+    with pytest.raises(ValueError, match="got the metric 'average_manhattan_distance'"):
+        fairness.judge(plain, samples, asked)

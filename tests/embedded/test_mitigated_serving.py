@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "training"))
 import mitigated  # noqa: E402
 
 from scripts.gate import Inputs  # noqa: E402
+from touchstone.delivery.sample import Sample  # noqa: E402
 from touchstone.delivery.serve import Server  # noqa: E402
 from training import dataset as datasets  # noqa: E402
 from training import launch  # noqa: E402
@@ -119,6 +120,37 @@ def test_a_request_with_an_unknown_group_is_refused(world):
     answer = infer(server, values, {**who, "data": ["woman", "other"]})
     assert answer.status_code == 400
     assert "['other']" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        ({"datatype": "FP32", "shape": [2], "data": [1.0, 2.0]}, "expected BYTES"),
+        ({"datatype": "BYTES", "shape": [1], "data": ["man"]}, "got 1 values of sex for 2 inputs"),
+    ],
+)
+def test_groups_in_another_form_are_refused(world, who, said):
+    inputs, server = world
+    answer = infer(server, tensors(inputs.samples(), np.arange(2))[0], {"name": "sex", **who})
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+    body = {"instances": inputs.samples().inputs[:2].tolist(), "sex": "man"}
+    answer = httpx.post(f"{server.url}/v1/models/hiring:predict", json=body, timeout=60)
+    assert answer.status_code == 400
+    assert "expected a list with a value for each instance" in answer.json()["error"]
+
+
+def test_the_sample_that_predict_sends_names_its_group(world):
+    inputs, server = world
+    samples = inputs.samples()
+    sample = Sample(
+        inputs=samples.inputs[3].tolist(),
+        shape=samples.inputs.shape[1:],
+        truth="",
+        classes=tuple(samples.classes),
+        group=("sex", str(samples.groups["sex"][3])),
+    )
+    assert infer(server, *sample.request()["inputs"]).status_code == 200
 
 
 def test_metadata_say_that_the_group_is_asked_for(world):

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from training.mitigation.served import Served
 
+Groups = Mapping[str, Sequence[str]]
+"""The value of a protected attribute for each input, by the attribute's name."""
+
 
 class Predictor:
     """A loaded model tree, asked with arrays. `document` is its model.json."""
@@ -49,11 +52,12 @@ class Predictor:
         self.classes: list[str] = list(document["classes"])
         self.shape: tuple[int, ...] = tuple(document["inputs"]["shape"])
 
-    def inputs(self, values: Any) -> np.ndarray:
+    def inputs(self, values: Any, groups: Groups | None = None) -> np.ndarray:
         """`values` as float32 (N, *shape).
 
         Raises:
-            ValueError: they are no numbers, of another shape, none at all, or not finite.
+            ValueError: they are no numbers, of another shape, none at all, or not finite; or the
+                model needs the protected attribute, and `groups` lacks it or has an unknown value.
         """
         import numpy as np
 
@@ -66,16 +70,14 @@ class Predictor:
             raise ValueError(f"got inputs of shape {array.shape}, expected (N, {expected})")
         if not np.isfinite(array).all():
             raise ValueError("got an input that is NaN or infinite, expected finite numbers")
+        if self._served is not None:
+            self._served.check(array, groups or {})
         return array
 
     def answer(
-        self, inputs: np.ndarray, groups: Mapping[str, Sequence[str]] | None = None
+        self, inputs: np.ndarray, groups: Groups | None = None
     ) -> list[dict[str, np.ndarray]]:
-        """One dict of arrays per input: `probabilities`, or `boxes`, `labels`, `scores`.
-
-        Raises:
-            ValueError: the model needs the protected attribute, and it is absent or unknown.
-        """
+        """One dict of arrays per input: `probabilities`, or `boxes`, `labels`, `scores`."""
         import torch
 
         if self._served is not None:
@@ -178,12 +180,11 @@ def serve(predictor: Predictor, *, name: str, host: str, port: int) -> None:
             try:
                 read = _v2_values if v2 else _v1_values
                 values, groups = read(payload, predictor.needs)
-                # In a thread: readiness must be answered also while the model works.
-                answers = await asyncio.to_thread(
-                    predictor.answer, predictor.inputs(values), groups
-                )
+                inputs = predictor.inputs(values, groups)
             except ValueError as error:
                 raise InvalidInput(str(error)) from None
+            # In a thread: readiness must be answered also while the model works.
+            answers = await asyncio.to_thread(predictor.answer, inputs, groups)
             if not v2:
                 return {"predictions": predictor.as_json(answers)}
             tensors = predictor.as_tensors(answers)

@@ -181,8 +181,17 @@ class Served:
     @property
     def needs(self) -> str:
         """The protected attribute that a request must name beside its inputs; else empty."""
-        asked = self.steps is not None or isinstance(self.repair, Quantiles)
-        return self.source.protected if asked and self.source.feature is None else ""
+        return self.source.protected if self._asks and self.source.feature is None else ""
+
+    @property
+    def _asks(self) -> bool:
+        """Whether answers depend on the group."""
+        return self.steps is not None or isinstance(self.repair, Quantiles)
+
+    def check(self, inputs: np.ndarray, given: Given) -> None:
+        """Raise ValueError where the protected attribute is needed, and absent or unknown."""
+        if self._asks:
+            self.source.groups(inputs, given)
 
     def prepare(self, inputs: np.ndarray, given: Given) -> np.ndarray:
         """The inputs that the network sees.

@@ -19,6 +19,7 @@ Rates = Mapping[str, Array]
 
 DIFFERENCES = {
     "statistical_parity_difference": "selection_rate",
+    "mean_difference": "selection_rate",
     "label_statistical_parity_difference": "base_rate",
     "equal_opportunity_difference": "true_positive_rate",
     "true_positive_rate_difference": "true_positive_rate",
@@ -103,6 +104,7 @@ def whole(counts: Array, *, alpha: float, concentration: float = 1.0) -> dict[st
     weight = np.stack([fn, tn + tp, fp], axis=1)
     figures = {
         **rates(total),
+        "power": tp,
         **_named("", (benefit, weight), alpha=alpha),
         **_named("between_all_groups_", _between(counts), alpha=alpha),
     }

@@ -42,6 +42,7 @@ _DISCOVERED = "share of the favored who should not have been"
 
 PAIRS = (
     _gap("statistical_parity_difference", "share favored"),
+    _gap("mean_difference", "share favored"),
     _ratio("disparate_impact", "share favored"),
     _gap("label_statistical_parity_difference", "share favorable in the data itself"),
     _ratio("label_disparate_impact", "share favorable in the data itself"),
@@ -92,6 +93,7 @@ RATES = (
     share("false_discovery_rate", _DISCOVERED, ideal=0),
     share("false_omission_rate", _OMITTED, ideal=0),
     share("error_rate", "share decided wrongly", ideal=0),
+    Metric(name="power", meaning="number found of those who should be", low=0),
     share("selection_rate", "share favored", ideal=None),
     share("base_rate", "share favorable in the data itself", ideal=None),
     share("generalized_true_positive_rate", "mean score of those who should be found"),
@@ -134,12 +136,12 @@ INTERSECTIONS = (
 
 SUBGROUPS = (
     difference(
-        "subgroup_overprediction",
+        "bias_scan_overprediction",
         "mean score less favorable share in the subgroup that a bias scan finds worst (MDSS)",
         fair=_TENTH,
     ),
     difference(
-        "subgroup_underprediction",
+        "bias_scan_underprediction",
         "favorable share less mean score in the subgroup that a bias scan finds worst (MDSS)",
         fair=_TENTH,
     ),

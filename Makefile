@@ -43,6 +43,7 @@ test: lint ## lint, then every test that needs no cluster; T=path or K=name narr
 bench: setup ## what a step and an event cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/intake.py
+	$(BIN)/python tests/bench/fairness.py
 
 FUZZ_SECONDS ?= 600
 fuzz: setup ## look for inputs that break us, new ones every time, for FUZZ_SECONDS

@@ -62,6 +62,7 @@ class Inputs:
         import torch
 
         from training.export import load_model
+        from training.mitigation.apply import asked
         from training.spec import Batch
 
         spec, module, _ = load_model(model_folder or self.model_folder)
@@ -73,6 +74,7 @@ class Inputs:
         ) -> torch.Tensor:
             return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
 
+        serve, repair = asked(self.model_folder, spec, module, device)
         described = self.dataset.description.inputs
         return Target(
             module=module,
@@ -81,6 +83,8 @@ class Inputs:
             low=float(described["low"]),
             high=float(described["high"]),
             device=device,
+            serve=serve,
+            repair=repair,
         )
 
 

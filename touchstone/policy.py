@@ -82,13 +82,51 @@ class Robustness(Strict):
     checks: tuple[Check, ...] = Field(min_length=1)
 
 
-class Fairness(Strict):
-    protected: str
+class Protected(Strict):
+    """A protected attribute; all values that are not privileged are unprivileged."""
+
+    name: str
     privileged: tuple[str, ...] = Field(min_length=1)
-    favorable: str | int | None = None
-    """The favourable label of a classifier; detections are favourable when found."""
+
+
+class Fairness(Strict):
+    protected: str | tuple[Protected, ...]
+    """One attribute, with `privileged` beside it; or several, each with its own."""
+    privileged: tuple[str, ...] = ()
+    favorable: str | int | tuple[str, ...] | None = None
+    """The favourable label (or labels) of a classifier; without one each of three classes or more
+    is judged against the rest. Detections are favourable when found."""
     minimum_group: int = Field(default=30, ge=1)
+    alpha: float = 2.0
+    """Of the generalized entropy indices: how much the worst off weigh."""
     checks: tuple[Check, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Fairness:
+        if isinstance(self.protected, str) != bool(self.privileged):
+            raise ValueError(
+                "`protected: name` with its `privileged: [values]`, or a list of "
+                "{name, privileged} without"
+            )
+        names = [attribute.name for attribute in self.attributes]
+        if not names or len(set(names)) < len(names):
+            raise ValueError("at least one protected attribute, each once")
+        known = {metric.name for metric in glossary.fairness.METRICS} | _OF_QUALITY
+        unknown = sorted({check.metric for check in self.checks} - known)
+        if unknown:
+            raise ValueError(f"metrics of docs/fairness.md, not {', '.join(unknown)}")
+        return self
+
+    @property
+    def attributes(self) -> tuple[Protected, ...]:
+        """The protected attributes, however they are written."""
+        if isinstance(self.protected, str):
+            return (Protected(name=self.protected, privileged=self.privileged),)
+        return self.protected
+
+
+_OF_QUALITY = frozenset({"accuracy", "balanced_accuracy"})
+"""Figures of the quality gate that the fairness gate measures as well."""
 
 
 class Explainability(Strict):

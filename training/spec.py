@@ -66,6 +66,11 @@ class Batch:
     labels: torch.Tensor | None = None
     boxes: torch.Tensor | None = None
     box_labels: torch.Tensor | None = None
+    privileged: torch.Tensor | None = None
+    """(N,) bool, while training with a mitigation (see `training.mitigation`)."""
+
+    weights: torch.Tensor | None = None
+    """(N,) float32: how much each row counts, where a mitigation says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

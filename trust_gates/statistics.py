@@ -107,6 +107,32 @@ def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Measure:
     return resampled(float(values.mean()), len(values), weights @ values / len(values))
 
 
+def bootstrapped(
+    figure: Callable[..., NDArray[np.float64]],
+    *groups: NDArray[np.float64],
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Measure:
+    """A figure of the means of independent groups (n,), each resampled within itself.
+
+    `figure` takes one array of means a group and gives the figure for each. Means of more than
+    1000 samples are drawn from their normal limit: resampling them says the same and takes long.
+    """
+    if not all(len(group) for group in groups):
+        return missing("a group has no samples")
+    value = float(figure(*(np.array([group.mean()]) for group in groups))[0])
+    drawn = [_means(group, [seed, index], resamples) for index, group in enumerate(groups)]
+    return resampled(value, min(map(len, groups)), figure(*drawn))
+
+
+def _means(values: NDArray[np.float64], seed: Sequence[int], count: int) -> NDArray[np.float64]:
+    generator = np.random.default_rng(seed)
+    size = len(values)
+    if size > 1000:
+        return generator.normal(values.mean(), values.std() / math.sqrt(size), size=count)
+    return np.array([values[generator.integers(size, size=size)].mean() for _ in range(count)])
+
+
 def resample_weights(units: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
     """(resamples, units): how often each unit is drawn in each bootstrap resample."""
     if units == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
-from trust_gates.samples import Boxes
+from trust_gates.samples import Boxes, Samples
 
 if TYPE_CHECKING:
     import torch
 
 _BATCH = 64
+_LEAST = 1e-12
+"""The smallest probability that a logit is taken of."""
+
+Groups = Mapping[str, NDArray[np.str_]]
+Answers = Callable[[NDArray[np.float32], Groups], NDArray[np.float64]]
+Repair = Callable[[NDArray[np.float32], Groups], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +38,24 @@ class Target:
     """For a detector: inputs, boxes (N, M, 4), box labels (N, M) padded with -1, to a scalar."""
 
     device: str = "cpu"
+
+    serve: Answers | None = None
+    """What is served, where that is not the module's answer alone: probabilities (N, K) of
+    inputs and the values of their protected attributes."""
+
+    repair: Repair | None = None
+    """The inputs that the module sees in place of the given ones, of the same arguments."""
+
+    def answers(self, samples: Samples) -> NDArray[np.float64]:
+        """(N, K) logits of a classifier as it is served, after any repair and postprocessing."""
+        if self.serve is None:
+            return self.logits(samples.inputs)
+        # A rule may be certain: its logit is large then, never infinite.
+        return np.log(np.maximum(self.serve(samples.inputs, samples.groups), _LEAST))
+
+    def repaired(self, samples: Samples) -> NDArray[np.float32] | None:
+        """What the module sees of the samples; None where they are not repaired."""
+        return None if self.repair is None else self.repair(samples.inputs, samples.groups)
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N, K) of a classifier.

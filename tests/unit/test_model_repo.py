@@ -100,6 +100,70 @@ def test_the_gates_that_estimate_share_the_verdicts_error(tmp_path):
     assert gates.explainability.method == "integrated_gradients"
 
 
+FAIRNESS = """\
+      protected: lighting
+      privileged: [day]
+"""
+SEVERAL = """\
+      protected:
+        - {name: lighting, privileged: [day]}
+        - {name: weather, privileged: [dry, cloudy]}
+"""
+MITIGATED = "train: {workers: 2, epochs: 3, mitigation: {method: reweighing, favorable: car}}"
+
+
+def test_several_protected_attributes_are_read_as_one_was(tmp_path):
+    one = load(write(tmp_path, GOOD)).spec.gates.fairness
+    assert [(a.name, a.privileged) for a in one.attributes] == [("lighting", ("day",))]
+    several = load(write(tmp_path, GOOD.replace(FAIRNESS, SEVERAL))).spec.gates.fairness
+    assert [a.name for a in several.attributes] == ["lighting", "weather"]
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("      protected: lighting\n", "`protected: name` with its `privileged: [values]`"),
+        (SEVERAL + "      privileged: [day]\n", "or a list of {name, privileged} without"),
+        ("      protected: []\n", "at least one protected attribute, each once"),
+        (SEVERAL.replace("weather", "lighting"), "at least one protected attribute, each once"),
+        (FAIRNESS + "      alpha: lots\n", "expected a valid number"),
+    ],
+)
+def test_attributes_that_do_not_say_who_is_privileged_are_refused(tmp_path, new, message):
+    with pytest.raises(ManifestError) as refusal:
+        load(write(tmp_path, GOOD.replace(FAIRNESS, new)))
+    assert message in str(refusal.value)
+
+
+def test_a_fairness_figure_that_does_not_exist_is_refused_before_anything_runs(tmp_path):
+    text = GOOD.replace("equal_opportunity_difference", "equal_oportunity_difference")
+    with pytest.raises(ManifestError, match="not equal_oportunity_difference"):
+        load(write(tmp_path, text))
+
+
+def test_a_mitigation_takes_from_the_fairness_gate_what_it_does_not_say(tmp_path):
+    text = GOOD.replace("train: {workers: 2, epochs: 3}", MITIGATED)
+    found = load(write(tmp_path, text)).spec.mitigation
+    assert (found.protected, found.privileged, found.favorable) == ("lighting", ("day",), "car")
+    assert load(write(tmp_path, GOOD)).spec.mitigation is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("reweighing", "rewaying", "got the method 'rewaying', expected one of reweighing"),
+        (", favorable: car", "", "protected, privileged and favorable here"),
+        ("favorable: car", "favorable: car, protected: age", "protected, privileged and favorable"),
+        ("favorable: car", "favorable: car, options: {eta: 1}", "got the option 'eta'"),
+    ],
+)
+def test_a_mitigation_that_does_not_fit_is_refused(tmp_path, old, new, message):
+    wrong = MITIGATED.replace(old, new)
+    with pytest.raises(ManifestError) as refusal:
+        load(write(tmp_path, GOOD.replace("train: {workers: 2, epochs: 3}", wrong)))
+    assert message in str(refusal.value)
+
+
 def test_several_problems_are_all_told(tmp_path):
     path = write(tmp_path, GOOD.replace("epochs: 3", "epochs: 0").replace("8/255", "x"))
     with pytest.raises(ManifestError) as refusal:

@@ -28,5 +28,9 @@ def question(gate: str) -> str:
 
 
 def meaning(metric: str) -> str:
-    """The metric in words, with its ideal; empty where it speaks for itself."""
+    """The metric in words, with its ideal; empty where it speaks for itself.
+
+    A check of one comparison among several is named `metric[comparison]`.
+    """
+    metric = metric.partition("[")[0]
     return str(METRICS[metric]) if metric in METRICS else ""

@@ -75,7 +75,7 @@ def ask(target: Target, samples: Samples) -> Answers:
     """
     if samples.detection:
         return target.claims(samples.inputs)
-    logits = target.logits(samples.inputs)
+    logits = target.answers(samples)
     if logits.shape[1] != len(samples.classes):
         raise GateError(
             f"got logits for {logits.shape[1]} classes, expected {len(samples.classes)}: "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
+from trust_gates.reach import Reach
 from trust_gates.samples import Boxes
 
 if TYPE_CHECKING:
@@ -32,6 +33,30 @@ class Target:
     """For a detector: inputs, boxes (N, M, 4), box labels (N, M) padded with -1, to a scalar."""
 
     device: str = "cpu"
+    reach: Reach | None = None
+    """What an attacker may change; None for every value within [low, high]."""
+
+    def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits (N, K) with their gradient to `inputs`, in the float type the model works in.
+
+        Raises:
+            GateError: there is no gradient, or the model gives something else.
+        """
+        import torch
+
+        logits = self.predict(inputs.float())
+        if getattr(logits, "ndim", None) != 2:
+            raise GateError(
+                f"got predictions {getattr(logits, 'shape', type(logits).__name__)}, "
+                "expected logits of shape (samples, classes)"
+            )
+        if torch.is_grad_enabled() and inputs.requires_grad and not logits.requires_grad:
+            raise GateError(
+                "the model's predictions have no gradient to its inputs, so it cannot be attacked; "
+                "leave torch.no_grad and detach out of `predict`"
+            )
+        result: torch.Tensor = logits
+        return result
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N, K) of a classifier.
@@ -39,15 +64,14 @@ class Target:
         Raises:
             GateError: the model gives something else.
         """
-        parts = [self._ask(batch) for batch in _batches(inputs)]
-        for part in parts:
-            if getattr(part, "ndim", None) != 2:
-                raise GateError(
-                    f"got predictions {getattr(part, 'shape', type(part).__name__)}, "
-                    "expected logits of shape (samples, classes)"
-                )
-        joined = np.concatenate([part.cpu().numpy() for part in parts])
-        return joined.astype(np.float64)
+        import torch
+
+        self.module.eval()
+        with torch.no_grad():
+            parts = [
+                self.differentiable(self.tensor(batch)).cpu().numpy() for batch in _batches(inputs)
+            ]
+        return np.concatenate(parts).astype(np.float64)
 
     def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]:
         """What a detector claims to see in each image."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trust_gates.matching import PrecisionTable
 from trust_gates.robustness import attacks, masking, pictures, weak
 from trust_gates.robustness.attacks.interface import Budget, Norm
-from trust_gates.robustness.victim import Inputs, Victim, totals
+from trust_gates.robustness.ensemble import Attacked, attack, share
+from trust_gates.robustness.sweep import Curves, sweep
+from trust_gates.robustness.victim import Victim, totals
 from trust_gates.samples import Samples
+from trust_gates.sequential import Look, batches, sequential, settled
 from trust_gates.statistics import (
     Measure,
     Requirement,
     decide,
     exact,
-    proportion,
     resample_weights,
     resampled,
 )
@@ -27,9 +27,6 @@ from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Required
 
 GATE = "robustness"
-_SWEEP_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-_SWEEP_SAMPLES = 48
-_SWEEP_STEPS = 10
 _SHOWN = 4
 
 
@@ -43,43 +40,44 @@ class Policy:
 
     norm: Norm = "linf"
     attacks: Sequence[str] = ("fgsm", "pgd", "square")
+    """Names of attacks and of ensembles."""
+
     samples: int = 128
+    """At most so many are attacked."""
+
+    sequential: bool = True
+    """Stop a classifier's attacks as soon as the samples seen decide every requirement."""
+
     sweep: Sequence[float] = ()
     """Further budgets to show; by default a quarter to four times epsilon."""
 
     confidence: float = 0.95
     seed: int = 0
-    steps: int = 20
-    queries: int = 60
+    steps: int | None = None
+    queries: int | None = None
+    """Effort of each attack; by default the attack's own, or that of an ensemble."""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.attacks if name not in attacks.ATTACKS]
-        if unknown:
-            raise ValueError(f"got attacks {unknown}, expected some of {sorted(attacks.ATTACKS)}")
-        for kind in ("white", "black"):
-            names = attacks.of_kind(kind)
-            if not set(names) & set(self.attacks):
-                raise ValueError(
-                    f"got attacks {list(self.attacks)}, expected a {kind}-box one of {names} "
-                    "too: gradient masking shows only when both kinds are compared"
-                )
+        attacks.chosen(self.attacks, self.norm)
         if not all(epsilon > 0 for epsilon in (self.epsilon, *self.sweep)):
             raise ValueError(f"got epsilon {self.epsilon}, sweep {self.sweep}, expected > 0")
 
     @property
+    def names(self) -> list[str]:
+        """The attacks in the order they run."""
+        return attacks.chosen(self.attacks, self.norm)
+
+    @property
     def budget(self) -> Budget:
         """What each attack may spend."""
-        return Budget(norm=self.norm, epsilon=self.epsilon, steps=self.steps, queries=self.queries)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Attacked:
-    """The worst that the attacks did to each sample, and what was left after each attack."""
-
-    inputs: Inputs
-    clean: NDArray[np.int64]
-    held: NDArray[np.int64]
-    left: dict[str, float] = field(default_factory=dict)
+        ensembles = [attacks.ENSEMBLES[n] for n in self.attacks if n in attacks.ENSEMBLES]
+        return Budget(
+            norm=self.norm,
+            epsilon=self.epsilon,
+            steps=self.steps or max((e.steps for e in ensembles), default=None),
+            queries=self.queries or max((e.queries for e in ensembles), default=None),
+            seed=self.seed,
+        )
 
 
 def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
@@ -94,22 +92,14 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     """
     if not len(samples):
         raise ValueError("got no samples to attack, expected at least one")
-    chosen = np.random.default_rng(policy.seed).permutation(len(samples))[: policy.samples]
-    samples = samples.take(np.sort(chosen))
-    with attacks.seeded(policy.seed):
-        broken = {
-            name: weak.check_attack(name, samples, target, policy.budget)
-            for name in _ordered(policy.attacks)
-        }
-        victim = Victim.of(target, samples)
-        attacked = _attack(victim, samples, policy.attacks, policy.budget)
-        epsilons, shares = _sweep(victim, samples, policy)
-        signs = _signs(victim, samples, policy, attacked, unbounded=shares[-1])
+    broken = {n: weak.check_attack(n, samples, target, policy.budget) for n in policy.names}
+    victim = Victim.of(target, samples)
+    samples, attacked, measures, notes = _measure(victim, samples, policy)
+    curves = sweep(victim, samples, policy.names, policy.budget, policy.sweep)
+    signs = masking.look(victim, samples, attacked, policy.budget, curves.unbounded)
     flags = signs.flags()
-    measures = _measures(victim, samples, attacked, policy.seed)
     measures["gradient_masking"] = exact(len(flags), len(samples))
     masked = Requirement(metric="gradient_masking", required=Required(high=0))
-    headline = "robust_recall" if samples.detection else "robust_accuracy"
     return Evidence(
         gate=GATE,
         checks=[
@@ -120,111 +110,57 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             **{name: measure.value for name, measure in measures.items()},
             "clean": signs.clean,
             "noise": signs.noise,
-            **{f"after_{name}": left for name, left in attacked.left.items()},
+            **{f"after_{name}": attacked.left(name) for name in attacked.after},
             **{f"weak_model_broken_{name}": share for name, share in broken.items()},
-            **{f"at_epsilon_{e:.6g}": s for e, s in zip(epsilons, shares, strict=True)},
         },
-        pictures=_pictures(victim, samples, attacked, policy, epsilons, shares, headline),
+        pictures=_pictures(victim, samples, attacked, policy, curves),
         captions={
             "robustness-epsilon": (
                 "What is left of the model as the attacker's budget epsilon grows."
             ),
             "robustness-examples": ("The samples that lost most: before the attack and after it."),
         },
-        notes=[f"gradient masking: {flag}" for flag in flags],
+        tables=(curves.table(policy.confidence),),
+        notes=[*notes, *(f"gradient masking: {flag}" for flag in flags)],
     )
 
 
-def _ordered(names: Sequence[str]) -> list[str]:
-    return [name for name in attacks.ATTACKS if name in names]
+def _measure(
+    victim: Victim, samples: Samples, policy: Policy
+) -> tuple[Samples, Attacked, dict[str, Measure], list[str]]:
+    """The samples attacked, what became of them, the figures, and how the gate came to them."""
+    order = np.random.default_rng(policy.seed).permutation(len(samples))[: policy.samples]
+    if victim.detection or not policy.sequential:
+        chosen = samples.take(np.sort(order))
+        attacked = attack(victim, chosen, policy.names, policy.budget)
+        if victim.detection:
+            return chosen, attacked, _of_detector(victim, chosen, attacked, policy.seed), []
+        return chosen, attacked, {"robust_accuracy": share(attacked.held, chosen, policy.seed)}, []
+    seen: Attacked | None = None
+    looks: list[Look] = []
+    for rows in batches(len(order)):
+        new = attack(victim, samples.take(order[rows]), policy.names, policy.budget)
+        seen = new if seen is None else seen.joined(new)
+        looks.append((int(seen.held.sum()), len(seen.held)))
+        measures = {"robust_accuracy": sequential(looks, planned=len(order))}
+        if settled(decide(GATE, measures, policy.requirements, confidence=policy.confidence)):
+            break
+    assert seen is not None  # noqa: S101 (there is at least one sample)
+    used = len(seen.held)
+    note = f"sequential: {used} of at most {len(order)} samples were needed"
+    return samples.take(order[:used]), seen, measures, [note]
 
 
-def _attack(
-    victim: Victim, samples: Samples, names: Sequence[str], budget: Budget, start: Any = None
-) -> _Attacked:
-    """Run the attacks, the cheap ones first; what one breaks wholly, the dearer ones skip."""
-    total = totals(samples).sum()
-    clean = victim.held(samples.inputs, samples)
-    held = clean.copy() if start is None else np.minimum(start, clean)
-    worst = samples.inputs.copy()
-    left = {}
-    for name in _ordered(names):
-        alive = np.flatnonzero(held > 0)
-        if len(alive):
-            part = samples.take(alive)
-            after = attacks.run(name, victim, part, budget)
-            now = victim.held(after, part)
-            better = now < held[alive]
-            worst[alive[better]] = after[better]
-            held[alive[better]] = now[better]
-        left[name] = float(held.sum() / total) if total else float("nan")
-    return _Attacked(inputs=worst, clean=clean, held=held, left=left)
-
-
-def _sweep(victim: Victim, samples: Samples, policy: Policy) -> tuple[list[float], list[float]]:
-    """Epsilons from 0 to one that can turn any input grey, and the share right at each.
-
-    A larger budget contains the smaller, so what is broken once stays broken.
-    """
-    some = samples.take(np.arange(min(len(samples), _SWEEP_SAMPLES)))
-    end = (victim.target.high - victim.target.low) / 2
-    if policy.norm == "l2":
-        end *= float(np.sqrt(some.inputs[0].size))
-    wanted = policy.sweep or [policy.epsilon * factor for factor in _SWEEP_FACTORS]
-    epsilons = sorted({e for e in (*wanted, policy.epsilon) if e < end} | {end})
-    total = totals(some).sum()
-    held = victim.held(some.inputs, some)
-    shares = [float(held.sum() / total) if total else float("nan")]
-    names = [name for name in policy.attacks if name in attacks.of_kind("white")]
-    for epsilon in epsilons:
-        budget = Budget(norm=policy.norm, epsilon=epsilon, steps=_SWEEP_STEPS)
-        alive = np.flatnonzero(held > 0)
-        if len(alive):
-            part = some.take(alive)
-            held[alive] = _attack(victim, part, names, budget, start=held[alive]).held
-        shares.append(float(held.sum() / total) if total else float("nan"))
-    return [0.0, *epsilons], shares
-
-
-def _signs(
-    victim: Victim, samples: Samples, policy: Policy, attacked: _Attacked, *, unbounded: float
-) -> masking.Signs:
-    total = max(totals(samples).sum(), 1)
-    low, high = victim.target.low, victim.target.high
-    noisy = attacks.noise(samples, policy.budget, low, high, policy.seed)
-    white = [attacked.left[n] for n in _ordered(policy.attacks) if n in attacks.of_kind("white")]
-    right = samples.take(np.flatnonzero(attacked.clean > 0)[:64])
-    gradients = []
-    if len(right):
-        gradients = [victim.estimator.loss_gradient(right.inputs, victim.truth(right))]
-    return masking.Signs(
-        clean=float(attacked.clean.sum() / total),
-        noise=float(victim.held(noisy, samples).sum() / total),
-        fgsm=white[0],
-        white_box=white[-1],
-        black_box=list(attacked.left.values())[-1],
-        unbounded=unbounded,
-        vanished=masking.vanished(gradients),
-    )
-
-
-def _measures(
-    victim: Victim, samples: Samples, attacked: _Attacked, seed: int
+def _of_detector(
+    victim: Victim, samples: Samples, attacked: Attacked, seed: int
 ) -> dict[str, Measure]:
-    if samples.objects is None:
-        held = int(attacked.held.sum())
-        return {"robust_accuracy": proportion(held, len(samples))}
-    # Objects of one image stand or fall together: images are what is resampled.
+    assert samples.objects is not None  # noqa: S101 (a detector's samples)
     weights = resample_weights(len(samples), seed)
-    total = totals(samples)
     claims = victim.target.claims(attacked.inputs)
     table = PrecisionTable.of(claims, samples.objects, len(samples.classes))
-    with np.errstate(invalid="ignore"):
-        recall = float(np.float64(attacked.held.sum()) / total.sum())
-        recalls = (weights @ attacked.held) / (weights @ total)
     precision = float(table.map50(np.ones((1, len(samples))))[0])
     return {
-        "robust_recall": resampled(recall, len(samples), recalls),
+        "robust_recall": share(attacked.held, samples, seed),
         "robust_map50": resampled(precision, len(samples), table.map50(weights)),
     }
 
@@ -232,15 +168,17 @@ def _measures(
 def _pictures(
     victim: Victim,
     samples: Samples,
-    attacked: _Attacked,
+    attacked: Attacked,
     policy: Policy,
-    epsilons: Sequence[float],
-    shares: Sequence[float],
-    headline: str,
+    curves: Curves,
 ) -> dict[str, bytes]:
     shown = {
         "robustness-epsilon": pictures.curve(
-            epsilons, shares, chosen=policy.epsilon, norm=policy.norm, figure_name=headline
+            curves,
+            chosen=policy.epsilon,
+            norm=policy.norm,
+            figure_name="robust_recall" if samples.detection else "robust_accuracy",
+            confidence=policy.confidence,
         )
     }
     # The samples that lost the most, so that a reviewer sees what an attack looks like.

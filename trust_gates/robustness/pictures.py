@@ -10,33 +10,44 @@ from numpy.typing import NDArray
 
 from trust_gates.matching import SURE
 from trust_gates.png import png
+from trust_gates.robustness.sweep import WORST, Curves
 from trust_gates.samples import Boxes
 
 
 def curve(
-    epsilons: Sequence[float],
-    shares: Sequence[float],
-    *,
-    chosen: float,
-    norm: str,
-    figure_name: str,
+    curves: Curves, *, chosen: float, norm: str, figure_name: str, confidence: float
 ) -> bytes:
-    """A PNG of the share still right against epsilon; the policy's epsilon is marked."""
+    """A PNG of the share still right against epsilon, attack by attack, with the bounds of the
+    worst case; the policy's epsilon is marked."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(epsilons, shares, marker="o", color="#1f5fa8")
+    epsilons = list(curves.epsilons)
+    for name, measures in curves.curves.items():
+        worst = name == WORST
+        axes.plot(
+            epsilons,
+            [measure.value for measure in measures],
+            marker="o" if worst else ".",
+            color="#1f5fa8" if worst else None,
+            linewidth=1.5 if worst else 0.8,
+            label=name,
+        )
+    bounds = [measure.interval(confidence) for measure in curves.curves[WORST]]
+    axes.fill_between(
+        epsilons, [b.low for b in bounds], [b.high for b in bounds], color="#1f5fa8", alpha=0.15
+    )
     axes.axvline(chosen, color="#b8860b", linestyle="--", label=f"policy: {chosen:.4g}")
     axes.set(
         xlabel=f"epsilon ({norm})",
         ylabel=figure_name,
         ylim=(-0.03, 1.03),
-        title="Worst case over the attacks",
+        title=f"What is left, with the worst case's bounds at {confidence:g}",
     )
     axes.set_xscale("symlog", linthresh=max(min((e for e in epsilons if e > 0), default=1), 1e-6))
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize=8)
     return png(figure)
 
 

@@ -37,7 +37,7 @@ def test_a_linear_models_robust_accuracy_is_exact(weight):
     samples, epsilon = linear_samples(weight), 0.02
     margins = np.abs((samples.inputs - 0.5) @ weight) / np.abs(weight).sum()
     evidence = robustness.judge(
-        linear_target(weight), samples, policy(epsilon, low=0.25, samples=200)
+        linear_target(weight), samples, policy(epsilon, low=0.25, samples=200, sequential=False)
     )
     check = evidence.checks[0]
     assert check.measured == pytest.approx((margins > epsilon).mean(), abs=0.011)
@@ -125,7 +125,7 @@ def test_square_reaches_every_feature_of_a_row(features):
 
 
 def replace_attack(monkeypatch, name, generate):
-    double = Attack(name=name, kind="white", generate=lambda v, samples, b: generate(samples))
+    double = Attack(name=name, kind="white", meaning="", cost=1, generate=lambda v, s, b: generate(s))
     monkeypatch.setitem(attacks.ATTACKS, name, double)
 
 
@@ -174,7 +174,7 @@ def test_predictions_that_are_not_finite_count_as_wrong(weight):
     [
         ({"white_box": 0.8, "black_box": 0.5}, "black-box attacks found 0.30 more"),
         ({"unbounded": 0.4}, "still right at the largest epsilon"),
-        ({"noise": 0.7, "fgsm": 0.75}, "random noise costs 0.20"),
+        ({"noise": 0.7, "first": 0.75}, "random noise costs 0.20"),
         ({"vanished": 0.5}, "no gradient at all"),
         ({"vanished": float("nan")}, "no gradient at all"),
         ({"unbounded": float("nan")}, "still right"),
@@ -184,7 +184,7 @@ def test_each_sign_of_masking_is_flagged(change, flag):
     sound = {
         "clean": 0.9,
         "noise": 0.89,
-        "fgsm": 0.6,
+        "first": 0.6,
         "white_box": 0.5,
         "black_box": 0.48,
         "unbounded": 0.0,

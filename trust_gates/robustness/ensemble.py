@@ -1,0 +1,87 @@
+"""Attack with several attacks: cheap ones first, and only what survives meets the dear ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.robustness import attacks
+from trust_gates.robustness.attacks.interface import Budget
+from trust_gates.robustness.victim import Inputs, Victim, totals
+from trust_gates.samples import Samples
+from trust_gates.statistics import Measure, proportion, resample_weights, resampled
+
+Held = NDArray[np.int64]
+"""(N,): how much of each sample is still right, at most its `totals`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Attacked:
+    """The worst that the attacks did to each sample, and what was left after each attack."""
+
+    inputs: Inputs
+    total: Held
+    """The most that could be right."""
+
+    clean: Held
+    after: Mapping[str, Held]
+    """By attack, in the order they ran: after it and all before it."""
+
+    @property
+    def held(self) -> Held:
+        """What is left at the end."""
+        return list(self.after.values())[-1]
+
+    def left(self, name: str) -> float:
+        """The share left after the attack `name` and all before it; NaN without any object."""
+        return ratio(self.after[name], self.total)
+
+    def joined(self, other: Attacked) -> Attacked:
+        """Both batches as one."""
+        return Attacked(
+            inputs=np.concatenate([self.inputs, other.inputs]),
+            total=np.concatenate([self.total, other.total]),
+            clean=np.concatenate([self.clean, other.clean]),
+            after={n: np.concatenate([h, other.after[n]]) for n, h in self.after.items()},
+        )
+
+
+def attack(victim: Victim, samples: Samples, names: Sequence[str], budget: Budget) -> Attacked:
+    """Run the attacks in the order of `names`; what one breaks wholly, the later ones skip.
+
+    Raises:
+        GateError: an attack left its budget.
+        ValueError: an attack does not work on such inputs.
+    """
+    clean = victim.held(samples.inputs, samples)
+    held, worst, after = clean.copy(), samples.inputs.copy(), {}
+    for name in names:
+        alive = np.flatnonzero(held > 0)
+        if len(alive):
+            part = samples.take(alive)
+            attacked = attacks.run(name, victim, part, budget)
+            now = victim.held(attacked, part)
+            better = now < held[alive]
+            worst[alive[better]] = attacked[better]
+            held[alive[better]] = now[better]
+        after[name] = held.copy()
+    return Attacked(inputs=worst, total=totals(samples), clean=clean, after=after)
+
+
+def ratio(held: Held, total: Held) -> float:
+    """The share of everything there was to get right; NaN where there was nothing."""
+    return float(held.sum() / total.sum()) if total.sum() else float("nan")
+
+
+def share(held: Held, samples: Samples, seed: int) -> Measure:
+    """The same with its interval: exact for classes; objects of one image stand or fall
+    together, so there images are resampled."""
+    if not samples.detection:
+        return proportion(int(held.sum()), len(samples))
+    total, weights = totals(samples), resample_weights(len(samples), seed)
+    with np.errstate(invalid="ignore"):
+        draws = (weights @ held) / (weights @ total)
+    return resampled(ratio(held, total), len(samples), draws)

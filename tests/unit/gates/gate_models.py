@@ -36,6 +36,25 @@ def linear_samples(weight, count=200, seed=0, spread=0.1):
     return Samples(inputs=inputs, classes=["no", "yes"], labels=labels)
 
 
+def many_class_linear(norm, classes=5, features=20, count=150, seed=0):
+    """A linear model of several classes, samples it gets right, and each one's exact distance to
+    the nearest wrong class, far from the ends of [0, 1]."""
+    generator = np.random.default_rng(seed)
+    weight = generator.normal(size=(classes, features))
+    module = torch.nn.Linear(features, classes)
+    module.weight.data = torch.as_tensor(weight, dtype=torch.float32)
+    module.bias.data = torch.as_tensor(-weight.sum(axis=1) / 2, dtype=torch.float32)
+    inputs = generator.uniform(0.4, 0.6, size=(count, features)).astype(np.float32)
+    logits = (inputs - 0.5) @ weight.T
+    labels = logits.argmax(axis=1)
+    dual = {"linf": 1, "l2": 2, "l1": np.inf}[norm]
+    gaps = logits[np.arange(count), labels][:, None] - logits
+    slopes = np.linalg.norm(weight[labels][:, None] - weight[None], ord=dual, axis=2)
+    distances = np.where(slopes > 0, gaps / np.where(slopes > 0, slopes, 1), np.inf).min(axis=1)
+    samples = Samples(inputs=inputs, classes=[str(k) for k in range(classes)], labels=labels)
+    return Target(module=module, predict=module, low=0.0, high=1.0), samples, distances
+
+
 class SpotDetector(torch.nn.Module):
     """Sees a bright square in each quarter of a 16 x 16 image: objects of class 0."""
 

@@ -125,7 +125,9 @@ def test_square_reaches_every_feature_of_a_row(features):
 
 
 def replace_attack(monkeypatch, name, generate):
-    double = Attack(name=name, kind="white", meaning="", cost=1, generate=lambda v, s, b: generate(s))
+    double = Attack(
+        name=name, kind="white", meaning="", cost=1, generate=lambda v, s, b: generate(s)
+    )
     monkeypatch.setitem(attacks.ATTACKS, name, double)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
 from trust_gates.robustness.attacks.adaptive import APGD_CE, APGD_DLR, APGD_T, FAB_T
@@ -91,8 +93,7 @@ def run(name: str, victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     if victim.target.reach is not None:
         # Not every attack of ART's knows of limits: pulling back only makes the change smaller.
         attacked = attacked.clip(lower, upper)
-    change = (attacked.astype(np.float64) - samples.inputs).reshape(len(samples), -1)
-    size = np.linalg.norm(change, ord=budget.art_norm, axis=1).max(initial=0.0)
+    size = _norms(attacked.astype(np.float64) - samples.inputs, budget).max(initial=0.0)
     within = (attacked >= lower - 1e-6).all() and (attacked <= upper + 1e-6).all()
     if not (size <= budget.epsilon * (1 + _TOLERANCE) + 1e-6 and within):
         low, high = victim.target.low, victim.target.high
@@ -109,9 +110,14 @@ def noise(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     lower, upper = victim.room(samples.inputs)
     signs = generator.choice([-1.0, 1.0], size=samples.inputs.shape) * (upper > lower)
     if budget.norm != "linf":
-        norms = np.linalg.norm(signs.reshape(len(signs), -1), ord=budget.art_norm, axis=1)
-        signs /= norms.reshape(-1, *[1] * (signs.ndim - 1))
+        signs /= _norms(signs, budget).reshape(-1, *[1] * (signs.ndim - 1))
     return np.clip(samples.inputs + budget.epsilon * signs, lower, upper).astype(np.float32)
+
+
+def _norms(changes: NDArray[np.float64], budget: Budget) -> NDArray[np.float64]:
+    flat = changes.reshape(len(changes), math.prod(changes.shape[1:]))
+    norms: NDArray[np.float64] = np.linalg.norm(flat, ord=budget.art_norm, axis=1)
+    return norms
 
 
 @contextmanager

@@ -172,9 +172,10 @@ def _checkpoint(state: _State, interval: int) -> None:
 def _sparse_move(part: Problem, state: _State, radius: float, *, first: bool) -> Tensor:
     """An equal step of the values with the largest gradients."""
     flat = state.gradient.flatten(1)
-    last = flat.shape[1] - 1
-    place = ((1 - state.kept) * (last + 1)).clamp(0, last).long()[:, None]
-    floor = flat.abs().sort(dim=1).values.gather(1, place)
+    values = flat.shape[1]
+    # Rounded down: of few features a rounded-up share would never reach a single one.
+    count = (state.kept * values).long().clamp(1, values)[:, None]
+    floor = flat.abs().sort(dim=1).values.gather(1, values - count)
     signs = torch.where(flat.abs() >= floor, flat.sign(), 0)
     share = state.step / signs.abs().sum(dim=1).clamp_min(1)
     move = (signs * share[:, None]).reshape(state.inputs.shape)

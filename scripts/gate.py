@@ -19,6 +19,7 @@ from touchstone.artifacts import Store, open_store
 from touchstone.model_repo import ModelPipeline
 from training import dataset as datasets
 from training.dataset import Dataset
+from trust_gates.reach import Reach
 from trust_gates.samples import Boxes, Samples
 from trust_gates.statistics import Requirement
 from trust_gates.target import Target
@@ -58,7 +59,11 @@ class Inputs:
         )
 
     def target(self, model_folder: Path | None = None) -> Target:
-        """The trained model, or another one for the same data, as the gates ask it."""
+        """The trained model, or another one for the same data, as the gates ask it.
+
+        Raises:
+            ValueError: the dataset or touchstone.yaml limits a feature that there is not.
+        """
         import torch
 
         from training.export import load_model
@@ -81,6 +86,25 @@ class Inputs:
             low=float(described["low"]),
             high=float(described["high"]),
             device=device,
+            reach=self._reach(),
+        )
+
+    def _reach(self) -> Reach | None:
+        """What of an input an attacker may change, by the dataset and by touchstone.yaml."""
+        described, declared = self.dataset.description.inputs, self.pipeline.spec.gates.robustness
+        immutable = [*described.get("immutable", ()), *described.get("categorical", ())]
+        bounds = dict(described.get("bounds", {}))
+        if declared is not None:
+            immutable += declared.immutable
+            bounds |= declared.bounds
+        if not immutable and not bounds:
+            return None
+        return Reach.of_features(
+            described.get("features", ()),
+            low=float(described["low"]),
+            high=float(described["high"]),
+            immutable=immutable,
+            bounds=bounds,
         )
 
 

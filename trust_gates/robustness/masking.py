@@ -120,7 +120,6 @@ def look(
     noisy = attacks.noise(victim, samples, budget)
     right = samples.take(np.flatnonzero(attacked.clean > 0)[:_ASKED])
     answers = _answers(victim, right), _answers(victim, right)
-    reach = victim.target.reach
     return Signs(
         clean=ratio(attacked.clean, attacked.total),
         noise=ratio(victim.held(noisy, samples), attacked.total),
@@ -128,7 +127,7 @@ def look(
         white_box=white[-1],
         black_box=attacked.left(list(attacked.after)[-1]),
         vanished=vanished(victim, right),
-        unbounded=unbounded if reach is None or not reach.immutable.any() else None,
+        unbounded=unbounded if victim.target.reach is None else None,
         targeted_gain=_targeted_gain(attacked),
         random=_differ(*answers),
         probabilities=not victim.detection and _are_probabilities(answers[0][0]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gate_models import linear_samples, linear_target, many_class_linear
+from gate_models import linear_samples, linear_target, many_class_linear, small_convolution
 
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks
@@ -14,28 +14,11 @@ from trust_gates.robustness.ensemble import attack
 from trust_gates.robustness.native import balls, fab
 from trust_gates.robustness.native.problem import Problem
 from trust_gates.robustness.victim import Victim
-from trust_gates.samples import Samples
 from trust_gates.target import Target
 
 NORMS = ("linf", "l2", "l1")
 NATIVE = ("fgsm", "bim", "pgd", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "square")
 AUTOATTACK = attacks.ENSEMBLES["autoattack"].attacks
-
-
-def small_convolution(seed=0, margin=0.0):
-    """An untrained network on 12 x 12 pictures, judged on its own answers."""
-    torch.manual_seed(seed)
-    module = torch.nn.Sequential(
-        torch.nn.Conv2d(2, 6, 3, stride=2),
-        torch.nn.Tanh(),
-        torch.nn.Flatten(),
-        torch.nn.Linear(150, 5),
-    )
-    target = Target(module=module, predict=module, low=0.0, high=1.0)
-    generator = np.random.default_rng(seed)
-    inputs = generator.uniform(margin, 1 - margin, size=(60, 2, 12, 12)).astype(np.float32)
-    labels = target.logits(inputs).argmax(axis=1)
-    return target, Samples(inputs=inputs, classes=list("abcde"), labels=labels)
 
 
 @pytest.mark.parametrize("norm", NORMS)

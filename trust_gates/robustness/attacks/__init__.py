@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trust_gates.errors import GateError
 from trust_gates.robustness.attacks.adaptive import APGD_CE, APGD_DLR, APGD_T, FAB_T
 from trust_gates.robustness.attacks.gradient import BIM, FGSM, PGD
-from trust_gates.robustness.attacks.interface import Attack, Budget, Kind, Norm
+from trust_gates.robustness.attacks.interface import Attack, Budget, Kind, Norm, Task
 from trust_gates.robustness.attacks.square import SQUARE
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
@@ -49,11 +49,11 @@ ENSEMBLES: Mapping[str, Ensemble] = {
 }
 
 
-def chosen(names: Iterable[str], norm: Norm) -> list[str]:
+def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[str]:
     """The attacks that `names`, ensembles among them, stand for, in the order they run.
 
     Raises:
-        ValueError: a name is unknown, does not know the norm, or all are of one kind.
+        ValueError: a name is unknown, does not serve the norm or the task, or all are of one kind.
     """
     names = list(names)
     known = {*ATTACKS, *ENSEMBLES}
@@ -61,10 +61,11 @@ def chosen(names: Iterable[str], norm: Norm) -> list[str]:
         raise ValueError(f"got attacks {unknown}, expected some of {sorted(known)}")
     members = {m for n in names for m in (ENSEMBLES[n].attacks if n in ENSEMBLES else (n,))}
     ordered = [name for name in ATTACKS if name in members]
-    if strangers := [name for name in ordered if norm not in ATTACKS[name].norms]:
+    serving = [a.name for a in ATTACKS.values() if norm in a.norms and task in (None, *a.tasks)]
+    if strangers := [name for name in ordered if name not in serving]:
         raise ValueError(
-            f"got attacks {strangers} under the norm {norm}, expected some of "
-            f"{[a.name for a in ATTACKS.values() if norm in a.norms]}"
+            f"got attacks {strangers} for {task or 'a model'} under the norm {norm}, "
+            f"expected some of {serving}"
         )
     for kind in ("white", "black"):
         if not any(ATTACKS[name].kind == kind for name in ordered):

@@ -32,6 +32,8 @@ def _by_art(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     from art.attacks.evasion import SquareAttack
 
     height, width = samples.inputs.shape[2:]
+    if budget.norm == "l1":
+        raise ValueError("got norm l1 for the attack square on a detector, expected linf or l2")
     if budget.norm == "l2" and (height != width or height < 15):
         raise ValueError(
             f"got inputs of {height} x {width}, expected square images of at least 15 pixels "

@@ -2,82 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
-from trust_gates.matching import PrecisionTable
 from trust_gates.robustness import attacks, masking, pictures, weak
-from trust_gates.robustness.attacks.interface import Budget, Norm
-from trust_gates.robustness.ensemble import Attacked, attack, share
+from trust_gates.robustness.ensemble import Attacked
+from trust_gates.robustness.measure import measure
+from trust_gates.robustness.policy import Policy
 from trust_gates.robustness.sweep import Curves, sweep
 from trust_gates.robustness.victim import Victim, totals
 from trust_gates.samples import Samples
-from trust_gates.sequential import Look, batches, sequential, settled
-from trust_gates.statistics import (
-    Measure,
-    Requirement,
-    decide,
-    exact,
-    resample_weights,
-    resampled,
-)
+from trust_gates.statistics import Requirement, decide, exact
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Required
+from trust_gates.verdict import Evidence, Required, Table
+
+__all__ = ["Policy", "judge"]
 
 GATE = "robustness"
 _SHOWN = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What the gate attacks with, and what must survive."""
-
-    requirements: Sequence[Requirement]
-    epsilon: float
-    """The largest change of an input, in the norm and in the inputs' own units."""
-
-    norm: Norm = "linf"
-    attacks: Sequence[str] = ("fgsm", "pgd", "square")
-    """Names of attacks and of ensembles."""
-
-    samples: int = 128
-    """At most so many are attacked."""
-
-    sequential: bool = True
-    """Stop a classifier's attacks as soon as the samples seen decide every requirement."""
-
-    sweep: Sequence[float] = ()
-    """Further budgets to show; by default a quarter to four times epsilon."""
-
-    confidence: float = 0.95
-    seed: int = 0
-    steps: int | None = None
-    queries: int | None = None
-    """Effort of each attack; by default the attack's own, or that of an ensemble."""
-
-    def __post_init__(self) -> None:
-        attacks.chosen(self.attacks, self.norm)
-        if not all(epsilon > 0 for epsilon in (self.epsilon, *self.sweep)):
-            raise ValueError(f"got epsilon {self.epsilon}, sweep {self.sweep}, expected > 0")
-
-    @property
-    def names(self) -> list[str]:
-        """The attacks in the order they run."""
-        return attacks.chosen(self.attacks, self.norm)
-
-    @property
-    def budget(self) -> Budget:
-        """What each attack may spend."""
-        ensembles = [attacks.ENSEMBLES[n] for n in self.attacks if n in attacks.ENSEMBLES]
-        return Budget(
-            norm=self.norm,
-            epsilon=self.epsilon,
-            steps=self.steps or max((e.steps for e in ensembles), default=None),
-            queries=self.queries or max((e.queries for e in ensembles), default=None),
-            seed=self.seed,
-        )
 
 
 def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
@@ -98,7 +41,8 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     )
     broken = {n: weak.check_attack(n, samples, target, policy.budget) for n in policy.names}
     victim = Victim.of(target, samples)
-    samples, attacked, measures, notes = _measure(victim, samples, policy)
+    measured = measure(victim, samples, policy)
+    samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
     curves = sweep(victim, samples, policy.names, policy.budget, policy.sweep)
     signs = masking.look(victim, samples, attacked, policy.budget, curves.unbounded)
     flags = signs.flags()
@@ -114,8 +58,6 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             **{name: measure.value for name, measure in measures.items()},
             "clean": signs.clean,
             "noise": signs.noise,
-            **{f"after_{name}": attacked.left(name) for name in attacked.after},
-            **{f"weak_model_broken_{name}": share for name, share in broken.items()},
         },
         pictures=_pictures(victim, samples, attacked, policy, curves),
         captions={
@@ -124,49 +66,21 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             ),
             "robustness-examples": ("The samples that lost most: before the attack and after it."),
         },
-        tables=(curves.table(policy.confidence),),
-        notes=[*notes, *(f"gradient masking: {flag}" for flag in flags)],
+        tables=(_attacks_table(attacked, broken), curves.table(policy.confidence)),
+        notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags)],
     )
 
 
-def _measure(
-    victim: Victim, samples: Samples, policy: Policy
-) -> tuple[Samples, Attacked, dict[str, Measure], list[str]]:
-    """The samples attacked, what became of them, the figures, and how the gate came to them."""
-    order = np.random.default_rng(policy.seed).permutation(len(samples))[: policy.samples]
-    if victim.detection or not policy.sequential:
-        chosen = samples.take(np.sort(order))
-        attacked = attack(victim, chosen, policy.names, policy.budget)
-        if victim.detection:
-            return chosen, attacked, _of_detector(victim, chosen, attacked, policy.seed), []
-        return chosen, attacked, {"robust_accuracy": share(attacked.held, chosen, policy.seed)}, []
-    seen: Attacked | None = None
-    looks: list[Look] = []
-    for rows in batches(len(order)):
-        new = attack(victim, samples.take(order[rows]), policy.names, policy.budget)
-        seen = new if seen is None else seen.joined(new)
-        looks.append((int(seen.held.sum()), len(seen.held)))
-        measures = {"robust_accuracy": sequential(looks, planned=len(order))}
-        if settled(decide(GATE, measures, policy.requirements, confidence=policy.confidence)):
-            break
-    assert seen is not None  # noqa: S101 (there is at least one sample)
-    used = len(seen.held)
-    note = f"sequential: {used} of at most {len(order)} samples were needed"
-    return samples.take(order[:used]), seen, measures, [note]
-
-
-def _of_detector(
-    victim: Victim, samples: Samples, attacked: Attacked, seed: int
-) -> dict[str, Measure]:
-    assert samples.objects is not None  # noqa: S101 (a detector's samples)
-    weights = resample_weights(len(samples), seed)
-    claims = victim.target.claims(attacked.inputs)
-    table = PrecisionTable.of(claims, samples.objects, len(samples.classes))
-    precision = float(table.map50(np.ones((1, len(samples))))[0])
-    return {
-        "robust_recall": share(attacked.held, samples, seed),
-        "robust_map50": resampled(precision, len(samples), table.map50(weights)),
-    }
+def _attacks_table(attacked: Attacked, broken: Mapping[str, float]) -> Table:
+    rows = []
+    for name in attacked.after:
+        attack = attacks.ATTACKS[name]
+        rows.append((name, attack.kind, attack.meaning, attacked.left(name), broken[name]))
+    return Table(
+        title="Attacks, in the order they ran: each met only what the ones before had left",
+        columns=("attack", "box", "what it does", "left after it", "broken of a weak model"),
+        rows=rows,
+    )
 
 
 def _pictures(

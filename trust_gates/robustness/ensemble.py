@@ -39,13 +39,17 @@ class Attacked:
         """The share left after the attack `name` and all before it; NaN without any object."""
         return ratio(self.after[name], self.total)
 
-    def joined(self, other: Attacked) -> Attacked:
-        """Both batches as one."""
-        return Attacked(
-            inputs=np.concatenate([self.inputs, other.inputs]),
-            total=np.concatenate([self.total, other.total]),
-            clean=np.concatenate([self.clean, other.clean]),
-            after={n: np.concatenate([h, other.after[n]]) for n, h in self.after.items()},
+    @classmethod
+    def joined(cls, parts: Sequence[Attacked]) -> Attacked:
+        """Batches that the same attacks ran on, as one."""
+        return cls(
+            inputs=np.concatenate([part.inputs for part in parts]),
+            total=np.concatenate([part.total for part in parts]),
+            clean=np.concatenate([part.clean for part in parts]),
+            after={
+                name: np.concatenate([part.after[name] for part in parts])
+                for name in parts[0].after
+            },
         )
 
 

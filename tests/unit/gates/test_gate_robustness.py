@@ -1,5 +1,7 @@
 """The gate finds exactly the robustness that a model has, and sees through masked gradients."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -70,7 +72,9 @@ def test_a_gate_that_cannot_decide_takes_all_samples_and_asks_for_more(weight):
 
 def test_the_curve_has_bounds_for_every_attack_at_every_epsilon(weight):
     evidence = robustness.judge(linear_target(weight), linear_samples(weight), policy(0.02))
-    (table,) = evidence.tables
+    ran, table = evidence.tables
+    assert [row[0] for row in ran.rows] == ["fgsm", "pgd", "square"]
+    assert [row[3] for row in ran.rows] == sorted([row[3] for row in ran.rows], reverse=True)
     assert {row[0] for row in table.rows} == {"fgsm", "pgd", "worst of these"}
     for _, epsilon, share, low, high in table.rows:
         assert 0 <= low <= share <= high <= 1
@@ -106,7 +110,7 @@ def test_a_detector_loses_objects_as_epsilon_grows():
     assert lost.figures["robust_recall"] == 0.0
     assert lost.outcome is Outcome.FAILED
     assert lost.pictures["robustness-examples"].startswith(PNG)
-    (table,) = lost.tables
+    _, table = lost.tables
     for name in ("fgsm", "pgd", "worst of these"):
         curve = [share for attack, _, share, _, _ in table.rows if attack == name]
         assert curve == sorted(curve, reverse=True)
@@ -247,3 +251,9 @@ def test_no_samples_are_refused(weight):
     empty = linear_samples(weight).take(np.zeros(0, dtype=int))
     with pytest.raises(ValueError, match="no samples"):
         robustness.judge(linear_target(weight), empty, policy(0.1))
+
+
+def test_the_documentation_lists_every_attack_and_ensemble():
+    text = (Path(__file__).parents[3] / "docs" / "robustness.md").read_text()
+    for name in (*attacks.ATTACKS, *attacks.ENSEMBLES):
+        assert f"| `{name}` |" in text

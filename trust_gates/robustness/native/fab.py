@@ -52,10 +52,11 @@ def minimize(part: Problem, *, steps: int, random: bool) -> tuple[Tensor, Tensor
         closer = wrong & (apart < distance[rows])
         nearest[rows[closer]], distance[rows[closer]] = inputs[closer], apart[closer]
         going = distance[rows] > part.epsilon
-        part, rows, wrong = part.take(going), rows[going], wrong[going]
+        if not going.all():
+            part, rows, wrong = part.take(going), rows[going], wrong[going]
+            change, lead, slope = change[going], lead[going], slope[going]
         if not len(rows):
             break
-        change, lead, slope = change[going], lead[going], slope[going]
         inputs = part.clean + _next(part, change, lead, slope, wrong)
     return nearest, distance
 

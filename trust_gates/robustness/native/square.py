@@ -37,22 +37,23 @@ def _search(hunt: Hunt, queries: int) -> None:
         return
     propose = _flip if part.norm == "linf" else _shift
     start = _stripes(part) if part.norm == "linf" else _tiles(part)
-    change = part.allowed(start) - part.clean
+    change = proposed = balls.project(start, part.norm, part.epsilon, part.low, part.high)
     ahead = torch.full((len(part),), -torch.inf, device=change.device)
-    proposed = change
     for query in range(queries):
-        logits = part.answers(part.clean + proposed)
+        inputs = part.clean + proposed
+        logits = part.answers(inputs)
         value = lead(logits, part.labels, part.targets)
         better = value > ahead
-        change = torch.where(balls.column(better, change), proposed, change)
-        ahead = torch.where(better, value, ahead)
-        right = hunt.sieve(part.clean + proposed, logits)
-        if not right.all():
+        if better.any():  # most squares help nobody
+            change = torch.where(balls.column(better, change), proposed, change)
+            ahead = torch.where(better, value, ahead)
+        if not (value <= 0).all():
+            right = hunt.sieve(inputs, logits)
             part, change, ahead = part.take(right), change[right], ahead[right]
             if not len(part):
                 return
-        count = _square_size(query, queries, change[0].numel())
-        proposed = part.allowed(propose(part, change, count)) - part.clean
+        proposed = propose(part, change, _square_size(query, queries, change[0].numel()))
+        proposed = balls.project(proposed, part.norm, part.epsilon, part.low, part.high)
     hunt.keep(part.clean + change)
 
 

@@ -37,7 +37,7 @@ class Target:
     """What an attacker may change; None for every value within [low, high]."""
 
     def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits (N, K) with their gradient to `inputs`, in the float type the model works in.
+        """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.
 
         Raises:
             GateError: there is no gradient, or the model gives something else.

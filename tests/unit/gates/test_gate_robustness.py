@@ -203,6 +203,22 @@ def test_an_attack_that_leaves_its_budget_is_an_error(monkeypatch, weight):
         robustness.judge(linear_target(weight), linear_samples(weight), policy(0.02))
 
 
+def test_a_nearest_wrong_input_beyond_the_budget_breaks_nothing(monkeypatch, weight):
+    def halfway(victim, samples, budget):
+        moved = samples.inputs.copy()
+        moved[::2] += np.float32(budget.epsilon)
+        moved[1::2] += np.float32(3 * budget.epsilon)
+        return moved
+
+    attack = Attack(name="near", kind="white", meaning="", cost=1, generate=halfway, minimal=True)
+    monkeypatch.setitem(attacks.ATTACKS, "near", attack)
+    samples = linear_samples(weight)
+    victim = Victim.of(linear_target(weight), samples)
+    attacked = attacks.run("near", victim, samples, Budget(norm="linf", epsilon=0.02))
+    assert (attacked[1::2] == samples.inputs[1::2]).all()
+    assert (attacked[::2] > samples.inputs[::2]).all()
+
+
 def test_a_model_that_gives_no_gradients_is_an_error():
     module = torch.nn.Linear(4, 2)
 

@@ -70,9 +70,12 @@ class Attack:
     """
 
     norms: tuple[Norm, ...] = ("linf", "l2")
-    """An attack that minimises the change serves any norm that it can be measured in."""
 
     tasks: tuple[Task, ...] = ("classification",)
+
+    minimal: bool = False
+    """Whether it looks for the nearest wrong input wherever that is: `attacks.run` puts back the
+    inputs that moved beyond the budget, which such an attack did not break."""
 
     targeted: bool = False
     """Whether it aims at each wrong class in turn instead of only away from the right one."""

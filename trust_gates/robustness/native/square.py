@@ -77,25 +77,28 @@ def _window(part: Problem, count: float) -> Window:
     return (slice(None), slice(None), *(slice(place, place + side) for place in places))
 
 
-def _signs(part: Problem, like: Tensor) -> Tensor:
-    """-1 or 1: one a channel of an image's window, one a feature of a row."""
-    shape = (*like.shape[:2], *[1] * (like.ndim - 2))
-    return (torch.randint(0, 2, shape, generator=part.generator) * 2 - 1).to(like)
+def _signs(part: Problem, *shape: int) -> Tensor:
+    """-1 or 1, each as likely."""
+    return (torch.randint(0, 2, shape, generator=part.generator) * 2 - 1).to(part.clean)
+
+
+def _signs_of(part: Problem, window: Tensor) -> Tensor:
+    """One a channel of each image's window, or one a feature of each row's."""
+    return _signs(part, *window.shape[:2], *[1] * (window.ndim - 2))
 
 
 def _stripes(part: Problem) -> Tensor:
     """linf: vertical stripes of the full size; of a row, every feature for itself."""
-    row = part.clean[:, :, :1].movedim(-1, 1) if part.clean.ndim == 4 else part.clean
-    signs = _signs(part, row.flatten(1))
-    if part.clean.ndim == 4:
-        signs = signs.reshape(len(part), part.clean.shape[3], -1).movedim(1, -1)[:, :, None]
-    return (part.epsilon * signs).expand(part.clean.shape)
+    shape = list(part.clean.shape)
+    if len(shape) == 4:
+        shape[2] = 1
+    return (part.epsilon * _signs(part, *shape)).expand(part.clean.shape)
 
 
 def _flip(part: Problem, change: Tensor, count: float) -> Tensor:
     """linf: one window moved by the full size, up or down."""
     window, new = _window(part, count), change.clone()
-    new[window] = part.epsilon * _signs(part, new[window])
+    new[window] = part.epsilon * _signs_of(part, new[window])
     return new
 
 
@@ -103,7 +106,7 @@ def _tiles(part: Problem) -> Tensor:
     """l2, l1: bumps in a grid all over the image; of a row, random signs."""
     change = torch.zeros_like(part.clean)
     if change.ndim == 2:
-        return _full(part, _signs(part, change))
+        return _full(part, _signs(part, *change.shape))
     side = max(min(change.shape[2:]) // 5, 1)
     for top in range(0, change.shape[2] - side + 1, side):
         for left in range(0, change.shape[3] - side + 1, side):
@@ -126,7 +129,7 @@ def _shift(part: Problem, change: Tensor, count: float) -> Tensor:
 
 def _bump(part: Problem, like: Tensor) -> Tensor:
     """Two hills side by side, one up and one down (section 3.3), of a random sign a channel."""
-    signs = _signs(part, like)
+    signs = _signs_of(part, like)
     if like.ndim == 2:
         return signs
     side = like.shape[2]

@@ -8,13 +8,14 @@ parameter-free attacks", section 3; under l1 with sparse steps and a shrinking b
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from trust_gates.robustness.native import balls
 from trust_gates.robustness.native.losses import targeted_dlr
-from trust_gates.robustness.native.problem import Hunt, Loss, Problem
+from trust_gates.robustness.native.problem import Hunt, Loss, Problem, aim_at_each
 
 TARGETS = 9
 """Wrong classes that the targeted attacks aim at."""
@@ -79,9 +80,8 @@ def maximize(hunt: Hunt, loss: Loss, *, steps: int, restarts: int) -> None:
 
 def maximize_targeted(hunt: Hunt, *, steps: int, restarts: int) -> None:
     """Aim at each of the most likely wrong classes in turn."""
-    for targets in hunt.problem.runners_up(TARGETS).T:
-        hunt.aim(targets)
-        maximize(hunt, targeted_dlr, steps=steps, restarts=restarts)
+    run = partial(maximize, loss=targeted_dlr, steps=steps, restarts=restarts)
+    aim_at_each(hunt, TARGETS, run)
 
 
 def _random_start(part: Problem, radius: float) -> Tensor:

@@ -7,13 +7,15 @@ wrong, the linearisation of that point serves the step back towards the clean in
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from trust_gates.robustness.native import balls
 from trust_gates.robustness.native.apgd import TARGETS
 from trust_gates.robustness.native.losses import targeted_lead
-from trust_gates.robustness.native.problem import Hunt, Problem
+from trust_gates.robustness.native.problem import Hunt, Problem, aim_at_each
 
 _MOST_BIAS = 0.1
 _OVERSHOOT = 1.05
@@ -23,15 +25,14 @@ _BACK = 0.9
 def within_budget(hunt: Hunt, *, steps: int, restarts: int) -> None:
     """Break what has a wrong input within epsilon; leave the rest as it was."""
     for restart in range(restarts):
-        for targets in hunt.problem.runners_up(TARGETS).T:
-            hunt.aim(targets)
-            part = hunt.open
-            if not len(part):
-                return
-            nearest, distance = minimize(part, steps=steps, random=restart > 0)
-            near = distance <= part.epsilon
-            inputs = torch.where(balls.column(near, nearest), nearest, part.clean)
-            hunt.sieve(inputs, part.answers(inputs))
+        aim_at_each(hunt, TARGETS, partial(_within_budget, steps=steps, random=restart > 0))
+
+
+def _within_budget(hunt: Hunt, *, steps: int, random: bool) -> None:
+    nearest, distance = minimize(hunt.open, steps=steps, random=random)
+    near = distance <= hunt.problem.epsilon
+    inputs = torch.where(balls.column(near, nearest), nearest, hunt.open.clean)
+    hunt.sieve(inputs, hunt.open.answers(inputs))
 
 
 def minimize(part: Problem, *, steps: int, random: bool) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,9 @@ from trust_gates.samples import Samples
 _VALUES_AT_ONCE = 2**20
 """Input values in a batch, so that what a step touches stays near the processor."""
 
+_ROWS_AT_ONCE = 256
+"""Up to so many rows a step costs hardly more than one row: calls are what costs."""
+
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Logits (N, K), labels (N,) and the classes aimed at (N,) to (N,); the attack pushes it up."""
 
@@ -95,6 +98,11 @@ class Problem:
         """Logits (N, K) without a gradient."""
         return self.ask(inputs)
 
+    def copies(self, most: int) -> int:
+        """How many copies of each sample, at least one, make a batch that a device handles well."""
+        rows = min(_ROWS_AT_ONCE, _VALUES_AT_ONCE // max(self.clean[:1].numel(), 1))
+        return max(1, min(most, rows // max(len(self), 1)))
+
     def runners_up(self, count: int) -> Tensor:
         """(N, at most `count`): the wrong classes, the most likely first."""
         logits = self.answers(self.clean).nan_to_num()
@@ -116,10 +124,6 @@ class Hunt:
         """The samples that are still right."""
         return self.problem.take(self.alive)
 
-    def aim(self, targets: Tensor) -> None:
-        """Aim at one class (N,) of each sample from now on."""
-        self.problem = replace(self.problem, targets=targets)
-
     def sieve(self, inputs: Tensor, logits: Tensor) -> Tensor:
         """Note what `inputs` (of the open samples) broke; the mask of those still right.
 
@@ -134,6 +138,27 @@ class Hunt:
     def keep(self, inputs: Tensor) -> None:
         """Leave `inputs` as the answer for the open samples: they hurt, though not enough."""
         self.found[self.alive] = inputs
+
+
+def aim_at_each(hunt: Hunt, most: int, run: Callable[[Hunt], None]) -> None:
+    """Run a targeted attack towards each of up to `most` wrong classes, the likeliest first.
+
+    Few samples meet several classes at a time, as copies in one batch.
+    """
+    ranked = hunt.problem.runners_up(most)
+    while ranked.shape[1] and len(hunt.alive):
+        copies = hunt.open.copies(ranked.shape[1])
+        targets, ranked = ranked[hunt.alive, :copies], ranked[:, copies:]
+        each = hunt.problem.take(hunt.alive.repeat_interleave(copies))
+        inner = Hunt(replace(each, targets=targets.flatten()))
+        run(inner)
+        broken = torch.ones(targets.numel(), dtype=torch.bool, device=targets.device)
+        broken[inner.alive] = False
+        # Of a sample's copies the first broken one, or just the first.
+        first = broken.reshape(targets.shape).long().argmax(dim=1)
+        chosen = first + torch.arange(len(targets), device=first.device) * copies
+        hunt.found[hunt.alive] = inner.found[chosen]
+        hunt.alive = hunt.alive[~broken[chosen]]
 
 
 def attack(victim: Victim, samples: Samples, budget: Budget, run: Callable[[Hunt], None]) -> Inputs:

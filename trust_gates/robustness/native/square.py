@@ -20,6 +20,8 @@ _FIRST_SHARE = 0.8
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Of 10,000 queries: where the share of values in a square is halved."""
 
+_PATIENCE = 50
+
 Window = tuple[slice | Tensor, ...]
 """What indexes a change (N, ...): a square of every image, or some features of every row."""
 
@@ -37,29 +39,47 @@ def _search(hunt: Hunt, queries: int) -> None:
         return
     propose = _flip if part.norm == "linf" else _shift
     start = _stripes(part) if part.norm == "linf" else _tiles(part)
-    change = proposed = balls.project(start, part.norm, part.epsilon, part.low, part.high)
+    change = balls.project(start, part.norm, part.epsilon, part.low, part.high)
+    proposals, asked = [change], 0
     ahead = torch.full((len(part),), -torch.inf, device=change.device)
-    for query in range(queries):
-        inputs = part.clean + proposed
-        logits = part.answers(inputs)
-        value = lead(logits, part.labels, part.targets)
+    while True:
+        asked += len(proposals)
+        inputs, logits, value = _best(part, proposals)
         better = value > ahead
         if better.any():  # most squares help nobody
-            change = torch.where(balls.column(better, change), proposed, change)
+            change = torch.where(balls.column(better, change), inputs - part.clean, change)
             ahead = torch.where(better, value, ahead)
         if not (value <= 0).all():
             right = hunt.sieve(inputs, logits)
             part, change, ahead = part.take(right), change[right], ahead[right]
-            if not len(part):
-                return
-        proposed = propose(part, change, _square_size(query, queries, change[0].numel()))
-        proposed = balls.project(proposed, part.norm, part.epsilon, part.low, part.high)
+        if asked >= queries or not len(part):
+            break
+        # The longer nothing helps, the more squares few samples try at a time.
+        copies = min(part.copies(1 + asked // _PATIENCE), queries - asked)
+        count = _square_size(asked / queries, change[0].numel())
+        proposals = [
+            balls.project(
+                propose(part, change, count), part.norm, part.epsilon, part.low, part.high
+            )
+            for _ in range(copies)
+        ]
     hunt.keep(part.clean + change)
 
 
-def _square_size(query: int, queries: int, values: int) -> float:
-    """How many values the next square holds."""
-    passed = sum(query / queries * 10_000 > mark for mark in _HALVINGS)
+def _best(part: Problem, proposals: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of several proposed changes the worst for each sample: inputs, logits and lead (N,)."""
+    inputs = torch.cat([part.clean + proposed for proposed in proposals])
+    logits = part.answers(inputs)
+    copies = len(proposals)
+    values = lead(logits, part.labels.repeat(copies), part.targets.repeat(copies))
+    value, copy = values.reshape(copies, -1).max(dim=0)
+    rows = copy * len(part) + torch.arange(len(part), device=copy.device)
+    return inputs[rows], logits[rows], value
+
+
+def _square_size(spent: float, values: int) -> float:
+    """How many values the next square holds, after that share of the queries."""
+    passed = sum(spent * 10_000 > mark for mark in _HALVINGS)
     return _FIRST_SHARE * values * 0.5**passed
 
 

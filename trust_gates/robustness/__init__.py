@@ -42,8 +42,8 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     broken = {n: weak.check_attack(n, samples, target, policy.budget) for n in policy.names}
     victim = Victim.of(target, samples)
     measured = measure(victim, samples, policy)
-    samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
     curves = sweep(victim, samples, policy.names, policy.budget, policy.sweep)
+    samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
     signs = masking.look(victim, samples, attacked, policy.budget, curves.unbounded)
     flags = signs.flags()
     measures["gradient_masking"] = exact(len(flags), len(samples))

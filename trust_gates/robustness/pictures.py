@@ -24,20 +24,16 @@ def curve(
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     epsilons = list(curves.epsilons)
-    for name, measures in curves.curves.items():
-        worst = name == WORST
-        axes.plot(
-            epsilons,
-            [measure.value for measure in measures],
-            marker="o" if worst else ".",
-            color="#1f5fa8" if worst else None,
-            linewidth=1.5 if worst else 0.8,
-            label=name,
-        )
     bounds = [measure.interval(confidence) for measure in curves.curves[WORST]]
     axes.fill_between(
         epsilons, [b.low for b in bounds], [b.high for b in bounds], color="#1f5fa8", alpha=0.15
     )
+    for name, measures in curves.curves.items():
+        # The worst case lies under the others: where they meet it, both are seen.
+        style: dict[str, Any] = {"marker": ".", "linestyle": "--", "linewidth": 1}
+        if name == WORST:
+            style = {"marker": "o", "color": "#1f5fa8", "linewidth": 3, "alpha": 0.6, "zorder": 1}
+        axes.plot(epsilons, [measure.value for measure in measures], label=name, **style)
     axes.axvline(chosen, color="#b8860b", linestyle="--", label=f"policy: {chosen:.4g}")
     axes.set(
         xlabel=f"epsilon ({norm})",
@@ -46,6 +42,7 @@ def curve(
         title=f"What is left, with the worst case's bounds at {confidence:g}",
     )
     axes.set_xscale("symlog", linthresh=max(min((e for e in epsilons if e > 0), default=1), 1e-6))
+    axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return png(figure)

@@ -63,7 +63,8 @@ def sweep(
     Args:
         wanted: further epsilons; by default a quarter to four times the budget's.
     """
-    some = samples.take(np.arange(min(len(samples), _SAMPLES)))
+    order = np.random.default_rng(budget.seed).permutation(len(samples))
+    some = samples.take(order[:_SAMPLES])
     end = (victim.target.high - victim.target.low) / 2
     end *= {"linf": 1.0, "l2": some.inputs[0].size ** 0.5, "l1": some.inputs[0].size}[budget.norm]
     wanted = wanted or [budget.epsilon * factor for factor in _FACTORS]

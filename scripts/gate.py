@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -86,26 +86,32 @@ class Inputs:
             low=float(described["low"]),
             high=float(described["high"]),
             device=device,
-            reach=self._reach(),
+            reach=reach(described, self.pipeline.spec.gates.robustness),
         )
 
-    def _reach(self) -> Reach | None:
-        """What of an input an attacker may change, by the dataset and by touchstone.yaml."""
-        described, declared = self.dataset.description.inputs, self.pipeline.spec.gates.robustness
-        immutable = [*described.get("immutable", ()), *described.get("categorical", ())]
-        bounds = dict(described.get("bounds", {}))
-        if declared is not None:
-            immutable += declared.immutable
-            bounds |= declared.bounds
-        if not immutable and not bounds:
-            return None
-        return Reach.of_features(
-            described.get("features", ()),
-            low=float(described["low"]),
-            high=float(described["high"]),
-            immutable=immutable,
-            bounds=bounds,
-        )
+
+def reach(inputs: Mapping[str, Any], declared: policy.Robustness | None) -> Reach | None:
+    """What an attacker may change, by the description's `inputs` and by touchstone.yaml.
+
+    None where neither limits anything.
+
+    Raises:
+        ValueError: one of them names a feature that there is not.
+    """
+    immutable = [*inputs.get("immutable", ()), *inputs.get("categorical", ())]
+    bounds = dict(inputs.get("bounds", {}))
+    if declared is not None:
+        immutable += declared.immutable
+        bounds |= declared.bounds
+    if not immutable and not bounds:
+        return None
+    return Reach.of_features(
+        inputs.get("features", ()),
+        low=float(inputs["low"]),
+        high=float(inputs["high"]),
+        immutable=immutable,
+        bounds=bounds,
+    )
 
 
 def command(judge: Callable[[Inputs], Evidence]) -> Callable[..., None]:

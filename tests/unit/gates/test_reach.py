@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scripts import gate
+from touchstone.policy import Check, Robustness
 from trust_gates.reach import Reach
 
 FEATURES = ["age", "sex", "dose"]
@@ -48,3 +50,27 @@ def test_bounds_never_widen_the_range_of_all_inputs():
 def test_what_cannot_be_declared_is_refused(more, message):
     with pytest.raises(ValueError, match=message):
         reach(**more)
+
+
+def declared(**more):
+    return Robustness(epsilon=0.1, checks=[Check(metric="robust_accuracy", at_least=0.5)], **more)
+
+
+DESCRIBED = {"low": 0.0, "high": 1.0, "features": FEATURES}
+
+
+def test_the_policy_adds_to_what_the_dataset_says_of_its_features():
+    described = DESCRIBED | {"categorical": ["sex"], "bounds": {"dose": [0.0, 0.9]}}
+    found = gate.reach(described, declared(immutable=["age"], bounds={"dose": [0.2, 0.6]}))
+    assert found.immutable.tolist() == [True, True, False]
+    assert (found.low[2], found.high[2]) == pytest.approx((0.2, 0.6))
+    assert gate.reach(described, None).immutable.tolist() == [False, True, False]
+
+
+def test_where_nothing_is_declared_an_attacker_may_change_everything():
+    assert gate.reach(DESCRIBED, declared()) is None
+
+
+def test_features_of_images_cannot_be_immutable():
+    with pytest.raises(ValueError, match=r"got the features \['age'\], expected some of \[\]"):
+        gate.reach({"low": 0.0, "high": 1.0, "kind": "image"}, declared(immutable=["age"]))

@@ -165,10 +165,10 @@ def _targeted_gain(attacked: Attacked) -> float:
     gain, before = 0.0, None
     for name in attacked.after:
         attack = attacks.ATTACKS[name]
-        if attack.kind == "white" and not attack.targeted and name != "fgsm":
-            before = attacked.left(name)
-        elif attack.targeted and before is not None:
+        if attack.targeted and before is not None:
             gain = max(gain, before - attacked.left(name))
+        elif attack.kind == "white" and not attack.targeted and not attack.one_step:
+            before = attacked.left(name)
     return gain
 
 

@@ -73,6 +73,9 @@ class Attack:
 
     tasks: tuple[Task, ...] = ("classification",)
 
+    one_step: bool = False
+    """Whether it takes a single step, so that any iterated attack may find far more."""
+
     minimal: bool = False
     """Whether it looks for the nearest wrong input wherever that is: `attacks.run` puts back the
     inputs that moved beyond the budget, which such an attack did not break."""

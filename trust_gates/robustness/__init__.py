@@ -55,7 +55,7 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             *decide(GATE, measures, [masked], confidence=policy.confidence, minimum=0),
         ],
         figures={
-            **{name: measure.value for name, measure in measures.items()},
+            **{name: figure.value for name, figure in measures.items()},
             "clean": signs.clean,
             "noise": signs.noise,
         },

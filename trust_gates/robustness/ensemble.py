@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,9 @@ class Attacked:
     after: Mapping[str, Held]
     """By attack, in the order they ran: after it and all before it."""
 
+    spared: bool = False
+    """Whether some samples were spared the dearer attacks: what was left of them was enough."""
+
     @property
     def held(self) -> Held:
         """What is left at the end."""
@@ -50,21 +53,34 @@ class Attacked:
                 name: np.concatenate([part.after[name] for part in parts])
                 for name in parts[0].after
             },
+            spared=any(part.spared for part in parts),
         )
 
 
-def attack(victim: Victim, samples: Samples, names: Sequence[str], budget: Budget) -> Attacked:
+def attack(
+    victim: Victim,
+    samples: Samples,
+    names: Sequence[str],
+    budget: Budget,
+    enough: Callable[[Held], bool] = lambda held: False,
+) -> Attacked:
     """Run the attacks in the order of `names`; what one breaks wholly, the later ones skip.
+
+    Args:
+        enough: told what is left after an attack, whether the later ones can be spared.
 
     Raises:
         GateError: an attack left its budget.
         ValueError: an attack does not work on such inputs.
     """
     clean = victim.held(samples.inputs, samples)
-    held, worst, after = clean.copy(), samples.inputs.copy(), {}
+    held, worst = clean.copy(), samples.inputs.copy()
+    after: dict[str, Held] = {}
+    spared = False
     for name in names:
+        spared = spared or (bool(after) and enough(held))
         alive = np.flatnonzero(held > 0)
-        if len(alive):
+        if len(alive) and not spared:
             part = samples.take(alive)
             attacked = attacks.run(name, victim, part, budget)
             now = victim.held(attacked, part)
@@ -72,7 +88,7 @@ def attack(victim: Victim, samples: Samples, names: Sequence[str], budget: Budge
             worst[alive[better]] = attacked[better]
             held[alive[better]] = now[better]
         after[name] = held.copy()
-    return Attacked(inputs=worst, total=totals(samples), clean=clean, after=after)
+    return Attacked(inputs=worst, total=totals(samples), clean=clean, after=after, spared=spared)
 
 
 def ratio(held: Held, total: Held) -> float:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from trust_gates.matching import PrecisionTable
-from trust_gates.robustness.ensemble import Attacked, attack, share
+from trust_gates.robustness.ensemble import Attacked, Held, attack, share
 from trust_gates.robustness.policy import Policy
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 from trust_gates.sequential import Look, batches, sequential, settled
 from trust_gates.statistics import Measure, decide, resample_weights, resampled
+from trust_gates.verdict import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +33,7 @@ def measure(victim: Victim, samples: Samples, policy: Policy) -> Measured:
     A detector's figures have no confidence sequence: all its samples are attacked.
     """
     order = np.random.default_rng(policy.seed).permutation(len(samples))[: policy.samples]
-    if policy.sequential and not victim.detection:
+    if policy.sequential and policy.requirements and not victim.detection:
         return _in_looks(victim, samples.take(order), policy)
     chosen = samples.take(np.sort(order))
     attacked = attack(victim, chosen, policy.names, policy.budget)
@@ -44,22 +45,45 @@ def measure(victim: Victim, samples: Samples, policy: Policy) -> Measured:
 
 
 def _in_looks(victim: Victim, samples: Samples, policy: Policy) -> Measured:
+    """Attack a part, look, and go on only while a requirement is open.
+
+    Where the model fails even if all that the cheap attacks left of a part were right, the dear
+    ones are spared: they could only lower the share, and a lower share fails all the more.
+    """
     looks: list[Look] = []
     parts: list[Attacked] = []
+
+    def figures(looks: Sequence[Look]) -> dict[str, Measure]:
+        return {"robust_accuracy": sequential(looks, planned=len(samples))}
+
+    def checks(looks: Sequence[Look]) -> list[Check]:
+        return decide("", figures(looks), policy.requirements, confidence=policy.confidence)
+
+    def hopeless(held: Held) -> bool:
+        hits, seen = looks[-1] if looks else (0, 0)
+        partly = [*looks, (hits + int(held.sum()), seen + len(held))]
+        return all(check.interval.high < check.required.low for check in checks(partly))
+
     for rows in batches(len(samples)):
         part = samples.take(np.arange(rows.start, rows.stop))
-        parts.append(attack(victim, part, policy.names, policy.budget))
+        parts.append(attack(victim, part, policy.names, policy.budget, hopeless))
         hits = looks[-1][0] if looks else 0
         looks.append((hits + int(parts[-1].held.sum()), rows.stop))
-        figures = {"robust_accuracy": sequential(looks, planned=len(samples))}
-        if settled(decide("", figures, policy.requirements, confidence=policy.confidence)):
+        if settled(checks(looks)):
             break
     used = looks[-1][1]
+    notes = [f"sequential: {used} of at most {len(samples)} samples were needed"]
+    attacked = Attacked.joined(parts)
+    if attacked.spared:
+        notes.append(
+            f"sequential: the last {len(parts[-1].held)} samples were spared the dearer attacks, "
+            "because the model fails without them: the share is an upper bound"
+        )
     return Measured(
         samples=samples.take(np.arange(used)),
-        attacked=Attacked.joined(parts),
-        figures=figures,
-        notes=[f"sequential: {used} of at most {len(samples)} samples were needed"],
+        attacked=attacked,
+        figures=figures(looks),
+        notes=notes,
     )
 
 

@@ -12,9 +12,10 @@ from trust_gates.errors import GateError
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, weak
 from trust_gates.robustness.attacks.interface import Attack, Budget
+from trust_gates.robustness.measure import measure
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
-from trust_gates.statistics import Requirement
+from trust_gates.statistics import Requirement, decide
 from trust_gates.target import Target
 from trust_gates.verdict import Outcome, Required
 
@@ -55,6 +56,28 @@ def test_a_decided_gate_stops_and_says_how_many_samples_it_took(weight):
     )
     assert whole.outcome is Outcome.PASSED
     assert whole.checks[0].samples == 200
+
+
+def test_a_model_that_fails_by_cheap_attacks_is_spared_the_dear_ones(monkeypatch, weight):
+    met = []
+    run = attacks.run
+    target, samples = linear_target(weight), linear_samples(weight)
+
+    def watched(name, victim, part, budget):
+        if victim.target is target:
+            met.append(name)
+        return run(name, victim, part, budget)
+
+    monkeypatch.setattr(attacks, "run", watched)
+    found = measure(Victim.of(target, samples), samples, policy(0.05, low=0.9))
+    assert met == ["fgsm"]
+    assert "spared the dearer attacks" in found.notes[1]
+    (check,) = decide("g", found.figures, policy(0.05, low=0.9).requirements, confidence=0.95)
+    assert (check.outcome, check.samples) == (Outcome.FAILED, 30)
+    met.clear()
+    found = measure(Victim.of(target, samples), samples, policy(0.001, low=0.5))
+    assert met == ["fgsm", "pgd", "square"]
+    assert len(found.notes) == 1
 
 
 def test_a_gate_that_cannot_decide_takes_all_samples_and_asks_for_more(weight):

@@ -40,10 +40,12 @@ lint: setup ## format, rules, types, layers
 test: lint ## lint, then every test that needs no cluster; T=path or K=name narrows
 	$(BIN)/pytest -m "not cluster" $(T) $(if $(K),-x -k "$(K)")
 
-bench: setup ## what a step and an event cost, against named peers in the same run
+bench: setup ## what a step, an event and a verdict cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/intake.py
 	$(BIN)/python tests/bench/fairness.py
+	$(BIN)/python tests/bench/coverage.py
+	$(BIN)/python tests/bench/robustness.py
 
 FUZZ_SECONDS ?= 600
 fuzz: setup ## look for inputs that break us, new ones every time, for FUZZ_SECONDS

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -19,6 +19,7 @@ from touchstone.artifacts import Store, open_store
 from touchstone.model_repo import ModelPipeline
 from training import dataset as datasets
 from training.dataset import Dataset
+from trust_gates.reach import Reach
 from trust_gates.samples import Boxes, Samples
 from trust_gates.statistics import Requirement
 from trust_gates.target import Target
@@ -58,7 +59,11 @@ class Inputs:
         )
 
     def target(self, model_folder: Path | None = None) -> Target:
-        """The trained model, or another one for the same data, as the gates ask it."""
+        """The trained model, or another one for the same data, as the gates ask it.
+
+        Raises:
+            ValueError: the dataset or touchstone.yaml limits a feature that there is not.
+        """
         import torch
 
         from training.export import load_model
@@ -85,7 +90,32 @@ class Inputs:
             device=device,
             serve=serve,
             repair=repair,
+            reach=reach(described, self.pipeline.spec.gates.robustness),
         )
+
+
+def reach(inputs: Mapping[str, Any], declared: policy.Robustness | None) -> Reach | None:
+    """What an attacker may change, by the description's `inputs` and by touchstone.yaml.
+
+    None where neither limits anything.
+
+    Raises:
+        ValueError: one of them names a feature that there is not.
+    """
+    immutable = [*inputs.get("immutable", ()), *inputs.get("categorical", ())]
+    bounds = dict(inputs.get("bounds", {}))
+    if declared is not None:
+        immutable += declared.immutable
+        bounds |= declared.bounds
+    if not immutable and not bounds:
+        return None
+    return Reach.of_features(
+        inputs.get("features", ()),
+        low=float(inputs["low"]),
+        high=float(inputs["high"]),
+        immutable=immutable,
+        bounds=bounds,
+    )
 
 
 def command(judge: Callable[[Inputs], Evidence]) -> Callable[..., None]:

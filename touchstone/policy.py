@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from trust_gates import glossary
@@ -32,7 +41,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-Fraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=1)]
+Fraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")]
 
 
@@ -71,15 +80,59 @@ class Quality(Strict):
     """Groups with fewer samples are no slice of their own."""
 
 
+def _attack_names(schema: dict[str, Any]) -> None:
+    """Every name in the JSON Schema: an editor can then offer them."""
+    from trust_gates.robustness import attacks
+
+    schema["items"]["enum"] = [*attacks.ATTACKS, *attacks.ENSEMBLES]
+
+
 class Robustness(Strict):
-    norm: Literal["linf", "l2"] = "linf"
+    norm: Literal["linf", "l2", "l1"] = "linf"
     epsilon: Fraction
     """The attack's budget in input units; inputs of images are in [0, 1]."""
-    attacks: tuple[Literal["fgsm", "pgd", "square"], ...] = ("fgsm", "pgd", "square")
+    attacks: Annotated[tuple[str, ...], Field(json_schema_extra=_attack_names)] = (
+        "fgsm",
+        "pgd",
+        "square",
+    )
+    """Names of attacks and of ensembles; docs/robustness.md lists them."""
     samples: int = Field(default=128, ge=1)
+    """At most so many are attacked."""
+    sequential: bool = True
+    """Stop as soon as the samples seen decide; else attack all of them."""
+    steps: int | None = Field(default=None, ge=1)
+    queries: int | None = Field(default=None, ge=1)
+    """Effort of every iterated and of every black-box attack, instead of each one's own."""
+    immutable: tuple[str, ...] = ()
+    """Features that no attacker can change, besides those that the dataset declares."""
+    bounds: dict[str, Annotated[tuple[float, float], AfterValidator(_ordered)]] = Field(
+        default_factory=dict
+    )
+    """Lowest and highest value that an attacker can give a feature."""
     sweep: tuple[Fraction, ...] = ()
     """Further budgets for the picture of accuracy against epsilon."""
     checks: tuple[Check, ...] = Field(min_length=1)
+
+    @field_validator("attacks")
+    @classmethod
+    def _known(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        from trust_gates.robustness import attacks
+
+        try:
+            attacks.chosen(names, info.data.get("norm", "linf"))
+        except ValueError as error:
+            # The caller says what was got.
+            raise ValueError(str(error).partition("expected ")[2]) from None
+        return names
+
+    @field_validator("epsilon", "sweep")
+    @classmethod
+    def _small(cls, value: float | tuple[float, ...], info: ValidationInfo) -> Any:
+        largest = max(value, default=0) if isinstance(value, tuple) else value
+        if info.data.get("norm") == "linf" and largest > 1:
+            raise ValueError("less than or equal to 1 under the norm linf")
+        return value
 
 
 class Protected(Strict):

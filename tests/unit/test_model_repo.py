@@ -3,7 +3,7 @@
 import pytest
 
 from touchstone.errors import ManifestError
-from touchstone.model_repo import load
+from touchstone.model_repo import ModelPipeline, load
 
 GOOD = """\
 apiVersion: touchstone.dev/v1
@@ -169,6 +169,42 @@ def test_several_problems_are_all_told(tmp_path):
     with pytest.raises(ManifestError) as refusal:
         load(path)
     assert len(str(refusal.value).splitlines()) == 2
+
+
+def with_robustness(text):
+    return GOOD.replace("      epsilon: 8/255\n", f"      {text}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("epsilon: 1\n      sweep: [2]", "17:7", "expected less than or equal to 1 under"),
+        ("epsilon: 1\n      attacks: [fgsm, foo]", "17:7", "expected some of ['apgd-ce'"),
+        ("epsilon: 1\n      attacks: [fgsm]", "17:7", "expected a black-box one of ['square'"),
+        ("epsilon: 1\n      bounds: {dose: [1, 0]}", "17:16", "expected a range [low, high]"),
+        ("epsilon: 1\n      steps: 0", "17:7", "expected greater than or equal to 1"),
+    ],
+)
+def test_an_attack_that_cannot_be_run_is_refused(tmp_path, text, place, message):
+    path = write(tmp_path, with_robustness(text))
+    with pytest.raises(ManifestError) as refusal:
+        load(path)
+    assert str(refusal.value).startswith(f"{path}:{place}: ")
+    assert message in str(refusal.value)
+
+
+def test_ensembles_wide_budgets_and_what_stays_out_of_reach_are_understood(tmp_path):
+    text = "norm: l2\n      epsilon: 3\n      attacks: [autoattack]\n      immutable: [age]"
+    robustness = load(write(tmp_path, with_robustness(text))).spec.gates.robustness
+    assert (robustness.epsilon, robustness.attacks) == (3, ("autoattack",))
+    assert (robustness.immutable, robustness.sequential) == (("age",), True)
+
+
+def test_the_schema_offers_every_attack():
+    from trust_gates.robustness import attacks
+
+    schema = ModelPipeline.model_json_schema()["$defs"]["Robustness"]["properties"]["attacks"]
+    assert schema["items"]["enum"] == [*attacks.ATTACKS, *attacks.ENSEMBLES]
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "just words\n"])

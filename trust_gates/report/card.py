@@ -80,7 +80,7 @@ def _data(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[st
 def _training(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Task", facts.get("task", NOT_RECORDED)),
-        ("Inputs", _pairs(facts.get("inputs", {}))),
+        ("Inputs", _inputs(facts.get("inputs", {}))),
         ("Network", facts.get("entrypoint", NOT_RECORDED)),
         ("Hyperparameters", _pairs(facts.get("parameters", {}))),
         ("Training", _pairs(facts.get("training", {}))),
@@ -88,6 +88,14 @@ def _training(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tupl
         ("Model digest", verdict.get("model", NOT_RECORDED)),
         ("Code", verdict.get("commit", NOT_RECORDED)),
     ]
+
+
+def _inputs(inputs: Mapping[str, Any]) -> str:
+    if not inputs:
+        return NOT_RECORDED
+    shape = " × ".join(str(side) for side in inputs.get("shape", []))
+    text = f"{inputs.get('kind', 'values')} {shape}, from {inputs['low']} to {inputs['high']}"
+    return f"{text}: {', '.join(inputs['features'])}" if inputs.get("features") else text
 
 
 def _judged(checks: Sequence[Check]) -> list[tuple[str, str]]:
@@ -101,8 +109,4 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return " × ".join(str(item) for item in value) if len(value) < 6 else f"{len(value)} named"
-    return str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -20,7 +20,9 @@ _SIGNS = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INSUFFICIENT: "?
 
 def render(report: Report, pictures: Mapping[str, bytes]) -> str:
     """The whole page; pictures (PNG by file name) are inside it as data URIs."""
-    images = {name: f"data:image/png;base64,{b64encode(p).decode()}" for name, p in pictures.items()}
+    images = {
+        name: f"data:image/png;base64,{b64encode(p).decode()}" for name, p in pictures.items()
+    }
     return _environment().get_template("report.html.j2").render(report=report, images=images)
 
 

@@ -6,6 +6,7 @@ of them spells in its own way.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from trust_gates import glossary
@@ -102,7 +103,8 @@ def _figures(report: Report) -> list[str]:
         if gate.figures:
             rows = ([f"`{f.name}`", number(f.value), escape(f.meaning)] for f in gate.figures)
             lines += _details(
-                f"{gate.name}: {len(gate.figures)} figures", _rows(("figure", "value", ""), rows)
+                f"{gate.name.capitalize()} ({len(gate.figures)})",
+                _rows(("figure", "value", "meaning"), rows),
             )
     return ["## Further figures", "", *lines] if lines else []
 
@@ -151,7 +153,7 @@ def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def escape(text: str) -> str:
     """Text of a model repository's making stays text: no markup, no link, nobody is notified."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    for mark in "\\|`*[]":
-        text = text.replace(mark, "\\" + mark)
+    text = re.sub(r"([\\|`*\[])", r"\\\1", " ".join(text.split()))
+    text = re.sub(r"&(?=[#\w])", "&amp;", text)
+    text = re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", text)  # "<= 0.2" opens no tag
     return text.replace("@", "@<!-- -->")

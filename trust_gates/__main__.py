@@ -72,7 +72,7 @@ def gate(
     """
     gates = read_policy(policy)
     found = judge_all(names, gates, model, data, seed=seed, expect=expect or ())
-    if not present(found, model or data, gates, as_json=as_json, out=out):
+    if not present(found, model or data, gates, seed=seed, as_json=as_json, out=out):
         raise typer.Exit(5)
 
 
@@ -175,13 +175,15 @@ def present(
     judged: Path | None,
     gates: Mapping[str, Any],
     *,
+    seed: int,
     as_json: bool,
     out: Path | None,
 ) -> bool:
     """Print what was found, write the report where asked to, and say whether all passed."""
     from trust_gates import outside, report
 
-    document = outside.document(found, name=judged.stem if judged else "model", gates=gates)
+    name = judged.stem if judged else "model"
+    document = outside.document(found, name=name, gates=gates, seed=seed)
     if as_json:
         typer.echo(json.dumps(document, indent=2, allow_nan=False))
     else:

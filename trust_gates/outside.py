@@ -98,7 +98,7 @@ def examine(model: Path, data: Path | None, expected: Mapping[str, str]) -> Evid
 
 
 def document(
-    evidence: Sequence[Evidence], *, name: str, gates: Mapping[str, Any]
+    evidence: Sequence[Evidence], *, name: str, gates: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
     """The verdict document of gates judged outside a pipeline: no run, no commit, no evidence."""
     return {
@@ -107,6 +107,7 @@ def document(
         **Verdict(evidence=evidence, required=[one.gate for one in evidence]).to_json(),
         "name": name,
         "evidence": {},
+        "seeds": {"gates": seed},
         "gates": dict(gates),
         "software": versions(),
     }
@@ -123,6 +124,11 @@ def lines(evidence: Sequence[Evidence]) -> Iterator[str]:
 
 
 def _model_file(model: Path) -> Path:
+    if (model / "model.json").is_file():
+        raise ValueError(
+            f"{model} is a PyTorch model tree, which takes its own code to load; expected an .onnx "
+            "or .skops file here: judge it with `touchstone gate`"
+        )
     files = sorted(p for p in model.iterdir() if p.is_file()) if model.is_dir() else [model]
     if not all(file.is_file() for file in files):
         raise ValueError(f"{model} is absent, expected a model file or a folder with one")

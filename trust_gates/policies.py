@@ -70,7 +70,10 @@ def _requirement(gate: str, check: Any) -> Requirement:
             f"gates.{gate}.checks: got {check!r}, expected {{metric: NAME}} with exactly one of "
             "atLeast: number, atMost: number, within: [low, high]"
         )
-    return Requirement(metric=metric, required=Required(low=low, high=high))
+    try:
+        return Requirement(metric=metric, required=Required(low=low, high=high))
+    except ValueError as error:
+        raise PolicyError(f"gates.{gate}.checks: {metric}: {error}") from None
 
 
 def _plain(value: Any) -> Any:

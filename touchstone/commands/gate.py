@@ -45,7 +45,7 @@ def gate(
         found = outside.judge_all(
             names, gates, model, data, seed=seed, expect=expect or (), open_subject=_open
         )
-        passed = outside.present(found, model or data, gates, as_json=as_json, out=out)
+        passed = outside.present(found, model or data, gates, seed=seed, as_json=as_json, out=out)
     except MissingExtraError as error:
         raise PlatformError(str(error)) from None
     except GateError as error:

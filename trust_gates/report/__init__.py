@@ -30,11 +30,12 @@ def render(verdict: Mapping[str, Any], pictures: Mapping[str, bytes]) -> dict[st
     from trust_gates.report import bom, html, markdown
     from trust_gates.report.reading import Report
 
-    report = Report.of(verdict, pictures)
+    stored = _json(verdict, separators=(",", ":"))
+    report = Report.of(json.loads(stored), pictures)  # as read back: keys come in their order
     return {
         MARKDOWN_FILE: markdown.render(report).encode(),
         HTML_FILE: html.render(report, pictures).encode(),
-        VERDICT_FILE: _json(verdict, separators=(",", ":")),
+        VERDICT_FILE: stored,
         BOM_FILE: _json(bom.of(report), indent=2),
         **pictures,
     }
@@ -48,7 +49,7 @@ def schema() -> dict[str, Any]:
 
 
 def _json(document: Mapping[str, Any], **form: Any) -> bytes:
-    # Without blanks it is the artifact store's form: the file's digest is the verdict's.
+    # Without blanks it is the artifact store's form, so that the file's digest is the verdict's.
     return json.dumps(
         document, sort_keys=True, allow_nan=False, ensure_ascii=False, **form
     ).encode()

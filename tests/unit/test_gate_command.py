@@ -1,4 +1,4 @@
-"""`touchstone gate` and `python -m trust_gates`: one judgement, and exit codes that scripts rely on."""
+"""`touchstone gate` and `python -m trust_gates`: one judgement, exit codes to rely on."""
 
 import json
 

@@ -73,7 +73,7 @@ def test_a_csv_that_is_no_dataset_is_refused_with_its_fault(csv, text, problem):
 
 def test_a_dataset_of_objects_is_never_unpickled(tmp_path):
     (tmp_path / "dataset.json").write_text(
-        '{"task": "classification", "classes": [], "protected": {}, "inputs": {"low": 0, "high": 1}}'
+        '{"task": "classification", "classes": [], "protected": {}, "inputs": {"low": 0,"high": 1}}'
     )
     np.savez(tmp_path / "test.npz", inputs=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="expected plain numpy arrays"):

@@ -1,4 +1,4 @@
-"""Models that only answer: their gradients are right where they are smooth, and honest elsewhere."""
+"""Models that only answer: gradients are right where they are smooth, and honest elsewhere."""
 
 import pickle
 

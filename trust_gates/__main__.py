@@ -135,6 +135,7 @@ def judge_all(
     *,
     seed: int = 0,
     expect: Sequence[str] = (),
+    strict: bool = True,
     open_subject: Open | None = None,
 ) -> list[Evidence]:
     """The evidence of each gate; what is being done is shown on a terminal's standard error.
@@ -166,7 +167,7 @@ def judge_all(
                 continue
             assert data is not None  # noqa: S101 (refused above)
             subject = subject or open_subject(model, data)
-            found.append(outside.judge(name, subject, gates, seed=seed))
+            found.append(outside.judge(name, subject, gates, seed=seed, strict=strict))
     return found
 
 

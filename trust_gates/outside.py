@@ -62,19 +62,24 @@ def open_subject(model: Path | None, data: Path) -> Subject:
     return Subject(target=target, data=found, notes=[note])
 
 
-def judge(gate: str, subject: Subject, gates: Mapping[str, Any], *, seed: int = 0) -> Evidence:
+def judge(
+    gate: str, subject: Subject, gates: Mapping[str, Any], *, seed: int = 0, strict: bool = True
+) -> Evidence:
     """What `gate` finds, by the policy in `gates` (spec.gates of a touchstone.yaml).
+
+    Where it is not `strict`, keys that only a pipeline can use are noted instead of refused.
 
     Raises:
         PolicyError: the policy is none for this gate.
         ValueError: the policy asks for something that the data do not have.
         GateError: the gate does not work on this model.
     """
-    policy = policies.of(gate, gates, seed=seed)
+    policy = policies.of(gate, gates, strict=strict, seed=seed, features=subject.data.features)
     evidence: Evidence = import_module(f"trust_gates.{gate}").judge(
         subject.target, subject.data.samples, policy
     )
-    return replace(evidence, notes=[*evidence.notes, *subject.notes])
+    left = [f"gates.{gate}.{key} is not used here" for key in policies.unused(gate, gates)]
+    return replace(evidence, notes=[*evidence.notes, *subject.notes, *left])
 
 
 def examine(model: Path, data: Path | None, expected: Mapping[str, str]) -> Evidence:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -41,9 +42,16 @@ def gate(
     Example: touchstone gate quality fairness --data predictions.csv --out report/
     """
     try:
-        gates = outside.read_policy(policy)
+        gates, whole = _policy(policy)
         found = outside.judge_all(
-            names, gates, model, data, seed=seed, expect=expect or (), open_subject=_open
+            names,
+            gates,
+            model,
+            data,
+            seed=seed,
+            expect=expect or (),
+            strict=not whole,
+            open_subject=_open,
         )
         passed = outside.present(found, model or data, gates, seed=seed, as_json=as_json, out=out)
     except MissingExtraError as error:
@@ -55,6 +63,19 @@ def gate(
     if not passed:
         refusing = [one.gate for one in found if one.outcome is not Outcome.PASSED]
         raise ModelRefusedError(f"refused by {', '.join(refusing)}")
+
+
+def _policy(path: Path) -> tuple[Mapping[str, Any], bool]:
+    """The gates' part of a policy file, and whether the file is a whole touchstone.yaml.
+
+    A whole one is checked as before a pipeline, and has keys that only a pipeline can use.
+    """
+    from touchstone import model_repo
+
+    if path.is_dir() or path.name == model_repo.FILE_NAME:
+        gates = model_repo.load(path).spec.gates
+        return gates.model_dump(mode="json", by_alias=True), True
+    return outside.read_policy(path), False
 
 
 def _open(model: Path | None, data: Path) -> Subject:

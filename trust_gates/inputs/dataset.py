@@ -32,6 +32,9 @@ class Data:
     """The least value that an input can have."""
 
     high: float
+    features: tuple[str, ...] = ()
+    """Names of an input's values, where they have some."""
+
     learned: NDArray[np.float32] | None = None
     """Inputs of the training and validation splits, (N, ...)."""
 
@@ -131,6 +134,7 @@ def _folder(folder: Path) -> Data:
         samples=samples,
         low=low,
         high=high,
+        features=tuple(described["inputs"].get("features", ())),
         learned=np.concatenate(learned) if learned else None,
     )
 
@@ -162,4 +166,5 @@ def _csv(path: Path) -> Data:
         ),
         low=float(inputs.min()),
         high=float(inputs.max()),
+        features=tuple(map(str, features.columns)),
     )

@@ -60,8 +60,8 @@ class SeveralPolicy:
 @pytest.mark.parametrize(
     "section",
     [
-        {"protected": [{"name": "sex", "privileged": ["f"]}], "privileged": []},
-        {"protected": "sex", "privileged": ["f"]},
+        {"protected": [{"name": "sex", "privileged": ["f"]}], "privileged": [], "checks": []},
+        {"protected": "sex", "privileged": ["f"], "checks": []},
     ],
 )
 def test_a_list_of_one_record_can_be_written_flat(monkeypatch, section):

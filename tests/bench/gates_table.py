@@ -49,9 +49,9 @@ NAMES: dict[str, dict[str, str]] = {
         "NewtonFool": "newtonfool",
         "universal perturbation": "universal*",
         "virtual adversarial method": "virtual* vat vadv",
-        "APGD-CE": "apgd_ce apgd apgd-ce",
-        "APGD-DLR": "apgd_dlr apgd-dlr",
-        "APGD-T": "apgd_t apgd_dlr_t apgd_targeted apgd-t",
+        "APGD-CE": "apgd_ce apgd",
+        "APGD-DLR": "apgd_dlr",
+        "APGD-T": "apgd_t apgd_dlr_t apgd_targeted",
         "FAB-like minimal attack": "fab*",
         "Square": "square",
         "HopSkipJump": "hopskipjump hop_skip_jump",
@@ -375,7 +375,7 @@ def sections(
     for section, names in NAMES.items():
         found[section] = []
         for title, patterns in names.items():
-            matched = sorted(n for n in known if any(fnmatch(n, p) for p in patterns.split()))
+            matched = sorted(n for n in known if _is(n, patterns))
             used.update(matched)
             found[section].append(Row(title, matched))
     for place, names in registries.items():
@@ -384,6 +384,10 @@ def sections(
         if rest:
             found[f"Beyond the issue: {place}"] = [Row(name, [name]) for name in rest]
     return found
+
+
+def _is(name: str, patterns: str) -> bool:
+    return any(fnmatch(name.replace("-", "_"), pattern) for pattern in patterns.split())
 
 
 def table(found: Mapping[str, list[Row]]) -> str:

@@ -5,8 +5,13 @@ import json
 import jsonschema
 import pytest
 
-from tests.unit.gates.report_samples import PICTURES, check, document, evidence, full
+from tests.unit.gates.report_samples import DIGEST, PICTURES, check, document, evidence, full
 from trust_gates import report
+
+REMEDIED = {
+    **full(),
+    "previous": {"verdict": DIGEST, "remedy": "reweighing", "checks": [check().to_json()]},
+}
 
 
 def problems(verdict):
@@ -18,7 +23,7 @@ def test_the_schema_is_one():
     jsonschema.Draft202012Validator.check_schema(report.schema())
 
 
-@pytest.mark.parametrize("verdict", [full(), document(evidence(check())), document()])
+@pytest.mark.parametrize("verdict", [full(), document(evidence(check())), REMEDIED, document()])
 def test_verdicts_follow_it(verdict):
     assert problems(verdict) == []
 

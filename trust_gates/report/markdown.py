@@ -28,7 +28,7 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     can exceed it.
     """
     parts: dict[str, list[str]] = {
-        "verdict": _verdict(report),
+        "verdict": [*_verdict(report), *_remedied(report)],
         "curves and pictures": _pictures(report),
         "checks": _checks(report),
         "further figures": _figures(report),
@@ -57,6 +57,22 @@ def _verdict(report: Report) -> list[str]:
         lines += ["Every check passed; these came closest to their limit:", ""]
     lines += [f"- {_MARKS[c.outcome]} **{c.gate}**: {escape(c.reason)}" for c in report.decisive]
     return [*lines, ""]
+
+
+def _remedied(report: Report) -> list[str]:
+    if not report.remedied:
+        return []
+    rows = (
+        [f"`{now.name}`", _outcome(then) if then else "–", _outcome(now), escape(str(now.required))]
+        for then, now in report.remedied
+    )
+    columns = ("check", "before", "after", "required")
+    title = f"## Before and after {escape(report.remedy)}"
+    return [title, "", *_rows(columns, rows), ""]
+
+
+def _outcome(check: Check) -> str:
+    return f"{_MARKS[check.outcome]} {number(check.measured)}, {interval(check)}"
 
 
 def _pictures(report: Report) -> list[str]:

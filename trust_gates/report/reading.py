@@ -61,6 +61,12 @@ class Report:
     other_pictures: Sequence[Picture]
     """Those that belong to no gate by name; none is lost."""
 
+    remedy: str
+    """What was done about the verdict before; empty where this is the first."""
+
+    remedied: Sequence[tuple[Check | None, Check]]
+    """Every check before the remedy, where there was one of that name, and after it."""
+
     card: Sequence[card.Topic]
     judged: Sequence[tuple[str, str]]
     """Every digest and seed by name, so that anyone can repeat it."""
@@ -80,6 +86,8 @@ class Report:
             decisive=_decisive(gates),
             gates=gates,
             other_pictures=[_picture(file, verdict) for file in files if file not in shown],
+            remedy=verdict.get("previous", {}).get("remedy", ""),
+            remedied=_remedied(verdict, checks),
             card=card.topics(verdict, checks),
             judged=[
                 *((name, str(verdict[name])) for name in _DIGESTS if name in verdict),
@@ -100,6 +108,16 @@ class Report:
         """How many checks came out how, in one sentence."""
         passed = sum(check.outcome is Outcome.PASSED for check in self.checks)
         return f"{passed} of {len(self.checks)} checks passed."
+
+
+def _remedied(
+    verdict: Mapping[str, Any], checks: Sequence[Check]
+) -> list[tuple[Check | None, Check]]:
+    if "previous" not in verdict:
+        return []
+    found = [Check.from_json(check) for check in verdict["previous"]["checks"]]
+    before = {(check.gate, check.name): check for check in found}
+    return [(before.get((check.gate, check.name)), check) for check in checks]
 
 
 def number(value: float | None) -> str:

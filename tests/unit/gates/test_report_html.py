@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
-from report_samples import PICTURES, check, document, evidence, full
+from report_samples import DIGEST, PICTURES, check, document, evidence, full
 
 from trust_gates.report import HTML_FILE, render
 from trust_gates.verdict import Interval, Outcome
@@ -97,6 +97,15 @@ def test_words_of_a_model_repository_stay_words():
     )
     assert not Page(text).all("script")
     assert Page(text).text.count(evil) >= 4
+
+
+def test_a_remedy_is_shown_before_and_after():
+    before = check(outcome=Outcome.FAILED, measured=0.6).to_json()
+    previous = {"verdict": DIGEST, "remedy": "reweighing", "checks": [before]}
+    page = Page(html(document(evidence(check()), previous=previous)))
+    assert "Before and after reweighing" in page.text
+    assert "✗ failed 0.6" in page.text and "✓ passed 0.9" in page.text
+    assert "remedied" in {a.get("id") for _, a in page.elements}
 
 
 def test_a_check_is_drawn_only_where_it_has_a_width():

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from report_samples import PICTURES, check, document, evidence, full
+from report_samples import DIGEST, PICTURES, check, document, evidence, full
 
 from trust_gates import report
 from trust_gates.report import markdown
@@ -88,6 +88,18 @@ def test_the_card_gives_the_repositorys_words_and_says_what_is_not_stated():
     assert "| **Judged** | no: this gate is not declared |" in text
     bare = render(document(evidence(check())))
     assert "| **Purpose** | not stated |" in bare and "| **Source** | not recorded |" in bare
+
+
+def test_a_remedy_is_shown_by_every_check_before_and_after_it():
+    before = check(outcome=Outcome.FAILED, measured=0.6).to_json()
+    previous = {"verdict": DIGEST, "remedy": "reweighing", "checks": [before]}
+    new = check(name="recall")
+    text = render(document(evidence(check(), new), previous=previous))
+    head, _ = text.split("## Every check")
+    assert "## Before and after reweighing" in head
+    assert "| `accuracy` | ❌ 0.6, 0.850 to 0.950 | ✅ 0.9, 0.850 to 0.950 | >= 0.8 |" in head
+    assert "| `recall` | – | ✅ 0.9" in head
+    assert "Before and after" not in render(full())
 
 
 @pytest.mark.parametrize(

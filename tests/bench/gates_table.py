@@ -3,8 +3,8 @@
 `python tests/bench/gates_table.py` measures and writes the table into docs/trust-gates.md between
 its two markers. What exists is found, never listed: registries (public constants that map names to
 objects, or hold objects with a name) in trust_gates and training, and the figures and checks of
-real gate runs. NAMES lists what the issue asks for, so that nothing can be forgotten unseen; what
-exists beyond it is listed too.
+real gate runs. gate_names.yaml lists what the issue asks for, so that nothing can be forgotten
+unseen; what exists beyond it is listed too.
 
 A name runs as itself where there is a way to call it (attacks against the known-weak model,
 figures in a gate's evidence); else its tests are run. Exit code 1 where something fails to run.
@@ -28,6 +28,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "trust-gates.md"
 BEGIN, END = "<!-- gates-table -->", "<!-- /gates-table -->"
@@ -37,126 +39,10 @@ _SHOWN = 6
 _RUN_AT_MOST = 3
 """Tests of one name that are run; more would only take longer."""
 
-NAMES: dict[str, dict[str, str]] = {
-    "Attacks": {
-        "FGSM": "fgsm",
-        "BIM": "bim",
-        "PGD": "pgd",
-        "JSMA": "jsma",
-        "Carlini & Wagner L2": "cw carlini* cw_l2",
-        "Carlini & Wagner Linf": "cw cw_linf carlini_linf carlini*inf",
-        "DeepFool": "deepfool",
-        "NewtonFool": "newtonfool",
-        "universal perturbation": "universal*",
-        "virtual adversarial method": "virtual* vat vadv",
-        "APGD-CE": "apgd_ce apgd",
-        "APGD-DLR": "apgd_dlr",
-        "APGD-T": "apgd_t apgd_dlr_t apgd_targeted",
-        "FAB-like minimal attack": "fab*",
-        "Square": "square",
-        "HopSkipJump": "hopskipjump hop_skip_jump",
-        "common corruptions": "corruption*",
-        "random noise baseline": "noise",
-    },
-    "Defences": {
-        "feature squeezing": "feature_squeezing",
-        "spatial smoothing": "spatial_smoothing",
-        "label smoothing": "label_smoothing",
-        "Gaussian augmentation": "gaussian_augmentation",
-        "thermometer encoding": "thermometer*",
-        "adversarial training (PGD)": "adversarial_training pgd_training madry adversarial*pgd",
-        "TRADES": "trades",
-        "adversarial training (free, fast)": "free fast *_fast fast_* free_*",
-        "virtual adversarial training": "virtual_adversarial* vat",
-        "JPEG compression": "jpeg*",
-        "total variance minimisation": "total_varia* tvm",
-    },
-    "Detectors": {
-        "activation clustering": "activation_clustering",
-        "spectral signatures": "spectral*",
-        "evasion detector on inputs": "input_detector evasion_input* evasion*inputs",
-        "evasion detector on activations": "activation_detector evasion_activ* evasion*activations",
-    },
-    "Robustness figures": {
-        "CLEVER, untargeted": "clever clever_untargeted clever_u",
-        "CLEVER, targeted": "clever_targeted clever_t",
-        "empirical robustness": "empirical_robustness",
-        "loss sensitivity": "loss_sensitivity",
-        "robust accuracy, worst case": "robust_accuracy",
-        "accuracy against epsilon": "at_epsilon_*",
-        "minimal perturbation": "minimal_perturbation* median_minimal* *minimal*",
-        "reduction in confidence": "*confidence_reduction* *reduction*confidence* confidence_*",
-        "mAP under attack": "robust_map50",
-        "recall under attack": "robust_recall",
-        "gradient masking": "gradient_masking",
-    },
-    "Fairness figures": {
-        name.replace("_", " "): f"{name} {name}_*"
-        for name in (
-            "base_rate", "statistical_parity_difference", "disparate_impact",
-            "smoothed_empirical_differential_fairness", "consistency", "mean_difference",
-            "equal_opportunity_difference", "average_odds_difference",
-            "average_abs_odds_difference", "equalized_odds_difference", "error_rate",
-            "error_rate_difference", "error_rate_ratio",
-            "true_positive_rate_difference", "false_positive_rate_difference",
-            "false_positive_rate_ratio", "false_negative_rate_difference",
-            "false_negative_rate_ratio", "false_omission_rate_difference",
-            "false_omission_rate_ratio", "false_discovery_rate_difference",
-            "false_discovery_rate_ratio", "average_predictive_value_difference",
-            "differential_fairness_bias_amplification", "accuracy", "balanced_accuracy",
-            "selection_rate", "power", "theil_index", "generalized_entropy_index",
-            "coefficient_of_variation", "between_group_theil_index",
-            "between_group_generalized_entropy_index", "between_group_coefficient_of_variation",
-            "between_all_groups_theil_index", "between_all_groups_generalized_entropy_index",
-            "between_all_groups_coefficient_of_variation", "average_euclidean_distance",
-            "average_mahalanobis_distance", "average_manhattan_distance",
-        )
-    }
-    | {"MDSS subgroup scan": "mdss* *bias_scan*"},
-    "Mitigation": {
-        "Optimized Preprocessing": "optim*preproc*",
-        "Disparate Impact Remover": "disparate_impact_remover",
-        "Reweighing": "reweighing",
-        "Learning Fair Representations": "lfr learning_fair* fair_representations",
-        "Prejudice Remover": "prejudice_remover",
-        "Adversarial Debiasing": "adversarial_debiasing",
-        "Equalized Odds": "equalized_odds eq_odds",
-        "Calibrated Equalized Odds": "calibrated_equalized_odds calibrated_eq*",
-        "Reject Option": "reject_option*",
-        "Exponentiated Gradient": "exponentiated_gradient*",
-    },
-    "Explainability": {
-        "integrated gradients": "integrated_gradients",
-        "saliency": "saliency",
-        "occlusion": "occlusion",
-        "SHAP-style": "*shap*",
-        "faithfulness: deletion, insertion": "*faithful* deletion* insertion*",
-        "stability under noise": "*stability*",
-        "share on the protected attribute": "*protected*share* protected_attribution*",
-        "share inside the object": "*inside* *object*share*",
-    },
-    "Quality": {
-        "accuracy": "accuracy",
-        "mAP": "map50",
-        "recall": "recall",
-        "McNemar against the champion": "*mcnemar* *champion* *regression*",
-        "calibration (ECE)": "ece *calibration*",
-        "worst slice": "*slice*",
-    },
-    "Integrity": {
-        "digests of data, model, code, image": "digest_mismatches",
-        "dataset schema": "*schema*",
-        "duplicates between train and test": "leaked_test_samples *duplicate*",
-        "label noise": "*label_noise* *mislabel*",
-        "backdoor: trigger inversion": "*trigger*",
-        "weights in safetensors": "safetensors_files",
-        "finite weights": "bad_weights",
-        "no pickle": "pickle_files",
-        "model signature": "*signature_verif* *unsigned* model_signature*",
-        "pinned dependencies": "*unpinned* *dependenc*",
-    },
-}  # fmt: skip
-"""Section to name to patterns (fnmatch), any of which is the name in the code."""
+NAMES: dict[str, dict[str, str]] = yaml.safe_load(
+    Path(__file__).with_name("gate_names.yaml").read_text(encoding="utf-8")
+)
+"""Section to name to patterns, any of which is the name in the code."""
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import typer
 
 from trust_gates import glossary
 from trust_gates.errors import GateError, MissingExtraError, PolicyError
-from trust_gates.verdict import Evidence, Outcome
 
 if TYPE_CHECKING:
     from trust_gates.outside import Subject
+    from trust_gates.verdict import Evidence
 
 Names = Annotated[
     list[str], typer.Argument(help=f"Some of: {', '.join(glossary.GATES)}.", metavar="NAME...")
@@ -182,6 +182,7 @@ def present(
 ) -> bool:
     """Print what was found, write the report where asked to, and say whether all passed."""
     from trust_gates import outside, report
+    from trust_gates.verdict import Outcome
 
     name = judged.stem if judged else "model"
     document = outside.document(found, name=name, gates=gates, seed=seed)

@@ -11,7 +11,6 @@ import typer
 from touchstone.errors import ManifestError, ModelRefusedError, PlatformError, TouchstoneError
 from trust_gates import __main__ as outside
 from trust_gates.errors import GateError, MissingExtraError
-from trust_gates.verdict import Outcome
 
 if TYPE_CHECKING:
     from trust_gates.outside import Subject
@@ -41,6 +40,8 @@ def gate(
 
     Example: touchstone gate quality fairness --data predictions.csv --out report/
     """
+    from trust_gates.verdict import Outcome
+
     try:
         gates, whole = _policy(policy)
         found = outside.judge_all(

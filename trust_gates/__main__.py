@@ -31,7 +31,10 @@ Model = Annotated[
 ]
 DataPath = Annotated[Path | None, typer.Option("--data", help="Dataset folder or CSV file.")]
 Policy = Annotated[Path, typer.Option(help="touchstone.yaml, or a YAML file with its `gates`.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that draws.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Seed of all that draws; by default a touchstone.yaml's own, or 0."),
+]
 Expected = Annotated[
     list[str] | None,
     typer.Option("--expect", help="FILE=sha256:… for integrity; as often as needed."),
@@ -57,7 +60,7 @@ def gate(
     policy: Policy,
     model: Model = None,
     data: DataPath = None,
-    seed: Seed = 0,
+    seed: Seed = None,
     expect: Expected = None,
     as_json: AsJson = False,
     out: Out = None,
@@ -71,8 +74,8 @@ def gate(
     python -m trust_gates gate quality robustness --model m.onnx --data d.csv --policy gates.yaml
     """
     gates = read_policy(policy)
-    found = judge_all(names, gates, model, data, seed=seed, expect=expect or ())
-    if not present(found, model or data, gates, seed=seed, as_json=as_json, out=out):
+    found = judge_all(names, gates, model, data, seed=seed or 0, expect=expect or ())
+    if not present(found, model or data, gates, seed=seed or 0, as_json=as_json, out=out):
         raise typer.Exit(5)
 
 

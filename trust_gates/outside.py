@@ -51,13 +51,7 @@ def open_subject(model: Path | None, data: Path) -> Subject:
         from trust_gates.inputs import onnx as reader
     else:
         from trust_gates.inputs import sklearn as reader  # type: ignore[no-redef]
-    target = reader.read(file, low=found.low, high=found.high)
-    classes = found.samples.classes
-    if (answers := target.logits(found.samples.inputs[:1]).shape[1]) != len(classes):
-        raise ValueError(
-            f"{file} tells {answers} classes apart, expected the {len(classes)} of the data: "
-            + ", ".join(classes)
-        )
+    target = reader.read(file, classes=found.samples.classes, low=found.low, high=found.high)
     note = f"{file.name} only answers: gradients are differences of its answers"
     return Subject(target=target, data=found, notes=[note])
 

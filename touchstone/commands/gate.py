@@ -28,7 +28,7 @@ def gate(
     policy: outside.Policy = Path("touchstone.yaml"),
     model: outside.Model = None,
     data: outside.DataPath = None,
-    seed: outside.Seed = 0,
+    seed: outside.Seed = None,
     expect: outside.Expected = None,
     as_json: outside.AsJson = False,
     out: outside.Out = None,
@@ -43,7 +43,8 @@ def gate(
     from trust_gates.verdict import Outcome
 
     try:
-        gates, whole = _policy(policy)
+        gates, own_seed = _policy(policy)
+        seed = own_seed or 0 if seed is None else seed
         found = outside.judge_all(
             names,
             gates,
@@ -51,7 +52,7 @@ def gate(
             data,
             seed=seed,
             expect=expect or (),
-            strict=not whole,
+            strict=own_seed is None,
             open_subject=_open,
         )
         passed = outside.present(found, model or data, gates, seed=seed, as_json=as_json, out=out)
@@ -66,17 +67,17 @@ def gate(
         raise ModelRefusedError(f"refused by {', '.join(refusing)}")
 
 
-def _policy(path: Path) -> tuple[Mapping[str, Any], bool]:
-    """The gates' part of a policy file, and whether the file is a whole touchstone.yaml.
+def _policy(path: Path) -> tuple[Mapping[str, Any], int | None]:
+    """The gates' part of a policy file, and the seed where the file is a whole touchstone.yaml.
 
     A whole one is checked as before a pipeline, and has keys that only a pipeline can use.
     """
     from touchstone import model_repo
 
     if path.is_dir() or path.name == model_repo.FILE_NAME:
-        gates = model_repo.load(path).spec.gates
-        return gates.model_dump(mode="json", by_alias=True), True
-    return outside.read_policy(path), False
+        spec = model_repo.load(path).spec
+        return spec.gates.model_dump(mode="json", by_alias=True), spec.data.seed
+    return outside.read_policy(path), None
 
 
 def _open(model: Path | None, data: Path) -> Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from trust_gates.inputs import opaque
 from trust_gates.target import Target
 
 
-def read(path: Path, *, low: float, high: float) -> Target:
+def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Target:
     """The model as a target; its gradients are differences (see `opaque`).
 
     It has one float32 input with a dynamic batch axis, and an output (N, K) of logits or
-    probabilities; of several outputs the first of that shape is taken.
+    probabilities in the order of `classes`; of several outputs the first of that shape is taken.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
@@ -54,7 +55,13 @@ def read(path: Path, *, low: float, high: float) -> Target:
             (found,) = session.run(outputs[:1], {inputs[0].name: values})
         except Exception as error:
             raise GateError(f"{path.name} refused inputs {values.shape}: {error}") from None
-        return opaque.log_probabilities(found)
+        logits = opaque.log_probabilities(found)
+        if logits.shape[1] != len(classes):
+            raise ValueError(
+                f"{path} tells {logits.shape[1]} classes apart, expected the {len(classes)} of the "
+                f"data: {', '.join(classes)}"
+            )
+        return logits
 
     return opaque.target(answer, low=low, high=high)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from trust_gates.inputs import opaque
 from trust_gates.target import Target
 
 
-def read(path: Path, *, low: float, high: float) -> Target:
+def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Target:
     """The estimator as a target; its gradients are differences (see `opaque`).
+
+    Its answers are put in the order of `classes`, by name, or by index where it has numbers.
 
     Raises:
         MissingExtraError: skops is not installed.
@@ -39,7 +42,16 @@ def read(path: Path, *, low: float, high: float) -> Target:
             f"{path}: got a {type(model).__name__}, expected a classifier with predict_proba or "
             "decision_function"
         )
-    return opaque.target(lambda inputs: _logits(ask(inputs)), low=low, high=high)
+    order = _order(path, [str(name) for name in getattr(model, "classes_", ())], list(classes))
+    return opaque.target(lambda inputs: _logits(ask(inputs))[:, order], low=low, high=high)
+
+
+def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:
+    if sorted(own) == sorted(classes):
+        return [own.index(name) for name in classes]
+    if own == [str(index) for index in range(len(classes))]:
+        return list(range(len(classes)))
+    raise ValueError(f"{path}: got the classes {own}, expected those of the data: {classes}")
 
 
 def _logits(answers: NDArray[Any]) -> NDArray[np.float64]:

@@ -148,7 +148,8 @@ def test_an_onnx_model_is_asked(tmp_path, data):
 def test_an_onnx_model_of_another_shape_is_refused(tmp_path, data, options, problem):
     pytest.importorskip("onnxruntime")
     with pytest.raises(ValueError, match=problem):
-        outside.open_subject(_save_onnx(tmp_path / "m.onnx", **options), data)
+        subject = outside.open_subject(_save_onnx(tmp_path / "m.onnx", **options), data)
+        subject.target.logits(subject.data.samples.inputs)
 
 
 def test_a_broken_onnx_file_is_refused(tmp_path, data):
@@ -175,6 +176,20 @@ def test_a_scikit_learn_model_is_asked(tmp_path, data):
     subject = outside.open_subject(tmp_path, data)
     logits = subject.target.logits(samples.inputs)
     assert np.exp(logits) == pytest.approx(model.predict_proba(samples.inputs), abs=1e-6)
+
+
+def test_a_scikit_learn_models_classes_are_put_in_the_order_of_the_data(tmp_path, data):
+    skops = pytest.importorskip("skops.io")
+    from trust_gates.inputs import sklearn
+
+    model, samples = _fitted(data)
+    skops.dump(model, tmp_path / "m.skops")
+    ordered = {"low": 0, "high": 1}
+    target = sklearn.read(tmp_path / "m.skops", classes=["yes", "no"], **ordered)
+    expected = model.predict_proba(samples.inputs)[:, ::-1]
+    assert np.exp(target.logits(samples.inputs)) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="got the classes .*'no', 'yes'.*, expected those of the"):
+        sklearn.read(tmp_path / "m.skops", classes=["good", "bad"], **ordered)
 
 
 class _Own:

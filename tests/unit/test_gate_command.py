@@ -1,6 +1,8 @@
 """`touchstone gate` and `python -m trust_gates`: one judgement, exit codes to rely on."""
 
 import json
+import re
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -160,3 +162,52 @@ def test_a_report_is_written_again_from_its_verdict(monkeypatch, capsys, tmp_pat
     code, _, err = _trust_gates(monkeypatch, capsys, "report", f"{tmp_path / 'verdict.json'}", out)
     assert code == 4
     assert "expected a verdict document" in err
+
+
+EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
+
+
+def _touchstone(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["touchstone", "gate", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    return exit_.value.code or 0, *capsys.readouterr()
+
+
+def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys, tmp_path):
+    import torch
+
+    from training import dataset, load
+    from training.export import export
+
+    torch.manual_seed(0)
+    spec = load.load_spec(EXAMPLE, "model.py:Progression")
+    raw = spec.load_data("sklearn:diabetes", seed=7)
+    dataset.write(tmp_path / "data", dataset.split(raw))
+    parameters = {"width": 8, "dropout": 0.0, "learning_rate": 0.01}
+    export(
+        tmp_path / "model",
+        module=spec.build(parameters),
+        source=EXAMPLE,
+        entrypoint="model.py:Progression",
+        parameters=parameters,
+        description=raw.description,
+        metrics={},
+        seed=7,
+    )
+    asked = [f"--model={tmp_path / 'model'}", f"--data={tmp_path / 'data'}", "--json"]
+    policy = f"--policy={EXAMPLE / 'touchstone.yaml'}"
+    code, out, _ = _touchstone(monkeypatch, capsys, "quality", *asked, policy)
+    document = json.loads(out)
+    assert code == 5  # it was never trained
+    assert [check["name"] for check in document["checks"]] == ["accuracy"]
+    assert document["seeds"] == {"gates": 7}  # as in the pipeline
+
+
+def test_a_whole_touchstone_yaml_is_checked_with_its_places(monkeypatch, capsys, tmp_path):
+    text = (EXAMPLE / "touchstone.yaml").read_text().replace("atLeast: 0.60", "atLeast: 60")
+    (tmp_path / "touchstone.yaml").write_text(text)
+    asked = ["quality", "--data=absent.csv", f"--policy={tmp_path / 'touchstone.yaml'}"]
+    code, _, err = _touchstone(monkeypatch, capsys, *asked)
+    assert code == 4
+    assert re.search(r"touchstone\.yaml:\d+:\d+: .*threshold for accuracy in \[0, 1\]", err)

@@ -78,7 +78,9 @@ def _declared(gates: Mapping[str, Any]) -> list[str]:
 def _confidence(gates: Mapping[str, Any]) -> float:
     """What each gate decides at, so that all that estimate are right together (Bonferroni)."""
     estimating = [name for name in _declared(gates) if name != "integrity"]
-    whole: float = gates.get("confidence", CONFIDENCE)
+    whole = gates.get("confidence", CONFIDENCE)
+    if not isinstance(whole, float) or not 0.5 < whole < 1:
+        raise PolicyError(f"gates.confidence: got {whole!r}, expected a number from 0.5 to 1")
     return 1 - (1 - whole) / len(estimating)
 
 

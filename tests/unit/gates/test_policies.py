@@ -90,6 +90,8 @@ def test_fractions_are_numbers_in_lists_too():
             "got the key 'cheks', expected one of: checks",
         ),
         ({"quality": {}}, "gates.quality.checks is missing"),
+        ({"quality": {"checks": CHECKS}, "confidence": "high"}, "gates.confidence: got 'high'"),
+        ({"quality": {"checks": CHECKS}, "confidence": 95.0}, "expected a number from 0.5 to 1"),
         ({"quality": {"checks": [{"metric": "accuracy"}]}}, "exactly one of"),
         ({"quality": {"checks": [{**CHECKS[0], "atMost": 1}]}}, "exactly one of"),
         ({"quality": {"checks": [{"metric": "accuracy", "atLeast": "high"}]}}, "exactly one of"),

@@ -63,7 +63,7 @@ def _remedied(report: Report) -> list[str]:
     if not report.remedied:
         return []
     rows = (
-        [f"`{now.name}`", _outcome(then) if then else "–", _outcome(now), escape(str(now.required))]
+        [_code(now.name), _outcome(then) if then else "–", _outcome(now), escape(str(now.required))]
         for then, now in report.remedied
     )
     columns = ("check", "before", "after", "required")
@@ -105,7 +105,7 @@ def _check(check: Check) -> list[str]:
     meaning = glossary.meaning(check.name)
     return [
         f"{_MARKS[check.outcome]} {check.outcome.value}",
-        f"`{check.name}`" + (f"<br>{escape(meaning)}" if meaning else ""),
+        _code(check.name) + (f"<br>{escape(meaning)}" if meaning else ""),
         number(check.measured),
         interval(check),
         escape(str(check.required)),
@@ -117,7 +117,7 @@ def _figures(report: Report) -> list[str]:
     lines = []
     for gate in report.gates:
         if gate.figures:
-            rows = ([f"`{f.name}`", number(f.value), escape(f.meaning)] for f in gate.figures)
+            rows = ([_code(f.name), number(f.value), escape(f.meaning)] for f in gate.figures)
             lines += _details(
                 f"{gate.name.capitalize()} ({len(gate.figures)})",
                 _rows(("figure", "value", "meaning"), rows),
@@ -128,13 +128,13 @@ def _figures(report: Report) -> list[str]:
 def _card(report: Report) -> list[str]:
     lines = ["## Fact sheet", ""]
     for topic in report.card:
-        rows = ([f"**{label}**", escape(text)] for label, text in topic.facts)
+        rows = ([f"**{escape(label)}**", escape(text)] for label, text in topic.facts)
         lines += [f"### {topic.heading}", "", *_rows(("", ""), rows), ""]
     return lines
 
 
 def _judged(report: Report) -> list[str]:
-    rows = ([name, f"`{value}`"] for name, value in report.judged)
+    rows = ([escape(name), _code(value)] for name, value in report.judged)
     return ["## What was judged", "", *_rows(("", ""), rows), ""]
 
 
@@ -157,6 +157,11 @@ def _details(summary: str, inside: Sequence[str]) -> list[str]:
 def _table(table: Table) -> list[str]:
     rows = ([escape(cell(value)) for value in row] for row in table.rows)
     return _rows([escape(column) for column in table.columns], rows)
+
+
+def _code(text: str) -> str:
+    """In a code span only its own mark, and in a table the cell's, have a meaning."""
+    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -75,7 +75,8 @@ class Report:
     def of(cls, verdict: Mapping[str, Any], pictures: Iterable[str]) -> Report:
         """Read a verdict document; pictures by file name belong to the gate they begin with."""
         checks = [Check.from_json(check) for check in verdict["checks"]]
-        names = dict.fromkeys([*verdict["evidence"], *(check.gate for check in checks)])
+        told = (*verdict["evidence"], *verdict["figures"], *(check.gate for check in checks))
+        names = dict.fromkeys(told)
         files = list(pictures)
         gates = [_gate(name, verdict, checks, files) for name in sorted(names, key=_place)]
         shown = {picture.file for gate in gates for picture in gate.pictures}

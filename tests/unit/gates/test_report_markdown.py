@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 from report_samples import DIGEST, PICTURES, check, document, evidence, full
@@ -118,6 +119,17 @@ def test_words_of_a_model_repository_are_never_markup(text, shown):
     assert markdown.escape(text) == shown
 
 
+def test_a_name_made_of_data_stays_in_its_cell():
+    text = render(document(evidence(check(name="parity[a|b`<i>`]"), figures={"x|`y": 1.0})))
+    assert "| `parity[a\\|b'<i>']` |" in text
+    assert "| `x\\|'y` |" in text
+
+
+def test_a_gate_that_only_measured_is_shown_too():
+    text = render({**document(evidence(figures={"recall": 0.5})), "evidence": {}})
+    assert "### Quality\n\nDoes it do its task" in text and "No check." in text
+
+
 def test_a_pull_requests_limit_drops_what_is_needed_least_and_says_so():
     whole = render(full(), PICTURES)
     short = render(full(), PICTURES, limit=len(whole) - 1)
@@ -134,3 +146,20 @@ def test_all_forms_are_there_and_equal_verdicts_give_equal_bytes():
     }  # fmt: skip
     assert json.loads(files["verdict.json"]) == full()
     assert report.render(full(), PICTURES) == files
+
+
+def test_a_renderer_sees_whole_tables_and_no_markup_but_details_and_breaks():
+    from markdown_it import MarkdownIt
+
+    evil = "<b>|`x`| [a](http://b)\n| c"
+    refused = check(outcome=Outcome.FAILED, reason=evil, name=evil)
+    verdict = {**full(), "card": {"purpose": evil}, "notes": {"quality": [evil]}}
+    verdict["checks"] = [*verdict["checks"], refused.to_json()]
+    text = render(verdict, PICTURES)
+    page = MarkdownIt("commonmark").enable("table").render(text)
+    for table in page.split("<table>")[1:]:
+        head, *rows = table.split("</table>")[0].split("<tr>")[1:]
+        assert rows and {row.count("<td") for row in rows} == {head.count("<th")}
+    assert set(re.findall(r"</?(details|summary|br|b|a|img)\b", page)) == {
+        "details", "summary", "br", "img",
+    }  # fmt: skip

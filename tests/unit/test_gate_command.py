@@ -200,7 +200,7 @@ def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys
     code, out, _ = _touchstone(monkeypatch, capsys, "quality", *asked, policy)
     document = json.loads(out)
     assert code == 5  # it was never trained
-    assert [check["name"] for check in document["checks"]] == ["accuracy"]
+    assert "accuracy" in {check["name"] for check in document["checks"]}
     assert document["seeds"] == {"gates": 7}  # as in the pipeline
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 
 from scripts import stage
 from touchstone import model_repo, policy
 from touchstone.artifacts import Store, open_store
 from touchstone.model_repo import ModelPipeline
+from touchstone.target import open_tree
 from training import dataset as datasets
 from training.dataset import Dataset
+from trust_gates.inputs.dataset import samples_of
 from trust_gates.reach import Reach
-from trust_gates.samples import Boxes, Samples
+from trust_gates.samples import Samples
 from trust_gates.statistics import Requirement
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Required
@@ -40,82 +41,27 @@ class Inputs:
 
     def samples(self) -> Samples:
         """The test split: nothing of it was trained or tuned on."""
-        description, arrays = self.dataset.description, self.dataset.splits["test"]
-        objects = None
-        if description.task == "detection":
-            objects = [
-                Boxes(boxes=boxes[labels >= 0], labels=labels[labels >= 0])
-                for boxes, labels in zip(arrays["boxes"], arrays["box_labels"], strict=True)
-            ]
-        return Samples(
-            inputs=arrays["inputs"],
+        description = self.dataset.description
+        return samples_of(
+            self.dataset.splits["test"],
+            task=description.task,
             classes=description.classes,
-            labels=None if objects is not None else arrays["labels"],
-            objects=objects,
-            groups={
-                name: np.array(values)[arrays[f"protected_{name}"]]
-                for name, values in description.protected.items()
-            },
+            protected=description.protected,
         )
 
     def target(self, model_folder: Path | None = None) -> Target:
         """The trained model, or another one for the same data, as the gates ask it.
 
         Raises:
-            ValueError: the dataset or touchstone.yaml limits a feature that there is not.
+            ValueError: the dataset limits a feature that there is not.
         """
-        import torch
-
-        from training.export import load_model
-        from training.mitigation.apply import asked
-        from training.spec import Batch
-
-        spec, module, _ = load_model(model_folder or self.model_folder)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        module = module.to(device)
-
-        def loss(
-            inputs: torch.Tensor, boxes: torch.Tensor, box_labels: torch.Tensor
-        ) -> torch.Tensor:
-            return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
-
-        serve, repair = asked(self.model_folder, spec, module, device)
         described = self.dataset.description.inputs
-        return Target(
-            module=module,
-            predict=lambda inputs: spec.predict(module, inputs),
-            loss=loss if self.dataset.description.task == "detection" else None,
+        return open_tree(
+            model_folder or self.model_folder,
             low=float(described["low"]),
             high=float(described["high"]),
-            device=device,
-            serve=serve,
-            repair=repair,
-            reach=reach(described, self.pipeline.spec.gates.robustness),
+            reach=Reach.described(described),
         )
-
-
-def reach(inputs: Mapping[str, Any], declared: policy.Robustness | None) -> Reach | None:
-    """What an attacker may change, by the description's `inputs` and by touchstone.yaml.
-
-    None where neither limits anything.
-
-    Raises:
-        ValueError: one of them names a feature that there is not.
-    """
-    immutable = [*inputs.get("immutable", ()), *inputs.get("categorical", ())]
-    bounds = dict(inputs.get("bounds", {}))
-    if declared is not None:
-        immutable += declared.immutable
-        bounds |= declared.bounds
-    if not immutable and not bounds:
-        return None
-    return Reach.of_features(
-        inputs.get("features", ()),
-        low=float(inputs["low"]),
-        high=float(inputs["high"]),
-        immutable=immutable,
-        bounds=bounds,
-    )
 
 
 def command(judge: Callable[[Inputs], Evidence]) -> Callable[..., None]:

@@ -23,6 +23,9 @@ def _judge(inputs: gate.Inputs) -> Evidence:
         steps=gates.robustness.steps,
         queries=gates.robustness.queries,
         sweep=gates.robustness.sweep,
+        features=inputs.dataset.description.inputs.get("features", ()),
+        immutable=gates.robustness.immutable,
+        bounds=gates.robustness.bounds,
         confidence=gates.confidence_each,
         seed=inputs.pipeline.spec.data.seed,
     )

@@ -136,6 +136,22 @@ class Serve(Strict):
     min_replicas: int = Field(default=0, ge=0)
 
 
+class Card(Strict):
+    """The model card's free text; what is left out shows as "not stated" in the trust report."""
+
+    purpose: str = ""
+    intended_use: str = ""
+    domain: str = ""
+    data: str = ""
+    """Where the data comes from, and how it was collected."""
+    limits: str = ""
+    optimal_conditions: str = ""
+    poor_conditions: str = ""
+    owner: str = ""
+    contact: str = ""
+    license: str = ""
+
+
 class Spec(Strict):
     entrypoint: str = Field(pattern=r"^[\w./-]+\.py:\w+$")
     """`file.py:Class` of the training.ModelSpec."""
@@ -145,6 +161,7 @@ class Spec(Strict):
     gates: Gates
     promote: Promote = Promote()
     serve: Serve = Serve()
+    card: Card = Card()
 
     @model_validator(mode="after")
     def _mitigates_someone(self) -> Spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,41 @@ class Reach:
         return cls(
             low=limits[:, 0].clip(low, high), high=limits[:, 1].clip(low, high), immutable=fixed
         )
+
+    @classmethod
+    def described(cls, inputs: Mapping[str, Any]) -> Reach | None:
+        """What a dataset's description of its `inputs` leaves to an attacker; None for all.
+
+        Its `immutable` and `categorical` name features out of reach, its `bounds` narrow others.
+
+        Raises:
+            ValueError: it names a feature that there is not.
+        """
+        immutable = [*inputs.get("immutable", ()), *inputs.get("categorical", ())]
+        bounds = inputs.get("bounds", {})
+        if not immutable and not bounds:
+            return None
+        return cls.of_features(
+            inputs.get("features", ()),
+            low=float(inputs["low"]),
+            high=float(inputs["high"]),
+            immutable=immutable,
+            bounds=bounds,
+        )
+
+    def within(self, other: Reach | None) -> Reach:
+        """What both leave to an attacker.
+
+        Raises:
+            ValueError: nothing is left to change.
+        """
+        if other is None:
+            return self
+        immutable = self.immutable | other.immutable
+        if immutable.all():
+            raise ValueError("got only immutable features, expected one an attacker can change")
+        low, high = np.maximum(self.low, other.low), np.minimum(self.high, other.high)
+        return Reach(low=np.minimum(low, high), high=high, immutable=immutable)
 
     def around(
         self, inputs: NDArray[np.float32]

@@ -169,8 +169,9 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     assert waiting["model"] == _MODEL and not waiting["obstacles"]
     folder = platform.home.root / "shown"
     shown = platform.said("review", "show", _MODEL, "--to", str(folder))
-    assert "# Trust report: passed" in shown
-    assert {"fairness.png", "robustness-epsilon.png"} <= {file.name for file in folder.iterdir()}
+    assert f"# ✅ {_MODEL}: passed" in shown
+    written = {file.name for file in folder.iterdir()}
+    assert {"fairness.png", "robustness-epsilon.png", "trust-report.html"} <= written
     rita = "--reviewer=Rita <rita@example.org>"
     assert platform.said("review", "hold", _MODEL, rita).startswith("held promote/")
     refused = platform.call("review", "approve", _MODEL, rita)

@@ -31,14 +31,15 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
 
     Raises:
         GateError: an attack does not work here, or the model gives no gradients.
-        ValueError: the policy names an unknown metric, an attack does not serve such models, or
-            there are no samples.
+        ValueError: the policy names an unknown metric or feature, an attack does not serve such
+            models, or there are no samples.
     """
     if not len(samples):
         raise ValueError("got no samples to attack, expected at least one")
     attacks.chosen(
         policy.attacks, policy.norm, "detection" if samples.detection else "classification"
     )
+    target = policy.limit(target)
     broken = {n: weak.check_attack(n, samples, target, policy.budget) for n in policy.names}
     victim = Victim.of(target, samples)
     measured = measure(victim, samples, policy)

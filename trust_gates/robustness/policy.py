@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from trust_gates.reach import Reach
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.interface import Budget, Norm
 from trust_gates.statistics import Requirement
+from trust_gates.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,15 @@ class Policy:
     queries: int | None = None
     """Effort of each attack; by default the attack's own, or that of an ensemble."""
 
+    features: Sequence[str] = ()
+    """Names of an input row's values."""
+
+    immutable: Sequence[str] = ()
+    """Features that no attacker can change, besides those that the dataset declares."""
+
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The lowest and the highest value that an attacker can give a feature."""
+
     def __post_init__(self) -> None:
         attacks.chosen(self.attacks, self.norm)
         if not all(epsilon > 0 for epsilon in (self.epsilon, *self.sweep)):
@@ -58,3 +69,20 @@ class Policy:
             queries=self.queries or max((e.queries for e in ensembles), default=None),
             seed=self.seed,
         )
+
+    def limit(self, target: Target) -> Target:
+        """The target with the policy's limits on an attacker within those of the dataset.
+
+        Raises:
+            ValueError: a limit is on no feature, or nothing is left to change.
+        """
+        if not self.immutable and not self.bounds:
+            return target
+        own = Reach.of_features(
+            self.features,
+            low=target.low,
+            high=target.high,
+            immutable=self.immutable,
+            bounds=self.bounds,
+        )
+        return replace(target, reach=own.within(target.reach))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from scripts import gate
-from touchstone.policy import Check, Robustness
 from trust_gates.reach import Reach
+from trust_gates.robustness import Policy
+from trust_gates.target import Target
 
 FEATURES = ["age", "sex", "dose"]
 
@@ -52,25 +53,39 @@ def test_what_cannot_be_declared_is_refused(more, message):
         reach(**more)
 
 
-def declared(**more):
-    return Robustness(epsilon=0.1, checks=[Check(metric="robust_accuracy", at_least=0.5)], **more)
-
-
 DESCRIBED = {"low": 0.0, "high": 1.0, "features": FEATURES}
+
+
+def limited(described, **more):
+    """What is left to an attacker of a dataset by a policy with `more`."""
+    target = Target(
+        module=torch.nn.Identity(),
+        predict=lambda x: x,
+        low=0.0,
+        high=1.0,
+        reach=Reach.described(described),
+    )
+    features = described.get("features", ())
+    return Policy(requirements=[], epsilon=0.1, features=features, **more).limit(target).reach
 
 
 def test_the_policy_adds_to_what_the_dataset_says_of_its_features():
     described = DESCRIBED | {"categorical": ["sex"], "bounds": {"dose": [0.0, 0.9]}}
-    found = gate.reach(described, declared(immutable=["age"], bounds={"dose": [0.2, 0.6]}))
+    found = limited(described, immutable=["age"], bounds={"dose": (0.2, 1.0)})
     assert found.immutable.tolist() == [True, True, False]
-    assert (found.low[2], found.high[2]) == pytest.approx((0.2, 0.6))
-    assert gate.reach(described, None).immutable.tolist() == [False, True, False]
+    assert (found.low[2], found.high[2]) == pytest.approx((0.2, 0.9))
+    assert limited(described).immutable.tolist() == [False, True, False]
 
 
 def test_where_nothing_is_declared_an_attacker_may_change_everything():
-    assert gate.reach(DESCRIBED, declared()) is None
+    assert limited(DESCRIBED) is None
+
+
+def test_what_dataset_and_policy_leave_together_must_be_something():
+    with pytest.raises(ValueError, match="only immutable features"):
+        limited(DESCRIBED | {"immutable": ["age", "sex"]}, immutable=["dose"])
 
 
 def test_features_of_images_cannot_be_immutable():
     with pytest.raises(ValueError, match=r"got the features \['age'\], expected some of \[\]"):
-        gate.reach({"low": 0.0, "high": 1.0, "kind": "image"}, declared(immutable=["age"]))
+        limited({"low": 0.0, "high": 1.0, "kind": "image"}, immutable=["age"])

@@ -73,12 +73,7 @@ def sequential(looks: Sequence[Look], *, planned: int) -> Measure:
 
 def settled(checks: Sequence[Check]) -> bool:
     """Whether more samples could not change the outcome of any check: all intervals decide."""
-    return all(
-        check.outcome is Outcome.PASSED
-        or check.interval.high < check.required.low
-        or check.interval.low > check.required.high
-        for check in checks
-    )
+    return all(check.outcome is not Outcome.INSUFFICIENT for check in checks)
 
 
 def batches(planned: int) -> Iterator[slice]:

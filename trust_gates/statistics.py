@@ -184,20 +184,20 @@ def decide(
 def samples_needed(measured: float, interval: Interval, required: Required, n: int) -> int | None:
     """About how many samples would decide: an interval narrows with the root of their number.
 
-    None when the measured value is on the border or outside, where no number would make it pass.
+    A value inside must draw both bounds inside, one outside must draw its nearer bound out. None
+    for a value on the border, which no number of samples decides.
     """
-    factors = []
-    for bound, edge in ((interval.low, required.low), (interval.high, required.high)):
-        if math.isinf(edge) or bound in required:
-            continue
-        distance = abs(measured - edge)
-        if distance == 0 or measured not in required:
-            return None
-        factors.append((abs(measured - bound) / distance) ** 2)
-    if not factors or n == 0 or not math.isfinite(max(factors)):
+    if measured < required.low:
+        pairs = [(interval.high, required.low)]
+    elif measured > required.high:
+        pairs = [(interval.low, required.high)]
+    else:
+        pairs = [(interval.low, required.low), (interval.high, required.high)]
+        pairs = [(bound, edge) for bound, edge in pairs if bound not in required]
+    if not pairs or n == 0 or any(measured == edge for _, edge in pairs):
         return None
-    needed = math.ceil(n * max(factors))
-    return needed if needed <= _LARGEST_SENSIBLE else None
+    needed = n * max(((measured - bound) / (measured - edge)) ** 2 for bound, edge in pairs)
+    return math.ceil(needed) if needed <= _LARGEST_SENSIBLE else None
 
 
 def _check(

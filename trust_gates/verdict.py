@@ -50,13 +50,14 @@ class Required:
     def decide(self, measured: float, interval: Interval) -> Outcome:
         """Decide on the interval, not the point: inside passes, outside fails, else unknown.
 
-        A measured value or a bound that is NaN fails: a broken metric must not pass.
+        So a failure, too, is claimed only where the evidence shows it. A measured value or a bound
+        that is NaN fails: a broken metric must not pass.
         """
         if any(math.isnan(value) for value in (measured, interval.low, interval.high)):
             return Outcome.FAILED
         if interval.low in self and interval.high in self:
             return Outcome.PASSED
-        if interval.high < self.low or interval.low > self.high or measured not in self:
+        if interval.high < self.low or interval.low > self.high:
             return Outcome.FAILED
         return Outcome.INSUFFICIENT
 

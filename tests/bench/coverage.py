@@ -19,7 +19,6 @@ from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import Policy
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
-from trust_gates.sequential import settled
 from trust_gates.statistics import Requirement, decide, proportion
 from trust_gates.target import Target
 from trust_gates.verdict import Outcome, Required
@@ -41,8 +40,8 @@ def main() -> int:
     used = []
     for number, truth in enumerate(TRUTHS):
         rows = [_judged(truth, seed=number * 1000 + n) for n in range(MODELS // len(TRUTHS))]
-        sequential = [(_decided(check), check.samples) for check, _ in rows]
-        fixed = [_decided(check) for _, check in rows]
+        sequential = [(check.outcome, check.samples) for check, _ in rows]
+        fixed = [check.outcome for _, check in rows]
         right = Outcome.PASSED if truth >= LOW else Outcome.FAILED
         counts = {o: sum(found is o for found, _ in sequential) for o in Outcome}
         wrong = sum(found not in (right, Outcome.INSUFFICIENT) for found, _ in sequential)
@@ -85,11 +84,6 @@ def _judged(truth: float, seed: int):  # noqa: ANN202
     hits = proportion(int(whole.attacked.held.sum()), PLANNED)
     (fixed,) = decide("", {"robust_accuracy": hits}, required, confidence=CONFIDENCE)
     return sequential, fixed
-
-
-def _decided(check) -> Outcome:  # noqa: ANN001
-    """A refusal on the point alone, with the threshold inside the interval, claims nothing."""
-    return check.outcome if settled([check]) else Outcome.INSUFFICIENT
 
 
 def _model(truth: float, seed: int, features: int = 8) -> tuple[Target, Samples]:

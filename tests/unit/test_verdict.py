@@ -19,7 +19,7 @@ def interval(low, high):
         (Required(low=0.8), 0.9, (0.85, 0.95), Outcome.PASSED),
         (Required(low=0.8), 0.9, (0.75, 0.95), Outcome.INSUFFICIENT),
         (Required(low=0.8), 0.7, (0.65, 0.75), Outcome.FAILED),
-        (Required(low=0.8), 0.79, (0.70, 0.85), Outcome.FAILED),
+        (Required(low=0.8), 0.79, (0.70, 0.85), Outcome.INSUFFICIENT),
         (Required(low=-0.1, high=0.1), 0.0, (-0.05, 0.05), Outcome.PASSED),
         (Required(low=-0.1, high=0.1), 0.0, (-0.2, 0.2), Outcome.INSUFFICIENT),
         (Required(low=-0.1, high=0.1), NAN, (-0.05, 0.05), Outcome.FAILED),
@@ -27,7 +27,9 @@ def interval(low, high):
         (Required(high=0.1), NAN, (NAN, NAN), Outcome.FAILED),
     ],
 )
-def test_only_an_interval_inside_the_requirement_passes(required, measured, bounds, outcome):
+def test_an_interval_inside_passes_one_outside_fails_and_any_other_cannot_tell(
+    required, measured, bounds, outcome
+):
     assert required.decide(measured, interval(*bounds)) is outcome
 
 

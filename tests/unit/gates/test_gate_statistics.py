@@ -120,8 +120,16 @@ def test_samples_needed_is_about_right():
     assert decided.low == pytest.approx(0.5, abs=0.005)
 
 
-@pytest.mark.parametrize("measured", [0.5, 0.4, math.nan])
-def test_no_number_of_samples_helps_on_or_beyond_the_border(measured):
+def test_a_failure_takes_samples_to_be_shown_as_a_pass_does():
+    interval = proportion(90, 200).interval(0.95)
+    needed = samples_needed(0.45, interval, Required(low=0.5), 200)
+    assert needed is not None
+    decided = proportion(round(0.45 * needed), needed).interval(0.95)
+    assert decided.high == pytest.approx(0.5, abs=0.005)
+
+
+@pytest.mark.parametrize("measured", [0.5, math.nan])
+def test_no_number_of_samples_helps_on_the_border(measured):
     interval = Interval(low=0.3, high=0.6, confidence=0.95)
     assert samples_needed(measured, interval, Required(low=0.5), 100) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
@@ -190,12 +191,14 @@ def _pipeline(tmp_path: Path) -> Path:
 
 def test_another_process_gets_in_and_lets_the_run_go_on(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with subprocess.Popen(
-        _touchstone(home, "run", "--breakpoint", "-f", str(_pipeline(tmp_path))),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as run:
+    command = _touchstone(home, "run", "--breakpoint", "-f", str(_pipeline(tmp_path)))
+    with (
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ) as run,
+        contextlib.ExitStack() as last,
+    ):
+        last.callback(run.kill)  # where an assertion fails, nobody else would answer it
         assert run.stdout is not None
         said = []
         for line in run.stdout:

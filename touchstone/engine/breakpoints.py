@@ -187,7 +187,7 @@ def waiting_steps(folders: Folders) -> Sequence[Waiting]:
             continue  # answered just now
         call = document.pop("call")
         mounts = call.pop("mounts")
-        places = None if mounts is None else tuple(Mount(**mount) for mount in mounts)
+        places = None if mounts is None else tuple(Mount(*mount) for mount in mounts)
         argv = tuple(call.pop("argv"))
         whole = Call(argv=argv, mounts=places, **call)
         found.append(Waiting(folder=file.parent, call=whole, **document))

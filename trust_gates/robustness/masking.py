@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.interface import Budget
 from trust_gates.robustness.ensemble import Attacked, ratio
+from trust_gates.robustness.gradients import loss_gradients
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 
@@ -138,26 +139,9 @@ def vanished(victim: Victim, samples: Samples) -> float:
     """The share of samples whose loss gradient is exactly zero or not finite; NaN without any."""
     if not len(samples):
         return float("nan")
-    if victim.detection:
-        batches = victim.estimator.loss_gradient(samples.inputs, victim.truth(samples))
-    else:
-        batches = _classifier_gradient(victim, samples)
-    dead = [not np.isfinite(gradient).all() or not np.any(gradient) for gradient in batches]
+    gradients = loss_gradients(victim, samples)
+    dead = [not np.isfinite(gradient).all() or not np.any(gradient) for gradient in gradients]
     return float(np.mean(dead))
-
-
-def _classifier_gradient(victim: Victim, samples: Samples) -> NDArray[np.float32]:
-    """Of the cross-entropy, to every value, also those out of the attacker's reach."""
-    import torch
-
-    inputs = victim.target.tensor(samples.inputs).requires_grad_()
-    labels = torch.as_tensor(np.asarray(samples.labels), device=inputs.device)
-    loss = torch.nn.functional.cross_entropy(
-        victim.target.differentiable(inputs), labels, reduction="sum"
-    )
-    (gradient,) = torch.autograd.grad(loss, inputs)
-    found: NDArray[np.float32] = gradient.cpu().numpy()
-    return found
 
 
 def _targeted_gain(attacked: Attacked) -> float:

@@ -140,8 +140,8 @@ def _pixelate(x: Images, share: float, generator: Generator) -> Images:
     fewer = max(round(height * share), 1), max(round(width * share), 1)
     rows, columns = _cover(height, fewer[0]), _cover(width, fewer[1])
     small = np.einsum("ih,nchw,jw->ncij", rows, x, columns)
-    down = np.arange(height) * fewer[0] // height
-    across = np.arange(width) * fewer[1] // width
+    down = (2 * np.arange(height) + 1) * fewer[0] // (2 * height)
+    across = (2 * np.arange(width) + 1) * fewer[1] // (2 * width)
     enlarged: Images = small[:, :, down][:, :, :, across]
     return enlarged
 

@@ -11,7 +11,11 @@ from trust_gates.statistics import mean, resample_weights
 
 def _measure(scene: Scene) -> Found:
     """The mean l2 norm of the loss's gradient (Arpit et al. 2017, "A closer look at memorization
-    in deep networks", section 4.2); the same figure as ART's `loss_sensitivity`."""
+    in deep networks", section 4.2).
+
+    Of each sample's own loss: ART's `loss_sensitivity` takes the gradient of the mean over all,
+    and so shrinks with the number of samples.
+    """
     gradients = loss_gradients(scene.victim, scene.samples).astype(np.float64)
     steepness = np.linalg.norm(gradients.reshape(len(gradients), -1), axis=1)
     weights = resample_weights(len(steepness), scene.budget.seed)

@@ -21,10 +21,14 @@ from trust_gates.robustness.native import balls
 from trust_gates.robustness.native.problem import Problem
 
 _VALUES_AT_ONCE = 2**22
-_GAPS = np.geomspace(1e-3, 10, 40)
-"""Where the end is looked for beyond the largest maximum, in units of the maxima's spread."""
+_GAPS = np.geomspace(1e-3, 0.1, 20)
+"""Where the end is looked for beyond the largest maximum, in units of the maxima's spread.
 
-_SHAPES = np.geomspace(1, 50, 25)
+Maxima that share a pool repeat its largest slopes, which leaves the likelihood almost flat in the
+end: ART's fit stops beside the largest slope or never. A tenth of the spread keeps to the former.
+"""
+
+_SHAPES = np.geomspace(1, 20, 25)
 """Of the Weibull distribution; below 1 the likelihood has no bound."""
 
 Floats = NDArray[np.float64]

@@ -58,8 +58,7 @@ def _gaussian_noise(x: Images, scale: float, generator: Generator) -> Images:
 
 
 def _shot_noise(x: Images, photons: float, generator: Generator) -> Images:
-    counted: Images = generator.poisson(x * photons) / photons
-    return counted
+    return generator.poisson(x * photons) / photons
 
 
 def _impulse_noise(x: Images, share: float, generator: Generator) -> Images:
@@ -130,7 +129,7 @@ def _brightness(x: Images, more: float, generator: Generator) -> Images:
 
 
 def _contrast(x: Images, kept: float, generator: Generator) -> Images:
-    middle = x.mean(axis=(2, 3), keepdims=True)
+    middle: Images = x.mean(axis=(2, 3), keepdims=True)
     return (x - middle) * kept + middle
 
 

@@ -126,7 +126,8 @@ def look(
         noise=ratio(victim.held(noisy, samples), attacked.total),
         first=white[0],
         white_box=white[-1],
-        black_box=attacked.left(list(attacked.after)[-1]),
+        # Under l0 the white-box attack is greedy, and a random search may well find more.
+        black_box=white[-1] if budget.norm == "l0" else attacked.left(list(attacked.after)[-1]),
         vanished=vanished(victim, right),
         unbounded=unbounded if victim.target.reach is None else None,
         targeted_gain=_targeted_gain(attacked),
@@ -145,13 +146,13 @@ def vanished(victim: Victim, samples: Samples) -> float:
 
 
 def _targeted_gain(attacked: Attacked) -> float:
-    """Only an iterated attack is a fair rival: one step leaves more for any other."""
+    """Only an attack at full strength is a fair rival: a restrained one leaves more for others."""
     gain, before = 0.0, None
     for name in attacked.after:
         attack = attacks.ATTACKS[name]
         if attack.targeted and before is not None:
             gain = max(gain, before - attacked.left(name))
-        elif attack.kind == "white" and not attack.targeted and not attack.one_step:
+        elif attack.kind == "white" and not attack.targeted and not attack.restrained:
             before = attacked.left(name)
     return gain
 

@@ -7,13 +7,16 @@ import pytest
 import torch
 from gate_models import linear_samples, linear_target, many_class_linear, small_convolution
 
+from trust_gates import robustness
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.interface import Budget
 from trust_gates.robustness.native import hopskipjump
 from trust_gates.robustness.native.problem import Problem
 from trust_gates.robustness.victim import Victim
+from trust_gates.statistics import Requirement
 from trust_gates.target import Target
+from trust_gates.verdict import Outcome, Required
 
 WEIGHT = np.random.default_rng(5).normal(size=12)
 DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
@@ -188,3 +191,17 @@ def test_hopskipjump_gives_up_where_no_input_is_wrong():
     victim = Victim.of(target, samples)
     moved = attacks.run("hopskipjump", victim, samples, Budget(norm="l2", epsilon=0.1))
     assert (moved == samples.inputs).all()
+
+
+def test_a_random_search_that_beats_a_greedy_one_under_l0_is_no_sign_of_masking():
+    target, samples = small_convolution()
+    policy = robustness.Policy(
+        requirements=[Requirement(metric="robust_accuracy", required=Required(low=0.9))],
+        norm="l0",
+        epsilon=3,
+        attacks=("jsma", "sparse-rs"),
+        samples=30,
+    )
+    evidence = robustness.judge(target, samples, policy)
+    assert not [note for note in evidence.notes if "black-box" in note]
+    assert evidence.checks[0].outcome is Outcome.FAILED

@@ -53,6 +53,7 @@ VIRTUAL = Attack(
     cost=3 * 10,
     generate=native(_virtual, 10),
     norms=("linf", "l2", "l1"),
+    restrained=True,
 )
 UNIVERSAL = Attack(
     name="universal",
@@ -61,6 +62,7 @@ UNIVERSAL = Attack(
     cost=3 * 50,
     generate=native(_universal, 50),
     norms=("linf", "l2", "l1"),
+    restrained=True,
     breaks=0.45,  # one change cannot push both of two classes over the border between them
 )
 NEWTONFOOL = Attack(

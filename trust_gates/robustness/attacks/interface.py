@@ -75,8 +75,9 @@ class Attack:
 
     tasks: tuple[Task, ...] = ("classification",)
 
-    one_step: bool = False
-    """Whether it takes a single step, so that any iterated attack may find far more."""
+    restrained: bool = False
+    """Whether it is weak by design (a single step, one change for all inputs), so that others may
+    find far more without any gradient being masked."""
 
     minimal: bool = False
     """Whether it looks for the nearest wrong input wherever that is: `attacks.run` puts back the

@@ -22,7 +22,9 @@ from trust_gates.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from trust_gates.robustness.figures.clever import Effort, scores
 from trust_gates.robustness.native import balls, clever
 from trust_gates.robustness.victim import Victim
+from trust_gates.samples import Samples
 from trust_gates.statistics import Requirement, median
+from trust_gates.target import Target
 from trust_gates.verdict import Outcome, Required
 
 WEIGHT = np.random.default_rng(5).normal(size=12)
@@ -141,6 +143,26 @@ def test_clever_of_a_linear_model_is_the_distance_to_each_border(norm):
     assert found.error == pytest.approx(0, abs=1e-6)
     logits = target.logits(samples.inputs)
     assert (found.targets[:, -1] == logits.argmin(axis=1)).all()
+
+
+def test_clever_of_a_model_whose_slopes_are_no_numbers_is_none():
+    module = torch.nn.Linear(2, 2)
+
+    def predict(x):
+        return module(x) + (x - x.detach()).sqrt()  # whose slope at 0 is infinite, and 0 times it
+
+    inputs = np.full((2, 2), 0.5, np.float32)
+    target = Target(module=module, predict=predict, low=0.0, high=1.0)
+    labels = target.logits(inputs).argmax(axis=1)
+    samples = Samples(inputs=inputs, classes=["a", "b"], labels=labels)
+    found = scores(
+        Victim.of(target, samples),
+        samples,
+        Budget(norm="l2", epsilon=1.0),
+        radius=0.1,
+        effort=Effort(batches=5, size=4, pool=3),
+    )
+    assert np.isnan(found.score).all()
 
 
 def test_clever_of_a_network_is_arts_within_what_arts_own_seeds_differ():

@@ -85,9 +85,9 @@ def _scored(slopes: Floats, margins: Floats, radius: float, effort: Effort, seed
         for pool in pools
     ]
     ends = clever.weibull_end(np.concatenate(maxima, axis=1)).reshape(len(pools), -1)
-    every = np.minimum(
-        np.divide(margins, ends, out=np.full_like(ends, radius), where=ends > 0), radius
-    )
+    # Without any slope nothing nearer is known; a slope that is not a number leaves none itself.
+    far = np.divide(margins, ends, out=np.full_like(ends, radius), where=ends != 0)
+    every = np.minimum(far, radius)
     without = every[1:]
     spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
     return np.array([every[0], np.sqrt(spread * (_GROUPS - 1) / _GROUPS)])

@@ -87,6 +87,11 @@ def weibull_end(maxima: Floats) -> Floats:
     The likelihood over a grid of ends and shapes, the scale in closed form: it cannot run away.
     Where all maxima are equal (a linear model) the end is that value.
     """
+    with np.errstate(invalid="ignore"):  # slopes that are no numbers give an end that is none
+        return _ends(maxima)
+
+
+def _ends(maxima: Floats) -> Floats:
     top = maxima.max(axis=0)
     spread = top - maxima.min(axis=0)
     flat = spread <= 1e-6 * np.abs(top)

@@ -22,6 +22,7 @@ def _judge(inputs: gate.Inputs) -> Evidence:
         sequential=gates.robustness.sequential,
         steps=gates.robustness.steps,
         queries=gates.robustness.queries,
+        figures=gates.robustness.figures,
         sweep=gates.robustness.sweep,
         features=inputs.dataset.description.inputs.get("features", ()),
         immutable=gates.robustness.immutable,

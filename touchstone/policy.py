@@ -87,10 +87,17 @@ def _attack_names(schema: dict[str, Any]) -> None:
     schema["items"]["enum"] = [*attacks.ATTACKS, *attacks.ENSEMBLES]
 
 
+def _figure_names(schema: dict[str, Any]) -> None:
+    from trust_gates.robustness import figures
+
+    schema["items"]["enum"] = list(figures.FIGURES)
+
+
 class Robustness(Strict):
-    norm: Literal["linf", "l2", "l1"] = "linf"
+    norm: Literal["linf", "l2", "l1", "l0"] = "linf"
     epsilon: Fraction
-    """The attack's budget in input units; inputs of images are in [0, 1]."""
+    """The attack's budget in input units, inputs of images being in [0, 1]; under l0 the number
+    of values that may change."""
     attacks: Annotated[tuple[str, ...], Field(json_schema_extra=_attack_names)] = (
         "fgsm",
         "pgd",
@@ -110,6 +117,8 @@ class Robustness(Strict):
         default_factory=dict
     )
     """Lowest and highest value that an attacker can give a feature."""
+    figures: Annotated[tuple[str, ...], Field(json_schema_extra=_figure_names)] = ()
+    """Further figures to measure, besides those that checks name."""
     sweep: tuple[Fraction, ...] = ()
     """Further budgets for the picture of accuracy against epsilon."""
     checks: tuple[Check, ...] = Field(min_length=1)
@@ -126,9 +135,23 @@ class Robustness(Strict):
             raise ValueError(str(error).partition("expected ")[2]) from None
         return names
 
+    @field_validator("figures")
+    @classmethod
+    def _measured(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        from trust_gates.robustness import figures
+
+        try:
+            figures.chosen(names, info.data.get("norm", "linf"))
+        except ValueError as error:
+            raise ValueError(str(error).partition("expected ")[2]) from None
+        return names
+
     @field_validator("epsilon", "sweep")
     @classmethod
     def _small(cls, value: float | tuple[float, ...], info: ValidationInfo) -> Any:
+        least = value if isinstance(value, float) else 1
+        if info.data.get("norm") == "l0" and least < 1:
+            raise ValueError("at least 1 under the norm l0: a number of values")
         largest = max(value, default=0) if isinstance(value, tuple) else value
         if info.data.get("norm") == "linf" and largest > 1:
             raise ValueError("less than or equal to 1 under the norm linf")

@@ -141,6 +141,29 @@ def resample_weights(units: int, seed: int, resamples: int = RESAMPLES) -> NDArr
     return generator.multinomial(units, np.full(units, 1 / units), size=resamples).astype(float)
 
 
+def median(values: NDArray[np.float64]) -> Measure:
+    """The median of one value a unit (n,), some perhaps infinite, with the exact interval.
+
+    Its bounds are values of the sample itself: the number below the true median is binomial
+    (David & Nagaraja 2003, "Order statistics", section 7.1), whatever the distribution. With too
+    few values for the confidence asked a side is open.
+    """
+    ordered, count = np.sort(values), len(values)
+
+    def interval(confidence: float) -> Interval:
+        from scipy.stats import binom
+
+        below = int(binom.ppf((1 - confidence) / 2, count, 0.5)) - 1
+        bounded = below >= 0
+        return Interval(
+            low=float(ordered[below]) if bounded else -math.inf,
+            high=float(ordered[count - 1 - below]) if bounded else math.inf,
+            confidence=confidence,
+        )
+
+    return Measure(value=float(np.median(values)), samples=count, interval=interval)
+
+
 def decide(
     gate: str,
     measures: Mapping[str, Measure],

@@ -89,6 +89,7 @@ def run_attacks(names: list[str]) -> dict[str, Run]:
     from gate_models import linear_samples, linear_target
 
     from trust_gates.robustness import weak
+    from trust_gates.robustness.attacks import ATTACKS
     from trust_gates.robustness.attacks.interface import Budget
     from trust_gates.samples import Samples
 
@@ -107,7 +108,9 @@ def run_attacks(names: list[str]) -> dict[str, Run]:
         for kind, (samples, target) in (("rows", rows), ("pictures", pictures)):
             began = time.perf_counter()
             try:
-                broken = weak.check_attack(name, samples, target, Budget(norm="linf", epsilon=0.1))
+                norm = ATTACKS[name].norms[0]
+                budget = Budget(norm=norm, epsilon=3 if norm == "l0" else 0.1)
+                broken = weak.check_attack(name, samples, target, budget)
             except Exception as error:  # the table says so; the script ends with exit code 1
                 problems.append(f"{kind}: {type(error).__name__}: {error}")
                 continue

@@ -50,7 +50,7 @@ def main() -> int:
     torch.set_num_threads(1)  # each peer as fast as one core lets it: ratios then carry over
     logging.disable(logging.WARNING)
     count = int(sys.argv[1]) if len(sys.argv) > 1 else SAMPLES
-    target, everything = _trained()
+    target, everything = digits_network()
     samples = everything.take(np.arange(count))
     victim = Victim.of(target, samples)
     print(f"{platform.machine()}, {os.cpu_count()} cores, one thread, torch {torch.__version__}")
@@ -136,7 +136,7 @@ def _art(victim: Victim, samples: Samples, steps: int) -> int:
     return int(victim.held(attacked, samples).sum())
 
 
-def _trained() -> tuple[Target, Samples]:
+def digits_network() -> tuple[Target, Samples]:
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
     inputs = (images[order] / 16).astype(np.float32).reshape(-1, 1, 8, 8)

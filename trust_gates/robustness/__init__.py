@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trust_gates.robustness import attacks, masking, pictures, weak
+from trust_gates.robustness import attacks, figures, masking, pictures, weak
+from trust_gates.robustness.attacks.interface import Task
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import Policy
@@ -26,8 +27,9 @@ _SHOWN = 4
 def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     """Attack up to `policy.samples` samples and decide on what survives all attacks.
 
-    Metrics: `robust_accuracy` for classifiers; `robust_recall` and `robust_map50` for detectors,
-    where the worst attack is taken image by image. A check `gradient_masking` is always added.
+    Metrics: `robust_accuracy` for classifiers; `robust_recall`, `robust_map50` and
+    `robust_map50_95` for detectors, where the worst attack is taken image by image; the further
+    `figures` that the policy asks for. A check `gradient_masking` is always added.
 
     Raises:
         GateError: an attack does not work here, or the model gives no gradients.
@@ -36,15 +38,26 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     """
     if not len(samples):
         raise ValueError("got no samples to attack, expected at least one")
-    attacks.chosen(
-        policy.attacks, policy.norm, "detection" if samples.detection else "classification"
-    )
+    task: Task = "detection" if samples.detection else "classification"
+    attacks.chosen(policy.attacks, policy.norm, task)
+    wanted = figures.chosen(policy.wanted, policy.norm, task)
     target = policy.limit(target)
     broken = {n: weak.check_attack(n, samples, target, policy.budget) for n in policy.names}
     victim = Victim.of(target, samples)
     measured = measure(victim, samples, policy)
     curves = sweep(victim, samples, policy.names, policy.budget, policy.sweep)
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
+    more = figures.measure(
+        wanted,
+        figures.Scene(
+            victim=victim,
+            samples=samples,
+            attacked=attacked,
+            budget=policy.budget,
+            confidence=policy.confidence,
+        ),
+    )
+    measures |= more.measures
     signs = masking.look(victim, samples, attacked, policy.budget, curves.unbounded)
     flags = signs.flags()
     measures["gradient_masking"] = exact(len(flags), len(samples))
@@ -60,14 +73,19 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             "clean": signs.clean,
             "noise": signs.noise,
         },
-        pictures=_pictures(victim, samples, attacked, policy, curves),
+        pictures=_pictures(victim, samples, attacked, policy, curves) | dict(more.pictures),
         captions={
+            **more.captions,
             "robustness-epsilon": (
                 "What is left of the model as the attacker's budget epsilon grows."
             ),
             "robustness-examples": ("The samples that lost most: before the attack and after it."),
         },
-        tables=(_attacks_table(attacked, broken), curves.table(policy.confidence)),
+        tables=(
+            _attacks_table(attacked, broken),
+            curves.table(policy.confidence),
+            *more.tables,
+        ),
         notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags)],
     )
 

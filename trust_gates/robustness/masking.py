@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.interface import Budget
 from trust_gates.robustness.ensemble import Attacked, ratio
+from trust_gates.robustness.gradients import loss_gradients
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 
@@ -125,7 +126,8 @@ def look(
         noise=ratio(victim.held(noisy, samples), attacked.total),
         first=white[0],
         white_box=white[-1],
-        black_box=attacked.left(list(attacked.after)[-1]),
+        # Under l0 the white-box attack is greedy, and a random search may well find more.
+        black_box=white[-1] if budget.norm == "l0" else attacked.left(list(attacked.after)[-1]),
         vanished=vanished(victim, right),
         unbounded=unbounded if victim.target.reach is None else None,
         targeted_gain=_targeted_gain(attacked),
@@ -138,36 +140,19 @@ def vanished(victim: Victim, samples: Samples) -> float:
     """The share of samples whose loss gradient is exactly zero or not finite; NaN without any."""
     if not len(samples):
         return float("nan")
-    if victim.detection:
-        batches = victim.estimator.loss_gradient(samples.inputs, victim.truth(samples))
-    else:
-        batches = _classifier_gradient(victim, samples)
-    dead = [not np.isfinite(gradient).all() or not np.any(gradient) for gradient in batches]
+    gradients = loss_gradients(victim, samples)
+    dead = [not np.isfinite(gradient).all() or not np.any(gradient) for gradient in gradients]
     return float(np.mean(dead))
 
 
-def _classifier_gradient(victim: Victim, samples: Samples) -> NDArray[np.float32]:
-    """Of the cross-entropy, to every value, also those out of the attacker's reach."""
-    import torch
-
-    inputs = victim.target.tensor(samples.inputs).requires_grad_()
-    labels = torch.as_tensor(np.asarray(samples.labels), device=inputs.device)
-    loss = torch.nn.functional.cross_entropy(
-        victim.target.differentiable(inputs), labels, reduction="sum"
-    )
-    (gradient,) = torch.autograd.grad(loss, inputs)
-    found: NDArray[np.float32] = gradient.cpu().numpy()
-    return found
-
-
 def _targeted_gain(attacked: Attacked) -> float:
-    """Only an iterated attack is a fair rival: one step leaves more for any other."""
+    """Only an attack at full strength is a fair rival: a restrained one leaves more for others."""
     gain, before = 0.0, None
     for name in attacked.after:
         attack = attacks.ATTACKS[name]
         if attack.targeted and before is not None:
             gain = max(gain, before - attacked.left(name))
-        elif attack.kind == "white" and not attack.targeted and not attack.one_step:
+        elif attack.kind == "white" and not attack.targeted and not attack.restrained:
             before = attacked.left(name)
     return gain
 

@@ -16,6 +16,9 @@ from trust_gates.sequential import Look, batches, sequential, settled
 from trust_gates.statistics import Measure, decide, resample_weights, resampled
 from trust_gates.verdict import Check
 
+_COCO = np.linspace(0.5, 0.95, 10)
+"""The overlaps that mAP50-95 is averaged over (Lin et al. 2014, "Microsoft COCO")."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measured:
@@ -30,10 +33,12 @@ class Measured:
 def measure(victim: Victim, samples: Samples, policy: Policy) -> Measured:
     """Attack up to `policy.samples` samples, drawn at random with the policy's seed.
 
-    A detector's figures have no confidence sequence: all its samples are attacked.
+    Only robust accuracy has a confidence sequence: where something else is required, and for
+    detectors, all samples are attacked.
     """
+    stops = all(r.metric == "robust_accuracy" for r in policy.requirements)
     order = np.random.default_rng(policy.seed).permutation(len(samples))[: policy.samples]
-    if policy.sequential and policy.requirements and not victim.detection:
+    if policy.sequential and policy.requirements and stops and not victim.detection:
         return _in_looks(victim, samples.take(order), policy)
     chosen = samples.take(np.sort(order))
     attacked = attack(victim, chosen, policy.names, policy.budget)
@@ -93,9 +98,16 @@ def _of_detector(
     assert samples.objects is not None  # noqa: S101 (a detector's samples)
     weights = resample_weights(len(samples), seed)
     claims = victim.target.claims(attacked.inputs)
-    table = PrecisionTable.of(claims, samples.objects, len(samples.classes))
-    precision = float(table.map50(np.ones((1, len(samples))))[0])
+    # All images once, then their resamples.
+    rows = np.concatenate([np.ones((1, len(samples))), weights])
+    precisions = np.array(
+        [
+            PrecisionTable.of(claims, samples.objects, len(samples.classes), iou=iou).map50(rows)
+            for iou in _COCO
+        ]
+    )
+    figures = {"robust_map50": precisions[0], "robust_map50_95": precisions.mean(axis=0)}
     return {
         "robust_recall": share(attacked.held, samples, seed),
-        "robust_map50": resampled(precision, len(samples), table.map50(weights)),
+        **{n: resampled(float(p[0]), len(samples), p[1:]) for n, p in figures.items()},
     }

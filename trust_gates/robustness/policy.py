@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from trust_gates.reach import Reach
-from trust_gates.robustness import attacks
+from trust_gates.robustness import attacks, figures
 from trust_gates.robustness.attacks.interface import Budget, Norm
 from trust_gates.statistics import Requirement
 from trust_gates.target import Target
@@ -30,6 +30,9 @@ class Policy:
     sequential: bool = True
     """Stop a classifier's attacks as soon as the samples seen decide every requirement."""
 
+    figures: Sequence[str] = ()
+    """Further figures to measure besides those that requirements name."""
+
     sweep: Sequence[float] = ()
     """Further budgets to show; by default a quarter to four times epsilon."""
 
@@ -50,6 +53,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         attacks.chosen(self.attacks, self.norm)
+        figures.chosen(self.figures, self.norm)
+        if self.norm == "l0" and self.epsilon < 1:
+            raise ValueError(
+                f"got epsilon {self.epsilon} under l0, expected the number of values that may "
+                "change, at least 1"
+            )
         if not all(epsilon > 0 for epsilon in (self.epsilon, *self.sweep)):
             raise ValueError(f"got epsilon {self.epsilon}, sweep {self.sweep}, expected > 0")
 
@@ -57,6 +66,12 @@ class Policy:
     def names(self) -> list[str]:
         """The attacks in the order they run."""
         return attacks.chosen(self.attacks, self.norm)
+
+    @property
+    def wanted(self) -> list[str]:
+        """The further figures that the policy asks for, and those that its requirements name."""
+        required = [r.metric for r in self.requirements if r.metric in figures.FIGURES]
+        return [*required, *self.figures]
 
     @property
     def budget(self) -> Budget:

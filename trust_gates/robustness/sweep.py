@@ -65,8 +65,9 @@ def sweep(
     """
     order = np.random.default_rng(budget.seed).permutation(len(samples))
     some = samples.take(order[:_SAMPLES])
-    end = (victim.target.high - victim.target.low) / 2
-    end *= {"linf": 1.0, "l2": some.inputs[0].size ** 0.5, "l1": some.inputs[0].size}[budget.norm]
+    half, values = (victim.target.high - victim.target.low) / 2, some.inputs[0].size
+    ends = {"linf": half, "l2": half * values**0.5, "l1": half * values, "l0": float(values)}
+    end = ends[budget.norm]
     wanted = wanted or [budget.epsilon * factor for factor in _FACTORS]
     epsilons = sorted({e for e in (*wanted, budget.epsilon) if e < end} | {end})
     white = [name for name in names if attacks.ATTACKS[name].kind == "white"]

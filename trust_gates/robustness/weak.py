@@ -16,7 +16,6 @@ from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
 
 _COUNT = 12
-_BROKEN = 0.75
 _SIZE = 8.0
 
 
@@ -34,10 +33,11 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
         raise GateError("the known-weak model is wrong before any attack; this is a defect")
     after = victim.held(attacks.run(name, victim, samples, budget), samples)
     broken = 1 - float(after.sum() / before.sum())
-    if broken < _BROKEN:
+    expected = attacks.ATTACKS[name].breaks
+    if broken < expected:
         raise GateError(
             f"the attack {name} broke {broken:.0%} of a model known to be weak, "
-            f"expected at least {_BROKEN:.0%}; it does not work on inputs of shape "
+            f"expected at least {expected:.0%}; it does not work on inputs of shape "
             f"{like.inputs.shape[1:]} with {budget.norm} <= {budget.epsilon:g}"
         )
     return broken
@@ -62,12 +62,13 @@ class _Plan:
         lower, upper = (side[0] for side in Victim.of(target, like).room(centre))
         pattern = _stripes(shape, budget) * (upper > lower)
         count = max(float(np.count_nonzero(pattern)), 1.0)
+        room = float((upper - lower)[pattern != 0].min(initial=np.inf)) / 2
         moved = {
             "linf": budget.epsilon / 10,
             "l2": budget.epsilon / count**0.5 / 40,
             "l1": budget.epsilon / count / 40,
+            "l0": budget.epsilon * room / count / 4,
         }[budget.norm]
-        room = float((upper - lower)[pattern != 0].min(initial=np.inf)) / 2
         return cls(middle=(lower + upper) / 2, pattern=pattern, margin=min(moved, room / 10))
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
 from trust_gates.robustness.attacks.adaptive import APGD_CE, APGD_DLR, APGD_T, FAB_T
+from trust_gates.robustness.attacks.classic import CLASSIC
+from trust_gates.robustness.attacks.decision import HOPSKIPJUMP, SPARSE_RS
 from trust_gates.robustness.attacks.gradient import BIM, FGSM, PGD
 from trust_gates.robustness.attacks.interface import Attack, Budget, Kind, Norm, Task
 from trust_gates.robustness.attacks.square import SQUARE
@@ -27,7 +29,7 @@ def _by_cost(attacks: Iterable[Attack]) -> dict[str, Attack]:
 
 
 ATTACKS: dict[str, Attack] = _by_cost(
-    (FGSM, BIM, PGD, APGD_CE, APGD_DLR, APGD_T, FAB_T, SQUARE),
+    (FGSM, BIM, PGD, APGD_CE, APGD_DLR, APGD_T, FAB_T, *CLASSIC, SQUARE, SPARSE_RS, HOPSKIPJUMP),
 )
 """By name: white-box ones first, and of each kind the cheapest first."""
 
@@ -115,9 +117,18 @@ def noise(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     generator = np.random.default_rng(budget.seed)
     lower, upper = victim.room(samples.inputs)
     signs = generator.choice([-1.0, 1.0], size=samples.inputs.shape) * (upper > lower)
+    if budget.norm == "l0":
+        return _few(samples.inputs, np.where(signs > 0, upper, lower), budget, generator)
     if budget.norm != "linf":
         signs /= _norms(signs, budget).reshape(-1, *[1] * (signs.ndim - 1))
     return np.clip(samples.inputs + budget.epsilon * signs, lower, upper).astype(np.float32)
+
+
+def _few(inputs: Inputs, ends: Inputs, budget: Budget, generator: np.random.Generator) -> Inputs:
+    """As many random values as the budget allows, each at an end of its range."""
+    flat = generator.random(inputs.shape).reshape(len(inputs), -1)
+    rank = flat.argsort(axis=1).argsort(axis=1).reshape(inputs.shape)
+    return np.where(rank < int(budget.epsilon), ends, inputs).astype(np.float32)
 
 
 def _norms(changes: NDArray[np.float64], budget: Budget) -> NDArray[np.float64]:

@@ -16,13 +16,18 @@ _TARGETED = 9
 _Run = Callable[..., None]
 
 
-def _generate(imported: Callable[[], _Run]) -> Callable[[Victim, Samples, Budget], Inputs]:
-    """An attack that `imported` fetches when it is first needed: it brings torch."""
+def native(
+    imported: Callable[[], _Run], standard: int = _STEPS
+) -> Callable[[Victim, Samples, Budget], Inputs]:
+    """An attack that `imported` fetches when it is first needed: it brings torch.
+
+    `standard` is its number of steps where the budget names none.
+    """
 
     def generate(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
         from trust_gates.robustness.native.problem import attack
 
-        steps = budget.steps or _STEPS
+        steps = budget.steps or standard
         run = partial(imported(), steps=steps, restarts=budget.restarts)
         return attack(victim, samples, budget, run)
 
@@ -58,7 +63,7 @@ APGD_CE = Attack(
     meaning="gradient steps of adapting size on the cross-entropy (Croce & Hein 2020)",
     kind="white",
     cost=3 * _STEPS,
-    generate=_generate(_apgd_ce),
+    generate=native(_apgd_ce),
     norms=("linf", "l2", "l1"),
 )
 APGD_DLR = Attack(
@@ -66,7 +71,7 @@ APGD_DLR = Attack(
     meaning="the same on a loss blind to the logits' scale (Croce & Hein 2020)",
     kind="white",
     cost=3 * _STEPS + 1,
-    generate=_generate(_apgd_dlr),
+    generate=native(_apgd_dlr),
     norms=("linf", "l2", "l1"),
 )
 APGD_T = Attack(
@@ -74,7 +79,7 @@ APGD_T = Attack(
     meaning="the same towards each likely wrong class in turn (Croce & Hein 2020)",
     kind="white",
     cost=3 * _STEPS * _TARGETED,
-    generate=_generate(_apgd_t),
+    generate=native(_apgd_t),
     norms=("linf", "l2", "l1"),
     targeted=True,
 )
@@ -83,7 +88,7 @@ FAB_T = Attack(
     meaning="the nearest input of each likely wrong class in turn (Croce & Hein 2020)",
     kind="white",
     cost=3 * _STEPS * _TARGETED + 1,
-    generate=_generate(_fab_t),
+    generate=native(_fab_t),
     norms=("linf", "l2", "l1"),
     targeted=True,
 )

@@ -66,7 +66,7 @@ FGSM = Attack(
     kind="white",
     cost=3,
     generate=_fgsm,
-    one_step=True,
+    restrained=True,
     norms=("linf", "l2", "l1"),
     tasks=("classification", "detection"),
 )

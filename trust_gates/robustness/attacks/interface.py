@@ -11,7 +11,9 @@ import numpy as np
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 
-Norm = Literal["linf", "l2", "l1"]
+Norm = Literal["linf", "l2", "l1", "l0"]
+"""Under l0 epsilon is how many values may change, each as far as it can."""
+
 Kind = Literal["white", "black"]
 Task = Literal["classification", "detection"]
 BATCH = 64
@@ -38,7 +40,7 @@ class Budget:
     @property
     def art_norm(self) -> float:
         """The norm's order, as numpy and ART name it."""
-        return {"linf": np.inf, "l2": 2, "l1": 1}[self.norm]
+        return {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}[self.norm]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +75,16 @@ class Attack:
 
     tasks: tuple[Task, ...] = ("classification",)
 
-    one_step: bool = False
-    """Whether it takes a single step, so that any iterated attack may find far more."""
+    restrained: bool = False
+    """Whether it is weak by design (a single step, one change for all inputs), so that others may
+    find far more without any gradient being masked."""
 
     minimal: bool = False
     """Whether it looks for the nearest wrong input wherever that is: `attacks.run` puts back the
     inputs that moved beyond the budget, which such an attack did not break."""
+
+    breaks: float = 0.75
+    """The share of a known-weak model that it must break to be believed."""
 
     targeted: bool = False
     """Whether it aims at each wrong class in turn instead of only away from the right one."""

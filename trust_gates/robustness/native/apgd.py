@@ -15,10 +15,7 @@ from torch import Tensor
 
 from trust_gates.robustness.native import balls
 from trust_gates.robustness.native.losses import targeted_dlr
-from trust_gates.robustness.native.problem import Hunt, Loss, Problem, aim_at_each
-
-TARGETS = 9
-"""Wrong classes that the targeted attacks aim at."""
+from trust_gates.robustness.native.problem import TARGETS, Hunt, Loss, Problem, aim_at_each
 
 _MOMENTUM = 0.75
 _RISING = 0.75

@@ -16,9 +16,15 @@ _TINY = 1e-12
 
 def size(change: Tensor, norm: Norm) -> Tensor:
     """(N,): the norm of each sample's change."""
-    order = {"linf": torch.inf, "l2": 2, "l1": 1}[norm]
+    order = {"linf": torch.inf, "l2": 2, "l1": 1, "l0": 0}[norm]
     sizes: Tensor = torch.linalg.vector_norm(change.flatten(1), ord=order, dim=1)
     return sizes
+
+
+def dual_size(slope: Tensor, norm: Norm) -> Tensor:
+    """(N,): how fast a linear function with this slope can change per unit of the norm."""
+    duals: dict[Norm, Norm] = {"linf": "l1", "l2": "l2", "l1": "linf"}
+    return size(slope, duals[norm])
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from trust_gates.robustness.native import balls
-from trust_gates.robustness.native.apgd import TARGETS
 from trust_gates.robustness.native.losses import targeted_lead
-from trust_gates.robustness.native.problem import Hunt, Problem, aim_at_each
+from trust_gates.robustness.native.problem import TARGETS, Hunt, Problem, aim_at_each
 
 _MOST_BIAS = 0.1
 _OVERSHOOT = 1.05

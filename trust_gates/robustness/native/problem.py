@@ -15,6 +15,9 @@ from trust_gates.robustness.native import balls
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 
+TARGETS = 9
+"""Wrong classes that an attack which looks at each in turn looks at."""
+
 _VALUES_AT_ONCE = 2**20
 """Input values in a batch, so that what a step touches stays near the processor."""
 
@@ -92,6 +95,21 @@ class Problem:
         (gradient,) = torch.autograd.grad(values.sum(), inputs)
         gradient = torch.where(self.high > self.low, gradient, 0)
         return logits.detach(), values.detach(), gradient
+
+    def leads(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (N, K), the leads (N, T) of `targets` (N, T) and their gradients (N, T, ...).
+
+        One forward pass serves all of them.
+        """
+        inputs = inputs.detach().requires_grad_()
+        logits = self.ask(inputs)
+        leads = logits.gather(1, targets) - logits.gather(1, self.labels[:, None])
+        slopes = [
+            torch.autograd.grad(column.sum(), inputs, retain_graph=True)[0]
+            for column in leads.unbind(dim=1)
+        ]
+        stacked = torch.where((self.high > self.low)[:, None], torch.stack(slopes, dim=1), 0)
+        return logits.detach(), leads.detach(), stacked
 
     @torch.no_grad()
     def answers(self, inputs: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+"""Figures beyond robust accuracy, by name; each is measured where the policy asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trust_gates.robustness.attacks.interface import Norm, Task
+from trust_gates.robustness.figures.clever import CLEVER
+from trust_gates.robustness.figures.confidence import CONFIDENCE
+from trust_gates.robustness.figures.corruption import CORRUPTION
+from trust_gates.robustness.figures.distance import DISTANCE
+from trust_gates.robustness.figures.interface import Figure, Found, Scene
+from trust_gates.robustness.figures.sensitivity import SENSITIVITY
+
+__all__ = ["FIGURES", "Found", "Scene", "chosen", "measure"]
+
+FIGURES: dict[str, Figure] = {
+    name: figure
+    for figure in (SENSITIVITY, CONFIDENCE, DISTANCE, CORRUPTION, CLEVER)
+    for name in figure.names
+}
+"""By the name of each figure, the cheapest first."""
+
+
+def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[Figure]:
+    """What must be measured for the figures `names`, each once.
+
+    Raises:
+        ValueError: a name is unknown, or does not serve the norm or the task.
+    """
+    wanted = list(names)
+    if unknown := [name for name in wanted if name not in FIGURES]:
+        raise ValueError(f"got figures {unknown}, expected some of {sorted(FIGURES)}")
+    serving = [n for n, f in FIGURES.items() if norm in f.norms and task in (None, *f.tasks)]
+    if strangers := [name for name in wanted if name not in serving]:
+        raise ValueError(
+            f"got figures {strangers} for {task or 'a model'} under the norm {norm}, "
+            f"expected some of {serving}"
+        )
+    return list({id(FIGURES[n]): FIGURES[n] for n in FIGURES if n in wanted}.values())
+
+
+def measure(figures: Iterable[Figure], scene: Scene) -> Found:
+    """All of `figures` together, in one `Found`."""
+    parts = [figure.measure(scene) for figure in figures]
+    return Found(
+        measures={name: m for part in parts for name, m in part.measures.items()},
+        tables=[table for part in parts for table in part.tables],
+        pictures={name: png for part in parts for name, png in part.pictures.items()},
+        captions={name: text for part in parts for name, text in part.captions.items()},
+    )

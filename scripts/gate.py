@@ -37,9 +37,9 @@ class Inputs:
     source_folder: Path
     model_folder: Path
 
-    def samples(self) -> Samples:
-        """The test split: nothing of it was trained or tuned on."""
-        description, arrays = self.dataset.description, self.dataset.splits["test"]
+    def samples(self, split: str = "test") -> Samples:
+        """A split; by default that of which nothing was trained or tuned on."""
+        description, arrays = self.dataset.description, self.dataset.splits[split]
         objects = None
         if description.task == "detection":
             objects = [

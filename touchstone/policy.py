@@ -81,8 +81,38 @@ class Fairness(Strict):
     checks: tuple[Check, ...] = Field(min_length=1)
 
 
+class Poisoning(Strict):
+    """A search for backdoors in a classifier's training data, by detectors tried on one of ours."""
+
+    detectors: tuple[
+        Literal[
+            "activation_clustering", "spectral_signatures", "hidden_trigger", "trigger_inversion"
+        ],
+        ...,
+    ] = Field(
+        default=("activation_clustering", "spectral_signatures", "hidden_trigger"), min_length=1
+    )
+    samples: int = Field(default=1200, ge=50, le=5000)
+    """Most training samples that are examined: time and memory grow with their square."""
+    recall: float = Field(default=0.7, gt=0, lt=1)
+    """Share of a planted backdoor that must be found, by the lower confidence bound."""
+
+
 class Integrity(Strict):
-    """Always all of its checks: there is nothing to choose."""
+    """Counts of what is wrong are always required to be zero; this is what can be chosen."""
+
+    checks: tuple[Check, ...] = ()
+    """Bounds for near_duplicate_rate, single_feature_accuracy and label_noise."""
+    poisoning: Poisoning | None = None
+    pinned: bool = False
+    """Refuse base images without a digest and packages without a version; else they are noted."""
+
+    @model_validator(mode="after")
+    def _measured(self) -> Integrity:
+        known = glossary.integrity.CHECKED
+        if any(check.metric not in known for check in self.checks):
+            raise ValueError(f"checks of {', '.join(sorted(known))}")
+        return self
 
 
 class Gates(Strict):

@@ -84,7 +84,9 @@ def scan(target: Target, training: Samples, policy: Policy) -> Evidence:
         blind = f"the planted class {training.classes[planted.into]} had no anomalous trigger"
         blind = blind if sizes is not None else _too_dear(samples)
         trusted = took >= TOOK and sees
-        checks.append(_check("trigger_classes", odd, len(samples.classes), trusted, _why(took, blind)))
+        checks.append(
+            _check("trigger_classes", odd, len(samples.classes), trusted, _why(took, blind))
+        )
         if sizes is not None and again is not None:
             figures["trigger_anomaly_index"] = float(sizes.max())
             figures["planted_anomaly_index"] = float(again[planted.into])
@@ -162,7 +164,8 @@ def _tables(
     from sklearn.metrics import roc_auc_score, roc_curve
 
     mask: Bools = planted.mask
-    detectors, curves = [], []
+    detectors: list[list[str | float | int | None]] = []
+    curves: list[list[str | float | int | None]] = []
     for name, suspects in calibrated.items():
         flagged = suspects.flagged
         detectors.append(

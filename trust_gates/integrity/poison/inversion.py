@@ -56,7 +56,7 @@ def mark_sizes(
             logits = target.predict(marked)
             loss = torch.nn.functional.cross_entropy(logits, wanted) + _WEIGHT * share.sum()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             works = (logits.argmax(dim=1) == wanted).float().mean().item() >= 0.95
             if works:

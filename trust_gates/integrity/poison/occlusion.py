@@ -35,12 +35,14 @@ class Shown:
     def contradicted(self) -> Bools:
         """(W, N): most neighbours have another label than the sample."""
         same: Ints = (self.votes == self.labels[None, :, None]).sum(axis=2)
-        return 2 * same < self.votes.shape[2]
+        doubted: Bools = 2 * same < self.votes.shape[2]
+        return doubted
 
     @property
     def alike(self) -> Bools:
         """(N,): the sample looks like its label whichever window is hidden."""
-        return ~self.contradicted.any(axis=0)
+        alike: Bools = ~self.contradicted.any(axis=0)
+        return alike
 
 
 def shown(samples: Samples) -> Shown:
@@ -57,9 +59,7 @@ def shown(samples: Samples) -> Shown:
     if inputs.ndim != 4:
         nearest = np.argpartition(whole, _NEIGHBOURS, axis=1)[:, :_NEIGHBOURS]
         nothing = ((slice(0, 0), slice(0, 0)),)
-        return Shown(
-            windows=nothing, votes=samples.labels[nearest][None], labels=samples.labels
-        )
+        return Shown(windows=nothing, votes=samples.labels[nearest][None], labels=samples.labels)
     windows = tuple((y, x) for y in _spans(inputs.shape[2]) for x in _spans(inputs.shape[3]))
     votes = np.empty((len(windows), len(inputs), _NEIGHBOURS), dtype=np.int64)
     for index, (y, x) in enumerate(windows):
@@ -69,7 +69,9 @@ def shown(samples: Samples) -> Shown:
     return Shown(windows=windows, votes=votes, labels=samples.labels)
 
 
-def hide(inputs: NDArray[np.float32], window: tuple[slice, slice], mean: NDArray[np.float32]) -> NDArray[np.float32]:
+def hide(
+    inputs: NDArray[np.float32], window: tuple[slice, slice], mean: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Images (n, C, H, W) with the window of the mean image (C, H, W) in place of their own."""
     hidden = inputs.copy()
     hidden[:, :, window[0], window[1]] = mean[:, window[0], window[1]]

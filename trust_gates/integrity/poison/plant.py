@@ -1,4 +1,4 @@
-"""A backdoor that we know of: planted into a copy of the data, and learned by the model for a while.
+"""A backdoor that we know of: planted into a copy of the data, and learned by the model.
 
 What a detector finds of it is what the detector's silence is worth.
 """
@@ -106,7 +106,7 @@ def learned(target: Target, planted: Planted, *, seed: int) -> Iterator[float]:
                 optimizer.zero_grad()
                 logits = target.predict(target.tensor(planted.samples.inputs[rows]))
                 wanted = torch.from_numpy(labels[rows]).to(logits.device)
-                torch.nn.functional.cross_entropy(logits, wanted).backward()
+                torch.nn.functional.cross_entropy(logits, wanted).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             share = _success(target, planted, labels)
         yield share

@@ -114,7 +114,7 @@ def spectral_signatures(view: View) -> Suspects:
 
 
 def hidden_trigger(view: View) -> Suspects:
-    """Samples that model and neighbours both class otherwise once one and the same window is hidden.
+    """Samples that model and neighbours class otherwise once one and the same window is hidden.
 
     Ours; near to SentiNet (Chou et al., 2020) in what it looks for. Images only: rows of features
     have no windows, and none of them is ever flagged.
@@ -127,9 +127,7 @@ def hidden_trigger(view: View) -> Suspects:
     mean = samples.inputs.mean(axis=0)
     level = 1 - (1 - _CONFIDENCE) / (len(shown.windows) * len(samples.classes))
     sizes = np.bincount(shown.labels, minlength=len(samples.classes))
-    for window, votes, doubted in zip(
-        shown.windows, shown.votes, shown.contradicted, strict=True
-    ):
+    for window, votes, doubted in zip(shown.windows, shown.votes, shown.contradicted, strict=True):
         rows = np.flatnonzero(doubted)
         if not len(rows):
             continue
@@ -149,7 +147,8 @@ def hidden_trigger(view: View) -> Suspects:
 def signature(features: Floats64) -> Floats64:
     """(n,): squared projections of centred features (n, D) on their first singular vector."""
     first = np.linalg.svd(features, full_matrices=False)[2][0]
-    return np.square(features @ first)
+    result: Floats64 = np.square(features @ first)
+    return result
 
 
 def _judge(view: View, parts: Callable[[Floats64], Iterator[Bools]]) -> Suspects:

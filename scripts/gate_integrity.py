@@ -61,16 +61,18 @@ def _judge(inputs: gate.Inputs, named: dict[str, str], image_digest: str) -> Evi
             actual.setdefault(f"code/{file.relative_to(code)}", digest_file(file))
     description, gates = inputs.dataset.description, inputs.pipeline.spec.gates
     asked, seed = gates.integrity.poisoning, inputs.pipeline.spec.data.seed
-    policy = integrity.Policy(
-        requirements=gate.requirements(gates.integrity.checks),
-        poisoning=asked
-        and poison.Policy(
+    poisoning = None
+    if asked is not None:
+        poisoning = poison.Policy(
             detectors=asked.detectors,
             samples=asked.samples,
             recall=asked.recall,
             confidence=gates.confidence,
             seed=seed,
-        ),
+        )
+    policy = integrity.Policy(
+        requirements=gate.requirements(gates.integrity.checks),
+        poisoning=poisoning,
         pinned=gates.integrity.pinned,
         confidence=gates.confidence,
         seed=seed,
@@ -85,9 +87,7 @@ def _judge(inputs: gate.Inputs, named: dict[str, str], image_digest: str) -> Evi
         groups=description.protected,
         features=tuple(description.inputs.get("features", ())),
         source=inputs.source_folder,
-        # Weights with a pickle or a wrong digest beside them are not loaded: the search is for
-        # what the files alone do not show.
-        target=inputs.target() if asked else None,
+        target=inputs.target,
     )
     return integrity.judge(subject, policy)
 

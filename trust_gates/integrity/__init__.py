@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from trust_gates.integrity.findings import GATE, Finding
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, Requirement, decide, exact
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Required
+from trust_gates.verdict import Evidence, Outcome, Required
 
 DEFAULTS = (
     Requirement(metric="near_duplicate_rate", required=Required(high=0.01)),
@@ -50,8 +50,8 @@ class Subject:
     source: Path | None = None
     """The model repository, for what its rebuild depends on."""
 
-    target: Target | None = None
-    """The model itself; only the search for backdoors runs it."""
+    target: Callable[[], Target] | None = None
+    """Loads the model for the search for backdoors; not called where its files are not sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,29 +78,28 @@ def judge(subject: Subject, policy: Policy | None = None) -> Evidence:
     found = sorted(path for path in subject.model.rglob("*") if path.is_file())
     notes = [f"examined {len(found)} files of the model"]
     loose, examined = ([], 0) if subject.source is None else pinning.unpinned(subject.source)
-    findings = [
+    of_files = [
         files.free_of("pickle_files", subject.model, found, pickles.reason),
         files.free_of("executable_files", subject.model, found, executables.reason),
         files.digests(subject.expected, subject.actual),
         *files.weights(subject.model, found),
-        data.schema(subject.splits, subject.low, subject.high),
-        data.empty_groups(subject.splits, subject.groups),
-        data.leaked(subject.splits),
     ]
+    schema = data.schema(subject.splits, subject.low, subject.high)
+    groups = data.empty_groups(subject.splits, subject.groups)
+    findings = [*of_files, schema, groups, data.leaked(subject.splits)]
     if policy.pinned:
         findings.append(Finding("unpinned_dependencies", loose, examined))
     else:
         notes += [f"not pinned: {what}" for what in loose]
     # What broke the schema would break the arithmetic too; the gate has failed already.
-    sound = not findings[5].items
-    measures = _measures(subject, policy, notes) if sound else {}
+    measures = {} if schema.items else _measures(subject, policy, notes)
     own = {requirement.metric for requirement in policy.requirements}
     required = [
         *policy.requirements,
         *(r for r in DEFAULTS if r.metric not in own and r.metric in measures),
     ]
     measures |= {r.metric: _missing() for r in required if r.metric not in measures}
-    scanned = _scan(subject, policy, notes) if sound else None
+    scanned = _scan(subject, policy, notes, [*of_files, schema])
     return Evidence(
         gate=GATE,
         checks=[
@@ -121,7 +120,7 @@ def judge(subject: Subject, policy: Policy | None = None) -> Evidence:
 def _measures(subject: Subject, policy: Policy, notes: list[str]) -> dict[str, Measure]:
     splits = subject.splits
     train, test = splits.get("train"), splits.get(data.TEST)
-    if train is None or test is None:
+    if train is None or test is None or not len(train) or not len(test):
         return {}
     near = data.near_duplicates(splits, subject.low, subject.high)
     found = {"near_duplicate_rate": near}
@@ -144,9 +143,15 @@ def _missing() -> Measure:
     )
 
 
-def _scan(subject: Subject, policy: Policy, notes: list[str]) -> Evidence | None:
-    train = subject.splits.get("train")
-    if policy.poisoning is None or train is None or subject.target is None:
+def _scan(
+    subject: Subject, policy: Policy, notes: list[str], before: Sequence[Finding]
+) -> Evidence | None:
+    if policy.poisoning is None:
         notes.append("the training data was not searched for backdoors (poisoning is not declared)")
         return None
-    return poison.scan(subject.target, train, policy.poisoning)
+    train = subject.splits.get("train")
+    if train is None or subject.target is None:
+        return poison.unscanned("there are no training samples, or no model to ask about them")
+    if any(finding.check().outcome is not Outcome.PASSED for finding in before):
+        return poison.unscanned("a model or data that failed the checks of its files is not run")
+    return poison.scan(subject.target(), train, policy.poisoning)

@@ -75,24 +75,23 @@ def empty_groups(splits: Mapping[str, Samples], declared: Mapping[str, Sequence[
 def leaked(splits: Mapping[str, Samples]) -> Finding:
     """Test samples that are equal, bit by bit, to one that was learned from."""
     name = "leaked_test_samples"
-    learned, tested = _sides(splits)
-    if not len(learned) or not len(tested):
+    tested = splits[TEST].inputs if TEST in splits else ()
+    seen = {_row(row) for part, samples in splits.items() if part != TEST for row in samples.inputs}
+    if not seen or not len(tested):
         return Finding(name, ["there are no samples to compare"], 0)
-    seen = {_row(row) for row in learned}
     found = [f"test sample {i}" for i, row in enumerate(tested) if _row(row) in seen]
     good = f"none of {len(tested)} test samples was learned from"
     return Finding(name, found, len(tested), good=good)
 
 
 def near_duplicates(splits: Mapping[str, Samples], low: float, high: float) -> Measure:
-    """The share of test samples that are nearly equal to one that was learned from.
+    """The share of test samples that are nearly equal to one of the other splits.
 
     Images by the correlation of what is left of their grey values at 16 x 16, the idea of a
     perceptual hash with a real number for a distance; rows by their values, rounded.
     """
-    learned, tested = _sides(splits)
-    if not len(learned) or not len(tested):
-        return exact(np.nan)
+    learned = np.concatenate([s.inputs for name, s in splits.items() if name != TEST])
+    tested = splits[TEST].inputs
     if tested.ndim != 4:
         step = (high - low) / _STEPS or 1.0
         seen = {_row(np.round(row / step)) for row in learned}
@@ -120,14 +119,6 @@ def _prints(images: NDArray[np.float32]) -> NDArray[np.float32]:
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     result: NDArray[np.float32] = (flat / np.maximum(length, 1e-9)).astype(np.float32)
     return result
-
-
-def _sides(splits: Mapping[str, Samples]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Inputs that were learned from, and those of the test split; empty where there are none."""
-    nothing = np.zeros((0, 1), dtype=np.float32)
-    learned = [samples.inputs for name, samples in splits.items() if name != TEST]
-    tested = splits[TEST].inputs if TEST in splits else nothing
-    return (np.concatenate(learned) if learned else nothing), tested
 
 
 def _labels(samples: Samples) -> NDArray[np.integer[Any]]:

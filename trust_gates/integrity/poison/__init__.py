@@ -54,7 +54,7 @@ def scan(target: Target, training: Samples, policy: Policy) -> Evidence:
     if unknown:
         raise ValueError(f"got detectors {sorted(unknown)}, expected any of {', '.join(NAMES)}")
     if training.labels is None or len(np.unique(training.labels)) < 2:
-        return _unscanned("the search for backdoors is for classifiers with two classes or more")
+        return unscanned("the search for backdoors is for classifiers with two classes or more")
     samples = training.take(
         np.random.default_rng(policy.seed).permutation(len(training))[: policy.samples]
     )
@@ -154,7 +154,8 @@ def _check(name: str, count: int, examined: int, trusted: bool, why: str) -> Che
     )
 
 
-def _unscanned(why: str) -> Evidence:
+def unscanned(why: str) -> Evidence:
+    """The evidence of a search that was asked for and could not be made: it clears nothing."""
     return Evidence(gate=GATE, checks=[_check("poisoned_samples", 0, 0, False, why)], notes=[why])
 
 

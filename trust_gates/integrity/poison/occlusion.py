@@ -41,8 +41,7 @@ class Shown:
     @property
     def alike(self) -> Bools:
         """(N,): the sample looks like its label whichever window is hidden."""
-        alike: Bools = ~self.contradicted.any(axis=0)
-        return alike
+        return np.logical_not(self.contradicted.any(axis=0))
 
 
 def shown(samples: Samples) -> Shown:

@@ -1,9 +1,9 @@
-"""A backdoor in the training data is found, clean data passes, and a blind search clears nothing."""
+"""A backdoor in the training data is found, clean data passes, a blind search clears nothing."""
 
 import numpy as np
 import pytest
 import torch
-from gate_models import linear_samples, linear_target
+from gate_models import linear_samples
 from test_gate_integrity import SPLITS, failed, subject
 from test_gate_integrity import model as model  # noqa: PLC0414 (a fixture)
 from test_gate_integrity_data import digits
@@ -85,10 +85,9 @@ def test_clean_digits_pass_and_the_report_says_how_well_was_looked(clean):
     assert all(list(row[1:]) == sorted(row[1:]) for row in curves.rows)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_backdoored_digits_are_refused(seed):
-    samples = poisoned(digits(900, seed), seed=seed)
-    evidence = poison.scan(trained(samples, seed), samples, poison.Policy())
+def test_backdoored_digits_are_refused():
+    samples = poisoned(digits(900))
+    evidence = poison.scan(trained(samples), samples, poison.Policy())
     assert check(evidence).outcome is Outcome.FAILED
     assert 40 <= check(evidence).measured <= 70
 
@@ -103,18 +102,16 @@ def test_a_detector_that_cannot_see_the_planted_backdoor_clears_nothing(clean):
 
 def test_a_model_that_cannot_learn_the_backdoor_clears_nothing():
     samples = linear_samples([1.0, 0.5, 0.2, 0.1])
-    target = linear_target([1.0, 0.5, 0.2, 0.1])
-    target.module.weight.requires_grad_(False)
-    target.module.extra = torch.nn.Parameter(torch.zeros(1))
-    stuck = Target(
-        module=target.module,
-        predict=lambda x: target.module(x) + 0 * target.module.extra,
-        low=0.0,
-        high=1.0,
-    )
+    other = torch.tensor(np.bincount(samples.labels).argmin())
+    layer = torch.nn.Linear(4, 2)
+
+    def constant(inputs):
+        return torch.nn.functional.one_hot(other, 2) + 0 * layer(inputs)
+
+    stuck = Target(module=layer, predict=constant, low=0.0, high=1.0)
     found = check(poison.scan(stuck, samples, poison.Policy()))
     assert found.outcome is Outcome.INSUFFICIENT
-    assert "did not learn the planted backdoor" in found.reason
+    assert "did not learn the planted backdoor (0% of 90%)" in found.reason
 
 
 def test_the_model_is_its_old_self_after_the_calibration(clean):
@@ -235,12 +232,13 @@ def test_a_model_without_layers_has_no_activations():
         Target(module=bare, predict=bare, low=0.0, high=1.0).activations(SPLITS["test"].inputs)
 
 
-def test_the_spectral_signature_is_arts():
-    """SpectralSignatureDefense.spectral_signature_scores squares what we square."""
+def test_the_spectral_signature_is_arts_of_centred_features():
     from art.defences.detector.poison import SpectralSignatureDefense
 
-    features = np.random.default_rng(0).normal(size=(40, 6))
-    art = SpectralSignatureDefense.spectral_signature_scores(features)
-    np.testing.assert_allclose(
-        signature(features - features.mean(axis=0)), np.ravel(art) ** 2, rtol=1e-6
-    )
+    features = np.random.default_rng(0).normal(1.0, 1.0, size=(40, 6))
+    centred = features - features.mean(axis=0)
+    art = SpectralSignatureDefense.spectral_signature_scores
+    np.testing.assert_allclose(signature(centred), art(centred).ravel() ** 2, rtol=1e-6)
+    # ART 1.20.1 projects the features uncentred, against step 5 of the paper's algorithm 1. When
+    # this fails it is mended, and could be called instead.
+    assert not np.allclose(art(features), art(centred))

@@ -138,9 +138,10 @@ def hidden_trigger(view: View) -> Suspects:
         for label in np.flatnonzero(counts):
             found = turned[shown.labels[turned] == label]
             scores[found] = np.maximum(scores[found], counts[label] / sizes[label])
+            if counts[label] < _FEWEST:
+                continue
             least = proportion(int(counts[label]), int(sizes[label])).interval(level).low
-            if counts[label] >= _FEWEST and least > _NATURAL:
-                flagged[found] = True
+            flagged[found] |= least > _NATURAL
     return Suspects(scores=scores, flagged=flagged)
 
 

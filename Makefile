@@ -40,9 +40,10 @@ lint: setup ## format, rules, types, layers
 test: lint ## lint, then every test that needs no cluster; T=path or K=name narrows
 	$(BIN)/pytest -m "not cluster" $(T) $(if $(K),-x -k "$(K)")
 
-bench: setup ## what a step and an event cost, against named peers in the same run
+bench: setup ## what a step and an event cost and how much poison is found, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/intake.py
+	$(BIN)/python tests/bench/poison.py
 
 FUZZ_SECONDS ?= 600
 fuzz: setup ## look for inputs that break us, new ones every time, for FUZZ_SECONDS

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from gate_models import linear_samples
+from gate_models import linear_samples, spot_samples
 from test_gate_integrity import SPLITS, failed, subject
 from test_gate_integrity import model as model  # noqa: PLC0414 (a fixture)
 from test_gate_integrity_data import digits
@@ -98,6 +98,19 @@ def test_a_detector_that_cannot_see_the_planted_backdoor_clears_nothing(clean):
     assert found.outcome is Outcome.INSUFFICIENT
     assert "cannot clear it" in found.reason
     assert "expected at least 90%" in found.reason
+
+
+def test_what_cannot_be_searched_clears_nothing(clean):
+    target, samples = clean
+    one = samples.take(np.flatnonzero(samples.labels == 1))
+    for training, why in (
+        (one, "two classes or more"),
+        (spot_samples(60), "two classes or more"),
+        (samples.take(np.arange(40)), "40 samples are too few, expected at least 50"),
+    ):
+        found = check(poison.scan(target, training, poison.Policy()))
+        assert found.outcome is Outcome.INSUFFICIENT
+        assert why in found.reason
 
 
 def test_a_model_that_cannot_learn_the_backdoor_clears_nothing():

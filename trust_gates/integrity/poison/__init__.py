@@ -25,6 +25,9 @@ INVERSION = "trigger_inversion"
 NAMES = (*DETECTORS, INVERSION)
 """Every detector that touchstone.yaml can ask for."""
 
+_FEWEST = 50
+"""With fewer training samples no planted backdoor is large enough to measure recall on."""
+
 _RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
 """False-positive rates of the points of the ROC curves."""
 
@@ -55,6 +58,8 @@ def scan(target: Target, training: Samples, policy: Policy) -> Evidence:
         raise ValueError(f"got detectors {sorted(unknown)}, expected any of {', '.join(NAMES)}")
     if training.labels is None or len(np.unique(training.labels)) < 2:
         return unscanned("the search for backdoors is for classifiers with two classes or more")
+    if len(training) < _FEWEST:
+        return unscanned(f"{len(training)} samples are too few, expected at least {_FEWEST}")
     samples = training.take(
         np.random.default_rng(policy.seed).permutation(len(training))[: policy.samples]
     )

@@ -6,10 +6,10 @@ TORCH      := torch==2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
 
-.PHONY: help setup demo check lint test bench fuzz kill yardstick clean
+.PHONY: help setup demo check lint test bench gates-table fuzz kill yardstick clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## create the virtual environment with the pinned set
 
@@ -40,10 +40,16 @@ lint: setup ## format, rules, types, layers
 test: lint ## lint, then every test that needs no cluster; T=path or K=name narrows
 	$(BIN)/pytest -m "not cluster" $(T) $(if $(K),-x -k "$(K)")
 
-bench: setup ## what a step and an event cost and how much poison is found, against named peers in the same run
+bench: setup ## what a step, an event and a verdict cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/intake.py
+	$(BIN)/python tests/bench/fairness.py
+	$(BIN)/python tests/bench/coverage.py
+	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/poison.py
+
+gates-table: setup ## run every attack, defence and metric by name, write docs/trust-gates.md
+	$(BIN)/python tests/bench/gates_table.py
 
 FUZZ_SECONDS ?= 600
 fuzz: setup ## look for inputs that break us, new ones every time, for FUZZ_SECONDS

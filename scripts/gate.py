@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from scripts import stage
 from touchstone import model_repo, policy
 from touchstone.artifacts import Store, open_store
 from touchstone.model_repo import ModelPipeline
+from touchstone.target import open_tree
 from training import dataset as datasets
 from training.dataset import Dataset
-from trust_gates.samples import Boxes, Samples
+from trust_gates.inputs.dataset import samples_of
+from trust_gates.reach import Reach
+from trust_gates.samples import Samples
 from trust_gates.statistics import Requirement
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Required
@@ -39,48 +41,26 @@ class Inputs:
 
     def samples(self, split: str = "test") -> Samples:
         """A split; by default that of which nothing was trained or tuned on."""
-        description, arrays = self.dataset.description, self.dataset.splits[split]
-        objects = None
-        if description.task == "detection":
-            objects = [
-                Boxes(boxes=boxes[labels >= 0], labels=labels[labels >= 0])
-                for boxes, labels in zip(arrays["boxes"], arrays["box_labels"], strict=True)
-            ]
-        return Samples(
-            inputs=arrays["inputs"],
+        description = self.dataset.description
+        return samples_of(
+            self.dataset.splits[split],
+            task=description.task,
             classes=description.classes,
-            labels=None if objects is not None else arrays["labels"],
-            objects=objects,
-            groups={
-                name: np.array(values)[arrays[f"protected_{name}"]]
-                for name, values in description.protected.items()
-            },
+            protected=description.protected,
         )
 
-    def target(self) -> Target:
-        """The trained model, as the gates ask it."""
-        import torch
+    def target(self, model_folder: Path | None = None) -> Target:
+        """The trained model, or another one for the same data, as the gates ask it.
 
-        from training.export import load_model
-        from training.spec import Batch
-
-        spec, module, _ = load_model(self.model_folder)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        module = module.to(device)
-
-        def loss(
-            inputs: torch.Tensor, boxes: torch.Tensor, box_labels: torch.Tensor
-        ) -> torch.Tensor:
-            return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
-
+        Raises:
+            ValueError: the dataset limits a feature that there is not.
+        """
         described = self.dataset.description.inputs
-        return Target(
-            module=module,
-            predict=lambda inputs: spec.predict(module, inputs),
-            loss=loss if self.dataset.description.task == "detection" else None,
+        return open_tree(
+            model_folder or self.model_folder,
             low=float(described["low"]),
             high=float(described["high"]),
-            device=device,
+            reach=Reach.described(described),
         )
 
 

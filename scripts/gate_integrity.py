@@ -67,14 +67,14 @@ def _judge(inputs: gate.Inputs, named: dict[str, str], image_digest: str) -> Evi
             detectors=asked.detectors,
             samples=asked.samples,
             recall=asked.recall,
-            confidence=gates.confidence,
+            confidence=gates.confidence_each,
             seed=seed,
         )
     policy = integrity.Policy(
         requirements=gate.requirements(gates.integrity.checks),
         poisoning=poisoning,
         pinned=gates.integrity.pinned,
-        confidence=gates.confidence,
+        confidence=gates.confidence_each,
         seed=seed,
     )
     subject = integrity.Subject(

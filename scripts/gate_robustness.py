@@ -7,7 +7,7 @@ from trust_gates.verdict import Evidence
 
 
 def _judge(inputs: gate.Inputs) -> Evidence:
-    """Attack with the Adversarial Robustness Toolbox and decide on what survives."""
+    """Attack the model, the cheap attacks first, and decide on what survives them all."""
     from trust_gates import robustness
 
     gates = inputs.pipeline.spec.gates
@@ -19,8 +19,14 @@ def _judge(inputs: gate.Inputs) -> Evidence:
         epsilon=gates.robustness.epsilon,
         attacks=gates.robustness.attacks,
         samples=gates.robustness.samples,
+        sequential=gates.robustness.sequential,
+        steps=gates.robustness.steps,
+        queries=gates.robustness.queries,
         sweep=gates.robustness.sweep,
-        confidence=gates.confidence,
+        features=inputs.dataset.description.inputs.get("features", ()),
+        immutable=gates.robustness.immutable,
+        bounds=gates.robustness.bounds,
+        confidence=gates.confidence_each,
         seed=inputs.pipeline.spec.data.seed,
     )
     return robustness.judge(inputs.target(), inputs.samples(), policy)

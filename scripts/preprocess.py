@@ -43,17 +43,18 @@ def _check_groups(
     """Say now, before anything is trained, that the fairness gate could not find its groups."""
     if fairness is None:
         return
-    values = protected.get(fairness.protected)
-    if values is None:
-        raise ManifestError(
-            f"spec.gates.fairness.protected: got {fairness.protected!r}, "
-            f"expected one of the data's {sorted(protected)}"
-        )
-    unknown = set(fairness.privileged) - set(values)
-    if unknown:
-        raise ManifestError(
-            f"spec.gates.fairness.privileged: got {sorted(unknown)}, expected some of {values}"
-        )
+    for attribute in fairness.attributes:
+        values = protected.get(attribute.name)
+        if values is None:
+            raise ManifestError(
+                f"spec.gates.fairness.protected: got {attribute.name!r}, "
+                f"expected one of the data's {sorted(protected)}"
+            )
+        unknown = set(attribute.privileged) - set(values)
+        if unknown:
+            raise ManifestError(
+                f"spec.gates.fairness.privileged: got {sorted(unknown)}, expected some of {values}"
+            )
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def main(
                 seed=spec.data.seed,
                 precision=spec.train.precision,
                 parameters=artifacts.get_json(parameters)["parameters"],
+                mitigation=spec.mitigation,
             ),
         )
         typer.echo(f"training with {spec.train.workers} processes, {spec.train.epochs} epochs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,11 @@ from scripts.gate import EVIDENCE_FILE
 from touchstone import model_repo
 from touchstone.artifacts import Store, digest_file, open_store
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
+from touchstone.model_repo import ModelPipeline
+from touchstone.policy import Strict
+from training import dataset as datasets
+from training.export import describe
+from trust_gates.software import versions
 from trust_gates.verdict import Evidence, Outcome, Verdict
 
 
@@ -39,10 +44,16 @@ def main(
                 f"got two pieces of evidence of the {document.gate} gate, expected one each"
             )
         found[document.gate] = (digest, document)
-    with tempfile.TemporaryDirectory() as folder:
-        repository = artifacts.get(source, Path(folder) / "source")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        repository = artifacts.get(source, folder / "source")
         policy = model_repo.load(repository)
         policy_digest = digest_file(repository / model_repo.FILE_NAME)
+        facts = _facts(
+            policy,
+            artifacts.get(model, folder / "model"),
+            artifacts.get(dataset, folder / "dataset"),
+        )
     verdict = Verdict(
         evidence=[document for _, document in found.values()],
         required=policy.spec.gates.declared,
@@ -52,6 +63,7 @@ def main(
             "apiVersion": "touchstone.dev/v1",
             "kind": "Verdict",
             **verdict.to_json(),
+            "name": policy.metadata.name,
             "run": run,
             "commit": commit,
             "model": model,
@@ -60,6 +72,10 @@ def main(
             "data": data,
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed},
+            "gates": _plain(policy.spec.gates),
+            "card": _plain(policy.spec.card),
+            "facts": facts,
+            "software": versions(),
             "evidence": {gate: digest for gate, (digest, _) in found.items()},
         }
     )
@@ -73,6 +89,27 @@ def main(
             hint="the trust report and the commit status show every check",
         )
     typer.echo(f"passed all {len(verdict.checks)} checks: {digest}")
+
+
+def _facts(policy: ModelPipeline, model: Path, dataset: Path) -> dict[str, Any]:
+    """What the model and its data say of themselves, for the report's fact sheet."""
+    exported, data = describe(model), datasets.read(dataset)
+    return {
+        "task": data.description.task,
+        "classes": list(data.description.classes),
+        "inputs": dict(data.description.inputs),
+        "protected": {name: list(v) for name, v in data.description.protected.items()},
+        "samples": {name: len(arrays["inputs"]) for name, arrays in data.splits.items()},
+        "uri": policy.spec.data.uri,
+        "entrypoint": policy.spec.entrypoint,
+        "parameters": exported["parameters"],
+        "metrics": json.loads((model / "metrics.json").read_text(encoding="utf-8")),
+        "training": _plain(policy.spec.train),
+    }
+
+
+def _plain(part: Strict) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True)
 
 
 def _read(artifacts: Store, digest: str) -> Evidence:

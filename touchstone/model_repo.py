@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from touchstone.errors import ManifestError
-from touchstone.policy import Gates, Name, Strict
+from touchstone.policy import Fairness, Gates, Name, Strict
 from touchstone.yaml import Document, load_file
+from training import mitigation
 
 FILE_NAME = "touchstone.yaml"
 
@@ -69,6 +70,50 @@ class Tune(Strict):
     parameters: tuple[Parameter, ...] = Field(min_length=1)
 
 
+class Mitigation(Strict):
+    """A remedy for an unfair model, applied while it is trained (docs/fairness.md)."""
+
+    method: str
+    protected: str | None = None
+    """The attribute; by default the first one of spec.gates.fairness, as are the next two."""
+    privileged: tuple[str, ...] = ()
+    favorable: str | int | None = None
+    options: dict[str, float | int | str] = Field(default_factory=dict)
+    compare: bool = True
+    """Train once more without it, to report the figures before."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Mitigation:
+        mitigation.check(self.method, self.options)
+        return self
+
+    def resolved(self, fairness: Fairness | None) -> mitigation.Mitigation:
+        """As training knows it, with what spec.gates.fairness says where it says nothing itself.
+
+        Raises:
+            ValueError: neither says whom to compare, or which class is favorable.
+        """
+        first = fairness.attributes[0] if fairness else None
+        named = self.protected is None or (first is not None and self.protected == first.name)
+        protected = self.protected or (first.name if first else "")
+        privileged = self.privileged or (first.privileged if first and named else ())
+        favorable = self.favorable
+        if favorable is None and fairness and not isinstance(fairness.favorable, tuple):
+            favorable = fairness.favorable
+        if not protected or not privileged or favorable is None:
+            raise ValueError(
+                "protected, privileged and favorable here, or in spec.gates.fairness for one class"
+            )
+        return mitigation.Mitigation(
+            method=self.method,
+            protected=protected,
+            privileged=privileged,
+            favorable=favorable,
+            options=self.options,
+            compare=self.compare,
+        )
+
+
 class Train(Strict):
     backend: Literal["pytorchjob", "trainjob"] = "pytorchjob"
     workers: int = Field(default=1, ge=1, le=64)
@@ -76,6 +121,7 @@ class Train(Strict):
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=64, ge=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    mitigation: Mitigation | None = None
 
 
 class Promote(Strict):
@@ -90,6 +136,22 @@ class Serve(Strict):
     min_replicas: int = Field(default=0, ge=0)
 
 
+class Card(Strict):
+    """The model card's free text; what is left out shows as "not stated" in the trust report."""
+
+    purpose: str = ""
+    intended_use: str = ""
+    domain: str = ""
+    data: str = ""
+    """Where the data comes from, and how it was collected."""
+    limits: str = ""
+    optimal_conditions: str = ""
+    poor_conditions: str = ""
+    owner: str = ""
+    contact: str = ""
+    license: str = ""
+
+
 class Spec(Strict):
     entrypoint: str = Field(pattern=r"^[\w./-]+\.py:\w+$")
     """`file.py:Class` of the training.ModelSpec."""
@@ -99,6 +161,19 @@ class Spec(Strict):
     gates: Gates
     promote: Promote = Promote()
     serve: Serve = Serve()
+    card: Card = Card()
+
+    @model_validator(mode="after")
+    def _mitigates_someone(self) -> Spec:
+        if self.train.mitigation is not None:
+            self.train.mitigation.resolved(self.gates.fairness)
+        return self
+
+    @property
+    def mitigation(self) -> mitigation.Mitigation | None:
+        """The training's mitigation, complete."""
+        declared = self.train.mitigation
+        return None if declared is None else declared.resolved(self.gates.fairness)
 
 
 class ModelPipeline(Strict):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, np.ndarray]
 
 SPLITS = ("train", "validation", "test")
+PRIVILEGED, WEIGHTS = "privileged", "weights"
+"""Arrays that a mitigation adds to the training split; never stored."""
+
 _PROTECTED = "protected_"
 _TARGETS = {"classification": ("labels",), "detection": ("boxes", "box_labels")}
 
@@ -49,6 +52,8 @@ def batch_of(arrays: Arrays, rows: np.ndarray | slice, device: str = "cpu") -> B
         labels=tensor("labels"),
         boxes=tensor("boxes"),
         box_labels=tensor("box_labels"),
+        privileged=tensor(PRIVILEGED),
+        weights=tensor(WEIGHTS),
     )
 
 

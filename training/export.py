@@ -80,10 +80,7 @@ def load_model(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, A
             f"{directory} holds {sorted(pickles)}, which may be pickles and run code when loaded; "
             f"expected weights only in {WEIGHTS}: export the model again"
         )
-    document = _read_json(directory / "model.json")
-    missing = [key for key in _KEYS if key not in document]
-    if missing:
-        raise ValueError(f"{directory / 'model.json'}: keys {missing} are missing")
+    document = describe(directory)
     spec = load_spec(directory / "code", document["entrypoint"])
     module = spec.build(document["parameters"])
     try:
@@ -99,6 +96,19 @@ def load_model(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, A
     except RuntimeError as error:
         raise ValueError(f"{directory}: the weights do not fit the code: {error}") from None
     return spec, module.eval(), document
+
+
+def describe(directory: Path) -> dict[str, Any]:
+    """model.json of a model tree: what the weights belong to.
+
+    Raises:
+        ValueError: it is absent, malformed or lacks a key.
+    """
+    document = _read_json(directory / "model.json")
+    missing = [key for key in _KEYS if key not in document]
+    if missing:
+        raise ValueError(f"{directory / 'model.json'}: keys {missing} are missing")
+    return document
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:

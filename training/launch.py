@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from training.mitigation import Mitigation
 from training.trainer import TrainConfig
 
 
@@ -59,11 +60,14 @@ class Job:
                 name: Path(document[name]) if document[name] else None
                 for name in ("output", "checkpoint")
             }
+            config = document["config"]
+            if config.get("mitigation"):
+                config["mitigation"] = Mitigation.from_json(config["mitigation"])
             return cls(
                 source=Path(document["source"]),
                 entrypoint=document["entrypoint"],
                 dataset=Path(document["dataset"]),
-                config=TrainConfig(**document["config"]),
+                config=TrainConfig(**config),
                 **optional,
             )
         except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:

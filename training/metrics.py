@@ -37,7 +37,7 @@ def evaluate(
     if not len(arrays["inputs"]):
         raise ValueError("got no samples to evaluate on, expected at least one")
     if description.task == "classification":
-        return _classification(arrays["labels"], predict_logits(spec, module, arrays, device))
+        return classification(arrays["labels"], predict_logits(spec, module, arrays, device))
     found = predict_objects(spec, module, arrays, device)
     boxes, labels = arrays["boxes"], arrays["box_labels"]
     hits = [
@@ -91,7 +91,8 @@ def _predict(
     module.train(was_training)
 
 
-def _classification(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+def classification(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """`accuracy` and `balanced_accuracy` of logits or probabilities (N, K)."""
     right = logits.argmax(axis=1) == labels
     recalls = [right[labels == label].mean() for label in np.unique(labels)]
     return {"accuracy": float(right.mean()), "balanced_accuracy": float(np.mean(recalls))}

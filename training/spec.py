@@ -23,7 +23,11 @@ class Description:
     task: Task
     classes: tuple[str, ...]
     inputs: Mapping[str, Any]
-    """`shape` of one sample, `low` and `high` of a value, `kind` (image or tabular), `features`."""
+    """`shape` of one sample, `low` and `high` of a value, `kind` (image or tabular), `features`.
+
+    Of feature rows also what an attacker cannot change: names of `immutable` and of `categorical`
+    features, and `bounds` by name, [lowest, highest].
+    """
 
     protected: Mapping[str, tuple[str, ...]]
     """Each protected attribute with its values; arrays hold indices into them."""
@@ -66,6 +70,11 @@ class Batch:
     labels: torch.Tensor | None = None
     boxes: torch.Tensor | None = None
     box_labels: torch.Tensor | None = None
+    privileged: torch.Tensor | None = None
+    """(N,) bool, while training with a mitigation (see `training.mitigation`)."""
+
+    weights: torch.Tensor | None = None
+    """(N,) float32: how much each row counts, where a mitigation says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ import numpy as np
 
 from training.dataset import Dataset, batch_of
 from training.metrics import evaluate
-from training.spec import ModelSpec, Parameter
+from training.mitigation import Mitigation
+from training.spec import Batch, ModelSpec, Parameter
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,8 @@ class TrainConfig:
     """`float32`, `bfloat16`, or `auto`: bfloat16 on a GPU that has it, else float32."""
 
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    mitigation: Mitigation | None = None
+    """What `training.mitigation.apply` is to do against unfairness; `train` itself does not."""
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
@@ -192,18 +195,8 @@ def _Loss(spec: ModelSpec, module: torch.nn.Module) -> torch.nn.Module:  # noqa:
             super().__init__()
             self.module = module
 
-        def forward(self, *tensors: torch.Tensor | None) -> torch.Tensor:
-            from training.spec import Batch
-
-            return spec.loss(
-                self.module,
-                Batch(
-                    inputs=tensors[0],  # type: ignore[arg-type]
-                    labels=tensors[1],
-                    boxes=tensors[2],
-                    box_labels=tensors[3],
-                ),
-            )
+        def forward(self, batch: Batch) -> torch.Tensor:
+            return spec.loss(self.module, batch)
 
     return Loss()
 
@@ -224,9 +217,13 @@ def _epoch(
         if preemption.agreed(ranks):
             raise PreemptedError(f"SIGTERM in epoch {epoch + 1}; the epochs before it are saved")
         rows = order[step * size : (step + 1) * size][ranks.rank :: ranks.world]
-        batch = run.spec.augment(batch_of(arrays, rows, ranks.device), noise)
+        given = batch_of(arrays, rows, ranks.device)
+        # A model repository's own augmentation need not know of groups and weights.
+        batch = replace(
+            run.spec.augment(given, noise), privileged=given.privileged, weights=given.weights
+        )
         with torch.autocast(ranks.device.split(":")[0], torch.bfloat16, enabled=run.autocast):
-            loss = run.loss(batch.inputs, batch.labels, batch.boxes, batch.box_labels)
+            loss = run.loss(batch)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.optimizer.step()

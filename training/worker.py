@@ -10,11 +10,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from training import dataset, export
+from training.dataset import Dataset
 from training.launch import Job
 from training.load import load_spec
+from training.mitigation.served import Served
+from training.spec import ModelSpec
 from training.trainer import PREEMPTED, PreemptedError, Ranks, from_environment, train
+
+if TYPE_CHECKING:
+    import torch
 
 
 def main(job_file: str) -> int:
@@ -27,9 +34,7 @@ def main(job_file: str) -> int:
     data = dataset.read(job.dataset, splits=("train", "validation"))
     ranks = from_environment()
     try:
-        module, figures = train(
-            spec, data, job.config, checkpoint=job.checkpoint, ranks=ranks, report=_say
-        )
+        module, figures, served = _train(spec, data, job, ranks)
     except PreemptedError as stopped:
         _say(str(stopped))
         return PREEMPTED
@@ -45,10 +50,24 @@ def main(job_file: str) -> int:
                 metrics=figures,
                 seed=job.config.seed,
             )
+            if served is not None:
+                served.write(job.output)
         for name, value in figures.items():
             _say(f"{name}={value:.6f}")
     _leave(ranks)
     return 0
+
+
+def _train(
+    spec: ModelSpec, data: Dataset, job: Job, ranks: Ranks
+) -> tuple[torch.nn.Module, dict[str, float], Served | None]:
+    how: Any = {"checkpoint": job.checkpoint, "ranks": ranks, "report": _say}
+    if job.config.mitigation is None:
+        return *train(spec, data, job.config, **how), None
+    from training.mitigation.apply import train_mitigated
+
+    done = train_mitigated(spec, data, job.config, **how)
+    return done.module, done.figures, done.served
 
 
 def _say(line: str) -> None:

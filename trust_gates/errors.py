@@ -5,3 +5,17 @@ from __future__ import annotations
 
 class GateError(RuntimeError):
     """The gate itself does not work here, so nothing it says could be trusted."""
+
+
+class MissingExtraError(RuntimeError):
+    """A library that only some models need is not installed."""
+
+    def __init__(self, kind: str, extra: str) -> None:
+        super().__init__(
+            f"{kind} needs libraries that are not installed; "
+            f"install them with: pip install 'touchstone[{extra}]'"
+        )
+
+
+class PolicyError(ValueError):
+    """The policy does not say what a gate must require."""

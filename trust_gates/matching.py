@@ -87,15 +87,17 @@ class PrecisionTable:
     """(images, classes): the number of true objects."""
 
     @classmethod
-    def of(cls, claims: Sequence[Boxes], truth: Sequence[Boxes], classes: int) -> PrecisionTable:
-        """Match every image's claims at IoU 0.5."""
+    def of(
+        cls, claims: Sequence[Boxes], truth: Sequence[Boxes], classes: int, *, iou: float = IOU
+    ) -> PrecisionTable:
+        """Match every image's claims."""
         objects = np.zeros((len(truth), classes), dtype=np.int64)
         images, labels, rights, scores = [], [], [], []
         for index, (claim, true) in enumerate(zip(claims, truth, strict=True)):
             objects[index] = np.bincount(true.labels, minlength=classes)[:classes]
             images.append(np.full(len(claim), index))
             labels.append(claim.labels)
-            rights.append(match(claim, true).right)
+            rights.append(match(claim, true, iou=iou).right)
             scores.append(claim.scores if claim.scores is not None else np.ones(len(claim)))
         order = np.argsort(-_join(scores, np.float64), kind="stable")
         return cls(
@@ -106,8 +108,9 @@ class PrecisionTable:
         )
 
     def map50(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R,): mAP@0.5, all-point interpolation, for each row of image weights (R, images).
+        """(R,): mAP, all-point interpolation, for each row of image weights (R, images).
 
+        At IoU 0.5, unless the table was made for another.
         A weight counts an image that many times. Classes without objects do not count; NaN
         when no class has any.
         """

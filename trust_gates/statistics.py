@@ -14,7 +14,9 @@ from trust_gates.verdict import Check, Interval, Outcome, Required
 MINIMUM_SAMPLES = 30
 """Below this many samples a check is never decided: intervals say too little to promote on."""
 
-RESAMPLES = 1000
+RESAMPLES = 4000
+"""Several checks of several gates leave each a tail of a few thousandths, in which a thousand
+resamples would have two or three."""
 
 _LARGEST_SENSIBLE = 10_000_000
 
@@ -36,6 +38,9 @@ class Measure:
     interval: Callable[[float], Interval]
     missing: str = ""
     """Why there is no figure (an absent group, no objects); then the check fails."""
+
+    of: str = ""
+    """Which part of the samples it is of, where that is found and not asked for."""
 
 
 def proportion(successes: int, total: int) -> Measure:
@@ -66,6 +71,16 @@ def exact(value: float, samples: int = 0) -> Measure:
     )
 
 
+def missing(why: str) -> Measure:
+    """A figure that there is none of; its check fails and says why."""
+    return Measure(
+        value=math.nan,
+        samples=0,
+        interval=lambda confidence: Interval(low=math.nan, high=math.nan, confidence=confidence),
+        missing=why,
+    )
+
+
 def resampled(value: float, samples: int, draws: NDArray[np.float64]) -> Measure:
     """A figure with the percentile interval of its bootstrap `draws`.
 
@@ -85,6 +100,37 @@ def resampled(value: float, samples: int, draws: NDArray[np.float64]) -> Measure
         return Interval(low=float(low), high=float(high), confidence=confidence)
 
     return Measure(value=value, samples=samples, interval=interval)
+
+
+def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Measure:
+    """The mean of one value a unit (n,), with the interval of `weights` (resamples, n) of them."""
+    return resampled(float(values.mean()), len(values), weights @ values / len(values))
+
+
+def bootstrapped(
+    figure: Callable[..., NDArray[np.float64]],
+    *groups: NDArray[np.float64],
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Measure:
+    """A figure of the means of independent groups (n,), each resampled within itself.
+
+    `figure` takes one array of means a group and gives the figure for each. Means of more than
+    1000 samples are drawn from their normal limit: resampling them says the same and takes long.
+    """
+    if not all(len(group) for group in groups):
+        return missing("a group has no samples")
+    value = float(figure(*(np.array([group.mean()]) for group in groups))[0])
+    drawn = [_means(group, [seed, index], resamples) for index, group in enumerate(groups)]
+    return resampled(value, min(map(len, groups)), figure(*drawn))
+
+
+def _means(values: NDArray[np.float64], seed: Sequence[int], count: int) -> NDArray[np.float64]:
+    generator = np.random.default_rng(seed)
+    size = len(values)
+    if size > 1000:
+        return generator.normal(values.mean(), values.std() / math.sqrt(size), size=count)
+    return np.array([values[generator.integers(size, size=size)].mean() for _ in range(count)])
 
 
 def resample_weights(units: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
@@ -192,7 +238,7 @@ def _reason(
     if math.isnan(measure.value):
         return f"{name} is not a number on these {measure.samples} samples, so it cannot pass"
     span = f"{measure.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-    got = f"{name}: got {span}, expected {required}"
+    got = f"{name}{f' ({measure.of})' if measure.of else ''}: got {span}, expected {required}"
     if outcome is Outcome.PASSED:
         return got
     if outcome is Outcome.INSUFFICIENT:

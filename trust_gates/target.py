@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
-from trust_gates.samples import Boxes
+from trust_gates.reach import Reach
+from trust_gates.samples import Boxes, Samples
 
 if TYPE_CHECKING:
     import torch
 
 _BATCH = 64
+_LEAST = 1e-12
+"""The smallest probability that a logit is taken of."""
+
+Groups = Mapping[str, NDArray[np.str_]]
+Answers = Callable[[NDArray[np.float32], Groups], NDArray[np.float64]]
+Repair = Callable[[NDArray[np.float32], Groups], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +39,48 @@ class Target:
     """For a detector: inputs, boxes (N, M, 4), box labels (N, M) padded with -1, to a scalar."""
 
     device: str = "cpu"
+    reach: Reach | None = None
+    """What an attacker may change; None for every value within [low, high]."""
+
+    serve: Answers | None = None
+    """What is served, where that is not the module's answer alone: probabilities (N, K) of
+    inputs and the values of their protected attributes."""
+
+    repair: Repair | None = None
+    """The inputs that the module sees in place of the given ones, of the same arguments."""
+
+    def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.
+
+        Raises:
+            GateError: there is no gradient, or the model gives something else.
+        """
+        import torch
+
+        logits = self.predict(inputs.float())
+        if getattr(logits, "ndim", None) != 2:
+            raise GateError(
+                f"got predictions {getattr(logits, 'shape', type(logits).__name__)}, "
+                "expected logits of shape (samples, classes)"
+            )
+        if torch.is_grad_enabled() and inputs.requires_grad and not logits.requires_grad:
+            raise GateError(
+                "the model's predictions have no gradient to its inputs, so it cannot be attacked; "
+                "leave torch.no_grad and detach out of `predict`"
+            )
+        result: torch.Tensor = logits
+        return result
+
+    def answers(self, samples: Samples) -> NDArray[np.float64]:
+        """(N, K) logits of a classifier as it is served, after any repair and postprocessing."""
+        if self.serve is None:
+            return self.logits(samples.inputs)
+        # A rule may be certain: its logit is large then, never infinite.
+        return np.log(np.maximum(self.serve(samples.inputs, samples.groups), _LEAST))
+
+    def repaired(self, samples: Samples) -> NDArray[np.float32] | None:
+        """What the module sees of the samples; None where they are not repaired."""
+        return None if self.repair is None else self.repair(samples.inputs, samples.groups)
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N, K) of a classifier.
@@ -39,15 +88,14 @@ class Target:
         Raises:
             GateError: the model gives something else.
         """
-        parts = [self._ask(batch) for batch in _batches(inputs)]
-        for part in parts:
-            if getattr(part, "ndim", None) != 2:
-                raise GateError(
-                    f"got predictions {getattr(part, 'shape', type(part).__name__)}, "
-                    "expected logits of shape (samples, classes)"
-                )
-        joined = np.concatenate([part.cpu().numpy() for part in parts])
-        return joined.astype(np.float64)
+        import torch
+
+        self.module.eval()
+        with torch.no_grad():
+            parts = [
+                self.differentiable(self.tensor(batch)).cpu().numpy() for batch in _batches(inputs)
+            ]
+        return np.concatenate(parts).astype(np.float64)
 
     def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]:
         """What a detector claims to see in each image."""

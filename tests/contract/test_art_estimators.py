@@ -18,9 +18,6 @@ from trust_gates.robustness.estimators import (  # noqa: E402
     DetectorEstimator,
     RememberingDetector,
     as_labels,
-    fold,
-    plane_classifier,
-    unfold,
 )
 
 
@@ -91,16 +88,6 @@ def test_a_remembering_detector_answers_the_same(detector):
         assert len(plain) == len(recalled)
         for a, b in zip(plain, recalled, strict=True):
             assert all(np.array_equal(a[key], b[key]) for key in ("boxes", "labels", "scores"))
-
-
-@pytest.mark.parametrize("features", [1, 2, 9, 10])
-def test_rows_as_planes_get_the_same_answers(features):
-    generator = np.random.default_rng(0)
-    rows = generator.uniform(size=(7, features)).astype(np.float32)
-    assert np.array_equal(unfold(fold(rows), features), rows)
-    target = linear_target(generator.normal(size=features))
-    logits = plane_classifier(target, 2, features).predict(fold(rows))
-    assert logits == pytest.approx(target.logits(rows), abs=1e-6)
 
 
 def test_a_detector_without_a_loss_is_refused():

@@ -36,6 +36,7 @@ class Stages:
                 f"--store=file://{self.store.root}",
                 *flags,
                 f"--result-{result}={self.folder / result}",
+                *([f"--result-outcome={self.folder / 'outcome'}"] if "gate" in name else []),
             ],
             capture_output=True,
             text=True,
@@ -111,6 +112,37 @@ def test_data_is_held_to_its_digest_unless_an_event_names_other_data(repository,
     assert other.exit_code == 0 and "loading sklearn:diabetes with seed 7" in other.output
     unknown = fetch(digest, uri="s3://training-data/new.npz")
     assert "got data uri 's3://training-data/new.npz'" in str(unknown.exception)
+
+
+def test_touchstone_yaml_mitigates_on_two_ranks_and_the_gate_judges_what_is_served(
+    repository, tmp_path
+):
+    manifest = repository / "touchstone.yaml"
+    text = manifest.read_text().replace(
+        "    epochs: 30\n    batchSize: 32\n",
+        "    epochs: 3\n    batchSize: 32\n    mitigation: {method: adversarial_debiasing}\n",
+    )
+    assert "adversarial" in text
+    tune, train = text.index("  tune:"), text.index("  train:")
+    manifest.write_text(text[:tune] + text[train:])
+    stages = Stages(tmp_path, repository)
+    for stage in (
+        ("fetch_data", "data"),
+        ("preprocess", "dataset", "data"),
+        ("tune", "parameters", "dataset"),
+        ("train", "model", "dataset", "parameters"),
+        ("gate_fairness", "evidence", "dataset", "model"),
+    ):
+        finished = stages.run(*stage)
+        assert finished.returncode == 0, finished.stderr
+    model = stages.store.get(stages.digests["model"], tmp_path / "tree")
+    figures = json.loads((model / "metrics.json").read_text())
+    assert {"val_statistical_parity_difference", "before_statistical_parity_difference"} <= set(
+        figures
+    )
+    document = json.loads((model / "mitigation.json").read_text())
+    assert document["source"]["feature"] == 1  # sex is the second feature: requests need not say
+    assert document["steps"] is None
 
 
 def test_an_unknown_protected_attribute_is_refused_before_training(repository, tmp_path):

@@ -8,9 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import numpy as np
 import pytest
 
 from touchstone.artifacts import Store, digest_bytes
+from training import dataset as datasets
+from training.dataset import Dataset
+from training.spec import Description
+from trust_gates import report
 
 EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
 SHOWN = digest_bytes(b"anything")
@@ -35,10 +41,45 @@ def _evidence(store: Store, folder: Path, gate: str, outcome: str = "passed") ->
     return store.put(tree)
 
 
+def _model(folder: Path) -> Path:
+    folder.mkdir()
+    document = {
+        "entrypoint": "model.py:Progression",
+        "parameters": {"width": 8},
+        "task": "classification",
+        "classes": ["slower", "faster"],
+        "inputs": {},
+        "torch": "2.13.0",
+        "seed": 7,
+    }
+    (folder / "model.json").write_text(json.dumps(document))
+    (folder / "metrics.json").write_text('{"val_accuracy": 0.75}')
+    return folder
+
+
+def _dataset(folder: Path) -> Path:
+    description = Description(
+        task="classification",
+        classes=("slower", "faster"),
+        inputs={"kind": "tabular", "shape": [1], "low": 0.0, "high": 1.0},
+        protected={"sex": ("group 1", "group 2")},
+        seed=7,
+    )
+    arrays = {
+        "inputs": np.zeros((4, 1), dtype=np.float32),
+        "labels": np.array([0, 1, 0, 1]),
+        "protected_sex": np.array([0, 0, 1, 1]),
+    }
+    datasets.write(folder, Dataset(description, dict.fromkeys(datasets.SPLITS, arrays)))
+    return folder
+
+
 class Stage:
     def __init__(self, root: Path) -> None:
         self.root, self.store = root, Store(root / "store")
         self.source = self.store.put(EXAMPLE)
+        self.model = self.store.put(_model(root / "model"))
+        self.dataset = self.store.put(_dataset(root / "dataset"))
 
     def run(self, *evidence: str) -> subprocess.CompletedProcess[str]:
         options = {
@@ -47,8 +88,8 @@ class Stage:
             "source": self.source,
             "commit": "c" * 40,
             "data": SHOWN,
-            "dataset": SHOWN,
-            "model": SHOWN,
+            "dataset": self.dataset,
+            "model": self.model,
             "result-verdict": self.root / "verdict",
             "result-passed": self.root / "passed",
         }
@@ -68,7 +109,7 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
-GATES = ("quality", "robustness", "fairness", "integrity")
+GATES = ("quality", "robustness", "fairness", "explainability", "integrity")
 
 
 def test_all_gates_passed_is_a_passed_verdict_found_by_the_runs_name(stage: Stage) -> None:
@@ -80,8 +121,19 @@ def test_all_gates_passed_is_a_passed_verdict_found_by_the_runs_name(stage: Stag
     assert stage.verdict["policy"].startswith("sha256:")
 
 
+def test_the_verdict_carries_what_the_fact_sheet_tells_and_follows_its_schema(stage: Stage) -> None:
+    stage.run(*(_evidence(stage.store, stage.root, gate) for gate in GATES))
+    verdict = stage.verdict
+    jsonschema.validate(verdict, report.schema())
+    assert verdict["facts"]["samples"] == {"train": 4, "validation": 4, "test": 4}
+    assert verdict["facts"]["metrics"] == {"val_accuracy": 0.75}
+    assert verdict["card"]["domain"] == "Medicine"
+    assert verdict["gates"]["fairness"]["protected"] == "sex"
+    assert verdict["software"]["torch"].startswith("2.")
+
+
 def test_one_failed_check_is_exit_code_5_with_its_reason(stage: Stage) -> None:
-    found = [_evidence(stage.store, stage.root, gate) for gate in GATES[:3]]
+    found = [_evidence(stage.store, stage.root, gate) for gate in GATES[:-1]]
     done = stage.run(*found, _evidence(stage.store, stage.root, "integrity", "failed"))
     assert done.returncode == 5
     assert done.stderr.splitlines()[-1] == "error: refused: integrity: integrity is failed"
@@ -90,7 +142,7 @@ def test_one_failed_check_is_exit_code_5_with_its_reason(stage: Stage) -> None:
 
 
 def test_a_declared_gate_whose_evidence_is_absent_refuses(stage: Stage) -> None:
-    done = stage.run(*(_evidence(stage.store, stage.root, gate) for gate in GATES[:3]))
+    done = stage.run(*(_evidence(stage.store, stage.root, gate) for gate in GATES[:-1]))
     assert done.returncode == 5
     assert "integrity gate is declared but left no check" in done.stderr
 

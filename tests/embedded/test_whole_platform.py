@@ -169,8 +169,9 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     assert waiting["model"] == _MODEL and not waiting["obstacles"]
     folder = platform.home.root / "shown"
     shown = platform.said("review", "show", _MODEL, "--to", str(folder))
-    assert "# Trust report: passed" in shown
-    assert {"fairness.png", "robustness-epsilon.png"} <= {file.name for file in folder.iterdir()}
+    assert f"# ✅ {_MODEL}: passed" in shown
+    written = {file.name for file in folder.iterdir()}
+    assert {"fairness.png", "robustness-epsilon.png", "trust-report.html"} <= written
     rita = "--reviewer=Rita <rita@example.org>"
     assert platform.said("review", "hold", _MODEL, rita).startswith("held promote/")
     refused = platform.call("review", "approve", _MODEL, rita)
@@ -270,7 +271,7 @@ def test_comments_start_and_repeat_runs_for_those_whom_people_yaml_names(
 
 def test_a_refused_push_says_why_and_changes_nothing(platform: Platform) -> None:
     file = platform.work / "touchstone.yaml"
-    file.write_text(file.read_text().replace("atLeast: 0.60", "atLeast: 0.99"))
+    file.write_text(file.read_text().replace("atLeast: 0.55", "atLeast: 0.99"))
     before = platform.git("rev-parse", "main", cwd=platform.home.gitops_repository)
     run = platform.started(lambda: platform.push("Promise more than it keeps"))
     commit = platform.git("rev-parse", "HEAD")
@@ -291,6 +292,6 @@ def test_a_wrong_touchstone_yaml_is_refused_before_anything_else_runs(platform: 
     assert watched.returncode == 1
     (line,) = [line for line in watched.stdout.splitlines() if "fetch-source: failed" in line]
     assert "touchstone.yaml:21:5: got unknown key spec.train.wokers" in line
-    assert list(platform.state.taskruns(run)) == [
-        f"{run}-{name}" for name in ("fetch-source", "report", "notify")
-    ]
+    first, *last = platform.state.taskruns(run)
+    assert first == f"{run}-fetch-source"
+    assert sorted(last) == [f"{run}-notify", f"{run}-report"]  # finally tasks start together

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from touchstone.errors import ManifestError
-from touchstone.model_repo import load
+from touchstone.model_repo import ModelPipeline, load
 from touchstone.policy import Poisoning
 from trust_gates.integrity import poison
 
@@ -65,6 +65,16 @@ def test_the_integrity_gate_can_be_asked_for_more(tmp_path):
     assert integrity.pinned
 
 
+def test_an_integrity_gate_that_estimates_takes_its_share_of_the_chance_of_error(tmp_path):
+    write(tmp_path, GOOD)
+    three = load(tmp_path).spec.gates.confidence_each
+    assert three == pytest.approx(1 - 0.05 / 3)
+    write(
+        tmp_path, GOOD.replace("    confidence", "    integrity: {poisoning: {}}\n    confidence")
+    )
+    assert load(tmp_path).spec.gates.confidence_each == pytest.approx(1 - 0.05 / 4)
+
+
 def test_every_detector_of_the_gate_can_be_asked_for():
     asked = get_args(get_args(Poisoning.model_fields["detectors"].annotation)[0])
     assert asked == poison.NAMES
@@ -104,6 +114,18 @@ def test_what_the_integrity_gate_cannot_do_is_refused(tmp_path, integrity):
         ("confidence: 0.95", "confidence: 1.5", "22:5", "expected less than 1"),
         ("name: object-detector", "name: Object Detector", "3:12", "expected"),
         ("min: 0.001, max: 0.1", "min: 0.1, max: 0.001", "11:9", "expected min < max"),
+        (
+            "quality: {checks",
+            "quality: {champion: {margin: 2}, checks",
+            "14:26",
+            "got 2, expected less than 1",
+        ),
+        (
+            "    confidence: 0.95",
+            "    explainability: {method: lime, checks: [{metric: stability, atLeast: 0}]}",
+            "22:22",
+            "got 'lime', expected 'integrated_gradients', 'saliency'",
+        ),
         ("kind: ModelPipeline", "kind: Pipeline", "2:1", "expected 'ModelPipeline'"),
         ("  data: {uri: generate, seed: 7}\n", "", "4:1", "spec.data is missing"),
         ("kind: ModelPipeline", "kind: [", "4:1", "expected well-formed YAML"),
@@ -120,11 +142,122 @@ def test_what_is_wrong_is_refused_with_its_place(tmp_path, old, new, place, mess
     assert refusal.value.exit_code == 4
 
 
+def test_the_gates_that_estimate_share_the_verdicts_error(tmp_path):
+    gates = load(write(tmp_path, GOOD)).spec.gates
+    assert gates.declared == ("quality", "robustness", "fairness", "integrity")
+    assert 1 - gates.confidence_each == pytest.approx(0.05 / 3)
+    more = "    explainability: {checks: [{metric: stability, atLeast: 0.5}]}\n    confidence"
+    gates = load(write(tmp_path, GOOD.replace("    confidence", more))).spec.gates
+    assert gates.declared == ("quality", "robustness", "fairness", "explainability", "integrity")
+    assert 1 - gates.confidence_each == pytest.approx(0.05 / 4)
+    assert gates.explainability.method == "integrated_gradients"
+
+
+FAIRNESS = """\
+      protected: lighting
+      privileged: [day]
+"""
+SEVERAL = """\
+      protected:
+        - {name: lighting, privileged: [day]}
+        - {name: weather, privileged: [dry, cloudy]}
+"""
+MITIGATED = "train: {workers: 2, epochs: 3, mitigation: {method: reweighing, favorable: car}}"
+
+
+def test_several_protected_attributes_are_read_as_one_was(tmp_path):
+    one = load(write(tmp_path, GOOD)).spec.gates.fairness
+    assert [(a.name, a.privileged) for a in one.attributes] == [("lighting", ("day",))]
+    several = load(write(tmp_path, GOOD.replace(FAIRNESS, SEVERAL))).spec.gates.fairness
+    assert [a.name for a in several.attributes] == ["lighting", "weather"]
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("      protected: lighting\n", "`protected: name` with its `privileged: [values]`"),
+        (SEVERAL + "      privileged: [day]\n", "or a list of {name, privileged} without"),
+        ("      protected: []\n", "at least one protected attribute, each once"),
+        (SEVERAL.replace("weather", "lighting"), "at least one protected attribute, each once"),
+        (FAIRNESS + "      alpha: lots\n", "expected a valid number"),
+    ],
+)
+def test_attributes_that_do_not_say_who_is_privileged_are_refused(tmp_path, new, message):
+    with pytest.raises(ManifestError) as refusal:
+        load(write(tmp_path, GOOD.replace(FAIRNESS, new)))
+    assert message in str(refusal.value)
+
+
+def test_a_fairness_figure_that_does_not_exist_is_refused_before_anything_runs(tmp_path):
+    text = GOOD.replace("equal_opportunity_difference", "equal_oportunity_difference")
+    with pytest.raises(ManifestError, match="not equal_oportunity_difference"):
+        load(write(tmp_path, text))
+
+
+def test_a_mitigation_takes_from_the_fairness_gate_what_it_does_not_say(tmp_path):
+    text = GOOD.replace("train: {workers: 2, epochs: 3}", MITIGATED)
+    found = load(write(tmp_path, text)).spec.mitigation
+    assert (found.protected, found.privileged, found.favorable) == ("lighting", ("day",), "car")
+    assert load(write(tmp_path, GOOD)).spec.mitigation is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("reweighing", "rewaying", "got the method 'rewaying', expected one of reweighing"),
+        (", favorable: car", "", "protected, privileged and favorable here"),
+        ("favorable: car", "favorable: car, protected: age", "protected, privileged and favorable"),
+        ("favorable: car", "favorable: car, options: {eta: 1}", "got the option 'eta'"),
+    ],
+)
+def test_a_mitigation_that_does_not_fit_is_refused(tmp_path, old, new, message):
+    wrong = MITIGATED.replace(old, new)
+    with pytest.raises(ManifestError) as refusal:
+        load(write(tmp_path, GOOD.replace("train: {workers: 2, epochs: 3}", wrong)))
+    assert message in str(refusal.value)
+
+
 def test_several_problems_are_all_told(tmp_path):
     path = write(tmp_path, GOOD.replace("epochs: 3", "epochs: 0").replace("8/255", "x"))
     with pytest.raises(ManifestError) as refusal:
         load(path)
     assert len(str(refusal.value).splitlines()) == 2
+
+
+def with_robustness(text):
+    return GOOD.replace("      epsilon: 8/255\n", f"      {text}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("epsilon: 1\n      sweep: [2]", "17:7", "expected less than or equal to 1 under"),
+        ("epsilon: 1\n      attacks: [fgsm, foo]", "17:7", "expected some of ['apgd-ce'"),
+        ("epsilon: 1\n      attacks: [fgsm]", "17:7", "expected a black-box one of ['square'"),
+        ("epsilon: 1\n      bounds: {dose: [1, 0]}", "17:16", "expected a range [low, high]"),
+        ("epsilon: 1\n      steps: 0", "17:7", "expected greater than or equal to 1"),
+    ],
+)
+def test_an_attack_that_cannot_be_run_is_refused(tmp_path, text, place, message):
+    path = write(tmp_path, with_robustness(text))
+    with pytest.raises(ManifestError) as refusal:
+        load(path)
+    assert str(refusal.value).startswith(f"{path}:{place}: ")
+    assert message in str(refusal.value)
+
+
+def test_ensembles_wide_budgets_and_what_stays_out_of_reach_are_understood(tmp_path):
+    text = "norm: l2\n      epsilon: 3\n      attacks: [autoattack]\n      immutable: [age]"
+    robustness = load(write(tmp_path, with_robustness(text))).spec.gates.robustness
+    assert (robustness.epsilon, robustness.attacks) == (3, ("autoattack",))
+    assert (robustness.immutable, robustness.sequential) == (("age",), True)
+
+
+def test_the_schema_offers_every_attack():
+    from trust_gates.robustness import attacks
+
+    schema = ModelPipeline.model_json_schema()["$defs"]["Robustness"]["properties"]["attacks"]
+    assert schema["items"]["enum"] == [*attacks.ATTACKS, *attacks.ENSEMBLES]
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "just words\n"])

@@ -191,6 +191,7 @@ def _print_detail(detail: Detail) -> None:
         typer.echo(detail.report)
     for decision in detail.decisions:
         typer.echo(_decision(asdict(decision)))
+    typer.echo("--to FOLDER writes its files: trust-report.html shows the pictures")
 
 
 def _print_rejections(rejections: dict[str, list[dict[str, Any]]], as_json: bool) -> None:

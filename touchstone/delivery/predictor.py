@@ -5,6 +5,10 @@
 On a cluster `--store` and `--model` unpack the tree named by its digest into D first, so every
 byte is checked before it serves. V1 and V2 REST; no gRPC. Answers, for N inputs:
 
+A model with a fairness rule that needs the protected attribute, and whose inputs do not hold it,
+is also told the value for each input: V1 `{"instances": […], "sex": ["f", …]}`, V2 a second
+tensor of that name, datatype BYTES. Without it the request is refused: no answer is guessed.
+
     V1  classification  {"predictions": [{"label": "cat", "probabilities": {"cat": 0.9, …}}, …]}
         detection       {"predictions": [{"boxes": [[x1, y1, x2, y2], …], "labels": ["car", …],
                          "scores": [0.9, …]}, …]}
@@ -20,29 +24,40 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from training.mitigation.served import Served
+
+Groups = Mapping[str, Sequence[str]]
+"""The value of a protected attribute for each input, by the attribute's name."""
+
 
 class Predictor:
     """A loaded model tree, asked with arrays. `document` is its model.json."""
 
-    def __init__(self, spec: Any, module: Any, document: dict[str, Any]) -> None:
+    def __init__(
+        self, spec: Any, module: Any, document: dict[str, Any], served: Served | None = None
+    ) -> None:
         self._spec = spec
         self._module = module.eval()
+        self._served = served
+        self.needs = served.needs if served else ""
+        """The protected attribute that a request must give; empty for none."""
         self.task: str = document["task"]
         self.classes: list[str] = list(document["classes"])
         self.shape: tuple[int, ...] = tuple(document["inputs"]["shape"])
 
-    def inputs(self, values: Any) -> np.ndarray:
+    def inputs(self, values: Any, groups: Groups | None = None) -> np.ndarray:
         """`values` as float32 (N, *shape).
 
         Raises:
-            ValueError: they are no numbers, of another shape, none at all, or not finite.
+            ValueError: they are no numbers, of another shape, none at all, or not finite; or the
+                model needs the protected attribute, and `groups` lacks it or has an unknown value.
         """
         import numpy as np
 
@@ -55,12 +70,22 @@ class Predictor:
             raise ValueError(f"got inputs of shape {array.shape}, expected (N, {expected})")
         if not np.isfinite(array).all():
             raise ValueError("got an input that is NaN or infinite, expected finite numbers")
+        if self._served is not None:
+            self._served.check(array, groups or {})
         return array
 
-    def answer(self, inputs: np.ndarray) -> list[dict[str, np.ndarray]]:
+    def answer(
+        self, inputs: np.ndarray, groups: Groups | None = None
+    ) -> list[dict[str, np.ndarray]]:
         """One dict of arrays per input: `probabilities`, or `boxes`, `labels`, `scores`."""
         import torch
 
+        if self._served is not None:
+            from training.mitigation.apply import predictor
+
+            network = predictor(self._spec, self._module)
+            shares = self._served.answer(network, inputs, groups or {})
+            return [{"probabilities": row} for row in shares]
         with torch.inference_mode():
             found = self._spec.predict(self._module, torch.from_numpy(inputs))
             if self.task == "classification":
@@ -141,7 +166,9 @@ def serve(predictor: Predictor, *, name: str, host: str, port: int) -> None:
             return True
 
         def get_input_types(self) -> list[dict[str, Any]]:
-            return [{"name": "input", "datatype": "FP32", "shape": [-1, *predictor.shape]}]
+            own = {"name": "input", "datatype": "FP32", "shape": [-1, *predictor.shape]}
+            asked = {"name": predictor.needs, "datatype": "BYTES", "shape": [-1]}
+            return [own, asked] if predictor.needs else [own]
 
         def get_output_types(self) -> list[dict[str, Any]]:
             return predictor.output_types()
@@ -151,11 +178,13 @@ def serve(predictor: Predictor, *, name: str, host: str, port: int) -> None:
         ) -> Any:
             v2 = isinstance(payload, InferRequest)
             try:
-                inputs = predictor.inputs(_v2_values(payload) if v2 else _v1_values(payload))
+                read = _v2_values if v2 else _v1_values
+                values, groups = read(payload, predictor.needs)
+                inputs = predictor.inputs(values, groups)
             except ValueError as error:
                 raise InvalidInput(str(error)) from None
             # In a thread: readiness must be answered also while the model works.
-            answers = await asyncio.to_thread(predictor.answer, inputs)
+            answers = await asyncio.to_thread(predictor.answer, inputs, groups)
             if not v2:
                 return {"predictions": predictor.as_json(answers)}
             tensors = predictor.as_tensors(answers)
@@ -206,22 +235,37 @@ class _PlainJson:
         await self._app(scope, receive, send)
 
 
-def _v1_values(payload: Any) -> Any:
+def _v1_values(payload: Any, needs: str) -> tuple[Any, dict[str, Any]]:
+    """The instances, and the protected attribute's values where they are needed and given."""
     if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
         raise ValueError('got no instances, expected {"instances": [...]}')
-    return payload["instances"]
+    given = payload.get(needs) if needs else None
+    if given is not None and not isinstance(given, list):
+        raise ValueError(f"got {needs} {given!r}, expected a list with a value for each instance")
+    return payload["instances"], {} if given is None else {needs: given}
 
 
-def _v2_values(request: Any) -> Any:
-    if len(request.inputs) != 1:
-        raise ValueError(f"got {len(request.inputs)} input tensors, expected one")
-    (tensor,) = request.inputs
+def _v2_values(request: Any, needs: str) -> tuple[Any, dict[str, Any]]:
+    """The input tensor, and the protected attribute's values where they are needed and given."""
+    groups = {one.name: _words(one) for one in request.inputs if needs and one.name == needs}
+    inputs = [one for one in request.inputs if one.name not in groups]
+    if len(inputs) != 1:
+        raise ValueError(f"got {len(inputs)} input tensors, expected one")
+    (tensor,) = inputs
     if tensor.datatype not in ("FP32", "FP64", "INT64", "INT32", "UINT8"):
         raise ValueError(f"got datatype {tensor.datatype}, expected FP32")
     try:
-        return tensor.as_numpy()
+        return tensor.as_numpy(), groups
     except Exception as error:  # KServe raises what numpy raises for data that does not fit
         raise ValueError(f"the data does not fit shape {tensor.shape}: {error}") from None
+
+
+def _words(tensor: Any) -> list[str]:
+    """The values of a BYTES tensor."""
+    if tensor.datatype != "BYTES":
+        raise ValueError(f"got {tensor.name} of datatype {tensor.datatype}, expected BYTES")
+    values = tensor.as_numpy().reshape(-1).tolist()
+    return [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in values]
 
 
 def _die_with_parent() -> None:
@@ -256,8 +300,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         open_store(options.store).get(options.model, options.model_dir)
     from training.export import load_model
+    from training.mitigation.served import Served
 
-    predictor = Predictor(*load_model(options.model_dir))
+    predictor = Predictor(*load_model(options.model_dir), Served.read(options.model_dir))
     serve(predictor, name=options.model_name, host=options.host, port=options.http_port)
 
 

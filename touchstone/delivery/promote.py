@@ -29,7 +29,8 @@ from touchstone.errors import ModelRefusedError, TouchstoneError
 BRANCH_PREFIX = "promote/"
 RELEASE_TRAILER = "Touchstone-Release"
 
-Render = Callable[[Mapping[str, Any], Mapping[str, bytes]], str]
+Render = Callable[[Mapping[str, Any], Mapping[str, bytes]], Mapping[str, bytes]]
+"""The files of the trust report by name, from the verdict document and the pictures by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,6 @@ def promote(
     candidate: Candidate, *, store: Store, gitops_url: str, key: Path, render: Render
 ) -> Promotion:
     """Put the candidate's release on its branch. Done twice, it changes nothing the second time.
-
-    `render` makes the trust report (Markdown) from the verdict and the pictures by name.
 
     Raises:
         ModelRefusedError: the verdict did not pass; nothing was written.
@@ -175,14 +174,14 @@ def describe(check: Mapping[str, Any]) -> str:
 
 
 def _report(verdict: Mapping[str, Any], store: Store, render: Render) -> dict[str, bytes]:
-    """trust-report.md and its pictures, by file name."""
+    """The trust report in all its forms, and its pictures, by file name."""
     pictures: dict[str, bytes] = {}
     evidence = verdict.get("evidence", [])
     for digest in evidence.values() if isinstance(evidence, Mapping) else evidence:
         with tempfile.TemporaryDirectory() as folder:
             for picture in sorted(store.get(digest, Path(folder) / "tree").glob("*.png")):
                 pictures[picture.name] = picture.read_bytes()
-    return {REPORT_FILE: render(verdict, pictures).encode(), **pictures}
+    return dict(render(verdict, pictures))
 
 
 def _release(candidate: Candidate, files: Mapping[str, bytes]) -> Release:
@@ -266,6 +265,6 @@ def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str
         "",
         *(f"- {describe(check)}" for check in verdict.get("checks", [])),
         "",
-        f"See {REPORT_FILE} for the figures and the pictures.",
+        f"See {REPORT_FILE} for the figures and the pictures; the .html beside it works offline.",
     ]
     return "\n".join(lines)

@@ -23,11 +23,17 @@ class Sample:
     truth: str
     """What it really is, in words."""
     classes: tuple[str, ...]
+    group: tuple[str, str] | None = None
+    """The protected attribute and its value, where the model's fairness rule needs it."""
 
     def request(self) -> dict[str, Any]:
         """The body of a V2 infer request, one sample in a batch of one."""
         tensor = {"name": "input", "datatype": "FP32", "shape": [1, *self.shape]}
-        return {"inputs": [{**tensor, "data": self.inputs}]}
+        inputs = [{**tensor, "data": self.inputs}]
+        if self.group is not None:
+            name, value = self.group
+            inputs.append({"name": name, "datatype": "BYTES", "shape": [1], "data": [value]})
+        return {"inputs": inputs}
 
 
 def held_out(url: str, store: Store, *, model: str, environment: str = "", index: int) -> Sample:
@@ -39,8 +45,10 @@ def held_out(url: str, store: Store, *, model: str, environment: str = "", index
     """
     verdict = store.get_json(_release(url, model, environment).digests.verdict)
     from training import dataset
+    from training.mitigation.served import Served
 
     with tempfile.TemporaryDirectory() as folder:
+        served = Served.read(store.get(verdict["model"], Path(folder) / "model"))
         data = dataset.read(
             store.get(verdict["dataset"], Path(folder) / "dataset"), splits=("test",)
         )
@@ -48,12 +56,17 @@ def held_out(url: str, store: Store, *, model: str, environment: str = "", index
     count = len(arrays["inputs"])
     if not 0 <= index < count:
         raise UsageError(f"got sample {index}, expected one from 0 to {count - 1}")
+    group = None
+    if served is not None and served.needs:
+        value = description.protected[served.needs][arrays[f"protected_{served.needs}"][index]]
+        group = (served.needs, value)
     labels = arrays["box_labels" if description.task == "detection" else "labels"][index].ravel()
     return Sample(
         inputs=arrays["inputs"][index].ravel().tolist(),
         shape=arrays["inputs"].shape[1:],
         truth=", ".join(description.classes[label] for label in labels.tolist() if label >= 0),
         classes=description.classes,
+        group=group,
     )
 
 

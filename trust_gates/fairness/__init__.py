@@ -1,29 +1,20 @@
-"""Fairness gate: are favorable outcomes shared evenly between two groups?"""
+"""Fairness gate: are favorable outcomes shared evenly between groups?"""
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trust_gates.fairness import counts, picture, rows
+from trust_gates.fairness import distortion, picture, regression, rows, shown
+from trust_gates.fairness.groups import Grouping, Protected, grouping
+from trust_gates.fairness.measured import View, measure, suffixed
 from trust_gates.fairness.rows import Rows
-from trust_gates.samples import Samples
-from trust_gates.statistics import (
-    RESAMPLES,
-    Measure,
-    Requirement,
-    decide,
-    resample_weights,
-    resampled,
-)
+from trust_gates.samples import Floats, Ints, Samples
+from trust_gates.statistics import Measure, Requirement, decide
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Interval
+from trust_gates.verdict import Evidence, Table
 
 GATE = "fairness"
 
@@ -33,146 +24,168 @@ class Policy:
     """Whom to compare, and how equal they must be."""
 
     requirements: Sequence[Requirement]
-    protected: str
-    """The attribute's name."""
-
-    privileged: Sequence[str]
-    """Its privileged values; all others are unprivileged."""
-
-    favorable: str | int | None = None
-    """A classifier's favorable class, by name or index; a detection is favorable when found."""
+    protected: Sequence[Protected]
+    favorable: str | int | Sequence[str] | None = None
+    """A classifier's favorable class or classes, by name or index. None: with three classes or
+    more, each in turn against the rest. A detection is favorable when found."""
 
     minimum_group: int = 30
     """Fewer samples (or objects) than this in a group are too few to judge."""
+
+    alpha: float = 2.0
+    """Of the generalized entropy indices: how much the worst off weigh."""
+
+    features: tuple[str, ...] = ()
+    """Names of the inputs' features; without them inputs are not taken for features of anybody
+    (they may be pixels, or mere row numbers)."""
 
     confidence: float = 0.95
     seed: int = 0
 
 
 def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
-    """Compare the groups by AIF360's figures (see `counts.METRICS`) and decide.
+    """Compare the groups by AIF360's figures (`glossary.fairness`) and decide.
+
+    Every comparison of groups, and with one-vs-rest every class, has a check of its own named
+    `metric[comparison]`; all of them must pass, with one correction for all of them.
 
     Raises:
         ValueError: the policy's attribute, class or metric is unknown.
     """
-    return judge_rows(_rows(target, samples, policy), policy)
-
-
-def judge_rows(decisions: Rows, policy: Policy) -> Evidence:
-    """The same, of decisions made already."""
-    measures = _measures(decisions, policy)
-    smallest = min((_sizes(decisions)).values())
-    note = ", ".join(f"{name} {size}" for name, size in _sizes(decisions).items())
-    return Evidence(
-        gate=GATE,
-        checks=decide(
-            GATE,
-            measures,
-            policy.requirements,
-            confidence=policy.confidence,
-            minimum=policy.minimum_group,
-        ),
-        figures={
-            **{name: measure.value for name, measure in measures.items()},
-            "smallest_group": float(smallest),
-        },
-        pictures={
-            "fairness": picture.draw(
-                measures,
-                {check.metric: check.required for check in policy.requirements},
-                policy.confidence,
+    groups = grouping(samples.groups, policy.protected)
+    if samples.detection:
+        views = [View(rows=rows.of_detector(target.claims(samples.inputs), samples, groups.member))]
+    else:
+        logits = target.answers(samples)
+        views = [
+            View(
+                name=name,
+                rows=rows.of_classifier(
+                    logits,
+                    samples,
+                    groups.member,
+                    classes,
+                    alike=bool(policy.features) and samples.inputs.ndim == 2,
+                ),
+                features=policy.features,
             )
-        },
-        captions={
-            "fairness": "Each fairness figure with its interval; the required range in green."
-        },
-        notes=[f"protected attribute {policy.protected}: {note}"],
+            for name, classes in _favorable(samples, policy).items()
+        ]
+    return _judge(views, groups, policy, _distortion(target, samples, groups, policy))
+
+
+def judge_rows(decisions: Rows, groups: Grouping, policy: Policy) -> Evidence:
+    """The same, of decisions made already."""
+    return _judge([View(rows=decisions)], groups, policy, {})
+
+
+def judge_numbers(truth: Floats, predicted: Floats, groups: Grouping, policy: Policy) -> Evidence:
+    """Compare the groups by what numbers (n,) a regression predicts for them.
+
+    Raises:
+        ValueError: as `regression.measures`, or a metric is unknown.
+    """
+    measures: dict[str, Measure] = {}
+    for comparison in groups.comparisons:
+        rows_of = [
+            np.isin(groups.member, side)
+            for side in (comparison.unprivileged, comparison.privileged)
+        ]
+        compared = rows_of[0] | rows_of[1]
+        found = regression.measures(
+            truth[compared], predicted[compared], rows_of[1][compared], seed=policy.seed
+        )
+        measures |= suffixed(found, comparison.name)
+    return _evidence(measures, groups, policy, tables=[], notes=[])
+
+
+def _judge(
+    views: Sequence[View], groups: Grouping, policy: Policy, further: Mapping[str, Measure]
+) -> Evidence:
+    found = [measure(view, groups, alpha=policy.alpha, seed=policy.seed) for view in views]
+    measures = {n: one for each in found for n, one in each.measures.items()} | dict(further)
+    return _evidence(
+        measures,
+        groups,
+        policy,
+        tables=[shown.group_table(view, groups) for view in views],
+        notes=[note for each in found for note in each.notes],
+        member=views[0].rows.group,
     )
 
 
-def _rows(target: Target, samples: Samples, policy: Policy) -> Rows:
-    if policy.protected not in samples.groups:
-        raise ValueError(
-            f"got the protected attribute {policy.protected!r}, expected one of the dataset's: "
-            + (", ".join(sorted(samples.groups)) or "it has none")
-        )
-    privileged = np.isin(samples.groups[policy.protected], list(policy.privileged))
-    if samples.detection:
-        return rows.of_detector(target.claims(samples.inputs), samples, privileged)
-    return rows.of_classifier(target, samples, privileged, _favorable(samples, policy))
+def _evidence(
+    measures: Mapping[str, Measure],
+    groups: Grouping,
+    policy: Policy,
+    *,
+    tables: Sequence[Table],
+    notes: Sequence[str],
+    member: Ints | None = None,
+) -> Evidence:
+    """Decide on what was measured; `member` is each row's group, where rows are not samples."""
+    requirements = _expanded(policy.requirements, measures)
+    checks = decide(
+        GATE,
+        measures,
+        requirements,
+        confidence=policy.confidence,
+        minimum=policy.minimum_group,
+    )
+    rows_of = groups.member if member is None else member
+    sizes = np.bincount(rows_of, minlength=len(groups.names))
+    worst = shown.worst({name: one.value for name, one in measures.items()})
+    required = {one.metric: one.required for one in requirements}
+    drawn = {name: measures[name] for name in shown.pictured(list(required), worst)}
+    who = " and ".join(one.name for one in policy.protected)
+    named = ", ".join(f"{n} {size}" for n, size in zip(groups.names, sizes, strict=True))
+    return Evidence(
+        gate=GATE,
+        checks=checks,
+        figures={
+            **{name: measures[full].value for name, full in worst.items()},
+            "smallest_group": float(sizes.min(initial=len(rows_of))),
+        },
+        pictures={"fairness": picture.draw(drawn, required, policy.confidence)},
+        captions={
+            "fairness": "Fairness figures with their intervals; the required range in green."
+        },
+        tables=[*tables, *shown.worst_table(measures, policy.confidence)],
+        notes=[f"protected attribute {who}: {named}", *shown.worst_notes(checks), *notes],
+    )
 
 
-def _favorable(samples: Samples, policy: Policy) -> int:
+def _favorable(samples: Samples, policy: Policy) -> dict[str, list[int]]:
+    """The favorable classes' indices; by the class's name where each has its turn."""
     given, classes = policy.favorable, list(samples.classes)
-    if isinstance(given, str) and given in classes:
-        return classes.index(given)
+    if given is None and len(classes) > 2:
+        return {name: [index] for index, name in enumerate(classes)}
     if isinstance(given, int) and 0 <= given < len(classes):
-        return given
+        return {"": [given]}
+    wanted = [given] if isinstance(given, str) else given
+    if isinstance(wanted, list | tuple) and wanted and set(wanted) <= set(classes):
+        return {"": [classes.index(name) for name in wanted]}
     raise ValueError(f"got the favorable class {given!r}, expected one of {classes} or its index")
 
 
-def _sizes(decisions: Rows) -> dict[str, int]:
-    """How many rows that can be favorable or not in truth each group has."""
-    privileged = decisions.privileged
-    return {
-        "privileged": int(privileged.sum()),
-        "unprivileged": int((~privileged).sum()),
-        "favorable privileged": int((privileged & decisions.truth).sum()),
-        "favorable unprivileged": int((~privileged & decisions.truth).sum()),
-    }
+def _distortion(
+    target: Target, samples: Samples, groups: Grouping, policy: Policy
+) -> dict[str, Measure]:
+    """How far the model's own repair moves its inputs, where it has one."""
+    repaired = target.repaired(samples)
+    if repaired is None:
+        return {}
+    first = np.isin(groups.member, groups.comparisons[0].privileged)
+    before, after = (values.reshape(len(samples), -1) for values in (samples.inputs, repaired))
+    return distortion.measures(before, after, first, seed=policy.seed)
 
 
-def _measures(decisions: Rows, policy: Policy) -> dict[str, Measure]:
-    sizes = _sizes(decisions)
-    absent = [name for name, size in sizes.items() if size == 0]
-    if absent:
-        why = f"there are no samples that are {' or '.join(absent)} ({policy.protected})"
-        return {name: _missing(why) for name in counts.METRICS}
-    with _without_warnings():
-        from trust_gates.fairness import reference
-
-    values = reference.figures(decisions)
-    draws = counts.figures(_resampled_counts(decisions, policy.seed))
-    # The smallest group decides how much can be known, not the number of all rows.
-    return {
-        name: resampled(values[name], min(sizes.values()), draws[name]) for name in counts.METRICS
-    }
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """AIF360 warns of every optional package while it is imported; none is of use here."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def _missing(why: str) -> Measure:
-    def interval(confidence: float) -> Interval:
-        return Interval(low=math.nan, high=math.nan, confidence=confidence)
-
-    return Measure(value=math.nan, samples=0, interval=interval, missing=why)
-
-
-def _resampled_counts(decisions: Rows, seed: int) -> NDArray[np.float64]:
-    """(RESAMPLES, 8): counts of each bootstrap resample of whole units.
-
-    A cell that was never seen (nobody was missed) would show no spread at all, however few the
-    rows: half a row on average (Jeffreys' prior) stands for what was not seen but could be.
-    """
-    cell = counts.cells(decisions.privileged, decisions.truth, decisions.predicted)
-    observed = np.bincount(cell, minlength=counts.CELLS).astype(np.float64)
-    generator = np.random.default_rng(seed)
-    unit, size = np.unique(decisions.unit, return_counts=True)
-    if size.max() == 1:
-        share = observed / observed.sum()
-        drawn = generator.multinomial(len(unit), share, size=RESAMPLES).astype(np.float64)
-    else:
-        table = np.zeros((len(unit), counts.CELLS))
-        np.add.at(table, (np.searchsorted(unit, decisions.unit), cell), 1.0)
-        drawn = resample_weights(len(unit), seed) @ table
-    unseen = observed == 0
-    drawn[:, unseen] += generator.poisson(0.5, size=(RESAMPLES, int(unseen.sum())))
-    return drawn
+def _expanded(
+    requirements: Sequence[Requirement], measures: Mapping[str, Measure]
+) -> list[Requirement]:
+    """Each requirement, once for every comparison that has the figure."""
+    expanded = []
+    for requirement in requirements:
+        names = [name for name in measures if shown.plain(name) == requirement.metric]
+        expanded += [replace(requirement, metric=name) for name in names or [requirement.metric]]
+    return expanded

@@ -13,7 +13,10 @@ from trust_gates.verdict import Required
 def draw(
     measures: Mapping[str, Measure], required: Mapping[str, Required], confidence: float
 ) -> bytes:
-    """A PNG with one line a figure: its range in green, its value and interval on it."""
+    """A PNG with one line a figure: its range in green, its value and interval on it.
+
+    The axis ends at -1.05 and 1.6: a ratio or an index beyond it is shown by its number.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 0.5 * len(measures) + 1.2), layout="constrained")

@@ -5,13 +5,14 @@ Pure data: importing it costs nothing. A gate has one file here, beside its pack
 
 from __future__ import annotations
 
-from trust_gates.glossary import fairness, integrity, quality, robustness
+from trust_gates.glossary import explainability, fairness, integrity, quality, robustness
 from trust_gates.metric import Metric
 
 GATES = {
     "quality": quality,
     "robustness": robustness,
     "fairness": fairness,
+    "explainability": explainability,
     "integrity": integrity,
 }
 """By the gate's name, in the order of a report."""
@@ -27,5 +28,9 @@ def question(gate: str) -> str:
 
 
 def meaning(metric: str) -> str:
-    """The metric in words, with its ideal; empty where it speaks for itself."""
+    """The metric in words, with its ideal; empty where it speaks for itself.
+
+    A check of one comparison among several is named `metric[comparison]`.
+    """
+    metric = metric.partition("[")[0]
     return str(METRICS[metric]) if metric in METRICS else ""

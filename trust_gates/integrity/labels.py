@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.samples import Samples
-from trust_gates.statistics import Measure, resample_weights, resampled
+from trust_gates.statistics import Measure, exact, resample_weights, resampled
 
 _BINS = 16
 _FEATURES = 4096
@@ -17,36 +18,34 @@ _FOLDS = 5
 _COMPONENTS = 32
 
 
-def single_feature(
-    train: Samples, test: Samples, names: tuple[str, ...], seed: int
-) -> tuple[Measure, str]:
-    """Balanced accuracy on test samples of the one feature that predicts the label best; its name.
+def single_feature(train: Samples, test: Samples, names: tuple[str, ...], seed: int) -> Measure:
+    """Balanced accuracy on the test samples of the one feature that predicts the label best.
 
     Each feature alone is cut into 16 bins at its training quantiles, and a bin says the class
     that is most frequent in it, classes weighted equally. Near 1 the feature is the label under
     another name. Images are examined too: a label stamped into a corner is such a feature; of
-    more than 4096 values a random choice.
+    more than 4096 values a random choice. It is a property of these samples, and exact.
     """
+    from sklearn.metrics import balanced_accuracy_score
+
     assert train.labels is not None and test.labels is not None  # noqa: S101, PT018
     learned, tested = (s.inputs.reshape(len(s), -1) for s in (train, test))
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.permutation(learned.shape[1])[:_FEATURES])
     classes = len(train.classes)
     weight = 1 / np.maximum(np.bincount(train.labels, minlength=classes), 1)
-    best, right, name = -1.0, np.zeros(len(test), dtype=bool), ""
+    best, name = -1.0, ""
     for feature in chosen:
         cuts = np.unique(np.quantile(learned[:, feature], np.linspace(0, 1, _BINS + 1)[1:-1]))
         counts = np.zeros((len(cuts) + 1, classes))
         # Right of a cut begins the next bin: a feature of two values has its cut at one of them.
         np.add.at(counts, (np.searchsorted(cuts, learned[:, feature], "left"), train.labels), 1)
         said = (counts * weight).argmax(axis=1)[np.searchsorted(cuts, tested[:, feature], "left")]
-        hit = said == test.labels
-        score = _balanced(hit, test.labels, np.ones((1, len(test))))[0]
+        score = balanced_accuracy_score(test.labels, said)
         if score > best:
-            best, right = score, hit
+            best = float(score)
             name = names[feature] if feature < len(names) == learned.shape[1] else str(feature)
-    draws = _balanced(right, test.labels, resample_weights(len(test), seed))
-    return resampled(best, len(test), draws), name
+    return replace(exact(best, len(test)), of=f"feature {name}")
 
 
 def noise(samples: Samples, features: NDArray[Any], seed: int) -> Measure:
@@ -102,17 +101,3 @@ def noise(samples: Samples, features: NDArray[Any], seed: int) -> Measure:
 
     value = float(share(np.ones((1, len(rows))))[0])
     return resampled(value, len(rows), share(resample_weights(len(rows), seed)))
-
-
-def _balanced(
-    hit: NDArray[np.bool_], labels: NDArray[Any], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(R,): the mean over classes of the share that is right, for each row of weights (R, n)."""
-    shares = []
-    for label in np.unique(labels):
-        of_class = weights[:, labels == label]
-        total = of_class.sum(axis=1)
-        right = of_class @ hit[labels == label].astype(float)
-        shares.append(np.divide(right, total, out=np.full(len(total), np.nan), where=total > 0))
-    result: NDArray[np.float64] = np.nanmean(shares, axis=0)
-    return result

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trust_gates.matching import PrecisionTable, recalled_surely
-from trust_gates.samples import Samples
+from trust_gates.errors import GateError
+from trust_gates.quality import bootstrap, calibration, classification, detection, slices
+from trust_gates.quality.champion import Discordant
+from trust_gates.quality.slices import Slices
+from trust_gates.samples import Boxes, Samples
 from trust_gates.statistics import (
-    RESAMPLES,
+    MINIMUM_SAMPLES,
     Measure,
     Requirement,
     decide,
+    exact,
+    missing,
     proportion,
-    resample_weights,
-    resampled,
 )
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence
+from trust_gates.verdict import Evidence, Required
 
 GATE = "quality"
+
+Answers = NDArray[np.float64] | Sequence[Boxes]
+"""What a model says of some samples: logits (N, K), or the claims of a detector."""
+
+CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss", "brier", "ece")
+DETECTION = ("map50", "map50_95", "recall", "ece")
+_GAIN = "gain_over_champion"
+_NEVER = ("constant_prediction", "non_finite_outputs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,61 +41,187 @@ class Policy:
     """What the model must reach."""
 
     requirements: Sequence[Requirement]
+    minimum_slice: int = MINIMUM_SAMPLES
+    margin: float | None = None
+    """How much less accuracy, or map50, than the champion it may have; None compares nothing."""
+
     confidence: float = 0.95
     seed: int = 0
 
 
-def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
-    """Measure on all samples and decide.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Champion:
+    """The served version, asked about the same samples."""
 
-    Metrics: `accuracy`, `balanced_accuracy` for classifiers; `map50`, `recall` for detectors.
+    version: str
+    answers: Answers | None = None
+    missing: str = ""
+    """Why it could not be asked; then no new version can be shown to be no worse."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Found:
+    measures: Mapping[str, Measure]
+    slices: Slices
+    picture: bytes | None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def ask(target: Target, samples: Samples) -> Answers:
+    """What the model says of the samples.
 
     Raises:
+        GateError: it answers in another form, or about another number of classes.
+    """
+    if samples.detection:
+        return target.claims(samples.inputs)
+    logits = target.answers(samples)
+    if logits.shape[1] != len(samples.classes):
+        raise GateError(
+            f"got logits for {logits.shape[1]} classes, expected {len(samples.classes)}: "
+            + ", ".join(samples.classes)
+        )
+    return logits
+
+
+def judge(
+    target: Target, samples: Samples, policy: Policy, champion: Champion | None = None
+) -> Evidence:
+    """Measure on all samples and decide.
+
+    Metrics of classifiers: those of `CLASSIFICATION` and `worst_slice_accuracy`; of detectors:
+    those of `DETECTION` and `worst_slice_recall`. Checks that answers are finite and not always
+    the same are always added, and with a margin and a champion `gain_over_champion`.
+
+    Raises:
+        GateError: the model does not answer as promised.
         ValueError: the policy names an unknown metric.
     """
-    if samples.objects is None:
-        measures = _classification(target, samples, policy.seed)
+    answers = ask(target, samples) if len(samples) else []
+    return judge_answers(answers, samples, policy, champion)
+
+
+def judge_answers(
+    answers: Answers, samples: Samples, policy: Policy, champion: Champion | None = None
+) -> Evidence:
+    """The same, of answers that were given already."""
+    if not len(samples):
+        found = _no_samples(samples, policy)
+    elif samples.detection:
+        found = _detection(answers, samples, policy, champion)
     else:
-        measures = _detection(target, samples, policy.seed)
+        found = _classification(answers, samples, policy, champion)
+    measures = {**found.measures, **_never(answers, samples)}
+    requirements = list(policy.requirements)
+    notes = found.slices.notes
+    if policy.margin is not None and champion is None:
+        notes = [*notes, "no version is served yet: there is no champion to compare with"]
+    elif policy.margin is not None:
+        requirements.append(Requirement(metric=_GAIN, required=Required(low=-policy.margin)))
+    nothing = [Requirement(metric=name, required=Required(high=0)) for name in _NEVER]
     return Evidence(
         gate=GATE,
-        checks=decide(GATE, measures, policy.requirements, confidence=policy.confidence),
-        figures={name: measure.value for name, measure in measures.items()},
+        checks=[
+            *decide(GATE, measures, requirements, confidence=policy.confidence),
+            *decide(GATE, measures, nothing, confidence=policy.confidence, minimum=0),
+        ],
+        figures={**{name: one.value for name, one in measures.items()}, **found.figures},
+        pictures={} if found.picture is None else {"quality-calibration": found.picture},
+        captions={
+            "quality-calibration": (
+                "How often answers are right, by how sure the model is; on the line it is as right "
+                "as it is sure."
+            )
+        },
+        tables=[found.slices.table("Groups and classes, the worst first", policy.confidence)],
+        notes=notes,
     )
 
 
-def _classification(target: Target, samples: Samples, seed: int) -> dict[str, Measure]:
-    if not len(samples):
-        return {name: proportion(0, 0) for name in ("accuracy", "balanced_accuracy")}
-    logits = target.logits(samples.inputs)
-    right = (logits.argmax(axis=1) == samples.labels) & np.isfinite(logits).all(axis=1)
-    generator = np.random.default_rng(seed)
-    recalls, draws = [], []
-    for label in np.unique(np.asarray(samples.labels)):
-        of_class = right[samples.labels == label]
-        recalls.append(of_class.mean())
-        draws.append(generator.binomial(len(of_class), of_class.mean(), RESAMPLES) / len(of_class))
+def _classification(
+    answers: Answers, samples: Samples, policy: Policy, champion: Champion | None
+) -> _Found:
+    now = classification.Answers.of(np.asarray(answers), samples)
+    by_slice = slices.of_classifier(now, samples, policy.minimum_slice)
+    measures = bootstrap.measure(now.figures, len(samples), policy.seed)
+    measures |= {
+        "accuracy": proportion(int(now.right.sum()), len(samples)),
+        "worst_slice_accuracy": by_slice.worst,
+    }
+    figures = {}
+    if champion is not None and champion.answers is None:
+        measures[_GAIN] = missing(champion.missing)
+    elif champion is not None:
+        before = classification.Answers.of(np.asarray(champion.answers), samples)
+        pairs = Discordant.of(now.right, before.right)
+        measures[_GAIN] = pairs.gain
+        figures = {"champion_accuracy": float(before.right.mean()), "mcnemar_p": pairs.mcnemar}
+    return _Found(
+        measures=measures,
+        slices=by_slice,
+        picture=calibration.diagram(now.confidence, now.right, policy.confidence),
+        figures=figures,
+    )
+
+
+def _detection(
+    answers: Answers, samples: Samples, policy: Policy, champion: Champion | None
+) -> _Found:
+    now = detection.Answers.of(list(answers), samples)
+    by_slice = slices.of_detector(now, samples, policy.minimum_slice, policy.seed)
+    before = None
+    if champion is not None and champion.answers is not None:
+        before = detection.Answers.of(list(champion.answers), samples)
+
+    def figures(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        found = now.figures(weights)
+        if before is not None:
+            # The same images in both: what is hard about them cancels out.
+            found["champion_map50"] = before.tables[0].map50(weights)
+            found[_GAIN] = found["map50"] - found["champion_map50"]
+        return found
+
+    measures = bootstrap.measure(figures, len(samples), policy.seed)
+    measures["worst_slice_recall"] = by_slice.worst
+    if champion is not None and before is None:
+        measures[_GAIN] = missing(champion.missing)
+    return _Found(
+        measures=measures,
+        slices=by_slice,
+        picture=calibration.diagram(now.confidence, now.right, policy.confidence),
+    )
+
+
+def _no_samples(samples: Samples, policy: Policy) -> _Found:
+    names = DETECTION if samples.detection else CLASSIFICATION
+    worst = "worst_slice_recall" if samples.detection else "worst_slice_accuracy"
+    why = "there were no samples to measure it on"
+    return _Found(
+        measures={name: missing(why) for name in (*names, worst, _GAIN)},
+        slices=Slices(measures={}, left_out={}, minimum=policy.minimum_slice),
+        picture=None,
+    )
+
+
+def _never(answers: Answers, samples: Samples) -> dict[str, Measure]:
+    """What no threshold can excuse: answers that are no numbers, or always the same."""
+    if isinstance(answers, np.ndarray):
+        finite = np.isfinite(answers).all(axis=1)
+        same = len(np.unique(np.where(finite, answers.argmax(axis=1), -1))) == 1
+        constant = same and len(np.unique(np.asarray(samples.labels))) > 1
+    else:
+        finite = np.array([_finite(image) for image in answers], dtype=bool)
+        constant = len(answers) > 1 and all(_equal(image, answers[0]) for image in answers)
     return {
-        "accuracy": proportion(int(right.sum()), len(samples)),
-        "balanced_accuracy": resampled(
-            float(np.mean(recalls)), len(samples), np.mean(draws, axis=0)
-        ),
+        "constant_prediction": exact(float(constant), len(samples)),
+        "non_finite_outputs": exact(float((~finite).sum()), len(samples)),
     }
 
 
-def _detection(target: Target, samples: Samples, seed: int) -> dict[str, Measure]:
-    assert samples.objects is not None  # noqa: S101 (only called so)
-    claims = target.claims(samples.inputs)
-    # Objects of one image are found or missed together: images are what is resampled.
-    weights = resample_weights(len(samples), seed)
-    table = PrecisionTable.of(claims, samples.objects, len(samples.classes))
-    objects = table.objects.sum(axis=1)
-    found = recalled_surely(claims, samples.objects)
-    with np.errstate(invalid="ignore"):
-        recall = float(np.float64(found.sum()) / objects.sum())
-        recalls = (weights @ found) / (weights @ objects)
-    precision = float(table.map50(np.ones((1, len(samples))))[0])
-    return {
-        "map50": resampled(precision, len(samples), table.map50(weights)),
-        "recall": resampled(recall, len(samples), recalls),
-    }
+def _finite(image: Boxes) -> bool:
+    parts = (image.boxes, image.scores if image.scores is not None else np.zeros(0))
+    return all(bool(np.isfinite(part).all()) for part in parts)
+
+
+def _equal(left: Boxes, right: Boxes) -> bool:
+    return np.array_equal(left.labels, right.labels) and np.array_equal(left.boxes, right.boxes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -120,63 +119,24 @@ class _Logits(torch.nn.Module):
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.inner = target.module
-        self._predict = target.predict
+        self._target = target
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self._predict(x.float())
-        if torch.is_grad_enabled() and x.requires_grad and not logits.requires_grad:
-            raise GateError(
-                "the model's predictions have no gradient to its inputs, so it cannot be attacked; "
-                "leave torch.no_grad and detach out of `predict`"
-            )
-        return logits
-
-
-class _Unfold(torch.nn.Module):
-    """A square plane (N, 1, s, s) back to its feature rows (N, F)."""
-
-    def __init__(self, inner: torch.nn.Module, features: int) -> None:
-        super().__init__()
-        self.inner = inner
-        self.features = features
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        rows = x[:, 0, :-1, :-1].flatten(1)[:, : self.features]
-        logits: torch.Tensor = self.inner(rows)
-        return logits
+        return self._target.differentiable(x)
 
 
 def classifier(target: Target, classes: int, input_shape: Sequence[int]) -> PyTorchClassifier:
     """ART's own estimator around the model."""
-    return _classifier(target, _Logits(target), classes, input_shape)
-
-
-def plane_classifier(target: Target, classes: int, features: int) -> PyTorchClassifier:
-    """The same model asked with feature rows laid out as pictures (see `fold`)."""
-    side = plane_side(features)
-    module = _Unfold(_Logits(target), features)
-    return _classifier(target, module, classes, (1, side, side))
-
-
-def plane_side(features: int) -> int:
-    # One row and column more than needed: ART's Square never touches the last ones.
-    return math.isqrt(max(features - 1, 0)) + 2
-
-
-def fold(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Feature rows (N, F) as planes (N, 1, s, s), for attacks that only know pictures."""
-    count, features = rows.shape
-    side = plane_side(features)
-    flat = np.zeros((count, (side - 1) ** 2), dtype=np.float32)
-    flat[:, :features] = rows
-    planes = np.zeros((count, 1, side, side), dtype=np.float32)
-    planes[:, 0, :-1, :-1] = flat.reshape(count, side - 1, side - 1)
-    return planes
-
-
-def unfold(planes: NDArray[np.float32], features: int) -> NDArray[np.float32]:
-    """The inverse of `fold`."""
-    return planes[:, 0, :-1, :-1].reshape(len(planes), -1)[:, :features]
+    module = _Logits(target)
+    module.eval()
+    return PyTorchClassifier(
+        model=module,
+        loss=torch.nn.CrossEntropyLoss(),
+        input_shape=tuple(input_shape),
+        nb_classes=classes,
+        clip_values=(target.low, target.high),
+        device_type=device_type(target),
+    )
 
 
 def as_labels(objects: Sequence[Boxes]) -> NDArray[np.object_]:
@@ -191,17 +151,3 @@ def as_labels(objects: Sequence[Boxes]) -> NDArray[np.object_]:
 def device_type(target: Target) -> str:
     """ART's name of the device."""
     return "cpu" if target.device == "cpu" else "gpu"
-
-
-def _classifier(
-    target: Target, module: torch.nn.Module, classes: int, input_shape: Sequence[int]
-) -> PyTorchClassifier:
-    module.eval()
-    return PyTorchClassifier(
-        model=module,
-        loss=torch.nn.CrossEntropyLoss(),
-        input_shape=tuple(input_shape),
-        nb_classes=classes,
-        clip_values=(target.low, target.high),
-        device_type=device_type(target),
-    )

@@ -10,33 +10,41 @@ from numpy.typing import NDArray
 
 from trust_gates.matching import SURE
 from trust_gates.png import png
+from trust_gates.robustness.sweep import WORST, Curves
 from trust_gates.samples import Boxes
 
 
 def curve(
-    epsilons: Sequence[float],
-    shares: Sequence[float],
-    *,
-    chosen: float,
-    norm: str,
-    figure_name: str,
+    curves: Curves, *, chosen: float, norm: str, figure_name: str, confidence: float
 ) -> bytes:
-    """A PNG of the share still right against epsilon; the policy's epsilon is marked."""
+    """A PNG of the share still right against epsilon, attack by attack, with the bounds of the
+    worst case; the policy's epsilon is marked."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(epsilons, shares, marker="o", color="#1f5fa8")
+    epsilons = list(curves.epsilons)
+    bounds = [measure.interval(confidence) for measure in curves.curves[WORST]]
+    axes.fill_between(
+        epsilons, [b.low for b in bounds], [b.high for b in bounds], color="#1f5fa8", alpha=0.15
+    )
+    for name, measures in curves.curves.items():
+        # The worst case lies under the others: where they meet it, both are seen.
+        style: dict[str, Any] = {"marker": ".", "linestyle": "--", "linewidth": 1}
+        if name == WORST:
+            style = {"marker": "o", "color": "#1f5fa8", "linewidth": 3, "alpha": 0.6, "zorder": 1}
+        axes.plot(epsilons, [measure.value for measure in measures], label=name, **style)
     axes.axvline(chosen, color="#b8860b", linestyle="--", label=f"policy: {chosen:.4g}")
     axes.set(
         xlabel=f"epsilon ({norm})",
         ylabel=figure_name,
         ylim=(-0.03, 1.03),
-        title="Worst case over the attacks",
+        title=f"What is left, with the worst case's bounds at {confidence:g}",
     )
     axes.set_xscale("symlog", linthresh=max(min((e for e in epsilons if e > 0), default=1), 1e-6))
+    axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize=8)
     return png(figure)
 
 

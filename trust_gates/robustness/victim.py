@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,36 +16,55 @@ from trust_gates.target import Target
 Inputs = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Victim:
-    """A target with its ART estimators; the same for classifiers and detectors."""
+    """A target with its ART estimators; the same for classifiers and detectors.
+
+    The estimators are made when first asked for: native attacks need no ART.
+    """
 
     target: Target
-    estimator: Any
-    black_box: Any
-    """What a black-box attack asks: the estimator, or its view with rows laid out as pictures."""
+    shape: tuple[int, ...]
+    """Of one input."""
 
+    classes: int
     detection: bool
 
     @classmethod
     def of(cls, target: Target, samples: Samples) -> Victim:
-        """Wrap `target` for inputs like those of `samples`."""
+        """`target` under attack with inputs like those of `samples`."""
+        return cls(
+            target=target,
+            shape=samples.inputs.shape[1:],
+            classes=len(samples.classes),
+            detection=samples.detection,
+        )
+
+    @cached_property
+    def estimator(self) -> Any:
+        """What ART's attacks work on."""
         from trust_gates.robustness import estimators
 
-        shape = samples.inputs.shape[1:]
-        if samples.detection:
-            return cls(
-                target=target,
-                estimator=estimators.DetectorEstimator(target, shape),
-                black_box=estimators.RememberingDetector(target, shape),
-                detection=True,
-            )
-        classes = len(samples.classes)
-        estimator = estimators.classifier(target, classes, shape)
-        black_box = estimator
-        if len(shape) == 1:
-            black_box = estimators.plane_classifier(target, classes, shape[0])
-        return cls(target=target, estimator=estimator, black_box=black_box, detection=False)
+        if self.detection:
+            return estimators.DetectorEstimator(self.target, self.shape)
+        return estimators.classifier(self.target, self.classes, self.shape)
+
+    @cached_property
+    def black_box(self) -> Any:
+        """The same for attacks that only ask: a detector remembers what it was asked lately."""
+        from trust_gates.robustness import estimators
+
+        if self.detection:
+            return estimators.RememberingDetector(self.target, self.shape)
+        return self.estimator
+
+    def room(self, inputs: Inputs) -> tuple[Inputs, Inputs]:
+        """The lowest and highest values (N, ...) that an attacker can give each input."""
+        reach = self.target.reach
+        if reach is None:
+            low, high = np.float32(self.target.low), np.float32(self.target.high)
+            return np.full_like(inputs, low), np.full_like(inputs, high)
+        return reach.around(inputs)
 
     def held(self, inputs: Inputs, samples: Samples) -> NDArray[np.int64]:
         """(N,): how many objects are still found, or whether (1, 0) the class is still right."""

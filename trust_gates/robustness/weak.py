@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.interface import Budget
-from trust_gates.robustness.victim import Victim, totals
+from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
 
@@ -26,8 +26,9 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
     Raises:
         GateError: it breaks too little, so its failure against `target` would mean nothing.
     """
-    samples = _samples(like, target, budget)
-    victim = Victim.of(_target(like, target, budget), samples)
+    plan = _Plan.of(like, target, budget)
+    samples = _samples(like, plan)
+    victim = Victim.of(_target(like, target, plan), samples)
     before = victim.held(samples.inputs, samples)
     if before.sum() != totals(samples).sum():
         raise GateError("the known-weak model is wrong before any attack; this is a defect")
@@ -42,57 +43,70 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
     return broken
 
 
-def _pattern(like: Samples, budget: Budget) -> NDArray[np.float32]:
-    """The signs, shaped as one input, along which the weak model looks.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Plan:
+    """How the weak model looks at its inputs; arrays are shaped as one input."""
 
-    ART's Square under l2 adds tiles whose halves cancel: a model that sees brightness alone
-    would be immune, so there it looks at stripes as high as half a tile.
-    """
-    pattern = np.ones(like.inputs.shape[1:], dtype=np.float32)
-    if budget.norm == "l2" and pattern.ndim == 3:
-        height = like.inputs.shape[2]
-        tile = max(height // 5, 2)
-        pattern[:, np.arange(height) % tile >= tile // 2] = -1.0
+    middle: Inputs
+    pattern: Inputs
+    """The signs along which it looks; 0 where an attacker has no say."""
+
+    margin: float
+    """How far the samples lie from its border, in each value that counts."""
+
+    @classmethod
+    def of(cls, like: Samples, target: Target, budget: Budget) -> _Plan:
+        """A margin that is a small part of what the budget, and the room, could move a value."""
+        shape = like.inputs.shape[1:]
+        centre = np.full((1, *shape), (target.low + target.high) / 2, dtype=np.float32)
+        lower, upper = (side[0] for side in Victim.of(target, like).room(centre))
+        pattern = _stripes(shape, budget) * (upper > lower)
+        count = max(float(np.count_nonzero(pattern)), 1.0)
+        moved = {
+            "linf": budget.epsilon / 10,
+            "l2": budget.epsilon / count**0.5 / 40,
+            "l1": budget.epsilon / count / 40,
+        }[budget.norm]
+        room = float((upper - lower)[pattern != 0].min(initial=np.inf)) / 2
+        return cls(middle=(lower + upper) / 2, pattern=pattern, margin=min(moved, room / 10))
+
+
+def _stripes(shape: tuple[int, ...], budget: Budget) -> Inputs:
+    """Under l2 and l1, Square adds bumps whose halves cancel: a model that sees brightness alone
+    would be immune, so there it looks at stripes as high as half a bump."""
+    pattern = np.ones(shape, dtype=np.float32)
+    if budget.norm != "linf" and pattern.ndim == 3:
+        tile = max(shape[1] // 5, 2)
+        pattern[:, np.arange(shape[1]) % tile >= tile // 2] = -1.0
     return pattern
 
 
-def _margin(like: Samples, budget: Budget) -> float:
-    """How far the samples lie from the weak model's border, in each value: a small part of what
-    the budget could move it."""
-    if budget.norm == "linf":
-        return budget.epsilon / 10
-    return budget.epsilon / float(np.sqrt(like.inputs[0].size)) / 40
-
-
-def _samples(like: Samples, target: Target, budget: Budget) -> Samples:
-    margin, middle = _margin(like, budget), (target.low + target.high) / 2
-    pattern = _pattern(like, budget)
+def _samples(like: Samples, plan: _Plan) -> Samples:
     shape = (_COUNT, *like.inputs.shape[1:])
     if like.detection:
         truth = Boxes(boxes=np.array([[0, 0, _SIZE, _SIZE]]), labels=np.zeros(1, dtype=np.int64))
+        inputs = plan.middle + plan.margin * plan.pattern
         return Samples(
-            inputs=np.broadcast_to(middle + margin * pattern, shape).astype(np.float32),
+            inputs=np.broadcast_to(inputs, shape).astype(np.float32),
             classes=like.classes,
             objects=[truth] * _COUNT,
         )
     labels = np.arange(_COUNT) % 2
-    signs = np.where(labels == 1, margin, -margin).reshape(-1, *[1] * (len(shape) - 1))
-    return Samples(
-        inputs=np.broadcast_to(middle + signs * pattern, shape).astype(np.float32),
-        classes=like.classes,
-        labels=labels,
-    )
+    signs = np.where(labels == 1, 1, -1).reshape(-1, *[1] * (len(shape) - 1))
+    inputs = plan.middle + plan.margin * signs * plan.pattern
+    return Samples(inputs=inputs.astype(np.float32), classes=like.classes, labels=labels)
 
 
-def _target(like: Samples, target: Target, budget: Budget) -> Target:
+def _target(like: Samples, target: Target, plan: _Plan) -> Target:
     """A model that only sees a weighted sum: above its border is class 1, or an object."""
     import torch
 
-    margin, middle = _margin(like, budget), (target.low + target.high) / 2
-    pattern = torch.from_numpy(_pattern(like, budget)).to(target.device)
+    middle = torch.from_numpy(plan.middle).to(target.device)
+    pattern = torch.from_numpy(plan.pattern).to(target.device)
+    count = pattern.abs().sum()
 
     def score_of(x: Any) -> Any:
-        return ((x - middle) * pattern).flatten(1).mean(dim=1) / margin
+        return ((x - middle) * pattern).flatten(1).sum(dim=1) / count / plan.margin
 
     def logits(x: Any) -> Any:
         score = score_of(x)
@@ -119,4 +133,5 @@ def _target(like: Samples, target: Target, budget: Budget) -> Target:
         low=target.low,
         high=target.high,
         device=target.device,
+        reach=target.reach,
     )

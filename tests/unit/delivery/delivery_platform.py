@@ -8,6 +8,7 @@ from touchstone.delivery import attestation, gitops
 from touchstone.delivery.promote import Candidate, Promotion, promote
 from touchstone.delivery.release import Digests, Serve
 from touchstone.git import git
+from trust_gates import report
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
 REVIEWER = gitops.Identity("Rita Reviewer", "rita@example.org")
@@ -46,11 +47,17 @@ class Platform:
         (evidence / "sweep.png").write_bytes(b"\x89PNG sweep")
         verdict = self.store.put_json(
             {
+                "apiVersion": "touchstone.dev/v1",
+                "kind": "Verdict",
                 "passed": passed,
                 "commit": commit,
                 "model": model,
                 "checks": checks or [check(), check("integrity", "digests", 1.0)],
                 "evidence": {"robustness": self.store.put(evidence)},
+                "figures": {},
+                "captions": {},
+                "tables": {},
+                "notes": {},
             }
         )
         return Candidate(
@@ -69,7 +76,7 @@ class Platform:
             store=self.store,
             gitops_url=self.gitops,
             key=self.keys.private,
-            render=lambda verdict, pictures: f"# passed: {verdict['passed']} {sorted(pictures)}\n",
+            render=report.render,
         )
 
     def git(self, *arguments):

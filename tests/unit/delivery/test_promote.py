@@ -27,12 +27,16 @@ def test_the_branch_holds_a_release_that_verifies(platform, tmp_path):
     files = folder(platform, promotion.branch, tmp_path / "files")
     assert {file.name for file in files.iterdir()} == {
         "attestation.intoto.jsonl",
+        "bom.cdx.json",
         "inferenceservice.yaml",
         "release.json",
         "sweep.png",
+        "trust-report.html",
         "trust-report.md",
+        "verdict.json",
     }
     verified = release.verify(files, platform.keys.public)
+    assert verified.files["verdict.json"] == verified.digests.verdict
     assert (verified.model, verified.commit) == ("tiny", COMMIT)
     assert promotion.release == digest_bytes((files / "release.json").read_bytes())
     assert platform.store.get_json(promotion.release)["version"] == "1a2b3c4d5e6f"

@@ -25,7 +25,7 @@ def test_an_open_promotion_is_listed_and_shown(platform):
     assert (found.branch, found.environment, found.model) == (branch, "staging", "tiny")
     assert (found.approvals, found.required, found.obstacles) == (0, 1, ())
     detail = review.show(platform.gitops, "tiny", platform.keys.public)
-    assert detail.report.startswith("# passed: True ['sweep.png']")
+    assert detail.report.startswith("# ✅ Trust report: passed")
     assert "release.json" in detail.diffstat
     assert "accuracy got 0.9" in detail.body
 

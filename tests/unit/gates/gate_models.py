@@ -36,6 +36,41 @@ def linear_samples(weight, count=200, seed=0, spread=0.1):
     return Samples(inputs=inputs, classes=["no", "yes"], labels=labels)
 
 
+def many_class_linear(norm, classes=5, features=20, count=150, seed=0):
+    """A linear model of several classes, samples it gets right, and each one's exact distance to
+    the nearest wrong class, far from the ends of [0, 1]."""
+    generator = np.random.default_rng(seed)
+    weight = generator.normal(size=(classes, features))
+    module = torch.nn.Linear(features, classes)
+    module.weight.data = torch.as_tensor(weight, dtype=torch.float32)
+    module.bias.data = torch.as_tensor(-weight.sum(axis=1) / 2, dtype=torch.float32)
+    inputs = generator.uniform(0.4, 0.6, size=(count, features)).astype(np.float32)
+    logits = (inputs - 0.5) @ weight.T
+    labels = logits.argmax(axis=1)
+    dual = {"linf": 1, "l2": 2, "l1": np.inf}[norm]
+    gaps = logits[np.arange(count), labels][:, None] - logits
+    slopes = np.linalg.norm(weight[labels][:, None] - weight[None], ord=dual, axis=2)
+    distances = np.where(slopes > 0, gaps / np.where(slopes > 0, slopes, 1), np.inf).min(axis=1)
+    samples = Samples(inputs=inputs, classes=[str(k) for k in range(classes)], labels=labels)
+    return Target(module=module, predict=module, low=0.0, high=1.0), samples, distances
+
+
+def small_convolution(seed=0, margin=0.0):
+    """An untrained network on 12 x 12 pictures, judged on its own answers."""
+    torch.manual_seed(seed)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 6, 3, stride=2),
+        torch.nn.Tanh(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(150, 5),
+    )
+    target = Target(module=module, predict=module, low=0.0, high=1.0)
+    generator = np.random.default_rng(seed)
+    inputs = generator.uniform(margin, 1 - margin, size=(60, 2, 12, 12)).astype(np.float32)
+    labels = target.logits(inputs).argmax(axis=1)
+    return target, Samples(inputs=inputs, classes=list("abcde"), labels=labels)
+
+
 class SpotDetector(torch.nn.Module):
     """Sees a bright square in each quarter of a 16 x 16 image: objects of class 0."""
 

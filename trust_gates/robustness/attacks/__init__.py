@@ -2,23 +2,78 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
-from trust_gates.robustness.attacks.gradient import FGSM, PGD
-from trust_gates.robustness.attacks.interface import Attack, Budget, Kind
+from trust_gates.robustness.attacks.adaptive import APGD_CE, APGD_DLR, APGD_T, FAB_T
+from trust_gates.robustness.attacks.gradient import BIM, FGSM, PGD
+from trust_gates.robustness.attacks.interface import Attack, Budget, Kind, Norm, Task
 from trust_gates.robustness.attacks.square import SQUARE
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 
 _TOLERANCE = 1e-4
 
-ATTACKS: dict[str, Attack] = {attack.name: attack for attack in (FGSM, PGD, SQUARE)}
-"""By name, the cheapest first."""
+
+def _by_cost(attacks: Iterable[Attack]) -> dict[str, Attack]:
+    return {a.name: a for a in sorted(attacks, key=lambda a: (a.kind == "black", a.cost))}
+
+
+ATTACKS: dict[str, Attack] = _by_cost(
+    (FGSM, BIM, PGD, APGD_CE, APGD_DLR, APGD_T, FAB_T, SQUARE),
+)
+"""By name: white-box ones first, and of each kind the cheapest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ensemble:
+    """Attacks under one name, each with the effort that its authors made the standard."""
+
+    attacks: tuple[str, ...]
+    steps: int
+    queries: int
+
+
+ENSEMBLES: Mapping[str, Ensemble] = {
+    # Croce & Hein 2020, the version "standard".
+    "autoattack": Ensemble(
+        attacks=("apgd-ce", "apgd-t", "fab-t", "square"), steps=100, queries=5000
+    ),
+}
+
+
+def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[str]:
+    """The attacks that `names`, ensembles among them, stand for, in the order they run.
+
+    Raises:
+        ValueError: a name is unknown, does not serve the norm or the task, or all are of one kind.
+    """
+    names = list(names)
+    known = {*ATTACKS, *ENSEMBLES}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"got attacks {unknown}, expected some of {sorted(known)}")
+    members = {m for n in names for m in (ENSEMBLES[n].attacks if n in ENSEMBLES else (n,))}
+    ordered = [name for name in ATTACKS if name in members]
+    serving = [a.name for a in ATTACKS.values() if norm in a.norms and task in (None, *a.tasks)]
+    if strangers := [name for name in ordered if name not in serving]:
+        raise ValueError(
+            f"got attacks {strangers} for {task or 'a model'} under the norm {norm}, "
+            f"expected some of {serving}"
+        )
+    for kind in ("white", "black"):
+        if not any(ATTACKS[name].kind == kind for name in ordered):
+            raise ValueError(
+                f"got attacks {names}, expected a {kind}-box one of {of_kind(kind)} too: "
+                "gradient masking shows only when both kinds are compared"
+            )
+    return ordered
 
 
 def of_kind(kind: Kind) -> list[str]:
@@ -27,18 +82,27 @@ def of_kind(kind: Kind) -> list[str]:
 
 
 def run(name: str, victim: Victim, samples: Samples, budget: Budget) -> Inputs:
-    """The samples' inputs after the attack `name`, within the budget and the input range.
+    """The samples' inputs after the attack `name`, within the budget and the attacker's reach.
 
     Raises:
         GateError: the attack left the budget, so what it shows would be unfair to the model.
         ValueError: the attack does not work on such inputs.
     """
-    attacked = np.asarray(ATTACKS[name].generate(victim, samples, budget), dtype=np.float32)
-    change = (attacked.astype(np.float64) - samples.inputs).reshape(len(samples), -1)
-    size = np.linalg.norm(change, ord=budget.art_norm, axis=1).max(initial=0.0)
-    low, high = victim.target.low, victim.target.high
-    within = attacked.min(initial=low) >= low - 1e-6 and attacked.max(initial=high) <= high + 1e-6
-    if not (size <= budget.epsilon * (1 + _TOLERANCE) + 1e-6 and within):
+    with seeded(budget.seed):
+        attacked = np.asarray(ATTACKS[name].generate(victim, samples, budget), dtype=np.float32)
+    lower, upper = victim.room(samples.inputs)
+    if victim.target.reach is not None:
+        # Not every attack of ART's knows of limits: pulling back only makes the change smaller.
+        attacked = attacked.clip(lower, upper)
+    sizes = _norms(attacked.astype(np.float64) - samples.inputs, budget)
+    allowed = budget.epsilon * (1 + _TOLERANCE) + 1e-6
+    if ATTACKS[name].minimal:
+        far = sizes > allowed
+        attacked[far], sizes[far] = samples.inputs[far], 0.0
+    size = sizes.max(initial=0.0)
+    within = (attacked >= lower - 1e-6).all() and (attacked <= upper + 1e-6).all()
+    if not (size <= allowed and within):
+        low, high = victim.target.low, victim.target.high
         raise GateError(
             f"{name} changed an input by {size:.6f} ({budget.norm}) or beyond [{low}, {high}], "
             f"expected at most {budget.epsilon:.6f}"
@@ -46,13 +110,20 @@ def run(name: str, victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     return attacked
 
 
-def noise(samples: Samples, budget: Budget, low: float, high: float, seed: int) -> Inputs:
+def noise(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     """Random changes of the full size: what an attack must beat to be one."""
-    generator = np.random.default_rng(seed)
-    signs = generator.choice([-1.0, 1.0], size=samples.inputs.shape)
-    if budget.norm == "l2":
-        signs /= np.sqrt(signs[0].size)
-    return np.clip(samples.inputs + budget.epsilon * signs, low, high).astype(np.float32)
+    generator = np.random.default_rng(budget.seed)
+    lower, upper = victim.room(samples.inputs)
+    signs = generator.choice([-1.0, 1.0], size=samples.inputs.shape) * (upper > lower)
+    if budget.norm != "linf":
+        signs /= _norms(signs, budget).reshape(-1, *[1] * (signs.ndim - 1))
+    return np.clip(samples.inputs + budget.epsilon * signs, lower, upper).astype(np.float32)
+
+
+def _norms(changes: NDArray[np.float64], budget: Budget) -> NDArray[np.float64]:
+    flat = changes.reshape(len(changes), math.prod(changes.shape[1:]))
+    norms: NDArray[np.float64] = np.linalg.norm(flat, ord=budget.art_norm, axis=1)
+    return norms
 
 
 @contextmanager

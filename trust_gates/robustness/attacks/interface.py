@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from trust_gates.robustness.victim import Victim
+from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 
-Norm = Literal["linf", "l2"]
+Norm = Literal["linf", "l2", "l1"]
 Kind = Literal["white", "black"]
+Task = Literal["classification", "detection"]
 BATCH = 64
+"""Samples that ART's attacks handle at once; native ones have their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,29 +24,61 @@ class Budget:
 
     norm: Norm
     epsilon: float
-    steps: int = 20
-    """Gradient steps of PGD."""
+    steps: int | None = None
+    """Gradient steps of an iterated attack; None for the attack's own standard."""
 
-    queries: int = 60
-    """Iterations of Square, each asking the model about every surviving sample."""
+    queries: int | None = None
+    """Questions a black-box attack may ask about each sample; None for its own standard."""
+
+    restarts: int = 1
+    """Starts of an attack that begins at a random point."""
+
+    seed: int = 0
 
     @property
     def art_norm(self) -> float:
-        """ART's name of the norm."""
-        return np.inf if self.norm == "linf" else 2
+        """The norm's order, as numpy and ART name it."""
+        return {"linf": np.inf, "l2": 2, "l1": 1}[self.norm]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """One attack by name. A new attack is a new `Attack` in the table of `attacks`."""
+    """One attack by name. A new attack is a new `Attack` in the table of `attacks`.
+
+    Importing the module that holds it must not import torch or ART: touchstone.yaml is checked
+    against the table. `generate` imports them.
+    """
 
     name: str
+    meaning: str
+    """What it does, in words a reviewer understands, with its paper."""
+
     kind: Kind
     """White-box attacks follow gradients; black-box ones only ask for answers."""
 
-    generate: Callable[[Victim, Samples, Budget], Any]
+    cost: int
+    """About how many forward passes a sample takes, a backward pass counted as two. White-box
+    attacks run first, and of each kind the cheap ones: dear ones see only the survivors."""
+
+    generate: Callable[[Victim, Samples, Budget], Inputs]
     """The attacked inputs, shaped as the samples' inputs.
+
+    `attacks.run` pulls them back into the values that the attacker may use, and measures them.
 
     Raises:
         ValueError: it does not work on such inputs.
     """
+
+    norms: tuple[Norm, ...] = ("linf", "l2")
+
+    tasks: tuple[Task, ...] = ("classification",)
+
+    one_step: bool = False
+    """Whether it takes a single step, so that any iterated attack may find far more."""
+
+    minimal: bool = False
+    """Whether it looks for the nearest wrong input wherever that is: `attacks.run` puts back the
+    inputs that moved beyond the budget, which such an attack did not break."""
+
+    targeted: bool = False
+    """Whether it aims at each wrong class in turn instead of only away from the right one."""

@@ -1,0 +1,138 @@
+"""The quality stage reads from the GitOps repository which version must not be fallen behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import training
+from scripts import gate_quality
+from touchstone.artifacts import Store, digest_bytes
+from touchstone.delivery import gitops
+from touchstone.delivery.champion import served
+from touchstone.delivery.release import Digests, Release, Serve
+from training import dataset
+from training.export import export
+from training.load import load_spec
+
+EXAMPLE = Path(training.__file__).parent / "examples" / "tabular"
+MODEL = "diabetes-progression"
+
+
+class Stage:
+    """A store with one dataset, a GitOps repository, and models that differ in one weight."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.store = root, Store(root / "store")
+        self.repository = root / "repository"
+        shutil.copytree(EXAMPLE, self.repository, ignore=shutil.ignore_patterns("__pycache__"))
+        manifest = self.repository / "touchstone.yaml"
+        asked = "    quality:\n      champion: {margin: 0.3}\n"
+        manifest.write_text(manifest.read_text().replace("    quality:\n", asked))
+        self.spec = load_spec(self.repository, "model.py:Progression")
+        data = self.spec.load_data("sklearn:diabetes", seed=7)
+        self.description = data.description
+        dataset.write(root / "split", dataset.split(data))
+        self.dataset = self.store.put(root / "split")
+        self.gitops = root / "gitops"
+        gitops.create(self.gitops)
+
+    def model(self, direction: float) -> str:
+        """A model that reads bmi and s5, and says the opposite for a negative direction."""
+        module = self.spec.build({"width": 2, "dropout": 0.0})
+        with torch.no_grad():
+            for value in module.parameters():
+                value.zero_()
+            module[0].weight[0, [2, 8]] = 1.0
+            module[0].bias[0] = -0.8
+            module[3].weight[:, 0] = torch.tensor([-direction, direction])
+        folder = self.root / f"model-{direction}"
+        export(
+            folder,
+            module=module,
+            source=self.repository,
+            entrypoint="model.py:Progression",
+            parameters={"width": 2, "dropout": 0.0},
+            description=self.description,
+            metrics={},
+            seed=7,
+        )
+        return self.store.put(folder)
+
+    def serve(self, model: str) -> None:
+        digests = Digests(model=model, source=digest_bytes(b"s"), verdict=digest_bytes(b"v"))
+        release = Release(
+            model=MODEL,
+            version="0123456789ab",
+            commit="0123456789ab" + "0" * 28,
+            created="2026-11-01T00:00:00Z",
+            image="localhost/models@" + digest_bytes(b"image"),
+            digests=digests,
+            serve=Serve(protocol="v2", canary=100, min_replicas=0),
+        )
+        with gitops.clone(str(self.gitops)) as checkout:
+            folder = checkout.path / "environments" / "production" / MODEL
+            folder.mkdir(parents=True)
+            (folder / "release.json").write_text(release.to_text())
+            checkout.commit("Serve it", {})
+            checkout.push("HEAD:refs/heads/main")
+
+    def judge(self, model: str) -> Mapping[str, Any]:
+        gate_quality.main(
+            store=self.store.root.as_uri(),
+            source=self.store.put(self.repository),
+            dataset=self.dataset,
+            model=model,
+            gitops_url=str(self.gitops),
+            result_evidence=self.root / "evidence",
+            result_outcome=self.root / "outcome",
+        )
+        tree = self.store.get((self.root / "evidence").read_text(), self.root / "found")
+        evidence: dict[str, Any] = json.loads((tree / "evidence.json").read_text())
+        return evidence | {"outcomes": {c["name"]: c["outcome"] for c in evidence["checks"]}}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_a_first_release_is_judged_without_a_champion_and_the_note_says_so(stage: Stage) -> None:
+    found = stage.judge(stage.model(3.0))
+    assert "gain_over_champion" not in found["outcomes"]
+    assert "no version is served yet" in found["notes"][-1]
+    assert served(str(stage.gitops), "production", MODEL) is None
+
+
+def test_a_version_that_falls_behind_the_served_one_is_refused(stage: Stage) -> None:
+    stage.serve(stage.model(3.0))
+    found = stage.judge(stage.model(-3.0))
+    assert found["outcomes"]["gain_over_champion"] == "failed"
+    assert found["figures"]["champion_accuracy"] > 0.65
+    assert found["figures"]["mcnemar_p"] < 1e-4
+
+
+def test_a_version_as_good_as_the_served_one_passes_and_the_same_one_needs_no_comparison(
+    stage: Stage,
+) -> None:
+    champion = stage.model(3.0)
+    stage.serve(champion)
+    assert stage.judge(stage.model(2.0))["outcomes"]["gain_over_champion"] == "passed"
+    same = stage.judge(champion)
+    assert "gain_over_champion" not in same["outcomes"]
+    assert "0123456789ab is this very model" in same["notes"][-1]
+
+
+def test_a_champion_whose_tree_is_gone_fails_the_check_with_the_reason(stage: Stage) -> None:
+    stage.serve(digest_bytes(b"collected"))
+    found = stage.judge(stage.model(3.0))
+    (check,) = [c for c in found["checks"] if c["name"] == "gain_over_champion"]
+    assert check["outcome"] == "failed"
+    assert "0123456789ab could not be asked" in check["reason"]
+    assert "is not in" in check["reason"]

@@ -1,0 +1,360 @@
+"""An explanation must be the model's, faithful, steady, and free of what must not decide."""
+
+import typing
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from gate_models import linear_samples, linear_target
+
+from touchstone.policy import Explainability
+from trust_gates import explainability
+from trust_gates.errors import GateError
+from trust_gates.explainability import association, methods, sanity
+from trust_gates.explainability.parts import Parts
+from trust_gates.explainability.subject import of_samples
+from trust_gates.samples import Boxes, Samples
+from trust_gates.statistics import Requirement
+from trust_gates.target import Target
+from trust_gates.verdict import Outcome, Required
+
+WEIGHT = np.array([3.0, -2.0, 1.5, 1.0, -0.7, 0.5])
+
+
+def policy(*metrics, low=0.05, high=1.0, **more):
+    required = Required(low=low, high=high)
+    return explainability.Policy(
+        requirements=[
+            Requirement(metric=m, required=required) for m in metrics or ("faithfulness",)
+        ],
+        **more,
+    )
+
+
+def grouped(weight=WEIGHT, count=200):
+    """Samples whose feature `sex` is the group, `height` goes with it, and the rest do not."""
+    plain = linear_samples(weight, count, spread=0.4)
+    sex = np.arange(count) % 2
+    inputs = plain.inputs.copy()
+    inputs[:, 0] = 0.2 + 0.6 * sex
+    inputs[:, 1] = 0.3 + 0.3 * sex + 0.2 * inputs[:, 1]
+    return Samples(
+        inputs=inputs,
+        classes=plain.classes,
+        labels=plain.labels,
+        groups={"sex": np.where(sex, "a", "b")},
+    )
+
+
+NAMES = ["sex", "height", "c", "d", "e", "f"]
+
+
+def marked(monkeypatch, name, attribute):
+    planted = methods.Method(name=name, source="", attribute=attribute)
+    monkeypatch.setitem(methods.METHODS, name, planted)
+
+
+def blank(score, inputs, baselines, which, parts):
+    return torch.zeros_like(inputs)
+
+
+def drawn(score, inputs, baselines, which, parts):
+    return torch.rand_like(inputs)
+
+
+def input_itself(score, inputs, baselines, which, parts):
+    return (inputs - baselines).abs()
+
+
+class Spots(torch.nn.Module):
+    """Sees a bright square in each quarter of a 16 x 16 image; its weights can be randomised."""
+
+    boxes = torch.tensor([[x, y, x + 8.0, y + 8.0] for y in (0, 8) for x in (0, 8)])
+
+    def __init__(self):
+        super().__init__()
+        self.look = torch.nn.Conv2d(3, 1, 8, stride=8)
+        with torch.no_grad():
+            self.look.weight.fill_(20 / 192)
+            self.look.bias.fill_(-8.0)
+
+    def forward(self, x):
+        return self.look(x).flatten(1)
+
+
+class Elsewhere(Spots):
+    """Tells that there is a square from the brightness of the quarter opposite to it."""
+
+    def forward(self, x):
+        return super().forward(x).flip(1)
+
+
+def detector(module, *, differentiable=True, claims=0.05):
+    def predict(x):
+        scores = module(x).sigmoid()
+        scores = scores if differentiable else scores.detach()
+        return [
+            SimpleNamespace(
+                boxes=module.boxes[kept],
+                labels=torch.zeros(int(kept.sum()), dtype=torch.int64),
+                scores=image[kept],
+            )
+            for image, kept in zip(scores, scores > claims, strict=True)
+        ]
+
+    return Target(module=module, predict=predict, low=0.0, high=1.0)
+
+
+def spots(count=40, seed=0, across=False):
+    """Each image has one bright quarter, which is the object; or it lies opposite (`across`)."""
+    generator = np.random.default_rng(seed)
+    inputs = generator.uniform(0.0, 0.1, size=(count, 3, 16, 16)).astype(np.float32)
+    objects = []
+    for image, quarter in zip(inputs, generator.integers(4, size=count), strict=True):
+        y, x = quarter // 2 * 8, quarter % 2 * 8
+        image[:, y : y + 8, x : x + 8] += np.float32(0.7)
+        boxes = Spots.boxes.numpy()[[3 - quarter if across else quarter]]
+        objects.append(Boxes(boxes=boxes, labels=np.zeros(1, dtype=np.int64)))
+    return Samples(inputs=inputs, classes=["spot", "other"], objects=objects)
+
+
+def test_touchstone_yaml_offers_every_method_and_no_other():
+    offered = typing.get_args(Explainability.model_fields["method"].annotation)
+    assert set(offered) == set(methods.METHODS)
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "occlusion", "kernel_shap"])
+def test_a_linear_models_attributions_are_its_weights_times_the_change(name):
+    target, samples = linear_target(WEIGHT), linear_samples(WEIGHT, 40, spread=0.4)
+    subject = of_samples(target, samples, most=5, seed=0)
+    found = methods.attribute(name, subject, Parts.of((6,)), seed=0)
+    sign = np.where(subject.labels == 1, 2, -2)[:, None]
+    expected = sign * WEIGHT * (subject.inputs - subject.baseline)
+    assert found == pytest.approx(expected, abs=2e-3)
+
+
+def test_saliency_is_the_size_of_the_gradient_and_gradient_shap_close_to_the_exact_one():
+    target, samples = linear_target(WEIGHT), linear_samples(WEIGHT, 40, spread=0.4)
+    subject = of_samples(target, samples, most=5, seed=0)
+    parts = Parts.of((6,))
+    saliency = methods.attribute("saliency", subject, parts, seed=0)
+    assert saliency == pytest.approx(np.broadcast_to(2 * np.abs(WEIGHT), (5, 6)), abs=1e-5)
+    exact = methods.attribute("integrated_gradients", subject, parts, seed=0)
+    assert methods.attribute("gradient_shap", subject, parts, seed=0) == pytest.approx(
+        exact, abs=0.05
+    )
+
+
+@pytest.mark.parametrize("name", sorted(methods.METHODS))
+def test_every_method_is_faithful_to_a_linear_model(name):
+    evidence = explainability.judge(
+        linear_target(WEIGHT), linear_samples(WEIGHT, 40, spread=0.4), policy(method=name, low=0.02)
+    )
+    assert evidence.outcome is Outcome.PASSED, evidence.checks[0].reason
+    assert {"explainability-features", "explainability-samples"} <= set(evidence.pictures)
+    assert all(picture.startswith(b"\x89PNG") for picture in evidence.pictures.values())
+
+
+def test_a_random_saliency_fails_faithfulness_and_stability(monkeypatch):
+    marked(monkeypatch, "random", drawn)
+    evidence = explainability.judge(
+        linear_target(WEIGHT),
+        linear_samples(WEIGHT, spread=0.4),
+        policy("faithfulness", "stability", low=0.1, method="random"),
+    )
+    for check in evidence.checks:
+        assert check.outcome is Outcome.FAILED
+        assert check.interval.high < 0.1
+
+
+def test_an_attribution_that_random_weights_do_not_change_is_an_error_of_the_gate(monkeypatch):
+    marked(monkeypatch, "input itself", input_itself)
+    with pytest.raises(GateError, match="input itself stay the same .* weights are random"):
+        explainability.judge(
+            linear_target(WEIGHT), linear_samples(WEIGHT), policy(method="input itself")
+        )
+
+
+def test_the_weights_are_as_learned_after_the_gate():
+    target = linear_target(WEIGHT)
+    explainability.judge(target, linear_samples(WEIGHT), policy())
+    assert target.module.weight.detach().numpy() == pytest.approx(WEIGHT)
+
+
+def test_a_model_without_weights_cannot_be_shown_to_be_explained():
+    module = torch.nn.Softmax(dim=1)
+    target = Target(module=module, predict=lambda x: x[:, :2] * 3, low=0.0, high=1.0)
+    with pytest.raises(GateError, match="has no parameters"):
+        explainability.judge(target, linear_samples(WEIGHT), policy())
+
+
+def test_a_model_that_uses_the_protected_feature_is_refused_by_that_check_alone():
+    samples = grouped()
+    required = [
+        Requirement(metric="faithfulness", required=Required(low=0.02)),
+        Requirement(metric="protected_share", required=Required(high=0.2)),
+    ]
+    asked = explainability.Policy(requirements=required, features=NAMES)
+    leaning = explainability.judge(linear_target(WEIGHT), samples, asked)
+    assert [check.outcome for check in leaning.checks] == [Outcome.PASSED, Outcome.FAILED]
+    assert leaning.checks[1].measured > 0.5
+    blind = explainability.judge(linear_target(WEIGHT * [0, 0, 1, 1, 1, 1]), samples, asked)
+    assert blind.outcome is Outcome.PASSED
+    assert blind.checks[1].measured == 0
+
+
+def test_proxies_are_found_and_named():
+    evidence = explainability.judge(
+        linear_target(WEIGHT), grouped(), policy("protected_share", low=0.0, features=NAMES)
+    )
+    (note,) = [note for note in evidence.notes if "proxies" in note]
+    assert "sex (tells sex: 1.00), height (tells sex: 1.00)" in note
+    assert "c (" not in note
+    (table,) = evidence.tables
+    assert {row[0] for row in table.rows} == set(NAMES)
+
+
+def test_an_attribute_is_protected_by_its_name_too_and_a_proxy_by_the_policys_bound():
+    samples = grouped()
+    shuffled = Samples(
+        inputs=samples.inputs,
+        classes=samples.classes,
+        labels=samples.labels,
+        groups={"c": np.random.default_rng(0).permutation(samples.groups["sex"])},
+    )
+    evidence = explainability.judge(
+        linear_target(WEIGHT), shuffled, policy("protected_share", low=0.0, features=NAMES)
+    )
+    assert "proxies: c (tells c" in evidence.notes[-1]
+    assert "height" not in evidence.notes[-1]
+
+
+def test_association_sees_what_is_not_monotone_and_nothing_where_there_is_nothing():
+    generator = np.random.default_rng(0)
+    values = generator.uniform(-1, 1, size=(400, 2)).astype(np.float32)
+    groups = np.where(np.abs(values[:, 0]) > 0.5, "edge", "middle")
+    told = association.of_features(values, groups, seed=0)
+    assert told[0] > 0.9
+    assert told[1] < 0.2
+    assert (association.of_features(values, np.full(400, "one"), seed=0) == 0).all()
+
+
+def test_an_attribution_of_nothing_counts_with_the_worst_value(monkeypatch):
+    marked(monkeypatch, "blank", blank)
+    found = explainability.judge(
+        linear_target(WEIGHT), grouped(), policy("protected_share", method="blank")
+    )
+    assert found.checks[0].measured == 1
+    assert found.figures["stability"] == 0
+
+
+def test_a_detector_that_looks_at_its_objects_passes():
+    evidence = explainability.judge(
+        detector(Spots()),
+        spots(),
+        policy("attribution_inside", "pointing_game", "faithfulness", low=0.2),
+    )
+    assert evidence.outcome is Outcome.PASSED, evidence.checks
+    assert evidence.figures["object_area"] == pytest.approx(0.25)
+    assert evidence.figures["attribution_inside"] > 0.9
+    assert evidence.pictures["explainability-maps"].startswith(b"\x89PNG")
+
+
+def test_a_detector_that_looks_elsewhere_is_refused_by_the_checks_meant_for_it():
+    evidence = explainability.judge(
+        detector(Elsewhere()),
+        spots(across=True),
+        policy("attribution_inside", "pointing_game", "faithfulness"),
+    )
+    inside, pointing, faithful = (check.outcome for check in evidence.checks)
+    assert inside is pointing is Outcome.FAILED
+    assert faithful is Outcome.PASSED
+
+
+def test_a_detector_that_finds_nothing_leaves_nothing_to_explain():
+    evidence = explainability.judge(detector(Spots(), claims=2.0), spots(), policy())
+    assert evidence.outcome is Outcome.FAILED
+    assert "it found no object" in evidence.checks[0].reason
+
+
+def test_a_detector_without_gradients_can_be_explained_by_occlusion_alone():
+    target = detector(Spots(), differentiable=False)
+    with pytest.raises(GateError, match="choose the method occlusion"):
+        explainability.judge(target, spots(), policy())
+    evidence = explainability.judge(target, spots(), policy("pointing_game", method="occlusion"))
+    assert evidence.outcome is Outcome.PASSED
+
+
+def test_an_image_classifier_is_explained_by_maps():
+    images = spots()
+    labels = np.array([int(image.boxes[0, 0] > 0) for image in images.objects])
+    module = torch.nn.Sequential(
+        torch.nn.AdaptiveAvgPool2d((1, 2)), torch.nn.Flatten(), torch.nn.Linear(6, 2)
+    )
+    with torch.no_grad():
+        weight = torch.tensor([[1.0, -1.0] * 3, [-1.0, 1.0] * 3])
+        module[2].weight.copy_(weight * 5)
+    samples = Samples(inputs=images.inputs, classes=["left", "right"], labels=labels)
+    target = Target(module=module, predict=module, low=0.0, high=1.0)
+    evidence = explainability.judge(target, samples, policy(features=["red", "green", "blue"]))
+    assert evidence.outcome is Outcome.PASSED, evidence.checks[0].reason
+    assert "explainability-maps" in evidence.pictures
+    assert {row[0] for row in evidence.tables[0].rows} == {"red", "green", "blue"}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"method": "lime"}, r"got the method 'lime', expected one of \['saliency'"),
+        ({"features": ["a"]}, r"got 1 names of features \['a'\], expected 6"),
+        ({"protected": ["age"]}, r"got the protected attributes \['age'\].*: sex"),
+        ({"metrics": ["pointing_game"]}, "got the metric 'pointing_game' .* expected one of"),
+    ],
+)
+def test_what_does_not_fit_is_named(more, message):
+    metrics = more.pop("metrics", ())
+    with pytest.raises(ValueError, match=message):
+        explainability.judge(linear_target(WEIGHT), grouped(), policy(*metrics, **more))
+
+
+def test_kernel_shap_does_not_know_images():
+    with pytest.raises(ValueError, match="only explains rows of features"):
+        explainability.judge(detector(Spots()), spots(), policy(method="kernel_shap"))
+
+
+def test_attributions_that_are_no_numbers_count_with_the_worst_value(monkeypatch):
+    marked(monkeypatch, "broken", lambda score, inputs, *rest: inputs * float("nan"))
+    evidence = explainability.judge(
+        linear_target(WEIGHT), grouped(), policy("stability", "protected_share", method="broken")
+    )
+    assert [check.measured for check in evidence.checks] == [0, 1]
+
+
+@pytest.mark.parametrize("weight", [WEIGHT * 0, WEIGHT * np.nan])
+def test_a_model_that_decides_nothing_is_refused_and_breaks_nothing(weight):
+    evidence = explainability.judge(linear_target(weight), grouped(), policy("faithfulness"))
+    assert evidence.outcome is Outcome.FAILED
+
+
+def test_samples_that_are_answered_with_no_number_are_left_out():
+    samples = grouped()
+    module = linear_target(WEIGHT).module
+    target = Target(
+        module=module,
+        predict=lambda x: module(torch.where(x[:, 5:] > 0.8, torch.nan, x)),
+        low=0.0,
+        high=1.0,
+    )
+    evidence = explainability.judge(target, samples, policy(samples=200))
+    kept = int((samples.inputs[:, 5] <= 0.8).sum())
+    assert evidence.notes[0].startswith(f"explained {kept} decisions")
+
+
+def test_rank_correlation_is_spearmans_and_nothing_without_an_order():
+    from scipy.stats import spearmanr
+
+    left, right = np.random.default_rng(0).normal(size=(2, 3, 9))
+    expected = [spearmanr(a, b).statistic for a, b in zip(left, right, strict=True)]
+    assert sanity.rank_correlation(left, right) == pytest.approx(expected)
+    assert (sanity.rank_correlation(left, np.zeros((3, 9))) == 0).all()

@@ -1,0 +1,214 @@
+"""`touchstone gate` and `python -m trust_gates`: one judgement, exit codes to rely on."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from touchstone import cli
+from trust_gates import __main__ as gates_cli
+from trust_gates import report
+from trust_gates.errors import GateError, MissingExtraError
+
+POLICY = "gates: {quality: {checks: [{metric: accuracy, atLeast: 0.7}]}}"
+COMMANDS = {
+    "touchstone": (cli.main, ["gate"]),
+    "python -m trust_gates": (gates_cli.main, ["gate"]),
+}
+
+
+@pytest.fixture(params=COMMANDS)
+def run(request, tmp_path, monkeypatch, capsys):
+    """Run one of the two commands in a folder with gates.yaml and predictions.csv."""
+    main, before = COMMANDS[request.param]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gates.yaml").write_text(POLICY)
+    rows = "".join(f"{i % 2},{i % 2 if i % 10 else 1 - i % 2}\n" for i in range(200))
+    (tmp_path / "predictions.csv").write_text("label,prediction\n" + rows)
+
+    def call(*arguments, policy="gates.yaml"):
+        options = [f"--policy={policy}"] if policy else []
+        monkeypatch.setattr("sys.argv", [request.param, *before, *arguments, *options])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        return exit_.value.code or 0, out, err
+
+    return call
+
+
+def test_a_model_that_passes_is_0_and_says_why(run):
+    code, out, _ = run("quality", "--data=predictions.csv")
+    assert code == 0
+    assert "ok: quality: accuracy: got 0.900" in out
+    assert "note: quality: judged on recorded predictions (predictions.csv)" in out
+
+
+def test_a_model_that_is_refused_is_5(run, tmp_path):
+    (tmp_path / "gates.yaml").write_text(POLICY.replace("0.7", "0.99"))
+    code, out, _ = run("quality", "--data=predictions.csv")
+    assert code == 5
+    assert out.splitlines()[-1].startswith("failed: quality: accuracy: got 0.900")
+
+
+def test_the_verdict_document_is_printed_alone_and_the_report_written(run, tmp_path):
+    code, out, err = run("quality", "--data=predictions.csv", "--json", "--out=report")
+    assert code == 0
+    document = json.loads(out)
+    jsonschema.validate(document, report.schema())
+    assert (document["passed"], document["name"]) == (True, "predictions")
+    assert "wrote report/trust-report.html" in err
+    assert json.loads((tmp_path / "report" / "verdict.json").read_text()) == document
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nonsense", "--data=predictions.csv"], "expected some of"),
+        (["quality"], "--data is missing"),
+        (["robustness", "--data=predictions.csv"], "--model is missing: robustness"),
+        (["integrity"], "--model is missing: integrity"),
+        (["integrity", "--model=.", "--expect=model"], "expected FILE=sha256"),
+    ],
+)
+def test_a_wrong_command_line_is_2(run, arguments, problem):
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert problem in err
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("quality: [", "gates.yaml"),
+        ("- quality", "got list, expected a mapping of gates"),
+        ("gates: {fairness: {}}", "got a policy for fairness, expected one for quality"),
+        (POLICY.replace("accuracy", "charm"), "got the metric 'charm'"),
+    ],
+)
+def test_a_wrong_policy_is_4(run, tmp_path, content, problem):
+    (tmp_path / "gates.yaml").write_text(content)
+    code, _, err = run("quality", "--data=predictions.csv")
+    assert code == 4
+    assert problem in err
+
+
+def test_absent_data_or_a_pickle_is_4(run, tmp_path):
+    assert run("quality", "--data=absent.csv")[0] == 4
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x04.")
+    code, _, err = run("quality", "--data=predictions.csv", "--model=model.pkl")
+    assert code == 4
+    assert "loading a pickle runs whatever it says" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(MissingExtraError("an ONNX model", "onnx"), 3), (GateError("no gradient"), 1)],
+)
+def test_a_missing_library_is_3_and_a_gate_that_does_not_work_1(run, monkeypatch, error, expected):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("trust_gates.outside.open_subject", fail)
+    code, _, err = run("quality", "--data=predictions.csv")
+    assert code == expected
+    assert str(error) in err
+
+
+def test_integrity_holds_files_against_the_digests_given(run, tmp_path):
+    import hashlib
+
+    import torch
+    from safetensors.torch import save_file
+
+    (tmp_path / "tree").mkdir()
+    save_file({"weight": torch.ones(3)}, tmp_path / "tree" / "model.safetensors")
+    digest = hashlib.sha256((tmp_path / "tree" / "model.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "data.csv").write_text("x,label\n0.1,a\n0.9,b\n")
+    asked = ["integrity", "--model=tree", "--data=data.csv"]
+    code, out, _ = run(*asked, f"--expect=model.safetensors=sha256:{digest}")
+    assert "ok: integrity: digest_mismatches: got 0" in out
+    assert code == 5  # nobody knows what it learned from, so a leak cannot be ruled out
+    assert "leaked_test_samples" in out.splitlines()[-1]
+    _, out, _ = run(*asked, f"--expect=model.safetensors=sha256:{'0' * 64}")
+    assert "failed: integrity: digest_mismatches: got 1" in out
+
+
+def _trust_gates(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["trust_gates", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        gates_cli.main()
+    return exit_.value.code or 0, *capsys.readouterr()
+
+
+def test_the_schema_is_printed(monkeypatch, capsys):
+    code, out, _ = _trust_gates(monkeypatch, capsys, "schema")
+    assert (code, json.loads(out)) == (0, report.schema())
+
+
+def test_a_report_is_written_again_from_its_verdict(monkeypatch, capsys, tmp_path):
+    from tests.unit.gates.report_samples import PICTURES, full
+
+    files = report.render(full(), PICTURES)
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    out = f"--out={tmp_path / 'again'}"
+    assert _trust_gates(monkeypatch, capsys, "report", f"{tmp_path / 'verdict.json'}", out)[0] == 0
+    for name, data in files.items():
+        assert (tmp_path / "again" / name).read_bytes() == data
+    (tmp_path / "verdict.json").write_text('{"passed": true}')
+    code, _, err = _trust_gates(monkeypatch, capsys, "report", f"{tmp_path / 'verdict.json'}", out)
+    assert code == 4
+    assert "expected a verdict document" in err
+
+
+EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
+
+
+def _touchstone(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["touchstone", "gate", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    return exit_.value.code or 0, *capsys.readouterr()
+
+
+def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys, tmp_path):
+    import torch
+
+    from training import dataset, load
+    from training.export import export
+
+    torch.manual_seed(0)
+    spec = load.load_spec(EXAMPLE, "model.py:Progression")
+    raw = spec.load_data("sklearn:diabetes", seed=7)
+    dataset.write(tmp_path / "data", dataset.split(raw))
+    parameters = {"width": 8, "dropout": 0.0, "learning_rate": 0.01}
+    export(
+        tmp_path / "model",
+        module=spec.build(parameters),
+        source=EXAMPLE,
+        entrypoint="model.py:Progression",
+        parameters=parameters,
+        description=raw.description,
+        metrics={},
+        seed=7,
+    )
+    asked = [f"--model={tmp_path / 'model'}", f"--data={tmp_path / 'data'}", "--json"]
+    policy = f"--policy={EXAMPLE / 'touchstone.yaml'}"
+    code, out, _ = _touchstone(monkeypatch, capsys, "quality", *asked, policy)
+    document = json.loads(out)
+    assert code == 5  # it was never trained
+    assert "accuracy" in {check["name"] for check in document["checks"]}
+    assert document["seeds"] == {"gates": 7}  # as in the pipeline
+
+
+def test_a_whole_touchstone_yaml_is_checked_with_its_places(monkeypatch, capsys, tmp_path):
+    text = (EXAMPLE / "touchstone.yaml").read_text()
+    text = re.sub(r"(metric: accuracy, atLeast: )[\d.]+", r"\g<1>60", text)
+    (tmp_path / "touchstone.yaml").write_text(text)
+    asked = ["quality", "--data=absent.csv", f"--policy={tmp_path / 'touchstone.yaml'}"]
+    code, _, err = _touchstone(monkeypatch, capsys, *asked)
+    assert code == 4
+    assert re.search(r"touchstone\.yaml:\d+:\d+: .*threshold for accuracy in \[0, 1\]", err)

@@ -1,0 +1,1 @@
+"""Mitigations of the training data."""

@@ -1,0 +1,122 @@
+"""Attributions to look at: maps beside their images, bars for features, deletion curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.explainability.faithfulness import Curves
+from trust_gates.explainability.features import Feature
+from trust_gates.png import png
+
+SHOWN = 4
+"""How many single decisions a picture shows."""
+
+CAPTIONS = {
+    "explainability-faithfulness": (
+        "How certain the model stays while parts of the input are taken out, and becomes while "
+        "they are put back: in the attribution's order, and in a random one."
+    ),
+    "explainability-maps": "Inputs, and what speaks for the decision (red) and against it (blue).",
+    "explainability-features": (
+        "Each feature's share of the attribution; protected attributes and proxies in red."
+    ),
+    "explainability-samples": (
+        "Single decisions: what speaks for the class that was decided for, and against it."
+    ),
+}
+
+_FOR, _AGAINST, _NEUTRAL = "#b22222", "#1f5fa8", "#888888"
+
+
+def curves(measured: Curves) -> bytes:
+    """A PNG of mean certainty against the share of parts taken out, and put back."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, title, own, random in (
+        (left, "taken out", measured.deletion, measured.random_deletion),
+        (right, "put back", measured.insertion, measured.random_insertion),
+    ):
+        axes.plot(measured.taken, own.mean(axis=0), marker="o", color=_FOR, label="attribution")
+        axes.plot(
+            measured.taken, random.mean(axis=0), marker="s", ls="--", color=_NEUTRAL, label="random"
+        )
+        axes.set(xlabel=f"share of the input {title}", ylim=(-0.03, 1.03))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    left.set_ylabel("certainty")
+    return png(figure)
+
+
+def maps(
+    inputs: NDArray[np.float32],
+    attributions: NDArray[np.float64],
+    titles: Sequence[str],
+    boxes: NDArray[np.float64] | None,
+) -> bytes:
+    """A PNG with a column per image (n, C, H, W) from 0 to 1: it, and its attribution map."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    figure = Figure(figsize=(2.4 * len(inputs), 5.0), layout="constrained")
+    grid = figure.subplots(2, len(inputs), squeeze=False)
+    for column, (image, attribution) in enumerate(zip(inputs, attributions, strict=True)):
+        shown = np.clip(image, 0, 1).transpose(1, 2, 0)
+        grid[0][column].imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray")
+        grid[0][column].set_title(titles[column], fontsize=9)
+        total = attribution.sum(axis=0)
+        # One pixel far above the rest would leave the others white.
+        reach = np.quantile(np.abs(total), 0.995) or 1.0
+        grid[1][column].imshow(total, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        for axes in grid[:, column]:
+            axes.axis("off")
+            if boxes is not None:
+                x1, y1, x2, y2 = boxes[column]
+                axes.add_patch(
+                    Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, ec="#2e8b57")
+                )
+    return png(figure)
+
+
+def shares(features: Sequence[Feature], confidence: float) -> bytes:
+    """A PNG with each feature's share of the attribution and its interval, the largest on top."""
+    from matplotlib.figure import Figure
+
+    ordered = sorted(features, key=lambda feature: feature.share.value)
+    figure = Figure(figsize=(6.5, 0.32 * len(ordered) + 1.2), layout="constrained")
+    axes = figure.add_subplot()
+    for height, feature in enumerate(ordered):
+        interval = feature.share.interval(confidence)
+        axes.barh(height, feature.share.value, color=_FOR if feature.counted else _AGAINST)
+        axes.plot([interval.low, interval.high], [height, height], color="black", lw=1.5)
+    axes.set_yticks(range(len(ordered)), [feature.name for feature in ordered])
+    axes.set(xlabel="share of the attribution", xlim=(0, None))
+    return png(figure)
+
+
+def bars(
+    names: Sequence[str],
+    inputs: NDArray[np.float32],
+    attributions: NDArray[np.float64],
+    titles: Sequence[str],
+) -> bytes:
+    """A PNG with a panel per decision: each feature's value, and what it speaks for."""
+    from matplotlib.figure import Figure
+
+    count, height = len(inputs), 0.3 * len(names) + 1.0
+    figure = Figure(figsize=(3.0 * count, height), layout="constrained")
+    for axes, row, attribution, title in zip(
+        figure.subplots(1, count, squeeze=False)[0], inputs, attributions, titles, strict=True
+    ):
+        colors = [_FOR if value > 0 else _AGAINST for value in attribution]
+        axes.barh(range(len(names)), attribution, color=colors)
+        labels = [f"{name} = {value:.3g}" for name, value in zip(names, row, strict=True)]
+        axes.set_yticks(range(len(names)), labels, fontsize=7)
+        axes.axvline(0, color="black", lw=0.8)
+        axes.invert_yaxis()
+        axes.set_title(title, fontsize=9)
+    return png(figure)

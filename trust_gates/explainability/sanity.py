@@ -1,0 +1,120 @@
+"""Does the attribution depend on the model at all, and hold still when the input hardly moves?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.errors import GateError
+from trust_gates.explainability import methods
+from trust_gates.explainability.parts import Parts
+from trust_gates.explainability.subject import Subject
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[np.float64]
+
+NOISE = 0.02
+"""Standard deviation of the noise, as a share of the inputs' range: one that hardly shows."""
+
+_NOISY_COPIES = 2
+_RANDOM_MODELS = 8
+_RANDOM_SAMPLES = 8
+_SAME = 0.8
+"""From this mean rank correlation on two attributions say the same."""
+
+
+def stability(method: str, subject: Subject, parts: Parts, relevance: Array, seed: int) -> Array:
+    """(n,): mean rank correlation of `relevance` (n, parts) with that of slightly noisy inputs.
+
+    After Alvarez-Melis and Jaakkola, On the Robustness of Interpretability Methods (2018); a
+    rank correlation, as what is read from an attribution is an order.
+    """
+    generator = np.random.default_rng(seed)
+    low, high = subject.target.low, subject.target.high
+    found = []
+    for copy in range(_NOISY_COPIES):
+        noise = generator.normal(0, NOISE * (high - low), subject.inputs.shape)
+        noisy = np.clip(subject.inputs + noise, low, high).astype(np.float32)
+        again = methods.attribute(method, subject, parts, inputs=noisy, seed=seed + copy + 1)
+        found.append(rank_correlation(relevance, parts.total(again)))
+    mean: Array = np.mean(found, axis=0)
+    return mean
+
+
+def check_depends_on_weights(
+    method: str, subject: Subject, parts: Parts, relevance: Array, seed: int
+) -> float:
+    """Mean rank correlation of the attributions with those under random weights.
+
+    The model parameter randomisation test of Adebayo et al., Sanity Checks for Saliency Maps
+    (NeurIPS 2018): a method that draws the same picture for a model that learned nothing shows
+    the input, not the model.
+
+    Raises:
+        GateError: the attributions stay the same, or the model has no weights to randomise.
+    """
+    some = subject.take(subject.numbers[:_RANDOM_SAMPLES])
+    found = []
+    for draw in range(_RANDOM_MODELS):
+        with _random_weights(subject.target.module, seed + draw):
+            other = parts.total(methods.attribute(method, some, parts, seed=seed + draw + 1))
+        found += [_similarity(*pair) for pair in zip(relevance[: len(some)], other, strict=True)]
+    similarity = float(np.mean(found))
+    if similarity >= _SAME:
+        raise GateError(
+            f"the attributions of {method} stay the same when the model's weights are random "
+            f"(mean rank correlation {similarity:.2f}, expected below {_SAME}): they do not show "
+            "the model; choose another method"
+        )
+    return similarity
+
+
+def _similarity(left: Array, right: Array) -> float:
+    """Over the parts that either attribution knows: what an architecture never looks at is zero
+    under any weights, and says nothing about them."""
+    known = (left != 0) | (right != 0)
+    if not known.any():
+        return 0.0
+    return float(rank_correlation(left[None, known], right[None, known])[0])
+
+
+def rank_correlation(left: Array, right: Array) -> Array:
+    """(n,): Spearman's correlation of each pair of rows; 0 where a row has no order."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(rows, axis=1) for rows in (left, right)]
+    a, b = (rows - rows.mean(axis=1, keepdims=True) for rows in ranks)
+    spread = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    correlation: Array = np.divide(
+        (a * b).sum(axis=1), spread, out=np.zeros(len(a)), where=spread > 0
+    )
+    return correlation
+
+
+@contextmanager
+def _random_weights(module: torch.nn.Module, seed: int) -> Iterator[None]:
+    """Normal draws as large as each weight tensor was, in the place of what was learned."""
+    import torch
+
+    learned = {name: value.detach().clone() for name, value in module.named_parameters()}
+    if not learned:
+        raise GateError(
+            "the model has no parameters, so it cannot be shown that attributions depend on them"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    try:
+        with torch.no_grad():
+            for value in module.parameters():
+                size = value.double().square().mean().sqrt().item()
+                value.copy_(torch.randn(value.shape, generator=generator) * size)
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in module.named_parameters():
+                value.copy_(learned[name])

@@ -1,0 +1,70 @@
+"""Are numbers predicted evenly between groups? Four figures; AIF360 has none for regression.
+
+Statistical parity of the prediction and bounded group loss, after Agarwal, Dudík and Wu, "Fair
+Regression: Quantitative Definitions and Reduction-Based Algorithms", ICML 2019, whose parity is
+the largest gap between distributions; the mean differences are Calders et al., "Controlling
+Attribute Effect in Linear Regression", ICDM 2013.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.samples import Bools, Floats
+from trust_gates.statistics import RESAMPLES, Measure, bootstrapped, missing, resampled
+
+Array = NDArray[np.float64]
+
+
+def measures(
+    truth: Floats, predicted: Floats, privileged: Bools, *, seed: int
+) -> dict[str, Measure]:
+    """Every figure of `glossary.fairness.REGRESSION`, of numbers (n,).
+
+    Raises:
+        ValueError: the lengths differ, or a number is not finite.
+    """
+    if not len(truth) == len(predicted) == len(privileged):
+        raise ValueError(
+            f"got {len(truth)} truths, {len(predicted)} predictions and {len(privileged)} groups"
+        )
+    if not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
+        raise ValueError("got a truth or prediction that is NaN or infinite, expected numbers")
+    residual = predicted - truth
+
+    def sides(values: Floats) -> tuple[Array, Array]:
+        numbers: Array = values.astype(np.float64)
+        return numbers[~privileged], numbers[privileged]
+
+    def less(low: Array, high: Array) -> Array:
+        return low - high
+
+    def over(low: Array, high: Array) -> Array:
+        return np.divide(low, high, out=np.full_like(low, np.nan), where=high > 0)
+
+    return {
+        "mean_prediction_difference": bootstrapped(less, *sides(predicted), seed=seed),
+        "mean_residual_difference": bootstrapped(less, *sides(residual), seed=seed),
+        "mean_squared_error_ratio": bootstrapped(over, *sides(residual**2), seed=seed),
+        "prediction_distribution_distance": _distribution_distance(*sides(predicted), seed=seed),
+    }
+
+
+def _distribution_distance(low: Array, high: Array, *, seed: int) -> Measure:
+    """The two-sample Kolmogorov-Smirnov statistic on a grid of 256 quantiles."""
+    if not len(low) or not len(high):
+        return missing("one of the two groups has no samples")
+    grid = np.unique(np.quantile(np.concatenate([low, high]), np.linspace(0, 1, 256)))
+
+    def shares(side: Array, offset: int) -> tuple[Array, Array]:
+        """The distribution function on the grid: itself (1, grid), and resampled."""
+        step = np.bincount(np.searchsorted(grid, side), minlength=len(grid))[: len(grid)]
+        generator = np.random.default_rng([seed, offset])
+        drawn = generator.multinomial(len(side), step / len(side), size=RESAMPLES)
+        return step.cumsum()[None] / len(side), drawn.cumsum(axis=1) / len(side)
+
+    (seen_low, drawn_low), (seen_high, drawn_high) = shares(low, 0), shares(high, 1)
+    value = float(np.abs(seen_low - seen_high).max())
+    draws = np.abs(drawn_low - drawn_high).max(axis=1)
+    return resampled(value, min(len(low), len(high)), draws)

@@ -1,0 +1,70 @@
+"""A classifier in an ONNX file, asked through onnxruntime. ONNX holds no code, so none runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.errors import GateError, MissingExtraError
+from trust_gates.inputs import opaque
+from trust_gates.target import Target
+
+
+def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Target:
+    """The model as a target; its gradients are differences (see `opaque`).
+
+    It has one float32 input with a dynamic batch axis, and an output (N, K) of logits or
+    probabilities in the order of `classes`; of several outputs the first of that shape is taken.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        ValueError: the file is no such model.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("an ONNX model", "onnx") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime has no base class for what it raises
+        raise ValueError(f"{path}: {error}; expected an ONNX model") from None
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or isinstance(inputs[0].shape[0], int):
+        shapes = [f"{one.name}: {one.type} {one.shape}" for one in inputs]
+        raise ValueError(
+            f"{path}: got the inputs {shapes}, expected one tensor(float) with a dynamic batch axis"
+        )
+    outputs = [o.name for o in session.get_outputs() if o.type == "tensor(float)" and _table(o)]
+    if not outputs:
+        shapes = [f"{one.name}: {one.type} {one.shape}" for one in session.get_outputs()]
+        raise ValueError(
+            f"{path}: got the outputs {shapes}, expected a tensor(float) of (samples, classes); "
+            "export a scikit-learn model with zipmap off"
+        )
+
+    def answer(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        try:
+            (found,) = session.run(outputs[:1], {inputs[0].name: values})
+        except Exception as error:
+            raise GateError(f"{path.name} refused inputs {values.shape}: {error}") from None
+        logits = opaque.log_probabilities(found)
+        if logits.shape[1] != len(classes):
+            raise ValueError(
+                f"{path} tells {logits.shape[1]} classes apart, expected the {len(classes)} of the "
+                f"data: {', '.join(classes)}"
+            )
+        return logits
+
+    return opaque.target(answer, low=low, high=high)
+
+
+def _table(output: Any) -> bool:
+    return len(output.shape) == 2 and output.shape[1] != 1

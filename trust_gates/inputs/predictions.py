@@ -1,0 +1,107 @@
+"""A CSV of predictions as a model: it can be asked only about the samples it has answered.
+
+Enough for the gates that look at answers (quality, fairness); the model itself is not needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.inputs.dataset import LABEL, groups_of, read_csv
+from trust_gates.samples import Samples
+from trust_gates.target import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTION = "prediction"
+PROBABILITY = "probability_"
+_LEAST = 1e-12
+"""A probability of 0 has no logarithm."""
+
+_MOST_ROWS = 1 << 24
+"""Row numbers beyond this are not whole in float32, which is how a target is asked."""
+
+_Answers = tuple[list[str], NDArray[np.int64], NDArray[np.float64]]
+"""Classes, true class by row, and the share given to each class by row."""
+
+
+def read(path: Path) -> tuple[Target, Samples]:
+    """The recorded answers as a target, and the samples they are about.
+
+    Columns: `label`; `prediction`, or `probability_<class>` for every class; all others are groups.
+
+    Raises:
+        ValueError: a column is absent, a class has no probability, or a value is not one.
+    """
+    frame = read_csv(path)
+    if len(frame) > _MOST_ROWS:
+        raise ValueError(f"{path}: got {len(frame)} rows, expected at most {_MOST_ROWS}")
+    given = [str(name) for name in frame.columns if str(name).startswith(PROBABILITY)]
+    if given:
+        classes, labels, shares = _by_probability(path, frame, given)
+    elif PREDICTION in frame.columns:
+        classes, labels, shares = _by_class(frame)
+    else:
+        raise ValueError(
+            f"{path}: got the columns {list(map(str, frame.columns))}, expected {PREDICTION!r}, "
+            f"or {PROBABILITY}<class> for every class"
+        )
+    samples = Samples(
+        inputs=np.arange(len(frame), dtype=np.float32)[:, None],
+        classes=classes,
+        labels=labels,
+        groups=groups_of(frame.drop(columns=[*given, PREDICTION], errors="ignore")),
+    )
+    return _recorded(np.log(np.maximum(shares, _LEAST))), samples
+
+
+def _by_class(frame: pd.DataFrame) -> _Answers:
+    truth, said = frame[LABEL], frame[PREDICTION]
+    numbers = truth.dtype.kind in "iufb" and said.dtype.kind in "iufb"
+    both = np.concatenate([c.to_numpy() if numbers else c.astype(str) for c in (truth, said)])
+    classes, codes = np.unique(both, return_inverse=True)  # 1 and 1.0 are one class
+    labels, chosen = codes[: len(frame)], codes[len(frame) :]
+    return list(map(str, classes)), labels, np.eye(len(classes))[chosen]
+
+
+def _by_probability(path: Path, frame: pd.DataFrame, given: list[str]) -> _Answers:
+    order = {name.removeprefix(PROBABILITY): index for index, name in enumerate(given)}
+    truth = frame[LABEL].astype(str)
+    absent = sorted(set(truth) - set(order))
+    if absent:
+        raise ValueError(
+            f"{path}: got the labels {absent}, expected some of the classes {list(order)}"
+        )
+    return list(order), truth.map(order).to_numpy(), _probabilities(path, frame[given])
+
+
+def _probabilities(path: Path, frame: pd.DataFrame) -> NDArray[np.float64]:
+    try:
+        values: NDArray[np.float64] = frame.to_numpy(dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; expected probabilities") from None
+    wrong = np.flatnonzero(~((values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) < 1e-3)))
+    if len(wrong):
+        row = int(wrong[0])
+        raise ValueError(
+            f"{path}:{row + 2}: got the probabilities {values[row].tolist()}, "
+            "expected numbers >= 0 with the sum 1"
+        )
+    return values
+
+
+def _recorded(logits: NDArray[np.float64]) -> Target:
+    import torch
+
+    answers = torch.from_numpy(logits)
+    return Target(
+        module=torch.nn.Identity(),
+        predict=lambda numbers: answers[numbers[:, 0].long()],
+        low=0.0,
+        high=float(len(logits)),
+    )

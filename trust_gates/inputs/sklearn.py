@@ -1,0 +1,60 @@
+"""A scikit-learn classifier in skops' format, which names every type before it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.errors import MissingExtraError
+from trust_gates.inputs import opaque
+from trust_gates.target import Target
+
+
+def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Target:
+    """The estimator as a target; its gradients are differences (see `opaque`).
+
+    Its answers are put in the order of `classes`, by name, or by index where it has numbers.
+
+    Raises:
+        MissingExtraError: skops is not installed.
+        ValueError: the file is no such model, or holds a type that could run code.
+    """
+    try:
+        import skops.io
+    except ImportError:
+        raise MissingExtraError("a scikit-learn model", "sklearn") from None
+    try:
+        unknown = skops.io.get_untrusted_types(file=path)
+        if unknown:
+            raise ValueError(f"it holds {', '.join(unknown)}, which could run code when loaded")
+        model = skops.io.load(path, trusted=[])
+    except Exception as error:  # a broken file provokes anything from BadZipFile to KeyError
+        raise ValueError(
+            f"{path}: {error}; expected a scikit-learn classifier as skops.io.dump writes it"
+        ) from None
+    ask = getattr(model, "predict_proba", None) or getattr(model, "decision_function", None)
+    if ask is None:
+        raise ValueError(
+            f"{path}: got a {type(model).__name__}, expected a classifier with predict_proba or "
+            "decision_function"
+        )
+    order = _order(path, [str(name) for name in getattr(model, "classes_", ())], list(classes))
+    return opaque.target(lambda inputs: _logits(ask(inputs))[:, order], low=low, high=high)
+
+
+def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:
+    if sorted(own) == sorted(classes):
+        return [own.index(name) for name in classes]
+    if own == [str(index) for index in range(len(classes))]:
+        return list(range(len(classes)))
+    raise ValueError(f"{path}: got the classes {own}, expected those of the data: {classes}")
+
+
+def _logits(answers: NDArray[Any]) -> NDArray[np.float64]:
+    if answers.ndim == 1:  # decision_function for two classes
+        answers = np.stack([-answers, answers], axis=1)
+    return opaque.log_probabilities(answers)

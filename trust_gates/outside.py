@@ -1,0 +1,160 @@
+"""Judge a model outside a pipeline: from files to one verdict document and its pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from trust_gates import policies
+from trust_gates.inputs import dataset, predictions
+from trust_gates.inputs.dataset import Data
+from trust_gates.integrity import pickles
+from trust_gates.software import versions
+from trust_gates.target import Target
+from trust_gates.verdict import Evidence, Outcome, Verdict
+
+ANSWERS_ONLY = ("quality", "fairness")
+"""Gates that need no more than predictions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subject:
+    """A model and what it is judged on."""
+
+    target: Target
+    data: Data
+    notes: Sequence[str] = ()
+    """What a reader must know of how it was asked; added to every gate's."""
+
+
+def open_subject(model: Path | None, data: Path) -> Subject:
+    """The model at `model` (an .onnx or .skops file, or a folder with one) and the data.
+
+    Without a model, `data` is a CSV of predictions.
+
+    Raises:
+        ValueError: a file is absent, malformed, or one that loading could run code from.
+        MissingExtraError: a library that this kind of model needs is not installed.
+    """
+    if model is None:
+        target, samples = predictions.read(data)
+        known = Data(samples=samples, low=target.low, high=target.high)
+        note = f"judged on recorded predictions ({data.name}): the model itself was not asked"
+        return Subject(target=target, data=known, notes=[note])
+    file = _model_file(model)
+    found = dataset.read(data)
+    if file.suffix.lower() == ".onnx":
+        from trust_gates.inputs import onnx as reader
+    else:
+        from trust_gates.inputs import sklearn as reader  # type: ignore[no-redef]
+    target = reader.read(file, classes=found.samples.classes, low=found.low, high=found.high)
+    note = f"{file.name} only answers: gradients are differences of its answers"
+    return Subject(target=target, data=found, notes=[note])
+
+
+def judge(
+    gate: str, subject: Subject, gates: Mapping[str, Any], *, seed: int = 0, strict: bool = True
+) -> Evidence:
+    """What `gate` finds, by the policy in `gates` (spec.gates of a touchstone.yaml).
+
+    Where it is not `strict`, keys that only a pipeline can use are noted instead of refused.
+
+    Raises:
+        PolicyError: the policy is none for this gate.
+        ValueError: the policy asks for something that the data do not have.
+        GateError: the gate does not work on this model.
+    """
+    policy = policies.of(gate, gates, strict=strict, seed=seed, features=subject.data.features)
+    evidence: Evidence = import_module(f"trust_gates.{gate}").judge(
+        subject.target, subject.data.samples, policy
+    )
+    left = [f"gates.{gate}.{key} is not used here" for key in policies.unused(gate, gates)]
+    return replace(evidence, notes=[*evidence.notes, *subject.notes, *left])
+
+
+def examine(model: Path, data: Path | None, expected: Mapping[str, str]) -> Evidence:
+    """What the integrity gate finds in a model's folder.
+
+    Args:
+        expected: digests (`sha256:…`) by the file's name inside the folder.
+    """
+    from trust_gates import integrity
+
+    subject = integrity.Subject(
+        model=model,
+        expected=expected,
+        actual={name: _digest(model / name) for name in expected},
+    )
+    if data is not None:
+        known = dataset.read(data)
+        subject = replace(
+            subject,
+            splits={**known.learned, "test": known.samples},
+            low=known.low,
+            high=known.high,
+            groups=known.groups,
+            features=known.features,
+        )
+    return integrity.judge(subject)
+
+
+def document(
+    evidence: Sequence[Evidence], *, name: str, gates: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """The verdict document of gates judged outside a pipeline: no run, no commit, no evidence."""
+    return {
+        "apiVersion": "touchstone.dev/v1",
+        "kind": "Verdict",
+        **Verdict(evidence=evidence, required=[one.gate for one in evidence]).to_json(),
+        "name": name,
+        "evidence": {},
+        "seeds": {"gates": seed},
+        "gates": dict(gates),
+        "software": versions(),
+    }
+
+
+def lines(evidence: Sequence[Evidence]) -> Iterator[str]:
+    """What was found in words, what did not pass last."""
+    for one in evidence:
+        yield from (f"note: {one.gate}: {note}" for note in one.notes)
+    checks = [check for one in evidence for check in one.checks]
+    for check in sorted(checks, key=lambda check: check.outcome is not Outcome.PASSED):
+        mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
+        yield f"{mark}: {check.gate}: {check.reason}"
+
+
+def _model_file(model: Path) -> Path:
+    if (model / "model.json").is_file():
+        raise ValueError(
+            f"{model} is a PyTorch model tree, which takes its own code to load; expected an .onnx "
+            "or .skops file here: judge it with `touchstone gate`"
+        )
+    files = sorted(p for p in model.iterdir() if p.is_file()) if model.is_dir() else [model]
+    if not all(file.is_file() for file in files):
+        raise ValueError(f"{model} is absent, expected a model file or a folder with one")
+    found = [file for file in files if file.suffix.lower() in (".onnx", ".skops")]
+    for file in found if len(found) == 1 else files:
+        if file.suffix.lower() == ".onnx":  # a protobuf: it can be as large as it likes
+            continue
+        if reason := pickles.reason(file):
+            raise ValueError(
+                f"{file} is refused: {reason}, and loading a pickle runs whatever it says; "
+                "expected an .onnx file, or a scikit-learn model written with skops.io.dump"
+            )
+    if len(found) != 1:
+        raise ValueError(
+            f"got {[file.name for file in files]} in {model}, expected one .onnx or .skops file"
+        )
+    return found[0]
+
+
+def _digest(file: Path) -> str:
+    if not file.is_file():
+        return ""
+    with file.open("rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()

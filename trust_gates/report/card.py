@@ -1,0 +1,112 @@
+"""The model card: what IBM's AI FactSheets ask of every model, answered from the run.
+
+The headings are those of Arnold et al., "FactSheets: Increasing trust in AI services through
+supplier's declarations of conformity" (2019). Free text is the model repository's own word
+(`spec.card` of touchstone.yaml); figures come from the run and from nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trust_gates.verdict import Check
+
+NOT_STATED = "not stated"
+NOT_RECORDED = "not recorded"
+_JUDGED = {
+    "Evaluation": "quality",
+    "Robustness": "robustness",
+    "Fairness": "fairness",
+    "Explainability": "explainability",
+    "Integrity and lineage": "integrity",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One heading of the card and its facts, each a label and a text."""
+
+    heading: str
+    facts: Sequence[tuple[str, str]]
+
+
+def topics(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[Topic]:
+    """The card of the model that the verdict judged."""
+    stated, facts = verdict.get("card", {}), verdict.get("facts", {})
+
+    def words(**labels: str) -> list[tuple[str, str]]:
+        return [(label, stated.get(key) or NOT_STATED) for key, label in labels.items()]
+
+    return [
+        Topic(
+            heading="Purpose and intended use",
+            facts=words(purpose="Purpose", intendedUse="Intended use", domain="Domain"),
+        ),
+        Topic(heading="Data", facts=[*words(data="Origin"), *_data(verdict, facts)]),
+        Topic(heading="Model and training", facts=_training(verdict, facts)),
+        *(
+            Topic(heading=heading, facts=_judged([c for c in checks if c.gate == gate]))
+            for heading, gate in _JUDGED.items()
+        ),
+        Topic(
+            heading="Limits",
+            facts=words(
+                limits="Limits", optimalConditions="Works best", poorConditions="Works badly"
+            ),
+        ),
+        Topic(
+            heading="Ownership",
+            facts=words(owner="Owner", contact="Contact", license="License"),
+        ),
+    ]
+
+
+def _data(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("Source", facts.get("uri") or NOT_RECORDED),
+        ("Samples", _pairs(facts.get("samples", {}))),
+        ("Classes", ", ".join(facts.get("classes", [])) or NOT_RECORDED),
+        (
+            "Protected attributes",
+            "; ".join(f"{k}: {', '.join(v)}" for k, v in facts.get("protected", {}).items())
+            or NOT_RECORDED,
+        ),
+        ("Dataset digest", verdict.get("dataset", NOT_RECORDED)),
+    ]
+
+
+def _training(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("Task", facts.get("task", NOT_RECORDED)),
+        ("Inputs", _inputs(facts.get("inputs", {}))),
+        ("Network", facts.get("entrypoint", NOT_RECORDED)),
+        ("Hyperparameters", _pairs(facts.get("parameters", {}))),
+        ("Training", _pairs(facts.get("training", {}))),
+        ("Figures while training", _pairs(facts.get("metrics", {}))),
+        ("Model digest", verdict.get("model", NOT_RECORDED)),
+        ("Code", verdict.get("commit", NOT_RECORDED)),
+    ]
+
+
+def _inputs(inputs: Mapping[str, Any]) -> str:
+    if not inputs:
+        return NOT_RECORDED
+    shape = " × ".join(str(side) for side in inputs.get("shape", []))
+    text = f"{inputs.get('kind', 'values')} {shape}, from {inputs['low']} to {inputs['high']}"
+    return f"{text}: {', '.join(inputs['features'])}" if inputs.get("features") else text
+
+
+def _judged(checks: Sequence[Check]) -> list[tuple[str, str]]:
+    if not checks:
+        return [("Judged", "no: this gate is not declared")]
+    return [(check.name, f"{check.outcome.value}: {check.reason}") for check in checks]
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_text(value)}" for key, value in values.items()) or NOT_RECORDED
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,180 @@
+"""The report as Markdown, in what GitHub, GitLab and Forgejo all render.
+
+Tables, `<details>` and pictures by relative path; no alerts, diagrams or colours, which each
+of them spells in its own way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from trust_gates import glossary
+from trust_gates.report.reading import Gate, Picture, Report, cell, interval, number
+from trust_gates.verdict import Check, Outcome, Table
+
+LIMIT = 65_536
+"""Characters in the body of a GitHub pull request; GitLab's limit is 1,048,576."""
+
+_MARKS = {Outcome.PASSED: "✅", Outcome.FAILED: "❌", Outcome.INSUFFICIENT: "❔"}
+_LEFT_OUT = "*Left out for length: {}. All of it is in trust-report.html.*"
+
+
+def render(report: Report, *, limit: int = LIMIT) -> str:
+    """The report in at most `limit` characters.
+
+    Where it would be longer, whole parts are left out and named, the least needed first; the
+    verdict, what decided it and every check always stay, so a verdict with hundreds of checks
+    can exceed it.
+    """
+    parts: dict[str, list[str]] = {
+        "verdict": [*_verdict(report), *_remedied(report)],
+        "curves and pictures": _pictures(report),
+        "checks": _checks(report),
+        "further figures": _figures(report),
+        "fact sheet": _card(report),
+        "what was judged": _judged(report),
+    }
+    dropped: list[str] = []
+    for name in ("further figures", "fact sheet", "curves and pictures", "what was judged", ""):
+        left = [line for key, part in parts.items() if key not in dropped for line in part]
+        if dropped:
+            left.append(_LEFT_OUT.format(", ".join(dropped)))
+        text = "\n".join(left).rstrip() + "\n"
+        if len(text) <= limit or not name:
+            break
+        dropped.append(name)
+    return text
+
+
+def _verdict(report: Report) -> list[str]:
+    mark = _MARKS[Outcome.PASSED if report.passed else Outcome.FAILED]
+    lines = [f"# {mark} {escape(report.title)}", "", report.summary, ""]
+    if not report.decisive:
+        return lines
+    lines += ["## What decided", ""]
+    if report.passed:
+        lines += ["Every check passed; these came closest to their limit:", ""]
+    lines += [f"- {_MARKS[c.outcome]} **{c.gate}**: {escape(c.reason)}" for c in report.decisive]
+    return [*lines, ""]
+
+
+def _remedied(report: Report) -> list[str]:
+    if not report.remedied:
+        return []
+    rows = (
+        [_code(now.name), _outcome(then) if then else "–", _outcome(now), escape(str(now.required))]
+        for then, now in report.remedied
+    )
+    columns = ("check", "before", "after", "required")
+    title = f"## Before and after {escape(report.remedy)}"
+    return [title, "", *_rows(columns, rows), ""]
+
+
+def _outcome(check: Check) -> str:
+    return f"{_MARKS[check.outcome]} {number(check.measured)}, {interval(check)}"
+
+
+def _pictures(report: Report) -> list[str]:
+    lines = []
+    for gate in report.gates:
+        if gate.pictures or gate.notes or gate.tables:
+            lines += [f"### {_heading(gate)}", ""]
+            lines += [f"- {escape(note)}" for note in gate.notes]
+            lines += [""] if gate.notes else []
+            lines += _shown(gate.pictures)
+            for table in gate.tables:
+                lines += _details(table.title, _table(table))
+    lines += _shown(report.other_pictures)
+    return ["## Curves and pictures", "", *lines] if lines else []
+
+
+def _checks(report: Report) -> list[str]:
+    lines = ["## Every check", ""]
+    for gate in report.gates:
+        lines += [f"### {_heading(gate)}", "", gate.question, ""]
+        if gate.checks:
+            columns = ("", "check", "measured", "interval", "required", "samples")
+            lines += [*_rows(columns, map(_check, gate.checks)), ""]
+        else:
+            lines += ["No check.", ""]
+    return lines
+
+
+def _check(check: Check) -> list[str]:
+    meaning = glossary.meaning(check.name)
+    return [
+        f"{_MARKS[check.outcome]} {check.outcome.value}",
+        _code(check.name) + (f"<br>{escape(meaning)}" if meaning else ""),
+        number(check.measured),
+        interval(check),
+        escape(str(check.required)),
+        str(check.samples),
+    ]
+
+
+def _figures(report: Report) -> list[str]:
+    lines = []
+    for gate in report.gates:
+        if gate.figures:
+            rows = ([_code(f.name), number(f.value), escape(f.meaning)] for f in gate.figures)
+            lines += _details(
+                f"{gate.name.capitalize()} ({len(gate.figures)})",
+                _rows(("figure", "value", "meaning"), rows),
+            )
+    return ["## Further figures", "", *lines] if lines else []
+
+
+def _card(report: Report) -> list[str]:
+    lines = ["## Fact sheet", ""]
+    for topic in report.card:
+        rows = ([f"**{escape(label)}**", escape(text)] for label, text in topic.facts)
+        lines += [f"### {topic.heading}", "", *_rows(("", ""), rows), ""]
+    return lines
+
+
+def _judged(report: Report) -> list[str]:
+    rows = ([escape(name), _code(value)] for name, value in report.judged)
+    return ["## What was judged", "", *_rows(("", ""), rows), ""]
+
+
+def _heading(gate: Gate) -> str:
+    return escape(gate.name.capitalize())
+
+
+def _shown(pictures: Sequence[Picture]) -> list[str]:
+    lines = []
+    for picture in pictures:
+        caption = escape(picture.caption)
+        lines += [f"![{caption}]({picture.file})", "", f"*{caption}*", ""]
+    return lines
+
+
+def _details(summary: str, inside: Sequence[str]) -> list[str]:
+    return [f"<details><summary>{escape(summary)}</summary>", "", *inside, "", "</details>", ""]
+
+
+def _table(table: Table) -> list[str]:
+    rows = ([escape(cell(value)) for value in row] for row in table.rows)
+    return _rows([escape(column) for column in table.columns], rows)
+
+
+def _code(text: str) -> str:
+    """In a code span only its own mark, and in a table the cell's, have a meaning."""
+    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(columns) + " |",
+        "|" + "---|" * len(columns),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def escape(text: str) -> str:
+    """Text of a model repository's making stays text: no markup, no link, nobody is notified."""
+    text = re.sub(r"([\\|`*\[])", r"\\\1", " ".join(text.split()))
+    text = re.sub(r"&(?=[#\w])", "&amp;", text)
+    text = re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", text)  # "<= 0.2" opens no tag
+    return text.replace("@", "@<!-- -->")

@@ -1,0 +1,101 @@
+"""Attack samples until every requirement is decided, and say what was left of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trust_gates.matching import PrecisionTable
+from trust_gates.robustness.ensemble import Attacked, Held, attack, share
+from trust_gates.robustness.policy import Policy
+from trust_gates.robustness.victim import Victim
+from trust_gates.samples import Samples
+from trust_gates.sequential import Look, batches, sequential, settled
+from trust_gates.statistics import Measure, decide, resample_weights, resampled
+from trust_gates.verdict import Check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measured:
+    """What became of the samples that were attacked."""
+
+    samples: Samples
+    attacked: Attacked
+    figures: Mapping[str, Measure]
+    notes: Sequence[str] = ()
+
+
+def measure(victim: Victim, samples: Samples, policy: Policy) -> Measured:
+    """Attack up to `policy.samples` samples, drawn at random with the policy's seed.
+
+    A detector's figures have no confidence sequence: all its samples are attacked.
+    """
+    order = np.random.default_rng(policy.seed).permutation(len(samples))[: policy.samples]
+    if policy.sequential and policy.requirements and not victim.detection:
+        return _in_looks(victim, samples.take(order), policy)
+    chosen = samples.take(np.sort(order))
+    attacked = attack(victim, chosen, policy.names, policy.budget)
+    if victim.detection:
+        figures = _of_detector(victim, chosen, attacked, policy.seed)
+    else:
+        figures = {"robust_accuracy": share(attacked.held, chosen, policy.seed)}
+    return Measured(samples=chosen, attacked=attacked, figures=figures)
+
+
+def _in_looks(victim: Victim, samples: Samples, policy: Policy) -> Measured:
+    """Attack a part, look, and go on only while a requirement is open.
+
+    Where the model fails even if all that the cheap attacks left of a part were right, the dear
+    ones are spared: they could only lower the share, and a lower share fails all the more.
+    """
+    looks: list[Look] = []
+    parts: list[Attacked] = []
+
+    def figures(looks: Sequence[Look]) -> dict[str, Measure]:
+        return {"robust_accuracy": sequential(looks, planned=len(samples))}
+
+    def checks(looks: Sequence[Look]) -> list[Check]:
+        return decide("", figures(looks), policy.requirements, confidence=policy.confidence)
+
+    def hopeless(held: Held) -> bool:
+        hits, seen = looks[-1] if looks else (0, 0)
+        partly = [*looks, (hits + int(held.sum()), seen + len(held))]
+        return all(check.interval.high < check.required.low for check in checks(partly))
+
+    for rows in batches(len(samples)):
+        part = samples.take(np.arange(rows.start, rows.stop))
+        parts.append(attack(victim, part, policy.names, policy.budget, hopeless))
+        hits = looks[-1][0] if looks else 0
+        looks.append((hits + int(parts[-1].held.sum()), rows.stop))
+        if settled(checks(looks)):
+            break
+    used = looks[-1][1]
+    notes = [f"sequential: {used} of at most {len(samples)} samples were needed"]
+    attacked = Attacked.joined(parts)
+    if attacked.spared:
+        notes.append(
+            f"sequential: the last {len(parts[-1].held)} samples were spared the dearer attacks, "
+            "because the model fails without them: the share is an upper bound"
+        )
+    return Measured(
+        samples=samples.take(np.arange(used)),
+        attacked=attacked,
+        figures=figures(looks),
+        notes=notes,
+    )
+
+
+def _of_detector(
+    victim: Victim, samples: Samples, attacked: Attacked, seed: int
+) -> dict[str, Measure]:
+    assert samples.objects is not None  # noqa: S101 (a detector's samples)
+    weights = resample_weights(len(samples), seed)
+    claims = victim.target.claims(attacked.inputs)
+    table = PrecisionTable.of(claims, samples.objects, len(samples.classes))
+    precision = float(table.map50(np.ones((1, len(samples))))[0])
+    return {
+        "robust_recall": share(attacked.held, samples, seed),
+        "robust_map50": resampled(precision, len(samples), table.map50(weights)),
+    }

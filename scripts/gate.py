@@ -39,11 +39,11 @@ class Inputs:
     source_folder: Path
     model_folder: Path
 
-    def samples(self) -> Samples:
-        """The test split: nothing of it was trained or tuned on."""
+    def samples(self, split: str = "test") -> Samples:
+        """A split; by default that of which nothing was trained or tuned on."""
         description = self.dataset.description
         return samples_of(
-            self.dataset.splits["test"],
+            self.dataset.splits[split],
             task=description.task,
             classes=description.classes,
             protected=description.protected,

@@ -1,4 +1,4 @@
-"""Stage gate-integrity: are the model's files what they claim to be, and safe to load?"""
+"""Stage gate-integrity: did anyone tamper with the model's files, its data or its labels?"""
 
 from __future__ import annotations
 
@@ -41,9 +41,8 @@ def main(
 
 
 def _judge(inputs: gate.Inputs, named: dict[str, str], image_digest: str) -> Evidence:
-    import numpy as np
-
     from trust_gates import integrity
+    from trust_gates.integrity import poison
 
     expected = {**named, "image": image_digest}
     actual = {name: _computed(inputs.artifacts, digest) for name, digest in named.items()}
@@ -60,16 +59,37 @@ def _judge(inputs: gate.Inputs, named: dict[str, str], image_digest: str) -> Evi
     for file in sorted(code.rglob("*")):
         if file.is_file():
             actual.setdefault(f"code/{file.relative_to(code)}", digest_file(file))
-    splits = inputs.dataset.splits
-    return integrity.judge(
-        integrity.Subject(
-            model=inputs.model_folder,
-            expected=expected,
-            actual=actual,
-            learned=np.concatenate([splits["train"]["inputs"], splits["validation"]["inputs"]]),
-            tested=splits["test"]["inputs"],
+    description, gates = inputs.dataset.description, inputs.pipeline.spec.gates
+    asked, seed = gates.integrity.poisoning, inputs.pipeline.spec.data.seed
+    poisoning = None
+    if asked is not None:
+        poisoning = poison.Policy(
+            detectors=asked.detectors,
+            samples=asked.samples,
+            recall=asked.recall,
+            confidence=gates.confidence_each,
+            seed=seed,
         )
+    policy = integrity.Policy(
+        requirements=gate.requirements(gates.integrity.checks),
+        poisoning=poisoning,
+        pinned=gates.integrity.pinned,
+        confidence=gates.confidence_each,
+        seed=seed,
     )
+    subject = integrity.Subject(
+        model=inputs.model_folder,
+        expected=expected,
+        actual=actual,
+        splits={name: inputs.samples(name) for name in inputs.dataset.splits},
+        low=float(description.inputs["low"]),
+        high=float(description.inputs["high"]),
+        groups=description.protected,
+        features=tuple(description.inputs.get("features", ())),
+        source=inputs.source_folder,
+        target=inputs.target,
+    )
+    return integrity.judge(subject, policy)
 
 
 def _computed(artifacts: Store, digest: str) -> str:

@@ -217,8 +217,38 @@ class Explainability(Strict):
     checks: tuple[Check, ...] = Field(min_length=1)
 
 
+class Poisoning(Strict):
+    """A search for backdoors in a classifier's training data, by detectors tried on one of ours."""
+
+    detectors: tuple[
+        Literal[
+            "activation_clustering", "spectral_signatures", "hidden_trigger", "trigger_inversion"
+        ],
+        ...,
+    ] = Field(
+        default=("activation_clustering", "spectral_signatures", "hidden_trigger"), min_length=1
+    )
+    samples: int = Field(default=1200, ge=50, le=5000)
+    """Most training samples that are examined: time and memory grow with their square."""
+    recall: float = Field(default=0.7, gt=0, lt=1)
+    """Share of a planted backdoor that must be found, by the lower confidence bound."""
+
+
 class Integrity(Strict):
-    """Always all of its checks: there is nothing to choose."""
+    """Counts of what is wrong are always required to be zero; this is what can be chosen."""
+
+    checks: tuple[Check, ...] = ()
+    """Bounds for near_duplicate_rate, single_feature_accuracy and label_noise."""
+    poisoning: Poisoning | None = None
+    pinned: bool = False
+    """Refuse base images without a digest and packages without a version; else they are noted."""
+
+    @model_validator(mode="after")
+    def _measured(self) -> Integrity:
+        known = glossary.integrity.CHECKED
+        if any(check.metric not in known for check in self.checks):
+            raise ValueError(f"checks of {', '.join(sorted(known))}")
+        return self
 
 
 class Gates(Strict):
@@ -241,9 +271,10 @@ class Gates(Strict):
 
         Bonferroni: the gates that estimate share the chance of error equally, and each applies
         Holm's step-down to its own checks (`trust_gates.statistics.decide`). The integrity gate
-        counts, which leaves nothing to chance, and takes no share.
+        counts, which leaves nothing to chance, and takes a share only where it is asked for more.
         """
-        return 1 - (1 - self.confidence) / len(self._measuring)
+        estimates = bool(self.integrity.checks) or self.integrity.poisoning is not None
+        return 1 - (1 - self.confidence) / (len(self._measuring) + estimates)
 
     @property
     def _measuring(self) -> tuple[str, ...]:

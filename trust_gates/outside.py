@@ -84,16 +84,22 @@ def examine(model: Path, data: Path | None, expected: Mapping[str, str]) -> Evid
     """
     from trust_gates import integrity
 
-    known = dataset.read(data) if data is not None else None
-    return integrity.judge(
-        integrity.Subject(
-            model=model,
-            expected=expected,
-            actual={name: _digest(model / name) for name in expected},
-            learned=None if known is None else known.learned,
-            tested=None if known is None else known.samples.inputs,
-        )
+    subject = integrity.Subject(
+        model=model,
+        expected=expected,
+        actual={name: _digest(model / name) for name in expected},
     )
+    if data is not None:
+        known = dataset.read(data)
+        subject = replace(
+            subject,
+            splits={**known.learned, "test": known.samples},
+            low=known.low,
+            high=known.high,
+            groups=known.groups,
+            features=known.features,
+        )
+    return integrity.judge(subject)
 
 
 def document(

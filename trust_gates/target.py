@@ -101,6 +101,41 @@ class Target:
         """What a detector claims to see in each image."""
         return [boxes_of(image) for batch in _batches(inputs) for image in self._ask(batch)]
 
+    def activations(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, D): what the last layer with weights is given; maps are averaged over their places.
+
+        Raises:
+            GateError: the module has no layer with weights that its prediction goes through.
+        """
+        last = self._last_layer(inputs[:1])
+        seen: list[torch.Tensor] = []
+        handle = last.register_forward_pre_hook(lambda _, given: seen.append(_pooled(given[0])))
+        try:
+            for batch in _batches(inputs):
+                self._ask(batch)
+        finally:
+            handle.remove()
+        return np.concatenate([part.cpu().numpy() for part in seen]).astype(np.float32)
+
+    def _last_layer(self, inputs: NDArray[np.float32]) -> torch.nn.Module:
+        called: list[torch.nn.Module] = []
+        handles = [
+            layer.register_forward_pre_hook(lambda layer, _: called.append(layer))
+            for layer in self.module.modules()
+            if next(layer.parameters(recurse=False), None) is not None
+        ]
+        try:
+            self._ask(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not called:
+            raise GateError(
+                "got a prediction that went through no layer with weights of its own, expected"
+                " one whose input is the model's activations"
+            )
+        return called[-1]
+
     def tensor(self, inputs: NDArray[np.float32]) -> torch.Tensor:
         """`inputs` on the model's device; images in the memory order that is fast on CPUs."""
         import torch
@@ -123,6 +158,13 @@ def boxes_of(image: Any) -> Boxes:
         labels=image.labels.detach().cpu().numpy(),
         scores=image.scores.detach().cpu().numpy().astype(np.float64),
     )
+
+
+def _pooled(given: torch.Tensor) -> torch.Tensor:
+    """(N, C, H, W) maps and (N, T, D) tokens to one vector a sample: (N, C) and (N, D)."""
+    if given.ndim == 4:
+        return given.mean(dim=(2, 3))
+    return given.mean(dim=1) if given.ndim == 3 else given.flatten(1)
 
 
 def padded(objects: Sequence[Boxes]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

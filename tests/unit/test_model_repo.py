@@ -1,9 +1,13 @@
 """touchstone.yaml is judged before anything runs, and every error names its place."""
 
+from typing import get_args
+
 import pytest
 
 from touchstone.errors import ManifestError
 from touchstone.model_repo import ModelPipeline, load
+from touchstone.policy import Poisoning
+from trust_gates.integrity import poison
 
 GOOD = """\
 apiVersion: touchstone.dev/v1
@@ -44,6 +48,55 @@ def test_a_complete_file_is_read(tmp_path):
     assert pipeline.spec.gates.robustness.epsilon == pytest.approx(8 / 255)
     assert pipeline.spec.gates.fairness.checks[0].within == (-0.1, 0.1)
     assert pipeline.spec.serve.protocol == "v2"
+    assert pipeline.spec.gates.integrity.poisoning is None
+
+
+def test_the_integrity_gate_can_be_asked_for_more(tmp_path):
+    asked = """\
+    integrity:
+      checks: [{metric: label_noise, atMost: 0.05}]
+      poisoning: {detectors: [hidden_trigger, trigger_inversion], samples: 800, recall: 0.6}
+      pinned: true
+    confidence: 0.95
+"""
+    write(tmp_path, GOOD.replace("    confidence: 0.95\n", asked))
+    integrity = load(tmp_path).spec.gates.integrity
+    assert integrity.poisoning.detectors == ("hidden_trigger", "trigger_inversion")
+    assert integrity.pinned
+
+
+def test_an_integrity_gate_that_estimates_takes_its_share_of_the_chance_of_error(tmp_path):
+    write(tmp_path, GOOD)
+    three = load(tmp_path).spec.gates.confidence_each
+    assert three == pytest.approx(1 - 0.05 / 3)
+    write(
+        tmp_path, GOOD.replace("    confidence", "    integrity: {poisoning: {}}\n    confidence")
+    )
+    assert load(tmp_path).spec.gates.confidence_each == pytest.approx(1 - 0.05 / 4)
+
+
+def test_every_detector_of_the_gate_can_be_asked_for():
+    asked = get_args(get_args(Poisoning.model_fields["detectors"].annotation)[0])
+    assert asked == poison.NAMES
+    assert Poisoning().detectors == poison.Policy().detectors
+
+
+@pytest.mark.parametrize(
+    "integrity",
+    [
+        "{checks: [{metric: accuracy, atLeast: 0.5}]}",
+        "{checks: [{metric: planted_recall, atLeast: 0.5}]}",
+        "{poisoning: {detectors: []}}",
+        "{poisoning: {detectors: [strip]}}",
+        "{poisoning: {samples: 10}}",
+        "{poisoning: {recall: 1}}",
+        "{pinned: sometimes}",
+    ],
+)
+def test_what_the_integrity_gate_cannot_do_is_refused(tmp_path, integrity):
+    write(tmp_path, GOOD.replace("    confidence", f"    integrity: {integrity}\n    confidence"))
+    with pytest.raises(ManifestError, match="integrity"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,11 @@ class Data:
     reach: Reach | None = None
     """What an attacker may change, where the dataset limits it."""
 
-    learned: NDArray[np.float32] | None = None
-    """Inputs of the training and validation splits, (N, ...)."""
+    learned: Mapping[str, Samples] = field(default_factory=dict)
+    """The training and validation splits, by name, where they are known."""
+
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The declared values of each protected attribute, where they are declared."""
 
 
 def read(path: Path) -> Data:
@@ -123,8 +126,11 @@ def _folder(folder: Path) -> Data:
         names = {key: described[key] for key in ("task", "classes", "protected")}
         low, high = float(described["inputs"]["low"]), float(described["inputs"]["high"])
         samples = samples_of(_arrays(folder / "test.npz"), **names)
-        earlier = [folder / f"{name}.npz" for name in ("train", "validation")]
-        learned = [_arrays(file)["inputs"] for file in earlier if file.is_file()]
+        learned = {
+            name: samples_of(_arrays(folder / f"{name}.npz"), **names)
+            for name in ("train", "validation")
+            if (folder / f"{name}.npz").is_file()
+        }
     except FileNotFoundError as error:
         raise ValueError(
             f"{error.filename} is absent; expected a dataset folder that `preprocess` wrote"
@@ -140,7 +146,8 @@ def _folder(folder: Path) -> Data:
         high=high,
         features=tuple(described["inputs"].get("features", ())),
         reach=Reach.described(described["inputs"]),
-        learned=np.concatenate(learned) if learned else None,
+        learned=learned,
+        groups=described["protected"],
     )
 
 

@@ -1,23 +1,24 @@
-"""Integrity gate: are the model's files what they claim to be, and safe to load?"""
+"""Integrity gate: did anyone tamper with the model's files, its data or its labels?"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from trust_gates.integrity import data, executables, files, labels, pickles, pinning, poison
+from trust_gates.integrity.findings import GATE, Finding
+from trust_gates.samples import Samples
+from trust_gates.statistics import Measure, Requirement, decide, exact
+from trust_gates.target import Target
+from trust_gates.verdict import Evidence, Outcome, Required
 
-from trust_gates.integrity import pickles
-from trust_gates.statistics import exact
-from trust_gates.verdict import Check, Evidence, Outcome, Required
-
-GATE = "integrity"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DEFAULTS = (
+    Requirement(metric="near_duplicate_rate", required=Required(high=0.01)),
+    Requirement(metric="single_feature_accuracy", required=Required(high=0.99)),
+)
+"""Required unless the policy has its own bound; the second only where samples have labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,129 +34,124 @@ class Subject:
     actual: Mapping[str, str] = field(default_factory=dict)
     """The same, computed from the bytes that are here now."""
 
-    learned: NDArray[np.float32] | None = None
-    """Inputs that the model was trained and tuned on, (N, ...)."""
+    splits: Mapping[str, Samples] = field(default_factory=dict)
+    """What the model was trained and tuned on, by name, and `test`."""
 
-    tested: NDArray[np.float32] | None = None
-    """Inputs that it is judged on, (M, ...)."""
+    low: float = 0.0
+    high: float = 1.0
+    """The range that inputs are declared to be in."""
+
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Each protected attribute's declared values."""
+
+    features: tuple[str, ...] = ()
+    """Names of a row's features."""
+
+    source: Path | None = None
+    """The model repository, for what its rebuild depends on."""
+
+    target: Callable[[], Target] | None = None
+    """Loads the model for the search for backdoors; not called where its files are not sound."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    """One thing to count, and the names of what was counted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What is required beyond the counts that must be zero, and how it is decided."""
 
-    name: str
-    items: list[str]
-    examined: int
-    required: Required = Required(high=0)
-    good: str = ""
+    requirements: Sequence[Requirement] = ()
+    poisoning: poison.Policy | None = None
+    """How to search the training data for backdoors; None does not search."""
+
+    pinned: bool = False
+    """Whether what is not pinned in the model repository is refused, or only noted."""
+
+    confidence: float = 0.95
+    seed: int = 0
 
 
-def judge(subject: Subject) -> Evidence:
-    """Count what is wrong; every count must be zero, and there must be weights.
+def judge(subject: Subject, policy: Policy | None = None) -> Evidence:
+    """Count what is wrong, which must be nothing; measure what can only be estimated.
 
     Nothing is loaded that could run code: weights are read as safetensors only.
     """
-    files = sorted(path for path in subject.model.rglob("*") if path.is_file())
-    weights = [path for path in files if path.suffix == ".safetensors"]
-    findings = [
-        _pickles(subject.model, files),
-        _digests(subject),
-        _leaks(subject),
-        *_weights(subject.model, weights),
+    policy = policy or Policy()
+    found = sorted(path for path in subject.model.rglob("*") if path.is_file())
+    notes = [f"examined {len(found)} files of the model"]
+    loose, examined = ([], 0) if subject.source is None else pinning.unpinned(subject.source)
+    of_files = [
+        files.free_of("pickle_files", subject.model, found, pickles.reason),
+        files.free_of("executable_files", subject.model, found, executables.reason),
+        files.digests(subject.expected, subject.actual),
+        *files.weights(subject.model, found),
     ]
+    schema = data.schema(subject.splits, subject.low, subject.high)
+    groups = data.empty_groups(subject.splits, subject.groups)
+    findings = [*of_files, schema, groups, data.leaked(subject.splits)]
+    if policy.pinned:
+        findings.append(Finding("unpinned_dependencies", loose, examined))
+    else:
+        notes += [f"not pinned: {what}" for what in loose]
+    # What broke the schema would break the arithmetic too; the gate has failed already.
+    measures = {} if schema.items else _measures(subject, policy, notes)
+    own = {requirement.metric for requirement in policy.requirements}
+    required = [
+        *policy.requirements,
+        *(r for r in DEFAULTS if r.metric not in own and r.metric in measures),
+    ]
+    measures |= {r.metric: _missing() for r in required if r.metric not in measures}
+    scanned = _scan(subject, policy, notes, [*of_files, schema])
     return Evidence(
         gate=GATE,
-        checks=[_check(finding) for finding in findings],
-        figures={finding.name: float(len(finding.items)) for finding in findings},
-        notes=[f"examined {len(files)} files of the model"],
+        checks=[
+            *(finding.check() for finding in findings),
+            *decide(GATE, measures, required, confidence=policy.confidence),
+            *(scanned.checks if scanned else ()),
+        ],
+        figures={
+            **{finding.name: float(len(finding.items)) for finding in findings},
+            **{name: measure.value for name, measure in measures.items()},
+            **(scanned.figures if scanned else {}),
+        },
+        tables=scanned.tables if scanned else (),
+        notes=[*notes, *(scanned.notes if scanned else ())],
     )
 
 
-def _check(finding: _Finding) -> Check:
-    count = len(finding.items)
-    measure = exact(count, finding.examined)
-    outcome = finding.required.decide(count, measure.interval(1.0))
-    shown = "; ".join(finding.items[:5]) + (f"; and {count - 5} more" if count > 5 else "")
-    reason = f"{finding.name}: got {count}, expected {finding.required}"
-    if outcome is Outcome.PASSED:
-        reason += f" ({finding.good or shown})" if finding.good or shown else ""
-    elif shown:
-        reason += f": {shown}"
-    return Check(
-        gate=GATE,
-        name=finding.name,
-        measured=float(count),
-        interval=measure.interval(1.0),
-        required=finding.required,
-        samples=finding.examined,
-        outcome=outcome,
-        reason=reason,
+def _measures(subject: Subject, policy: Policy, notes: list[str]) -> dict[str, Measure]:
+    splits = subject.splits
+    train, test = splits.get("train"), splits.get(data.TEST)
+    if train is None or test is None or not len(train) or not len(test):
+        return {}
+    near = data.near_duplicates(splits, subject.low, subject.high)
+    found = {"near_duplicate_rate": near}
+    if train.detection:
+        notes.append("label leaks and label noise are measured for classifiers only")
+        return found
+    found["single_feature_accuracy"] = labels.single_feature(
+        train, test, subject.features, policy.seed
+    )
+    found["label_noise"] = labels.noise(train, train.inputs, policy.seed)
+    return found
+
+
+def _missing() -> Measure:
+    return Measure(
+        value=math.nan,
+        samples=0,
+        interval=exact(math.nan).interval,
+        missing="these samples do not have it, or are broken",
     )
 
 
-def _pickles(model: Path, files: list[Path]) -> _Finding:
-    found = {path.relative_to(model).as_posix(): pickles.reason(path) for path in files}
-    return _Finding(
-        "pickle_files",
-        [f"{name}: {reason}" for name, reason in found.items() if reason],
-        len(files),
-        good=f"{len(files)} files examined",
-    )
-
-
-def _digests(subject: Subject) -> _Finding:
-    wrong = []
-    for name in sorted({*subject.expected, *subject.actual}):
-        expected, actual = subject.expected.get(name, ""), subject.actual.get(name, "")
-        if not _DIGEST.fullmatch(expected):
-            wrong.append(f"{name} is named {expected!r}, expected sha256:<64 hex digits>")
-        elif actual != expected:
-            wrong.append(f"{name} is {actual or 'absent'}, expected {expected}")
-    if not subject.expected:
-        wrong.append("no digest was given to hold the files against")
-    return _Finding(
-        "digest_mismatches",
-        wrong,
-        len(subject.expected),
-        good="matched: " + ", ".join(sorted(subject.expected)),
-    )
-
-
-def _leaks(subject: Subject) -> _Finding:
-    if subject.learned is None or subject.tested is None or not len(subject.tested):
-        return _Finding("leaked_test_samples", ["there are no samples to compare"], 0)
-    seen = {_row(row) for row in subject.learned}
-    leaked = [f"test sample {i}" for i, row in enumerate(subject.tested) if _row(row) in seen]
-    return _Finding(
-        "leaked_test_samples",
-        leaked,
-        len(subject.tested),
-        good=f"none of {len(subject.tested)} test samples was learned from",
-    )
-
-
-def _row(row: NDArray[Any]) -> bytes:
-    return blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest()
-
-
-def _weights(model: Path, weights: list[Path]) -> list[_Finding]:
-    from safetensors import SafetensorError, safe_open
-
-    names = [path.relative_to(model).as_posix() for path in weights]
-    broken: list[str] = []
-    count = 0
-    for path, name in zip(weights, names, strict=True):
-        try:
-            with safe_open(path, framework="pt") as tensors:
-                for key in tensors.keys():  # noqa: SIM118 (the handle is no mapping)
-                    tensor = tensors.get_tensor(key)
-                    count += 1
-                    if tensor.is_floating_point() and not tensor.isfinite().all():
-                        broken.append(f"{name}: {key} has values that are not finite")
-        except (SafetensorError, OSError, ValueError) as error:
-            broken.append(f"{name} is no safetensors file ({error})")
-    return [
-        _Finding("safetensors_files", names, len(names), required=Required(low=1)),
-        _Finding("bad_weights", broken, count, good=f"{count} tensors are finite"),
-    ]
+def _scan(
+    subject: Subject, policy: Policy, notes: list[str], before: Sequence[Finding]
+) -> Evidence | None:
+    if policy.poisoning is None:
+        notes.append("the training data was not searched for backdoors (poisoning is not declared)")
+        return None
+    train = subject.splits.get("train")
+    if train is None or subject.target is None:
+        return poison.unscanned("there are no training samples, or no model to ask about them")
+    if any(finding.check().outcome is not Outcome.PASSED for finding in before):
+        return poison.unscanned("a model or data that failed the checks of its files is not run")
+    return poison.scan(subject.target(), train, policy.poisoning)

@@ -25,7 +25,7 @@ def test_a_csv_gives_features_labels_and_groups(csv):
     assert (list(samples.classes), samples.labels.tolist()) == (["no", "yes"], [0, 1, 0])
     assert samples.groups["ward"].tolist() == ["a", "b", "b"]
     assert samples.groups["sex"].tolist() == ["0", "1", "0"]
-    assert (data.low, data.high, data.learned) == (0.0, 1.0, None)
+    assert (data.low, data.high, data.learned) == (0.0, 1.0, {})
 
 
 def test_labels_that_are_numbers_are_ordered_as_numbers(csv):
@@ -48,7 +48,8 @@ def test_a_dataset_folder_gives_its_test_split_and_what_was_learned(tmp_path):
             protected_ward=np.arange(count) % 2,
         )
     data = dataset.read(tmp_path)
-    assert data.samples.inputs.shape == (3, 4) and data.learned.shape == (7, 4)
+    assert data.samples.inputs.shape == (3, 4) and set(data.learned) == {"train", "validation"}
+    assert sum(map(len, data.learned.values())) == 7
     assert data.samples.groups["ward"].tolist() == ["a", "b", "a"]
     (tmp_path / "test.npz").unlink()
     with pytest.raises(ValueError, match=r"test\.npz is absent"):

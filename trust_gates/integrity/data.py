@@ -1,0 +1,133 @@
+"""Is the data what it should be: its schema, its groups, and a test split nobody learned from?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.integrity.findings import Finding
+from trust_gates.samples import Samples
+from trust_gates.statistics import Measure, exact
+
+TEST = "test"
+_SIDE = 16
+_SAME = 0.999
+"""Correlation of two images' fingerprints from which on one is a copy of the other: re-encoded,
+brightened or with faint noise."""
+
+_STEPS = 1000
+"""Rows are near when they are equal in steps of this part of the range."""
+
+_CHUNK = 512
+
+
+def schema(splits: Mapping[str, Samples], low: float, high: float) -> Finding:
+    """Values that are not finite or out of range, other types, shapes that differ, odd labels."""
+    wrong = []
+    shapes = {samples.inputs.shape[1:] for samples in splits.values()}
+    if len(shapes) > 1:
+        wrong.append(f"samples of the shapes {sorted(shapes)}, expected one")
+    for name, samples in splits.items():
+        inputs = samples.inputs
+        if inputs.dtype != np.float32:
+            wrong.append(f"{name} is {inputs.dtype}, expected float32")
+        bad = int(np.count_nonzero(~np.isfinite(inputs)))
+        if bad:
+            wrong.append(f"{name} has {bad} values that are not finite")
+        outside = int(np.count_nonzero((inputs < low) | (inputs > high)))
+        if outside:
+            wrong.append(f"{name} has {outside} values outside [{low:g}, {high:g}]")
+        labels = _labels(samples)
+        odd = int(np.count_nonzero((labels < 0) | (labels >= len(samples.classes))))
+        if odd:
+            wrong.append(f"{name} has {odd} labels that name no class")
+    total = sum(len(samples) for samples in splits.values())
+    return Finding("schema_violations", wrong, total, good=f"{total} samples fit the schema")
+
+
+def empty_groups(splits: Mapping[str, Samples], declared: Mapping[str, Sequence[str]]) -> Finding:
+    """Classes and declared values of protected attributes that a split has no sample of."""
+    empty, examined = [], 0
+    for name, samples in splits.items():
+        counts = np.bincount(_labels(samples).clip(min=0), minlength=len(samples.classes))
+        empty += [
+            f"{name} has no sample of class {label}"
+            for label, count in zip(samples.classes, counts, strict=False)
+            if not count
+        ]
+        for attribute, values in declared.items():
+            present = set(samples.groups[attribute])
+            empty += [
+                f"{name} has no sample of {attribute} {value}"
+                for value in values
+                if value not in present
+            ]
+        examined += len(samples.classes) + sum(len(values) for values in declared.values())
+    return Finding(
+        "empty_groups", empty, examined, good=f"{examined} classes and groups have samples"
+    )
+
+
+def leaked(splits: Mapping[str, Samples]) -> Finding:
+    """Test samples that are equal, bit by bit, to one that was learned from."""
+    name = "leaked_test_samples"
+    tested = splits[TEST].inputs if TEST in splits else ()
+    seen = {_row(row) for part, samples in splits.items() if part != TEST for row in samples.inputs}
+    if not seen or not len(tested):
+        return Finding(name, ["there are no samples to compare"], 0)
+    found = [f"test sample {i}" for i, row in enumerate(tested) if _row(row) in seen]
+    good = f"none of {len(tested)} test samples was learned from"
+    return Finding(name, found, len(tested), good=good)
+
+
+def near_duplicates(splits: Mapping[str, Samples], low: float, high: float) -> Measure:
+    """The share of test samples that are nearly equal to one of the other splits.
+
+    Images by the correlation of what is left of their grey values at 16 x 16, the idea of a
+    perceptual hash with a real number for a distance; rows by their values, rounded.
+    """
+    learned = np.concatenate([s.inputs for name, s in splits.items() if name != TEST])
+    tested = splits[TEST].inputs
+    if tested.ndim != 4:
+        step = (high - low) / _STEPS or 1.0
+        seen = {_row(np.round(row / step)) for row in learned}
+        count = sum(_row(np.round(row / step)) in seen for row in tested)
+    else:
+        prints = _prints(learned)
+        count = sum(
+            int(((part @ prints.T).max(axis=1) >= _SAME).sum())
+            for part in np.array_split(_prints(tested), len(tested) // _CHUNK + 1)
+        )
+    return exact(count / len(tested), len(tested))
+
+
+def _prints(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D): grey values averaged to at most 16 x 16, without their mean, of length 1."""
+    grey = images.mean(axis=1)
+    for axis in (1, 2):
+        size = grey.shape[axis]
+        starts = np.unique(np.linspace(0, size, min(size, _SIDE), endpoint=False).astype(int))
+        widths = np.diff([*starts, size])
+        shape = [-1 if a == axis else 1 for a in range(3)]
+        grey = np.add.reduceat(grey, starts, axis=axis) / widths.reshape(shape)
+    flat = grey.reshape(len(grey), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    result: NDArray[np.float32] = (flat / np.maximum(length, 1e-9)).astype(np.float32)
+    return result
+
+
+def _labels(samples: Samples) -> NDArray[np.integer[Any]]:
+    if samples.labels is not None:
+        return samples.labels
+    objects = [image.labels for image in samples.objects or ()]
+    return np.concatenate(objects) if objects else np.zeros(0, dtype=np.int64)
+
+
+def _row(row: NDArray[Any]) -> bytes:
+    # Adding zero makes -0.0 equal to 0.0, as it is to a model.
+    return blake2b(np.ascontiguousarray(row + 0.0).tobytes(), digest_size=16).digest()

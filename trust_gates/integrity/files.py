@@ -1,0 +1,65 @@
+"""The model's files: those that were named, with nothing that runs, and weights that are sound."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from trust_gates.integrity.findings import Finding
+from trust_gates.verdict import Required
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def free_of(
+    name: str, model: Path, files: Sequence[Path], reason: Callable[[Path], str]
+) -> Finding:
+    """The files that `reason` has something against."""
+    found = {path.relative_to(model).as_posix(): reason(path) for path in files}
+    return Finding(
+        name,
+        [f"{file}: {why}" for file, why in found.items() if why],
+        len(files),
+        good=f"{len(files)} files examined",
+    )
+
+
+def digests(wanted: Mapping[str, str], computed: Mapping[str, str]) -> Finding:
+    """Whatever has another digest than was named, or none that is one."""
+    wrong = []
+    for name in sorted({*wanted, *computed}):
+        expected, actual = wanted.get(name, ""), computed.get(name, "")
+        if not _DIGEST.fullmatch(expected):
+            wrong.append(f"{name} is named {expected!r}, expected sha256:<64 hex digits>")
+        elif actual != expected:
+            wrong.append(f"{name} is {actual or 'absent'}, expected {expected}")
+    if not wanted:
+        wrong.append("no digest was given to hold the files against")
+    return Finding(
+        "digest_mismatches", wrong, len(wanted), good="matched: " + ", ".join(sorted(wanted))
+    )
+
+
+def weights(model: Path, files: Sequence[Path]) -> list[Finding]:
+    """Whether there are weights as safetensors, and what in them is not finite."""
+    from safetensors import SafetensorError, safe_open
+
+    found = [path for path in files if path.suffix == ".safetensors"]
+    names = [path.relative_to(model).as_posix() for path in found]
+    broken: list[str] = []
+    count = 0
+    for path, name in zip(found, names, strict=True):
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                for key in tensors.keys():  # noqa: SIM118 (the handle is no mapping)
+                    tensor = tensors.get_tensor(key)
+                    count += 1
+                    if tensor.is_floating_point() and not tensor.isfinite().all():
+                        broken.append(f"{name}: {key} has values that are not finite")
+        except (SafetensorError, OSError, ValueError) as error:
+            broken.append(f"{name} is no safetensors file ({error})")
+    return [
+        Finding("safetensors_files", names, len(names), required=Required(low=1)),
+        Finding("bad_weights", broken, count, good=f"{count} tensors are finite"),
+    ]

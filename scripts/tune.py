@@ -52,6 +52,8 @@ def _search(spec: model_repo.Spec, tune: model_repo.Tune, folder: Path) -> dict[
                 seed=spec.data.seed,
                 precision=spec.train.precision,
                 parameters=parameters,
+                # A learning rate that suits plain training need not suit adversarial training.
+                defences=tuple(one.resolved() for one in spec.train.defences),
             ),
         )
         code, output = local.trial(job, folder / f"trial-{number}")

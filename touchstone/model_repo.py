@@ -13,9 +13,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from touchstone.errors import ManifestError
-from touchstone.policy import Fairness, Gates, Name, Strict
+from touchstone.policy import Fairness, Fraction, Gates, Name, Option, Strict
 from touchstone.yaml import Document, load_file
-from training import mitigation
+from training import defences, evasion, mitigation
 
 FILE_NAME = "touchstone.yaml"
 
@@ -114,6 +114,41 @@ class Mitigation(Strict):
         )
 
 
+class Defence(Strict):
+    """A defence against adversarial inputs (docs/defences.md)."""
+
+    method: str
+    options: dict[str, Option] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> Defence:
+        defences.check(self.method, self.options)
+        return self
+
+    def resolved(self) -> defences.Defence:
+        """As training knows it."""
+        return defences.Defence(method=self.method, options=self.options)
+
+
+class EvasionDetector(Strict):
+    """A detector of adversarial inputs, trained with the model and served beside it."""
+
+    on: Literal["inputs", "activations"] = "activations"
+    norm: Literal["linf", "l2"] = "linf"
+    epsilon: Fraction = 8 / 255
+    """Of the attacks it learns from, in input units."""
+    steps: int = Field(default=10, ge=1, le=1000)
+    epochs: int = Field(default=20, ge=1)
+    samples: int = Field(default=2048, ge=1)
+    """Training samples that are attacked, at most."""
+    false_positive_rate: float = Field(default=0.05, gt=0, lt=1)
+    """The share of clean inputs that may be flagged."""
+
+    def resolved(self) -> evasion.Evasion:
+        """As training knows it."""
+        return evasion.Evasion(**self.model_dump())
+
+
 class Train(Strict):
     backend: Literal["pytorchjob", "trainjob"] = "pytorchjob"
     workers: int = Field(default=1, ge=1, le=64)
@@ -122,6 +157,9 @@ class Train(Strict):
     batch_size: int = Field(default=64, ge=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     mitigation: Mitigation | None = None
+    defences: tuple[Defence, ...] = ()
+    """Applied in this order; those of inputs become part of the served model."""
+    evasion_detector: EvasionDetector | None = None
 
 
 class Promote(Strict):

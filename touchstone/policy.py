@@ -42,6 +42,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
 
 
 Fraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0)]
+Option = Annotated[int | float | str, BeforeValidator(_fraction)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")]
 
 

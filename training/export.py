@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.defences import Defence, from_json, wrap_inputs
 from training.load import load_spec
 from training.spec import Description, ModelSpec, Parameter
 
@@ -32,11 +33,13 @@ def export(
     description: Description,
     metrics: Mapping[str, float],
     seed: int,
+    defences: Sequence[Defence] = (),
 ) -> None:
     """Write a model tree into `directory`: weights, what they belong to, figures, code.
 
     Args:
         source: the model repository; its Python files are copied, at any depth.
+        defences: those it was trained with; `load_model` puts the ones of inputs back.
     """
     import torch
     from safetensors.torch import save_file
@@ -52,6 +55,7 @@ def export(
         "inputs": dict(description.inputs),
         "torch": torch.__version__,
         "seed": seed,
+        "defences": [defence.to_json() for defence in defences],
     }
     _write_json(directory / "model.json", model)
     _write_json(directory / "metrics.json", dict(metrics))
@@ -66,6 +70,8 @@ def export(
 
 def load_model(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, Any]]:
     """The spec, the trained module in evaluation mode, and model.json of a model tree.
+
+    The spec's loss and predictions go through the defences of inputs that the model has.
 
     Raises:
         ValueError: a file is absent or malformed, the tree holds a pickle, or the weights do
@@ -82,6 +88,8 @@ def load_model(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, A
         )
     document = describe(directory)
     spec = load_spec(directory / "code", document["entrypoint"])
+    defences = from_json(document.get("defences", ()))
+    spec = wrap_inputs(spec, defences, document["inputs"])
     module = spec.build(document["parameters"])
     try:
         weights = load_file(directory / WEIGHTS)

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from training import defences
+from training.evasion import Evasion
 from training.mitigation import Mitigation
 from training.trainer import TrainConfig
 
@@ -63,6 +65,9 @@ class Job:
             config = document["config"]
             if config.get("mitigation"):
                 config["mitigation"] = Mitigation.from_json(config["mitigation"])
+            if config.get("evasion"):
+                config["evasion"] = Evasion(**config["evasion"])
+            config["defences"] = defences.from_json(config.get("defences", ()))
             return cls(
                 source=Path(document["source"]),
                 entrypoint=document["entrypoint"],

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.dataset import Dataset, batch_of
+from training.defences import Defence
+from training.evasion import Evasion
 from training.metrics import evaluate
 from training.mitigation import Mitigation
 from training.spec import Batch, ModelSpec, Parameter
@@ -43,6 +45,12 @@ class TrainConfig:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     mitigation: Mitigation | None = None
     """What `training.mitigation.apply` is to do against unfairness; `train` itself does not."""
+
+    defences: tuple[Defence, ...] = ()
+    """What `training.defences` is to do to the spec; `train` itself does not."""
+
+    evasion: Evasion | None = None
+    """The detector that `training.evasion.fit` is to train for the trained model."""
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training import dataset, export
+from training import dataset, defences, export
 from training.dataset import Dataset
 from training.launch import Job
 from training.load import load_spec
@@ -32,13 +32,24 @@ def main(job_file: str) -> int:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     spec = load_spec(job.source, job.entrypoint)
     data = dataset.read(job.dataset, splits=("train", "validation"))
+    inputs = data.description.inputs
+    spec = defences.wrap_inputs(spec, job.config.defences, inputs)
     ranks = from_environment()
     try:
-        module, figures, served = _train(spec, data, job, ranks)
+        trained = defences.wrap_training(spec, job.config.defences, inputs)
+        module, figures, served = _train(trained, data, job, ranks)
     except PreemptedError as stopped:
         _say(str(stopped))
         return PREEMPTED
     if ranks.rank == 0:
+        guard = None
+        if job.config.evasion is not None:
+            from training.evasion.fit import fit
+
+            _say("training the evasion detector")
+            how: Any = {"seed": job.config.seed, "device": ranks.device}
+            guard, found = fit(spec, module, data, job.config.evasion, **how)
+            figures |= found
         if job.output is not None:
             export.export(
                 job.output,
@@ -49,7 +60,10 @@ def main(job_file: str) -> int:
                 description=data.description,
                 metrics=figures,
                 seed=job.config.seed,
+                defences=job.config.defences,
             )
+            if guard is not None:
+                guard.write(job.output)
             if served is not None:
                 served.write(job.output)
         for name, value in figures.items():

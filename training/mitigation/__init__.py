@@ -13,27 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Stage = Literal["preprocessing", "inprocessing", "postprocessing"]
-Option = float | int | str
+from training import methods
+from training.methods import Method, Option
 
 _CONSTRAINTS = ("demographic_parity", "equalized_odds")
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One published method."""
-
-    stage: Stage
-    source: str
-    """The paper."""
-
-    options: Mapping[str, Option] = field(default_factory=dict)
-    """With their defaults; given ones must be of the same kind."""
-
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What an option in words may be."""
 
 
 METHODS: dict[str, Method] = {
@@ -130,7 +115,7 @@ class Mitigation:
         return cls(**{**document, "privileged": tuple(document["privileged"])})
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> str:
         """Where it takes hold."""
         return METHODS[self.method].stage
 
@@ -141,15 +126,4 @@ class Mitigation:
 
 def check(method: str, options: Mapping[str, Option]) -> None:
     """Raise ValueError unless the method is known and its options fit it."""
-    if method not in METHODS:
-        raise ValueError(f"got the method {method!r}, expected one of {', '.join(METHODS)}")
-    known, choices = METHODS[method].options, METHODS[method].choices
-    for name, value in options.items():
-        if name not in known:
-            raise ValueError(
-                f"got the option {name!r} of {method}, expected some of {sorted(known) or 'none'}"
-            )
-        if name in choices and value not in choices[name]:
-            raise ValueError(f"got {name}={value!r}, expected one of {', '.join(choices[name])}")
-        if name not in choices and not (isinstance(value, int | float) and 0 <= value < 1e6):
-            raise ValueError(f"got {name}={value!r}, expected a number from 0 on")
+    methods.check(METHODS, method, options)

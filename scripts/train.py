@@ -52,8 +52,8 @@ def main(
                 precision=spec.train.precision,
                 parameters=artifacts.get_json(parameters)["parameters"],
                 mitigation=spec.mitigation,
-                defences=tuple(one.resolved() for one in spec.train.defences),
-                evasion=spec.train.evasion_detector and spec.train.evasion_detector.resolved(),
+                defences=spec.defences,
+                evasion=spec.evasion,
             ),
         )
         typer.echo(f"training with {spec.train.workers} processes, {spec.train.epochs} epochs")

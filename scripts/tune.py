@@ -53,7 +53,7 @@ def _search(spec: model_repo.Spec, tune: model_repo.Tune, folder: Path) -> dict[
                 precision=spec.train.precision,
                 parameters=parameters,
                 # A learning rate that suits plain training need not suit adversarial training.
-                defences=tuple(one.resolved() for one in spec.train.defences),
+                defences=spec.defences,
             ),
         )
         code, output = local.trial(job, folder / f"trial-{number}")

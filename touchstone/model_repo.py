@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from touchstone.errors import ManifestError
-from touchstone.policy import Fairness, Fraction, Gates, Name, Option, Strict
+from touchstone.policy import Fairness, Fraction, Gates, Name, Option, Robustness, Strict
 from touchstone.yaml import Document, load_file
 from training import defences, evasion, mitigation
 
@@ -125,18 +125,23 @@ class Defence(Strict):
         defences.check(self.method, self.options)
         return self
 
-    def resolved(self) -> defences.Defence:
-        """As training knows it."""
-        return defences.Defence(method=self.method, options=self.options)
+    def resolved(self, robustness: Robustness | None) -> defences.Defence:
+        """As training knows it; against what spec.gates.robustness attacks with, by default."""
+        known = defences.METHODS[self.method].options
+        given = {**_budget(robustness), **self.options}
+        return defences.Defence(
+            method=self.method,
+            options={n: v for n, v in given.items() if n in self.options or "norm" in known},
+        )
 
 
 class EvasionDetector(Strict):
     """A detector of adversarial inputs, trained with the model and served beside it."""
 
     on: Literal["inputs", "activations"] = "activations"
-    norm: Literal["linf", "l2"] = "linf"
-    epsilon: Fraction = 8 / 255
-    """Of the attacks it learns from, in input units."""
+    norm: Literal["linf", "l2"] | None = None
+    epsilon: Fraction | None = None
+    """Of the attacks it learns from; those of spec.gates.robustness by default, else 8/255."""
     steps: int = Field(default=10, ge=1, le=1000)
     epochs: int = Field(default=20, ge=1)
     samples: int = Field(default=2048, ge=1)
@@ -144,9 +149,16 @@ class EvasionDetector(Strict):
     false_positive_rate: float = Field(default=0.05, gt=0, lt=1)
     """The share of clean inputs that may be flagged."""
 
-    def resolved(self) -> evasion.Evasion:
+    def resolved(self, robustness: Robustness | None) -> evasion.Evasion:
         """As training knows it."""
-        return evasion.Evasion(**self.model_dump())
+        return evasion.Evasion(**_budget(robustness) | self.model_dump(exclude_none=True))
+
+
+def _budget(robustness: Robustness | None) -> dict[str, float | str]:
+    """The gate's norm and epsilon, where it has one that training knows."""
+    if robustness is None or robustness.norm not in ("linf", "l2"):
+        return {}
+    return {"norm": robustness.norm, "epsilon": robustness.epsilon}
 
 
 class Train(Strict):
@@ -212,6 +224,17 @@ class Spec(Strict):
         """The training's mitigation, complete."""
         declared = self.train.mitigation
         return None if declared is None else declared.resolved(self.gates.fairness)
+
+    @property
+    def defences(self) -> tuple[defences.Defence, ...]:
+        """The training's defences, complete."""
+        return tuple(one.resolved(self.gates.robustness) for one in self.train.defences)
+
+    @property
+    def evasion(self) -> evasion.Evasion | None:
+        """The detector to train, complete."""
+        declared = self.train.evasion_detector
+        return None if declared is None else declared.resolved(self.gates.robustness)
 
 
 class ModelPipeline(Strict):

@@ -47,8 +47,14 @@ def main(job_file: str) -> int:
             from training.evasion.fit import fit
 
             _say("training the evasion detector")
-            how: Any = {"seed": job.config.seed, "device": ranks.device}
-            guard, found = fit(spec, module, data, job.config.evasion, **how)
+            guard, found = fit(
+                spec,
+                module,
+                data,
+                job.config.evasion,
+                seed=job.config.seed,
+                device=ranks.device,
+            )
             figures |= found
         if job.output is not None:
             export.export(

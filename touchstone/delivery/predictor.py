@@ -15,6 +15,9 @@ tensor of that name, datatype BYTES. Without it the request is refused: no answe
     V2  classification  label INT64 (N,), probabilities FP32 (N, K)
         detection       count INT64 (N,), boxes FP32 (N, M, 4), labels INT64 (N, M), scores FP32
                         (N, M), padded to the longest with zeros, and labels with -1
+
+A model with an evasion detector adds how suspicious each input is, 0 to 1, and whether it is
+flagged: V1 "adversarial_score" and "adversarial", V2 FP32 (N,) and BOOL (N,) of these names.
 """
 
 from __future__ import annotations
@@ -31,21 +34,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+    from training.evasion.guard import Guard
     from training.mitigation.served import Served
 
 Groups = Mapping[str, Sequence[str]]
 """The value of a protected attribute for each input, by the attribute's name."""
 
 
+_SUSPICION = {"adversarial_score": "FP32", "adversarial": "BOOL"}
+"""What an evasion detector adds to an answer, with its V2 datatypes."""
+
+
 class Predictor:
     """A loaded model tree, asked with arrays. `document` is its model.json."""
 
     def __init__(
-        self, spec: Any, module: Any, document: dict[str, Any], served: Served | None = None
+        self,
+        spec: Any,
+        module: Any,
+        document: dict[str, Any],
+        served: Served | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._spec = spec
         self._module = module.eval()
         self._served = served
+        self._guard = guard
         self.needs = served.needs if served else ""
         """The protected attribute that a request must give; empty for none."""
         self.task: str = document["task"]
@@ -77,14 +91,27 @@ class Predictor:
     def answer(
         self, inputs: np.ndarray, groups: Groups | None = None
     ) -> list[dict[str, np.ndarray]]:
-        """One dict of arrays per input: `probabilities`, or `boxes`, `labels`, `scores`."""
+        """One dict of arrays per input: `probabilities`, or `boxes`, `labels`, `scores`.
+
+        With an evasion detector also `adversarial_score` and `adversarial`, of no axis.
+        """
+        answers = self._answer(inputs, groups or {})
+        if self._guard is None:
+            return answers
+        suspicions = zip(*self._guard.answer(inputs), strict=True)
+        return [
+            one | dict(zip(_SUSPICION, suspicion, strict=True))
+            for one, suspicion in zip(answers, suspicions, strict=True)
+        ]
+
+    def _answer(self, inputs: np.ndarray, groups: Groups) -> list[dict[str, np.ndarray]]:
         import torch
 
         if self._served is not None:
             from training.mitigation.apply import predictor
 
             network = predictor(self._spec, self._module)
-            shares = self._served.answer(network, inputs, groups or {})
+            shares = self._served.answer(network, inputs, groups)
             return [{"probabilities": row} for row in shares]
         with torch.inference_mode():
             found = self._spec.predict(self._module, torch.from_numpy(inputs))
@@ -101,6 +128,13 @@ class Predictor:
 
     def as_json(self, answers: Sequence[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
         """V1 predictions, with class names in words."""
+        pairs = zip(self._named(answers), answers, strict=True)
+        return [
+            named | {name: one[name].item() for name in _SUSPICION if name in one}
+            for named, one in pairs
+        ]
+
+    def _named(self, answers: Sequence[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
         if self.task == "classification":
             return [
                 {
@@ -124,9 +158,12 @@ class Predictor:
         """V2 output tensors by name; see the module's table."""
         import numpy as np
 
+        names = [name for name in _SUSPICION if name in answers[0]]
+        suspicion = {name: np.stack([one[name] for one in answers]) for name in names}
         if self.task == "classification":
             probabilities = np.stack([one["probabilities"] for one in answers])
-            return {"label": probabilities.argmax(axis=1), "probabilities": probabilities}
+            best = probabilities.argmax(axis=1)
+            return suspicion | {"label": best, "probabilities": probabilities}
         count = np.array([len(one["scores"]) for one in answers], dtype=np.int64)
         longest = int(count.max())
         boxes = np.zeros((len(answers), longest, 4), dtype=np.float32)
@@ -136,7 +173,7 @@ class Predictor:
             boxes[row, : count[row]] = one["boxes"]
             labels[row, : count[row]] = one["labels"]
             scores[row, : count[row]] = one["scores"]
-        return {"count": count, "boxes": boxes, "labels": labels, "scores": scores}
+        return suspicion | {"count": count, "boxes": boxes, "labels": labels, "scores": scores}
 
     def output_types(self) -> list[dict[str, Any]]:
         """V2 metadata of the outputs; -1 stands for any size."""
@@ -144,9 +181,11 @@ class Predictor:
             shapes = {"label": [-1], "probabilities": [-1, len(self.classes)]}
         else:
             shapes = {"count": [-1], "boxes": [-1, -1, 4], "labels": [-1, -1], "scores": [-1, -1]}
-        whole = {"label", "count", "labels"}
+        if self._guard is not None:
+            shapes |= {name: [-1] for name in _SUSPICION}
+        types = dict.fromkeys(("label", "count", "labels"), "INT64") | _SUSPICION
         return [
-            {"name": name, "datatype": "INT64" if name in whole else "FP32", "shape": shape}
+            {"name": name, "datatype": types.get(name, "FP32"), "shape": shape}
             for name, shape in shapes.items()
         ]
 
@@ -299,10 +338,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         from touchstone.artifacts import open_store
 
         open_store(options.store).get(options.model, options.model_dir)
+    from training.evasion.guard import Guard
     from training.export import load_model
     from training.mitigation.served import Served
 
-    predictor = Predictor(*load_model(options.model_dir), Served.read(options.model_dir))
+    spec, module, document = load_model(options.model_dir)
+    served = Served.read(options.model_dir)
+    guard = Guard.read(options.model_dir, spec, module)
+    predictor = Predictor(spec, module, document, served, guard)
     serve(predictor, name=options.model_name, host=options.host, port=options.http_port)
 
 

@@ -75,7 +75,8 @@ class Guard:
     def answer(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N,) scores from 0 to 1, and (N,) bool: is the input flagged as adversarial?"""
         found = self.suspicion(inputs)
-        return 1 / (1 + np.exp(-found.clip(-500, 500))), found > self.threshold
+        # Not `>`: what cannot be compared, NaN, is flagged.
+        return 1 / (1 + np.exp(-found.clip(-500, 500))), ~(found <= self.threshold)
 
     def calibrate(self, clean: np.ndarray) -> None:
         """Set the threshold so that new clean inputs are flagged at most at the declared rate.
@@ -94,7 +95,13 @@ class Guard:
                 f"{math.ceil(1 / self.false_positive_rate) - 1} to promise a false positive rate "
                 f"of {self.false_positive_rate:g} of the evasion detector"
             )
-        self.threshold = float(np.sort(self.suspicion(clean))[rank - 1])
+        suspicion = self.suspicion(clean)
+        if not np.isfinite(suspicion).all():
+            raise ValueError(
+                "the evasion detector's answers to validation samples are not finite; are the "
+                "model's own?"
+            )
+        self.threshold = float(np.sort(suspicion)[rank - 1])
 
     def write(self, folder: Path) -> None:
         """Write evasion.json and evasion.safetensors into a model tree."""
@@ -128,6 +135,8 @@ class Guard:
             document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             if document["on"] not in ON:
                 raise ValueError(f"unknown kind {document['on']!r}")
+            if not math.isfinite(document["threshold"]):
+                raise ValueError(f"the threshold {document['threshold']}")
             network = build(document["shape"])
             network.load_state_dict(load_file(folder / WEIGHTS))
             return cls(

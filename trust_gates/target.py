@@ -26,6 +26,20 @@ Repair = Callable[[NDArray[np.float32], Groups], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Watch:
+    """A detector of adversarial inputs that is served with the model."""
+
+    suspicion: Callable[[torch.Tensor], torch.Tensor]
+    """Inputs (N, ...) to (N,), differentiable; higher is more suspicious."""
+
+    threshold: float
+
+    def flags(self, suspicion: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,): is the input flagged? What cannot be compared, NaN, is."""
+        return ~(suspicion <= self.threshold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """A model with what the gates need of it; inputs are within [low, high]."""
 
@@ -48,6 +62,8 @@ class Target:
 
     repair: Repair | None = None
     """The inputs that the module sees in place of the given ones, of the same arguments."""
+
+    watch: Watch | None = None
 
     def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.

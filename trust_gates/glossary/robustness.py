@@ -17,6 +17,15 @@ METRICS = (
     share("robust_recall", "share of objects still found after the worst of all attacks"),
     share("robust_map50", "mean average precision after the worst of all attacks"),
     share("robust_map50_95", "the same, averaged over IoU 0.5 to 0.95"),
+    share(
+        "evasion_auc", "chance that the evasion detector ranks an attacked input above a clean one"
+    ),
+    share("evasion_recall", "share of successful attacks that the evasion detector flags"),
+    share(
+        "evasion_adaptive_recall",
+        "share that it still flags, or that fail, when the attacker knows the detector",
+    ),
+    share("evasion_false_positive_rate", "share of clean inputs that the detector flags", ideal=0),
     share("clean", "share right without an attack", ideal=None),
     share("noise", "share right under random noise of the attack's size", ideal=None),
     share("corruption_accuracy", "share still right under common corruptions, over all kinds"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trust_gates.robustness import attacks, figures, masking, pictures, weak
+from trust_gates.robustness import attacks, evasion, figures, masking, pictures, weak
 from trust_gates.robustness.attacks.interface import Task
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.measure import measure
@@ -28,8 +28,9 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     """Attack up to `policy.samples` samples and decide on what survives all attacks.
 
     Metrics: `robust_accuracy` for classifiers; `robust_recall`, `robust_map50` and
-    `robust_map50_95` for detectors, where the worst attack is taken image by image; the further
-    `figures` that the policy asks for. A check `gradient_masking` is always added.
+    `robust_map50_95` for detectors, where the worst attack is taken image by image; `evasion_*`
+    where a detector of adversarial inputs is served with the model; the further `figures` that the
+    policy asks for. A check `gradient_masking` is always added.
 
     Raises:
         GateError: an attack does not work here, or the model gives no gradients.
@@ -60,6 +61,8 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     measures |= more.measures
     signs = masking.look(victim, samples, attacked, policy.budget, curves.unbounded)
     flags = signs.flags()
+    seen = evasion.look(victim, samples, attacked, policy.budget, policy.confidence)
+    measures |= seen.measures if seen else {}
     measures["gradient_masking"] = exact(len(flags), len(samples))
     masked = Requirement(metric="gradient_masking", required=Required(high=0))
     return Evidence(
@@ -73,9 +76,14 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             "clean": signs.clean,
             "noise": signs.noise,
         },
-        pictures=_pictures(victim, samples, attacked, policy, curves) | dict(more.pictures),
+        pictures={
+            **_pictures(victim, samples, attacked, policy, curves),
+            **more.pictures,
+            **(seen.pictures if seen else {}),
+        },
         captions={
             **more.captions,
+            **(seen.captions if seen else {}),
             "robustness-epsilon": (
                 "What is left of the model as the attacker's budget epsilon grows."
             ),
@@ -85,6 +93,7 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             _attacks_table(attacked, broken),
             curves.table(policy.confidence),
             *more.tables,
+            *((seen.table,) if seen else ()),
         ),
         notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags)],
     )

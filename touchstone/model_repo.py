@@ -214,6 +214,14 @@ class Spec(Strict):
     card: Card = Card()
 
     @model_validator(mode="after")
+    def _has_the_detector_it_checks(self) -> Spec:
+        checks = self.gates.robustness.checks if self.gates.robustness else ()
+        asked = [one.metric for one in checks if one.metric.startswith("evasion_")]
+        if asked and self.train.evasion_detector is None:
+            raise ValueError(f"spec.train.evasionDetector for the checks of {', '.join(asked)}")
+        return self
+
+    @model_validator(mode="after")
     def _mitigates_someone(self) -> Spec:
         if self.train.mitigation is not None:
             self.train.mitigation.resolved(self.gates.fairness)

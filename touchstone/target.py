@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trust_gates.reach import Reach
-from trust_gates.target import Target
+from trust_gates.target import Target, Watch
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +20,7 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
     """
     import torch
 
+    from training.evasion.guard import Guard
     from training.export import load_model
     from training.mitigation.apply import asked
     from training.spec import Batch
@@ -31,6 +32,7 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
     def loss(inputs: torch.Tensor, boxes: torch.Tensor, box_labels: torch.Tensor) -> torch.Tensor:
         return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
 
+    guard = Guard.read(folder, spec, module)
     serve, repair = asked(folder, spec, module, device)
     return Target(
         module=module,
@@ -42,4 +44,5 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
         reach=reach,
         serve=serve,
         repair=repair,
+        watch=None if guard is None else Watch(guard.logits, guard.threshold),
     )

@@ -25,7 +25,7 @@ Answers = Callable[[NDArray[np.float32], Groups], NDArray[np.float64]]
 Repair = Callable[[NDArray[np.float32], Groups], NDArray[np.float32]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Watch:
     """A detector of adversarial inputs that is served with the model."""
 

@@ -269,3 +269,62 @@ def test_a_file_of_another_shape_is_refused(tmp_path, text):
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(ManifestError, match="touchstone.yaml: no such file"):
         load(tmp_path)
+
+
+BUDGET = "      epsilon: 8/255\n"
+
+
+def trained(tmp_path, more, budget=BUDGET):
+    text = GOOD.replace("epochs: 3}", f"epochs: 3, {more}}}")
+    return load(write(tmp_path, text.replace(BUDGET, budget)))
+
+
+def test_defences_are_read_in_their_order_against_what_the_gate_attacks_with(tmp_path):
+    more = (
+        "defences: [{method: feature_squeezing, options: {bits: 5}}, "
+        "{method: adversarial_training}, {method: trades, options: {norm: l2, epsilon: 1/2}}]"
+    )
+    gate = "      norm: linf\n      epsilon: 4/255\n"
+    squeezing, madry, trades = trained(tmp_path, more, gate).spec.defences
+    assert squeezing.options == {"bits": 5}
+    assert madry.options == {"norm": "linf", "epsilon": pytest.approx(4 / 255)}
+    assert trades.options == {"norm": "l2", "epsilon": 0.5}
+    assert load(write(tmp_path, GOOD)).spec.defences == ()
+
+
+def test_a_budget_that_training_does_not_know_is_not_taken_from_the_gate(tmp_path):
+    gate = "      norm: l1\n      epsilon: 2\n      attacks: [apgd-ce, square]\n"
+    more = "defences: [{method: adversarial_training}], evasionDetector: {}"
+    spec = trained(tmp_path, more, gate).spec
+    assert spec.defences[0].options == {}
+    assert spec.evasion.norm == "linf"
+
+
+def test_a_detector_is_off_by_default_and_learns_from_the_gates_budget(tmp_path):
+    assert load(write(tmp_path, GOOD)).spec.evasion is None
+    found = trained(tmp_path, "evasionDetector: {on: inputs, falsePositiveRate: 0.02}").spec.evasion
+    assert (found.on, found.false_positive_rate) == ("inputs", 0.02)
+    assert found.epsilon == pytest.approx(8 / 255)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("defences: [{method: magic}]", "expected one of feature_squeezing"),
+        ("defences: [{method: trades, options: {beta: -1}}]", "a number from 0"),
+        ("defences: [{method: trades, beta: 1}]", "got unknown key"),
+        ("evasionDetector: {on: labels}", "expected 'inputs' or 'activations'"),
+        ("evasionDetector: {falsePositiveRate: 0}", "expected greater than 0"),
+    ],
+)
+def test_a_defence_that_makes_no_sense_is_refused_before_anything_runs(tmp_path, more, message):
+    with pytest.raises(ManifestError) as refusal:
+        trained(tmp_path, more)
+    assert message in str(refusal.value)
+
+
+def test_a_check_of_a_detector_needs_one(tmp_path):
+    text = GOOD.replace("{metric: robust_recall,", "{metric: evasion_auc,")
+    with pytest.raises(ManifestError, match=r"spec.train.evasionDetector .* of evasion_auc"):
+        load(write(tmp_path, text))
+    load(write(tmp_path, text.replace("epochs: 3}", "epochs: 3, evasionDetector: {}}")))

@@ -48,6 +48,7 @@ bench: setup ## what a step, an event and a verdict cost, against named peers in
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/clever.py
 	$(BIN)/python tests/bench/poison.py
+	$(BIN)/python tests/bench/defences.py
 
 gates-table: setup ## run every attack, defence and metric by name, write docs/trust-gates.md
 	$(BIN)/python tests/bench/gates_table.py

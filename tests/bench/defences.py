@@ -1,8 +1,9 @@
 """What does each defence cost, and what is left of its gain when the attacker goes through it?
 
-`python tests/bench/defences.py [method ...]` trains the same small network on scikit-learn's digits
-with each defence, attacks 150 held-out samples with the robustness gate's default attacks and prints
-one table. Exit code 1 where adversarial training gains nothing, or a defence of inputs masks gradients.
+`python tests/bench/defences.py [method ...]` trains the same small network on scikit-learn's
+digits with each defence, attacks 150 held-out samples with the robustness gate's default attacks
+and prints one table. Exit code 1 where adversarial training gains nothing, or where a defence of
+inputs masks gradients.
 """
 
 from __future__ import annotations

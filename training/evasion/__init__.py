@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ON = ("inputs", "activations")
+from training.methods import Method
+
+DETECTORS = {
+    "evasion_inputs": Method(
+        "inputs", "Gong, Wang and Ku, Adversarial and clean data are not twins, 2017"
+    ),
+    "evasion_activations": Method(
+        "activations", "Metzen et al., On detecting adversarial perturbations, ICLR 2017"
+    ),
+}
+"""By name; their stage is what they look at."""
+
+ON = tuple(method.stage for method in DETECTORS.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +27,7 @@ class Evasion:
     """Which detector to train, on which attacks."""
 
     on: str = "activations"
-    """What it looks at: the raw `inputs`, or the network's `activations` (Metzen et al. 2017)."""
+    """What it looks at: the raw `inputs`, or the network's `activations`."""
 
     norm: str = "linf"
     epsilon: float = 8 / 255

@@ -10,7 +10,7 @@ from defended import batch, dataset, images_arrays, images_net, rows_arrays, row
 
 from training.defences import Defence, wrap_inputs
 from training.defences.ball import Ball
-from training.evasion import Evasion
+from training.evasion import DETECTORS, Evasion
 from training.evasion.fit import fit
 from training.evasion.guard import FILE, WEIGHTS, Guard
 from training.evasion.network import Activations
@@ -29,10 +29,10 @@ def guarded(spec, data, **changes):
     return fit(spec, module.eval(), data, config, seed=3)
 
 
-@pytest.fixture(scope="module", params=["inputs", "activations"])
+@pytest.fixture(scope="module", params=sorted(DETECTORS))
 def case(request):
     data = dataset(images_arrays, COUNTS)
-    guard, figures = guarded(images_net(), data, on=request.param)
+    guard, figures = guarded(images_net(), data, on=DETECTORS[request.param].stage)
     return guard, figures, data
 
 

@@ -55,6 +55,8 @@ def predict(
         typer.echo(json.dumps(answer, indent=2))
         return
     typer.echo(f"{model} {version} sees: {_words(answer, asked)}")
+    if any(_outputs(answer).get("adversarial", ())):
+        typer.echo("its evasion detector flags the sample as attacked")
     typer.echo(f"in truth it is: {asked.truth or 'nothing'}")
     curl = ["curl", "-s", url, "-H", "content-type: application/json", "-d", f"@{file}"]
     typer.echo(f"again: {shlex.join(curl)}")
@@ -82,8 +84,12 @@ def _ask(url: str, file: Path) -> tuple[dict[str, Any], str]:
     return document, response.headers.get("x-touchstone-version", "")
 
 
+def _outputs(answer: dict[str, Any]) -> dict[str, list[Any]]:
+    return {output["name"]: output["data"] for output in answer["outputs"]}
+
+
 def _words(answer: dict[str, Any], sample: Sample) -> str:
-    outputs = {output["name"]: output["data"] for output in answer["outputs"]}
+    outputs = _outputs(answer)
     if "probabilities" in outputs:
         label = outputs["label"][0]
         return f"{sample.classes[label]} ({outputs['probabilities'][label]:.0%} sure)"

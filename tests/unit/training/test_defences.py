@@ -186,6 +186,20 @@ def test_the_network_trains_on_after_it_was_attacked(method):
     assert all(value.grad is not None for value in module.parameters())
 
 
+@pytest.mark.parametrize("method", ["trades", "virtual_adversarial_training"])
+def test_half_precision_finds_the_same_direction(method):
+    module, given = rows_net().build({}), batch(ROWS.splits["train"], 64)
+    module[0].weight.data *= 3
+
+    def loss(enabled):
+        chosen = [Defence(method=method, options={"epsilon": 0.5})]
+        spec = wrap_training(rows_net(), chosen, ROWS.description.inputs)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            return (spec.loss(module, given) - rows_net().loss(module, given)).item()
+
+    assert loss(True) == pytest.approx(loss(False), rel=0.1)
+
+
 DEFENDED = [
     ("feature_squeezing", {"bits": 3}),
     ("spatial_smoothing", {"window": 3}),

@@ -27,7 +27,7 @@ class AdversarialTraining(Trained):
         option = self.defence.option
         ball = Ball.of(option("norm"), option("epsilon"), self.inputs)
         inputs = batch.inputs
-        with quiet(module):
+        with quiet(module, batch.inputs.device):
             attacked = self.attack(
                 ball, lambda x: self.inner.loss(module, replace(batch, inputs=x)), inputs
             )

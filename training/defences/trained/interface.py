@@ -43,11 +43,15 @@ class Trained(Wrapped):
 
 
 @contextmanager
-def quiet(module: torch.nn.Module) -> Iterator[None]:
-    """Without dropout, as the network will answer."""
+def quiet(module: torch.nn.Module, device: torch.device) -> Iterator[None]:
+    """Without dropout, as the network will answer, and in full precision.
+
+    In bfloat16 the small differences that an attack begins from are lost in rounding.
+    """
     before = module.training
     module.eval()
     try:
-        yield
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
         module.train(before)

@@ -29,7 +29,7 @@ class Trades(Trained):
         option, inputs = self.defence.option, batch.inputs
         ball = Ball.of(option("norm"), option("epsilon"), self.inputs)
         noise = _NOISE * torch.randn(inputs.shape, generator=self.generator).to(inputs)
-        with quiet(module):
+        with quiet(module, batch.inputs.device):
             clean = self.logits(module, inputs).detach()
             attacked = ball.climb(
                 lambda x: divergence(clean, self.logits(module, x)),

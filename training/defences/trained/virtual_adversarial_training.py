@@ -26,7 +26,7 @@ class VirtualAdversarialTraining(Trained):
         """The inner loss plus the local smoothness of the answers."""
         option, inputs = self.defence.option, batch.inputs
         direction = torch.randn(inputs.shape, generator=self.generator).to(inputs)
-        with quiet(module):
+        with quiet(module, batch.inputs.device):
             clean = self.logits(module, inputs).detach()
             for _ in range(option("iterations")):
                 # The power method: the gradient is the Hessian times the direction.

@@ -128,7 +128,7 @@ class Defence(Strict):
     def resolved(self, robustness: Robustness | None) -> defences.Defence:
         """As training knows it; against what spec.gates.robustness attacks with, by default."""
         known = defences.METHODS[self.method].options
-        given = {**_budget(robustness), **self.options}
+        given = {**_budget(robustness, self.options.get("norm")), **self.options}
         return defences.Defence(
             method=self.method,
             options={n: v for n, v in given.items() if n in self.options or "norm" in known},
@@ -151,12 +151,16 @@ class EvasionDetector(Strict):
 
     def resolved(self, robustness: Robustness | None) -> evasion.Evasion:
         """As training knows it."""
-        return evasion.Evasion(**_budget(robustness) | self.model_dump(exclude_none=True))
+        return evasion.Evasion(
+            **_budget(robustness, self.norm) | self.model_dump(exclude_none=True)
+        )
 
 
-def _budget(robustness: Robustness | None) -> dict[str, float | str]:
-    """The gate's norm and epsilon, where it has one that training knows."""
+def _budget(robustness: Robustness | None, norm: Any) -> dict[str, float | str]:
+    """The gate's norm and epsilon, where training knows the norm, and `norm` is no other one."""
     if robustness is None or robustness.norm not in ("linf", "l2"):
+        return {}
+    if norm not in (None, robustness.norm):
         return {}
     return {"norm": robustness.norm, "epsilon": robustness.epsilon}
 

@@ -290,6 +290,8 @@ def test_defences_are_read_in_their_order_against_what_the_gate_attacks_with(tmp
     assert madry.options == {"norm": "linf", "epsilon": pytest.approx(4 / 255)}
     assert trades.options == {"norm": "l2", "epsilon": 0.5}
     assert load(write(tmp_path, GOOD)).spec.defences == ()
+    (other,) = trained(tmp_path, "defences: [{method: trades, options: {norm: l2}}]").spec.defences
+    assert other.options == {"norm": "l2"}  # the gate's epsilon is none under l2
 
 
 def test_a_budget_that_training_does_not_know_is_not_taken_from_the_gate(tmp_path):

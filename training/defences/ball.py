@@ -67,15 +67,16 @@ class Ball:
         *,
         start: Tensor,
         steps: int,
-        step: float,
+        reach: float = 2.5,
     ) -> Tensor:
         """Inputs near `inputs` where `loss` is high: projected gradient ascent.
 
         Args:
             loss: inputs (N, ...) to a scalar, a sum or mean over samples.
             start: the first change, (N, ...).
-            step: the length of each step, in the norm.
+            reach: the length of all steps together, in radii of the ball (Madry et al. 2018).
         """
+        step = reach * self.epsilon / steps
         change = start.detach()
         for _ in range(steps):
             change.requires_grad_()

@@ -18,7 +18,6 @@ from training.evasion.network import build
 from training.spec import Batch, ModelSpec
 
 _ROWS = 128
-_REACH = 2.5
 
 
 def fit(
@@ -58,7 +57,6 @@ def fit(
             batch.inputs,
             start=ball.random(batch.inputs, generator),
             steps=config.steps,
-            step=_REACH * config.epsilon / config.steps,
         ).cpu()
 
     clean = torch.from_numpy(arrays["inputs"][chosen])

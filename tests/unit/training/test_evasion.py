@@ -44,7 +44,6 @@ def attacked(guard, data):
         given.inputs,
         start=ball.random(given.inputs, torch.Generator().manual_seed(8)),
         steps=10,
-        step=EPSILON / 4,
     ).numpy()
 
 

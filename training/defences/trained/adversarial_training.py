@@ -15,9 +15,6 @@ from training.defences.ball import Ball
 from training.defences.trained.interface import Trained, quiet
 from training.spec import Batch
 
-_REACH = 2.5
-"""All steps together could cross the ball this many times its radius (Madry et al.)."""
-
 
 class AdversarialTraining(Trained):
     """The loss of a `share` of each batch is that of its adversarial inputs."""
@@ -37,14 +34,8 @@ class AdversarialTraining(Trained):
 
     def attack(self, ball: Ball, loss: Any, inputs: torch.Tensor) -> torch.Tensor:
         """PGD from a random start."""
-        steps = self.defence.option("steps")
-        return ball.climb(
-            loss,
-            inputs,
-            start=ball.random(inputs, self.generator),
-            steps=steps,
-            step=_REACH * ball.epsilon / steps,
-        )
+        start = ball.random(inputs, self.generator)
+        return ball.climb(loss, inputs, start=start, steps=self.defence.option("steps"))
 
 
 wrap = AdversarialTraining

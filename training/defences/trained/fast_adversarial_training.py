@@ -12,7 +12,7 @@ import torch
 from training.defences.ball import Ball
 from training.defences.trained.adversarial_training import AdversarialTraining
 
-_STEP = 1.25
+_REACH = 1.25
 """Of the radius; longer steps overfit to FGSM (their section 5.2)."""
 
 
@@ -22,7 +22,7 @@ class FastAdversarialTraining(AdversarialTraining):
     def attack(self, ball: Ball, loss: Any, inputs: torch.Tensor) -> torch.Tensor:
         """FGSM from a random start."""
         start = ball.random(inputs, self.generator)
-        return ball.climb(loss, inputs, start=start, steps=1, step=_STEP * ball.epsilon)
+        return ball.climb(loss, inputs, start=start, steps=1, reach=_REACH)
 
 
 wrap = FastAdversarialTraining

@@ -16,8 +16,6 @@ from training.spec import Batch
 _NOISE = 0.001
 """The attack starts this near the inputs: at them its gradient is 0."""
 
-_REACH = 2.5
-
 
 class Trades(Trained):
     """Classifiers' answers stay where they are when inputs are attacked."""
@@ -36,7 +34,6 @@ class Trades(Trained):
                 inputs,
                 start=ball.project(noise, inputs),
                 steps=option("steps"),
-                step=_REACH * ball.epsilon / option("steps"),
             )
         moved = divergence(self.logits(module, inputs), self.logits(module, attacked))
         total: torch.Tensor = self.inner.loss(module, batch) + option("beta") * moved

@@ -50,8 +50,8 @@ def look(
 
     `evasion_auc`, `evasion_recall` and `evasion_false_positive_rate` compare the clean samples
     with the attacked inputs of those that an attack broke. `evasion_adaptive_recall` (classifiers
-    only) is the share of these that also an attacker who knows the detector cannot both break and
-    keep unflagged.
+    only, and not under l0) is the share of these that also an attacker who knows the detector
+    cannot both break and keep unflagged.
     """
     watch = victim.target.watch
     if watch is None:
@@ -64,7 +64,7 @@ def look(
         "evasion_recall": _share(watch.flags(found)),
         "evasion_false_positive_rate": _share(watch.flags(clean)),
     }
-    if not samples.detection:
+    if not samples.detection and budget.norm != "l0":  # l0 has no gradient steps
         evaded = _evaded(victim, watch, samples.take(rows), broken, budget)
         measures["evasion_adaptive_recall"] = _share(watch.flags(found) & ~evaded)
     cuts = np.append(np.inf, -np.sort(-clean))

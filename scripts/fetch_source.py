@@ -12,6 +12,7 @@ import typer
 
 from scripts import stage
 from touchstone import model_repo
+from touchstone import remedy as remedies
 from touchstone.artifacts import open_store
 from touchstone.errors import ManifestError, UsageError
 from touchstone.git import git
@@ -24,8 +25,14 @@ def main(
     result_source: Annotated[Path, typer.Option()],
     result_commit: Annotated[Path, typer.Option()],
     result_model: Annotated[Path, typer.Option()],
+    number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
+    remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
+    previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
 ) -> None:
-    """Clone at one commit, check touchstone.yaml and store the tree."""
+    """Clone at one commit, check touchstone.yaml and store the tree.
+
+    A round of a remedy that is not due is refused here, before any of the repository's code runs.
+    """
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", revision):
         raise UsageError(
             f"got revision {revision!r}, expected a full commit id",
@@ -45,7 +52,16 @@ def main(
                 f"spec.entrypoint names {file}, which is not in the repository",
                 location=str(checkout / model_repo.FILE_NAME),
             )
-        digest = open_store(store).put(checkout)
+        artifacts = open_store(store)
+        digest = artifacts.put(checkout)
+        remedies.admit(
+            pipeline.spec,
+            artifacts,
+            source=digest,
+            number=number,
+            remedy=remedy,
+            previous=previous,
+        )
     stage.write_result(result_source, digest)
     stage.write_result(result_commit, commit)
     stage.write_result(result_model, pipeline.metadata.name)

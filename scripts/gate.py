@@ -110,10 +110,12 @@ def run(
         folder = Path(name)
         artifacts = open_store(store)
         repository = artifacts.get(source, folder / "source")
+        pipeline = model_repo.load(repository)
+        spec = pipeline.spec.model_copy(update={"gates": pipeline.spec.judged_by})
         evidence = judge(
             Inputs(
                 artifacts=artifacts,
-                pipeline=model_repo.load(repository),
+                pipeline=pipeline.model_copy(update={"spec": spec}),
                 dataset=datasets.read(artifacts.get(dataset, folder / "dataset")),
                 source_folder=repository,
                 model_folder=artifacts.get(model, folder / "model"),

@@ -1,37 +1,102 @@
-"""notify: announce the end of a run as a CloudEvent."""
+"""notify: announce the end of a run as a CloudEvent, and a refused model as one more.
+
+What announces a refusal may start the next round of its remedy: tekton/sources/remedy.yaml.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scripts import stage
+from touchstone import remedy
+from touchstone.artifacts import open_store
 from touchstone.errors import PlatformError
+from touchstone.home import VARIABLE, Home
 
-EVENT_TYPE = "dev.touchstone.run.finished.v1"
+if TYPE_CHECKING:
+    from cloudevents.http import CloudEvent
+
+FINISHED = "dev.touchstone.run.finished.v1"
+REFUSED = "dev.touchstone.model.refused.v1"
 
 
 def main(
+    store: Annotated[str, typer.Option(help="file:// URI of the artifact store.")],
     run: Annotated[str, typer.Option(help="Name of the PipelineRun.")],
     run_status: Annotated[str, typer.Option(help="Tekton's $(tasks.status).")],
-    sink: Annotated[str, typer.Option(help="URL to post to; empty writes to the log.")] = "",
+    url: Annotated[str, typer.Option(help="Where the model repository is cloned from.")],
+    promote: Annotated[str, typer.Option(help="Whether a passing model would be promoted.")],
+    repository: Annotated[str, typer.Option(help="Its owner and name.")] = "",
+    branch: Annotated[str, typer.Option(help="The branch or tag, for people.")] = "",
+    forge: Annotated[str, typer.Option(help="Whose API takes the commit status.")] = "",
+    data: Annotated[str, typer.Option(help="Where the raw data is; empty: spec.data.uri.")] = "",
+    sink: Annotated[str, typer.Option(help="URL to post to; empty: $K_SINK, else the log.")] = "",
 ) -> None:
-    """Send one binary CloudEvent; its id is the run's name, so that a repeat is a duplicate."""
-    from cloudevents.conversion import to_binary, to_structured
+    """Send binary CloudEvents; their ids follow from the run, so that a repeat is a duplicate."""
+    where = sink or os.environ.get("K_SINK", "")
+    _send(where, _event(FINISHED, run, {"run": run, "status": run_status}))
+    artifacts = open_store(store)
+    digest = artifacts.ref(f"runs/{run}/verdict")
+    verdict = artifacts.get_json(digest) if digest else {"passed": True}
+    if verdict["passed"]:
+        return
+    again = {"url": url, "repository": repository, "branch": branch, "forge": forge, "data": data}
+    event = _event(REFUSED, run, {**_refusal(verdict, digest or ""), "promote": promote, **again})
+    if os.environ.get(VARIABLE):
+        _tell_platform(event)
+    _send(where, event)
+
+
+def _event(kind: str, run: str, data: Mapping[str, Any]) -> CloudEvent:
     from cloudevents.http import CloudEvent
 
-    event = CloudEvent(
-        {"id": run, "type": EVENT_TYPE, "source": "/touchstone/runs", "subject": run},
-        {"run": run, "status": run_status},
-    )
+    identity = run if kind == FINISHED else f"{run}-refused"
+    attributes = {"id": identity, "type": kind, "source": "/touchstone/runs", "subject": run}
+    return CloudEvent({**attributes, "datacontenttype": "application/json"}, dict(data))
+
+
+def _refusal(verdict: Mapping[str, Any], digest: str) -> dict[str, Any]:
+    """What was refused, and what is to be done about it."""
+    checks = [check for check in verdict["checks"] if check["outcome"] != "passed"]
+    return {
+        "model": verdict["name"],
+        "run": verdict["run"],
+        "commit": verdict["commit"],
+        "verdict": digest,
+        "refused": sorted({check["gate"] for check in checks}),
+        "round": verdict["round"],
+        "maxRounds": verdict["maxRounds"],
+        "remedy": remedy.written(verdict["offered"]),
+    }
+
+
+def _tell_platform(event: CloudEvent) -> None:
+    """Put the event before the embedded platform's listener, which has no address."""
+    from cloudevents.conversion import to_binary
+
+    from touchstone.events import inside
+    from touchstone.state import State
+
+    headers, body = to_binary(event)
+    state = State(Home.default().root)
+    stored = inside.put(state, headers, body, listener=inside.SOURCES)
+    typer.echo(f"{event['type']} of {event['id']} {'stored' if stored else 'is known already'}")
+
+
+def _send(sink: str, event: CloudEvent) -> None:
+    from cloudevents.conversion import to_binary, to_structured
+
     if not sink:
         _, body = to_structured(event)
         typer.echo(body.decode())
         return
     headers, body = to_binary(event)
     _post(sink, dict(headers), body)
-    typer.echo(f"{EVENT_TYPE} of {run} sent")
+    typer.echo(f"{event['type']} of {event['id']} sent")
 
 
 def _post(sink: str, headers: dict[str, str], body: bytes) -> None:

@@ -20,6 +20,7 @@ def main(
     source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
     data: Annotated[str, typer.Option(help="Digest of the raw data.")],
     result_dataset: Annotated[Path, typer.Option(help="File for the dataset's digest.")],
+    number: Annotated[int, typer.Option("--round", min=0, help="Another one splits anew.")] = 0,
 ) -> None:
     """Split by protected attribute and label, seeded; no sample is in two splits."""
     from training import dataset
@@ -29,7 +30,7 @@ def main(
         repository = artifacts.get(source, Path(folder) / "source")
         raw = dataset.read_raw(artifacts.get(data, Path(folder) / "data"))
         _check_groups(model_repo.load(repository).spec.gates.fairness, raw.description.protected)
-        divided = dataset.split(raw)
+        divided = dataset.split(raw, draw=number)
         dataset.write(Path(folder) / "dataset", divided)
         digest = artifacts.put(Path(folder) / "dataset")
     sizes = ", ".join(f"{name} {len(part['inputs'])}" for name, part in divided.splits.items())

@@ -12,6 +12,7 @@ import typer
 
 from scripts import stage
 from touchstone import model_repo
+from touchstone import remedy as remedies
 from touchstone.artifacts import digest_bytes, open_store
 
 
@@ -21,6 +22,7 @@ def main(
     dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
     parameters: Annotated[str, typer.Option(help="Digest of the tuned parameters.")],
     result_model: Annotated[Path, typer.Option(help="File for the model's digest.")],
+    remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
 ) -> None:
     """Train spec.train.workers processes together; exits with the workers' own code.
 
@@ -33,12 +35,12 @@ def main(
 
     artifacts = open_store(store)
     # Beside the blobs, for a second attempt to find; named by everything this training reads.
-    checkpoints = artifacts.root / "checkpoints" / _name(source, dataset, parameters)
+    checkpoints = artifacts.root / "checkpoints" / _name(source, dataset, parameters, remedy)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repository = artifacts.get(source, folder / "source")
         artifacts.get(dataset, folder / "dataset")
-        spec = model_repo.load(repository).spec
+        spec = model_repo.load(repository).spec.remedied(remedies.read(remedy))
         job = Job(
             source=repository,
             entrypoint=spec.entrypoint,
@@ -56,6 +58,8 @@ def main(
                 evasion=spec.evasion,
             ),
         )
+        if remedy:
+            typer.echo(f"remedy: {remedy}")
         typer.echo(f"training with {spec.train.workers} processes, {spec.train.epochs} epochs")
         code = local.train(job, folder, workers=spec.train.workers)
         if code:

@@ -12,9 +12,10 @@ import typer
 from scripts import stage
 from scripts.gate import EVIDENCE_FILE
 from touchstone import model_repo
+from touchstone import remedy as remedies
 from touchstone.artifacts import Store, digest_file, open_store
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
-from touchstone.model_repo import ModelPipeline
+from touchstone.model_repo import Spec
 from touchstone.policy import Strict
 from training import dataset as datasets
 from training.export import describe
@@ -33,6 +34,9 @@ def main(
     model: Annotated[str, typer.Option(help="Digest of the trained model.")],
     result_verdict: Annotated[Path, typer.Option(help="File for the verdict's digest.")],
     result_passed: Annotated[Path, typer.Option(help="File for true or false.")],
+    number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
+    remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
+    previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
 ) -> None:
     """Decide on all checks together, and let the run's name point to the verdict."""
     artifacts = open_store(store)
@@ -49,8 +53,11 @@ def main(
         repository = artifacts.get(source, folder / "source")
         policy = model_repo.load(repository)
         policy_digest = digest_file(repository / model_repo.FILE_NAME)
+        current = remedies.admit(
+            policy.spec, artifacts, source=source, number=number, remedy=remedy, previous=previous
+        )
         facts = _facts(
-            policy,
+            policy.spec.remedied(current.remedies),
             artifacts.get(model, folder / "model"),
             artifacts.get(dataset, folder / "dataset"),
         )
@@ -58,11 +65,16 @@ def main(
         evidence=[document for _, document in found.values()],
         required=policy.spec.gates.declared,
     )
+    refusals = [check for check in verdict.checks if check.outcome is not Outcome.PASSED]
+    offered = remedies.offered(policy.spec, current, {check.gate for check in refusals})
     digest = artifacts.put_json(
         {
             "apiVersion": "touchstone.dev/v1",
             "kind": "Verdict",
             **verdict.to_json(),
+            **current.to_json(),
+            "maxRounds": policy.spec.max_rounds,
+            "offered": offered,
             "name": policy.metadata.name,
             "run": run,
             "commit": commit,
@@ -71,8 +83,8 @@ def main(
             "policy": policy_digest,
             "data": data,
             "dataset": dataset,
-            "seeds": {"data": policy.spec.data.seed},
-            "gates": _plain(policy.spec.gates),
+            "seeds": {"data": policy.spec.data.seed, "split": number},
+            "gates": _plain(policy.spec.judged_by),
             "card": _plain(policy.spec.card),
             "facts": facts,
             "software": versions(),
@@ -83,7 +95,6 @@ def main(
     stage.write_result(result_verdict, digest)
     stage.write_result(result_passed, "true" if verdict.passed else "false")
     if not verdict.passed:
-        refusals = [check for check in verdict.checks if check.outcome is not Outcome.PASSED]
         raise ModelRefusedError(
             "refused: " + "; ".join(f"{check.gate}: {check.reason}" for check in refusals),
             hint="the trust report and the commit status show every check",
@@ -91,7 +102,7 @@ def main(
     typer.echo(f"passed all {len(verdict.checks)} checks: {digest}")
 
 
-def _facts(policy: ModelPipeline, model: Path, dataset: Path) -> dict[str, Any]:
+def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
     """What the model and its data say of themselves, for the report's fact sheet."""
     exported, data = describe(model), datasets.read(dataset)
     return {
@@ -100,11 +111,11 @@ def _facts(policy: ModelPipeline, model: Path, dataset: Path) -> dict[str, Any]:
         "inputs": dict(data.description.inputs),
         "protected": {name: list(v) for name, v in data.description.protected.items()},
         "samples": {name: len(arrays["inputs"]) for name, arrays in data.splits.items()},
-        "uri": policy.spec.data.uri,
-        "entrypoint": policy.spec.entrypoint,
+        "uri": spec.data.uri,
+        "entrypoint": spec.entrypoint,
         "parameters": exported["parameters"],
         "metrics": json.loads((model / "metrics.json").read_text(encoding="utf-8")),
-        "training": _plain(policy.spec.train),
+        "training": _plain(spec.train),
     }
 
 

@@ -6,11 +6,11 @@ file:line:column, and `ModelPipeline.model_json_schema()` is the published JSON 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from touchstone.errors import ManifestError
 from touchstone.policy import Fairness, Fraction, Gates, Name, Option, Robustness, Strict
@@ -178,6 +178,36 @@ class Train(Strict):
     evasion_detector: EvasionDetector | None = None
 
 
+def _named(value: Any) -> Any:
+    return {"method": value} if isinstance(value, str) else value
+
+
+class Remedy(Strict):
+    """How a refused model is trained again, without anyone asking (docs/remedies.md)."""
+
+    fairness: Annotated[Mitigation | None, BeforeValidator(_named)] = None
+    """A mitigation, or its method's name alone."""
+    max_rounds: int = Field(default=1, ge=1, le=5)
+    """How often, for one commit."""
+
+    @model_validator(mode="after")
+    def _any(self) -> Remedy:
+        if not self.methods:
+            raise ValueError("a remedy for at least one gate")
+        return self
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """The method by the gate that it is a remedy for."""
+        found = {"fairness": self.fairness}
+        return {gate: remedy.method for gate, remedy in found.items() if remedy is not None}
+
+    @property
+    def models(self) -> int:
+        """How many models may be judged of one commit: each round may meet each set of remedies."""
+        return 1 + self.max_rounds * ((1 << len(self.methods)) - 1)
+
+
 class Promote(Strict):
     environments: tuple[Name, ...] = Field(default=("production",), min_length=1)
     review: dict[Name, Literal["required", "automatic"]] = Field(default_factory=dict)
@@ -213,6 +243,7 @@ class Spec(Strict):
     tune: Tune | None = None
     train: Train = Train()
     gates: Gates
+    remedy: Remedy | None = None
     promote: Promote = Promote()
     serve: Serve = Serve()
     card: Card = Card()
@@ -229,7 +260,36 @@ class Spec(Strict):
     def _mitigates_someone(self) -> Spec:
         if self.train.mitigation is not None:
             self.train.mitigation.resolved(self.gates.fairness)
+        if self.remedy is not None:
+            undeclared = set(self.remedy.methods) - set(self.gates.declared)
+            if undeclared:
+                raise ValueError(f"spec.gates.{min(undeclared)} where it has a remedy")
+            self.remedied(self.remedy.methods).mitigation  # noqa: B018  raises what is wrong
         return self
+
+    def remedied(self, gates: Iterable[str]) -> Spec:
+        """What a round trains by that applies the remedies for these gates."""
+        applied = set(gates)
+        train = self.train
+        if self.remedy is not None and "fairness" in applied:
+            train = train.model_copy(update={"mitigation": self.remedy.fairness})
+        return self.model_copy(update={"train": train})
+
+    @property
+    def max_rounds(self) -> int:
+        """How often a refused model of one commit may be tried again."""
+        return self.remedy.max_rounds if self.remedy else 0
+
+    @property
+    def judged_by(self) -> Gates:
+        """The gates, at the confidence that each single verdict needs.
+
+        Bonferroni: a wrong model has as many chances to pass as the remedy makes models, and
+        `gates.confidence` is to hold for all of them together.
+        """
+        models = self.remedy.models if self.remedy else 1
+        error = (1 - self.gates.confidence) / models
+        return self.gates.model_copy(update={"confidence": 1 - error})
 
     @property
     def mitigation(self) -> mitigation.Mitigation | None:

@@ -133,13 +133,14 @@ def read_description(folder: Path) -> Description:
     return description
 
 
-def split(data: RawData, *, validation: float = 0.15, test: float = 0.25) -> Dataset:
+def split(data: RawData, *, draw: int = 0, validation: float = 0.15, test: float = 0.25) -> Dataset:
     """Split into disjoint train, validation and test, stratified by protected values and label.
 
     The seed is the description's. Where the data has `held_out`, those samples are the test
     split and the rest is divided, so `test` is not used.
 
     Args:
+        draw: another number draws other splits from the same seed.
         validation: share of the samples, 0 to 1.
         test: share of the samples, 0 to 1.
 
@@ -151,7 +152,8 @@ def split(data: RawData, *, validation: float = 0.15, test: float = 0.25) -> Dat
             f"got shares validation={validation} test={test}, expected both >= 0 and a sum < 1"
         )
     check(data.description, data.arrays, where="raw data")
-    generator = np.random.default_rng(data.description.seed)
+    seed = data.description.seed
+    generator = np.random.default_rng([seed, draw] if draw else seed)
     held = data.arrays.get("held_out")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
     strata = _strata(data)

@@ -263,8 +263,16 @@ def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str
         "",
         f"{release.model} at commit {release.commit} passed every gate:",
         "",
+        *_remedy(verdict),
         *(f"- {describe(check)}" for check in verdict.get("checks", [])),
         "",
         f"See {REPORT_FILE} for the figures and the pictures; the .html beside it works offline.",
     ]
     return "\n".join(lines)
+
+
+def _remedy(verdict: Mapping[str, Any]) -> list[str]:
+    if not (before := verdict.get("previous")):
+        return []
+    text = f"It was trained with {before['remedy']} after {before['run']} was refused:"
+    return [text, "", *(f"- {describe(check)}" for check in failed_checks(before)), "", "Now:", ""]

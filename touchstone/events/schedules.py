@@ -19,10 +19,9 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator
 
 from touchstone.errors import ManifestError
-from touchstone.events import identity
+from touchstone.events import inside
 from touchstone.events.catalog import DEFAULT_NAMESPACE
 from touchstone.events.kinds import Metadata, Model
-from touchstone.events.listener import LISTENER, PATH
 from touchstone.events.rules import parsed
 from touchstone.naming import check_metadata
 from touchstone.problems import Field as Cursor
@@ -181,14 +180,7 @@ class Schedules:
             **{f"ce-{name}": text for name, text in schedule.spec.ce_overrides.extensions.items()},
         }
         body = schedule.spec.data.encode()
-        source, event_id = identity.of_cloud_event(headers, body)
-        stored = self._state.add_event(
-            source=source,
-            event_id=event_id,
-            headers={**headers, PATH: "/", LISTENER: schedule.listener},
-            body=body,
-        )
-        return stored is not None
+        return inside.put(self._state, headers, body, listener=schedule.listener)
 
 
 def load_schedules(paths: Sequence[Path], *, listeners: Sequence[str]) -> tuple[Schedule, ...]:

@@ -11,6 +11,7 @@ import typer
 
 from scripts import stage
 from touchstone import model_repo
+from touchstone import remedy as remedies
 from touchstone.artifacts import open_store
 
 
@@ -19,13 +20,14 @@ def main(
     source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
     dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
     result_parameters: Annotated[Path, typer.Option(help="File for the parameters' digest.")],
+    remedy: Annotated[str, typer.Option(help="Such as robustness=trades.")] = "",
 ) -> None:
     """Try spec.tune.maxTrials sets of parameters, each as a short training of its own."""
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repository = artifacts.get(source, folder / "source")
-        spec = model_repo.load(repository).spec
+        spec = model_repo.load(repository).spec.remedied(remedies.read(remedy))
         if spec.tune is None:
             typer.echo("touchstone.yaml has no spec.tune: the model's defaults are used")
             document: dict[str, object] = {"parameters": {}, "trials": [], "best": None}

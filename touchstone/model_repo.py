@@ -187,6 +187,8 @@ class Remedy(Strict):
 
     fairness: Annotated[Mitigation | None, BeforeValidator(_named)] = None
     """A mitigation, or its method's name alone."""
+    robustness: Annotated[Defence | None, BeforeValidator(_named)] = None
+    """A defence, or its method's name alone."""
     max_rounds: int = Field(default=1, ge=1, le=5)
     """How often, for one commit."""
 
@@ -199,7 +201,7 @@ class Remedy(Strict):
     @property
     def methods(self) -> dict[str, str]:
         """The method by the gate that it is a remedy for."""
-        found = {"fairness": self.fairness}
+        found = {"fairness": self.fairness, "robustness": self.robustness}
         return {gate: remedy.method for gate, remedy in found.items() if remedy is not None}
 
     @property
@@ -264,16 +266,19 @@ class Spec(Strict):
             undeclared = set(self.remedy.methods) - set(self.gates.declared)
             if undeclared:
                 raise ValueError(f"spec.gates.{min(undeclared)} where it has a remedy")
-            self.remedied(self.remedy.methods).mitigation  # noqa: B018  raises what is wrong
+            if self.remedy.fairness is not None:
+                self.remedy.fairness.resolved(self.gates.fairness)
         return self
 
     def remedied(self, gates: Iterable[str]) -> Spec:
         """What a round trains by that applies the remedies for these gates."""
-        applied = set(gates)
-        train = self.train
-        if self.remedy is not None and "fairness" in applied:
-            train = train.model_copy(update={"mitigation": self.remedy.fairness})
-        return self.model_copy(update={"train": train})
+        remedy, applied = self.remedy, set(gates)
+        changes: dict[str, Any] = {}
+        if remedy and remedy.fairness and "fairness" in applied:
+            changes["mitigation"] = remedy.fairness
+        if remedy and remedy.robustness and "robustness" in applied:
+            changes["defences"] = (*self.train.defences, remedy.robustness)
+        return self.model_copy(update={"train": self.train.model_copy(update=changes)})
 
     @property
     def max_rounds(self) -> int:

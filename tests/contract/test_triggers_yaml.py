@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
-from touchstone.events import signature
+from scripts import notify
+from touchstone.events import inside, signature
 from touchstone.events.listener import Listener
 from touchstone.events.triggers import load_listeners, load_triggers
 from touchstone.state import State
@@ -19,12 +20,19 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tekton" / "triggers"
 SOURCES = ROOT / "tekton" / "sources"
 SCHEMAS = ROOT.parent / "shared" / "crds"
-DOCUMENTS = [
-    document
-    for file in sorted(FOLDER.glob("*.yaml"))
-    for document in yaml.safe_load_all(file.read_text())
-    if str(document.get("apiVersion", "")).startswith("triggers.tekton.dev/")
-]
+
+
+def found_in(folder: Path) -> list[Any]:
+    return [
+        document
+        for file in sorted(folder.glob("*.yaml"))
+        for document in yaml.safe_load_all(file.read_text())
+        if str(document.get("apiVersion", "")).startswith("triggers.tekton.dev/")
+    ]
+
+
+DOCUMENTS = found_in(FOLDER)
+TEMPLATES = [d for d in DOCUMENTS + found_in(SOURCES) if d["kind"] == "TriggerTemplate"]
 
 
 def strict(schema: Any) -> Any:
@@ -94,7 +102,7 @@ def test_what_proves_nothing_is_reached_by_the_cluster_alone():
     assert policy["spec"]["podSelector"]["matchLabels"] == {"eventlistener": inside.name}
 
 
-@pytest.mark.parametrize("template", documents("TriggerTemplate"))
+@pytest.mark.parametrize("template", TEMPLATES)
 def test_every_param_of_a_template_is_described_and_used(template):
     text = json.dumps(template["spec"]["resourcetemplates"])
     for param in template["spec"]["params"]:
@@ -102,14 +110,14 @@ def test_every_param_of_a_template_is_described_and_used(template):
         assert f"$(tt.params.{param['name']})" in text
 
 
-@pytest.mark.parametrize("template", documents("TriggerTemplate"))
+@pytest.mark.parametrize("template", TEMPLATES)
 def test_a_template_never_puts_a_secret_into_a_param(template):
     for resource in template["spec"]["resourcetemplates"]:
         for param in resource["spec"]["params"]:
             assert not {"token", "password", "secret"} & set(param["name"].split("-"))
 
 
-@pytest.mark.parametrize("template", documents("TriggerTemplate"))
+@pytest.mark.parametrize("template", TEMPLATES)
 def test_a_run_gives_its_pipeline_exactly_what_the_pipeline_asks_for(template):
     for resource in template["spec"]["resourcetemplates"]:
         kind = "pipeline" if resource["kind"] == "PipelineRun" else "task"
@@ -146,3 +154,23 @@ def test_a_request_mounts_no_private_key_and_may_touch_runs_alone():
         ("triggertemplates", "get"),
         *(("pipelineruns", verb) for verb in ("get", "list", "create", "patch")),
     }
+
+
+def test_a_knative_trigger_brings_refusals_alone_and_in_binary_mode():
+    (trigger,) = [
+        document
+        for document in yaml.safe_load_all((SOURCES / "remedy.yaml").read_text())
+        if document["apiVersion"].startswith("eventing.knative.dev/")
+    ]
+    assert trigger["spec"]["filter"] == {"attributes": {"type": notify.REFUSED}}
+    assert trigger["spec"]["delivery"]["format"] == "binary"  # else bindings see the envelope
+    assert trigger["spec"]["subscriber"]["ref"]["name"] == f"el-{inside.SOURCES}"
+    (ours,) = [
+        trigger
+        for listener in load_listeners([FOLDER, SOURCES])
+        if listener.name == inside.SOURCES
+        for trigger in listener.triggers
+        if trigger.name == "remedy"
+    ]
+    (run,) = ours.resources
+    assert "generateName" not in run["metadata"]  # a repeat of the event must find it there

@@ -177,6 +177,12 @@ class Train(Strict):
     """Applied in this order; those of inputs become part of the served model."""
     evasion_detector: EvasionDetector | None = None
 
+    @property
+    def methods(self) -> set[str]:
+        """Names of the mitigation and the defences."""
+        mitigations = () if self.mitigation is None else (self.mitigation,)
+        return {one.method for one in (*mitigations, *self.defences)}
+
 
 def _named(value: Any) -> Any:
     return {"method": value} if isinstance(value, str) else value
@@ -266,6 +272,8 @@ class Spec(Strict):
             undeclared = set(self.remedy.methods) - set(self.gates.declared)
             if undeclared:
                 raise ValueError(f"spec.gates.{min(undeclared)} where it has a remedy")
+            if again := set(self.remedy.methods.values()) & self.train.methods:
+                raise ValueError(f"a remedy other than {min(again)}, which spec.train applies")
             if self.remedy.fairness is not None:
                 self.remedy.fairness.resolved(self.gates.fairness)
         return self

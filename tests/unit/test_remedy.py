@@ -97,6 +97,11 @@ def test_a_remedy_for_a_gate_that_judges_nothing_is_refused(tmp_path):
         load(file)
 
 
+def test_a_remedy_that_training_applies_anyway_is_refused(tmp_path):
+    with pytest.raises(ManifestError, match="expected a remedy other than label_smoothing"):
+        spec(tmp_path, "  remedy: {robustness: label_smoothing}")
+
+
 @pytest.mark.parametrize(
     ("current", "refused", "expected"),
     [

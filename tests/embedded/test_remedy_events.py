@@ -4,13 +4,13 @@ The stages and the listener are the real ones; what the gates found is given, so
 """
 
 import json
-from pathlib import Path
 
+import jsonschema
 import pytest
+from verdict_inputs import EXAMPLE, SHOWN, dataset_tree, evidence, model_tree
 
-import training
 from scripts import fetch_source, notify, verdict
-from touchstone.artifacts import Store, digest_bytes
+from touchstone.artifacts import Store
 from touchstone.embedded import DEFINITIONS, overrides
 from touchstone.errors import ModelRefusedError, UsageError
 from touchstone.events import inside
@@ -19,31 +19,11 @@ from touchstone.events.triggers import load_listeners
 from touchstone.git import git
 from touchstone.home import Home
 from touchstone.state import State
+from trust_gates import report
 
-EXAMPLE = Path(training.__file__).parent / "examples" / "tabular"
 AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@example.org")
 GATES = ("quality", "robustness", "fairness", "explainability", "integrity")
-SHOWN = digest_bytes(b"anything")
 REMEDY = "  remedy: {fairness: reweighing, robustness: adversarial_training, maxRounds: %d}\n"
-
-
-def evidence(store, folder, gate, outcome):
-    check = {
-        "gate": gate,
-        "name": "figure",
-        "measured": 0.9,
-        "interval": {"low": 0.85, "high": 0.95, "confidence": 0.95},
-        "required": {"low": 0.8, "high": None},
-        "samples": 100,
-        "outcome": outcome,
-        "reason": f"{gate} is {outcome}",
-        "samplesNeeded": None,
-    }
-    tree = folder / f"{gate}-{outcome}"
-    tree.mkdir(exist_ok=True)
-    document = {"gate": gate, "checks": [check], "figures": {}, "notes": []}
-    (tree / "evidence.json").write_text(json.dumps(document))
-    return store.put(tree)
 
 
 class World:
@@ -53,6 +33,10 @@ class World:
         monkeypatch.setenv("TOUCHSTONE_HOME", str(self.home.root))
         monkeypatch.delenv("K_SINK", raising=False)
         self.state, self.store = State(self.home.root), Store(self.home.artifacts)
+        self.trees = {
+            "model": self.store.put(model_tree(root / "model-tree")),
+            "dataset": self.store.put(dataset_tree(root / "dataset-tree")),
+        }
         outside, *others = load_listeners([DEFINITIONS / "triggers", DEFINITIONS / "sources"])
         self.listener = Listener(
             self.state,
@@ -107,7 +91,8 @@ class World:
             "run": run,
             "source": results["source"].read_text(),
             "commit": params["revision"],
-            **dict.fromkeys(("data", "dataset", "model"), SHOWN),
+            "data": SHOWN,
+            **self.trees,
             "result_verdict": results["verdict"],
             "result_passed": self.root / "passed",
         }
@@ -117,7 +102,9 @@ class World:
         else:
             verdict.main(found, **judged, **how)
         self.notify(run, params)
-        return self.store.get_json(results["verdict"].read_text())
+        document = self.store.get_json(results["verdict"].read_text())
+        jsonschema.validate(document, report.schema())
+        return document
 
     def notify(self, run, params):
         told = ("repository", "branch", "forge", "data")
@@ -165,6 +152,10 @@ def test_remedies_add_up_and_rounds_end_where_touchstone_yaml_says(world):
     last = world.judge(name, third, "fairness")
     assert (last["round"], last["offered"]) == (2, {})
     assert last["previous"]["run"] == "model-1-r1"
+    assert last["seeds"]["split"] == 2
+    trained = last["facts"]["training"]
+    assert trained["mitigation"]["method"] == "reweighing"
+    assert [one["method"] for one in trained["defences"]] == ["adversarial_training"]
     assert world.next() is None
     assert len(world.state.runs()) == 2
 

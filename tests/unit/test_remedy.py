@@ -1,4 +1,4 @@
-"""Rounds of a remedy: declared, offered, admitted; splits drawn anew; before and after shown."""
+"""Rounds of a remedy: declared, offered, admitted; splits drawn anew."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ from touchstone.model_repo import load
 from touchstone.remedy import Round, admit, offered, read, written
 from training.dataset import split
 from training.spec import Description, RawData
-from trust_gates import report
 
 BEGIN = """\
 apiVersion: touchstone.dev/v1
@@ -233,36 +232,3 @@ def test_what_is_held_out_stays_the_test_split_in_every_round():
     first, second = (split(raw(held_out=held), draw=draw) for draw in (0, 1))
     assert rows(first, "test") == rows(second, "test")
     assert rows(first, "validation") != rows(second, "validation")
-
-
-def check(outcome, measured):
-    return {
-        "gate": "fairness",
-        "name": "statistical_parity_difference",
-        "measured": measured,
-        "interval": {"low": measured - 0.05, "high": measured + 0.05, "confidence": 0.95},
-        "required": {"low": -0.1, "high": 0.1},
-        "samples": 100,
-        "outcome": outcome,
-        "reason": "because",
-        "samplesNeeded": None,
-    }
-
-
-def test_the_report_shows_each_check_before_and_after():
-    document = {
-        "passed": True,
-        "checks": [check("passed", 0.01)],
-        "figures": {},
-        "captions": {},
-        "tables": {},
-        "notes": {},
-        "evidence": {},
-    }
-    assert "Before and after" not in report.render(document, {})
-    before = {"verdict": SOURCE, "remedy": "reweighing", "checks": [check("failed", 0.345)]}
-    text = report.render({**document, "previous": before}, {})
-    shown = text.partition("## Before and after reweighing")[2]
-    (line,) = [line for line in shown.splitlines() if "0.345" in line]
-    assert "❌ 0.345, 0.295 to 0.395" in line
-    assert "✅ 0.01, -0.040 to 0.060" in line

@@ -60,7 +60,7 @@ spec:
       protected: sex
       privileged: [group 1]
       favorable: slower
-      checks: [{metric: statistical_parity_difference, within: [-0.2, 0.2]}]
+      checks: [{metric: statistical_parity_difference, within: [-0.3, 0.3]}]
   remedy:
     fairness: %s
     maxRounds: 1

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from scripts import stage
-from touchstone import model_repo, policy
+from touchstone import model_repo, policy, remedy
 from touchstone.artifacts import Store, open_store
 from touchstone.model_repo import ModelPipeline
 from touchstone.target import open_tree
@@ -111,7 +111,7 @@ def run(
         artifacts = open_store(store)
         repository = artifacts.get(source, folder / "source")
         pipeline = model_repo.load(repository)
-        spec = pipeline.spec.model_copy(update={"gates": pipeline.spec.judged_by})
+        spec = pipeline.spec.model_copy(update={"gates": remedy.judged_by(pipeline.spec)})
         evidence = judge(
             Inputs(
                 artifacts=artifacts,

@@ -40,7 +40,7 @@ def main(
         folder = Path(name)
         repository = artifacts.get(source, folder / "source")
         artifacts.get(dataset, folder / "dataset")
-        spec = model_repo.load(repository).spec.remedied(remedies.read(remedy))
+        spec = remedies.remedied(model_repo.load(repository).spec, remedies.read(remedy))
         job = Job(
             source=repository,
             entrypoint=spec.entrypoint,

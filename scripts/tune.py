@@ -27,7 +27,7 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repository = artifacts.get(source, folder / "source")
-        spec = model_repo.load(repository).spec.remedied(remedies.read(remedy))
+        spec = remedies.remedied(model_repo.load(repository).spec, remedies.read(remedy))
         if spec.tune is None:
             typer.echo("touchstone.yaml has no spec.tune: the model's defaults are used")
             document: dict[str, object] = {"parameters": {}, "trials": [], "best": None}

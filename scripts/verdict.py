@@ -57,7 +57,7 @@ def main(
             policy.spec, artifacts, source=source, number=number, remedy=remedy, previous=previous
         )
         facts = _facts(
-            policy.spec.remedied(current.remedies),
+            remedies.remedied(policy.spec, current.remedies),
             artifacts.get(model, folder / "model"),
             artifacts.get(dataset, folder / "dataset"),
         )
@@ -84,7 +84,7 @@ def main(
             "data": data,
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed, "split": number},
-            "gates": _plain(policy.spec.judged_by),
+            "gates": _plain(remedies.judged_by(policy.spec)),
             "card": _plain(policy.spec.card),
             "facts": facts,
             "software": versions(),

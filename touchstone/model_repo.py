@@ -6,7 +6,7 @@ file:line:column, and `ModelPipeline.model_json_schema()` is the published JSON 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -278,31 +278,10 @@ class Spec(Strict):
                 self.remedy.fairness.resolved(self.gates.fairness)
         return self
 
-    def remedied(self, gates: Iterable[str]) -> Spec:
-        """What a round trains by that applies the remedies for these gates."""
-        remedy, applied = self.remedy, set(gates)
-        changes: dict[str, Any] = {}
-        if remedy and remedy.fairness and "fairness" in applied:
-            changes["mitigation"] = remedy.fairness
-        if remedy and remedy.robustness and "robustness" in applied:
-            changes["defences"] = (*self.train.defences, remedy.robustness)
-        return self.model_copy(update={"train": self.train.model_copy(update=changes)})
-
     @property
     def max_rounds(self) -> int:
         """How often a refused model of one commit may be tried again."""
         return self.remedy.max_rounds if self.remedy else 0
-
-    @property
-    def judged_by(self) -> Gates:
-        """The gates, at the confidence that each single verdict needs.
-
-        Bonferroni: a wrong model has as many chances to pass as the remedy makes models, and
-        `gates.confidence` is to hold for all of them together.
-        """
-        models = self.remedy.models if self.remedy else 1
-        error = (1 - self.gates.confidence) / models
-        return self.gates.model_copy(update={"confidence": 1 - error})
 
     @property
     def mitigation(self) -> mitigation.Mitigation | None:

@@ -6,13 +6,14 @@ commit, with the remedies that the verdict before it offered, on splits drawn an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.artifacts import Store
 from touchstone.errors import UsageError
 from touchstone.model_repo import Spec
+from touchstone.policy import Gates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,29 @@ class Round:
                 "checks": self.previous["checks"],
             }
         return document
+
+
+def remedied(spec: Spec, gates: Iterable[str]) -> Spec:
+    """What a round trains by that applies the remedies for these gates."""
+    remedy, applied = spec.remedy, set(gates)
+    changes: dict[str, Any] = {}
+    if remedy and remedy.fairness and "fairness" in applied:
+        changes["mitigation"] = remedy.fairness
+    if remedy and remedy.robustness and "robustness" in applied:
+        changes["defences"] = (*spec.train.defences, remedy.robustness)
+    return spec.model_copy(update={"train": spec.train.model_copy(update=changes)})
+
+
+def judged_by(spec: Spec) -> Gates:
+    """The gates, at the confidence that each single verdict needs.
+
+    Bonferroni: a wrong model has as many chances to pass as the remedy makes models, and
+    `gates.confidence` is to hold for all of them together.
+    """
+    if spec.remedy is None:
+        return spec.gates
+    error = (1 - spec.gates.confidence) / spec.remedy.models
+    return spec.gates.model_copy(update={"confidence": 1 - error})
 
 
 def offered(spec: Spec, current: Round, refused: set[str]) -> dict[str, str]:

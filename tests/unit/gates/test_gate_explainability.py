@@ -268,7 +268,6 @@ def test_a_detector_that_looks_elsewhere_is_refused_by_the_checks_meant_for_it()
         policy("attribution_inside", "pointing_game", "faithfulness"),
     )
     inside, pointing, faithful = (check.outcome for check in evidence.checks)
-    assert Outcome.FAILED in (inside, pointing)
     assert Outcome.PASSED not in (inside, pointing)
     assert faithful is Outcome.PASSED
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -67,13 +67,20 @@ class Victim:
         return reach.around(inputs)
 
     def held(self, inputs: Inputs, samples: Samples) -> NDArray[np.int64]:
-        """(N,): how many objects are still found, or whether (1, 0) the class is still right."""
+        """(N,): how many objects are still found, or whether (1, 0) the class is still right.
+
+        Where a rule stands behind the network, its answer must be right as well as the network's:
+        attacks follow the network's gradient, and what is served is never said to hold more.
+        """
         if not len(inputs):
             return np.zeros(0, dtype=np.int64)
         if samples.objects is not None:
             return recalled_surely(self.target.claims(inputs), samples.objects)
         logits = self.target.logits(inputs)
         right = (logits.argmax(axis=1) == samples.labels) & np.isfinite(logits).all(axis=1)
+        if self.target.serve is not None:
+            served = self.target.answers(replace(samples, inputs=inputs))
+            right &= served.argmax(axis=1) == samples.labels
         return np.asarray(right, dtype=np.int64)
 
     def truth(self, samples: Samples) -> Any:

@@ -1,5 +1,6 @@
 """The gate finds exactly the robustness that a model has, and sees through masked gradients."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,24 @@ def test_an_ensemble_brings_its_standard_effort():
     assert policy(0.1, attacks=("autoattack",)).budget.queries == 5000
     assert policy(0.1, attacks=("autoattack",), steps=7).budget.steps == 7
     assert policy(0.1).budget.queries is None
+
+
+def test_what_is_served_must_hold_too(weight):
+    """A rule behind the network that is wrong about one group is as bad as a broken network."""
+    samples = linear_samples(weight)
+    samples = replace(samples, groups={"group": np.where(np.arange(200) < 50, "a", "b")})
+
+    def serve(inputs, groups):
+        right = np.eye(2)[((inputs - 0.5) @ np.asarray(weight) > 0).astype(int)]
+        return np.where((groups["group"] == "a")[:, None], 1 - right, right)
+
+    target = linear_target(weight)
+    asked = policy(0.001, samples=200, sequential=False)
+    network = robustness.judge(target, samples, asked)
+    served = robustness.judge(replace(target, serve=serve), samples, asked)
+    assert network.figures["clean"] == 1
+    assert served.figures["clean"] == 0.75
+    assert served.figures["robust_accuracy"] <= 0.75
 
 
 def replace_attack(monkeypatch, name, generate):

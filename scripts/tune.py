@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from scripts import stage
-from touchstone import model_repo
+from touchstone import model_repo, recipe
 from touchstone import remedy as remedies
 from touchstone.artifacts import open_store
 
@@ -38,7 +38,7 @@ def main(
     stage.write_result(result_parameters, digest)
 
 
-def _search(spec: model_repo.Spec, tune: model_repo.Tune, folder: Path) -> dict[str, object]:
+def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str, object]:
     from touchstone.driver import local, study
     from training.launch import Job
     from training.trainer import TrainConfig

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from touchstone.errors import ManifestError, TouchstoneError
-from touchstone.model_repo import Parameter, Tune
+from touchstone.recipe import Parameter, Tune
 
 if TYPE_CHECKING:
     import optuna

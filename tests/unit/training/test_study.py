@@ -7,7 +7,7 @@ import pytest
 from touchstone.driver import local
 from touchstone.driver.study import Outcome, search
 from touchstone.errors import ManifestError, TouchstoneError
-from touchstone.model_repo import Tune
+from touchstone.recipe import Tune
 
 SPACE = [
     {"name": "rate", "type": "double", "min": 0.001, "max": 1, "log": True},

@@ -170,7 +170,10 @@ def _explain(document: Document, problem: Any) -> tuple[str, str]:
         case "missing":
             return place, f"{field} is missing"
         case "value_error":
-            return place, f"{field}: got {problem['input']!r}, expected {problem['ctx']['error']}"
+            reason = str(problem["ctx"]["error"])
+            if reason.startswith("got "):
+                return place, f"{field}: {reason}"
+            return place, f"{field}: got {problem['input']!r}, expected {reason}"
         case _:
             return place, f"{field}: got {problem['input']!r}, expected {_expected(problem)}"
 

@@ -204,7 +204,7 @@ def test_a_mitigation_takes_from_the_fairness_gate_what_it_does_not_say(tmp_path
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("reweighing", "rewaying", "got the method 'rewaying', expected one of reweighing"),
+        ("reweighing", "rewaying", "mitigation: got the method 'rewaying', expected one of rewei"),
         (", favorable: car", "", "protected, privileged and favorable here"),
         ("favorable: car", "favorable: car, protected: age", "protected, privileged and favorable"),
         ("favorable: car", "favorable: car, options: {eta: 1}", "got the option 'eta'"),

@@ -30,6 +30,8 @@ from touchstone.state import State
 if TYPE_CHECKING:
     import uvicorn
 
+    from touchstone.events.listener import Listener
+
 _log = logging.getLogger(__name__)
 
 DEFINITIONS = Path(__file__).parents[1] / "tekton"
@@ -100,6 +102,21 @@ def overrides(home: Home) -> dict[str, str]:
     }
 
 
+def listener_of(home: Home, state: State, definitions: Path = DEFINITIONS) -> Listener:
+    """The platform's listeners: the one that forges reach, and those of its own events.
+
+    Raises:
+        ManifestError: a Trigger or something it refers to is wrong.
+    """
+    from touchstone.events.listener import Listener
+    from touchstone.events.triggers import load_listeners
+
+    outside, *inside = load_listeners([definitions / "triggers", definitions / "sources"])
+    return Listener(
+        state, triggers=outside, inside=inside, secrets=home.secret, overrides=overrides(home)
+    )
+
+
 class Platform:
     """All of the platform's threads; `run` returns after `stop`, or when a thread broke."""
 
@@ -116,25 +133,16 @@ class Platform:
         from touchstone.delivery.serve import Serving
         from touchstone.delivery.sync import Sync
         from touchstone.engine import Engine
-        from touchstone.events.listener import Listener
         from touchstone.events.schedules import Schedules, load_schedules
-        from touchstone.events.triggers import load_listeners
 
         self.home = home
         self.addresses = addresses
         self.state = State(home.root)
         outbox.set_sink(self.state, sink)
         self.limits = limits or Limits(os.cpu_count() or 1)
-        outside, *inside = load_listeners([definitions / "triggers", definitions / "sources"])
-        self.listener = Listener(
-            self.state,
-            triggers=outside,
-            inside=inside,
-            secrets=home.secret,
-            overrides=overrides(home),
-        )
+        self.listener = listener_of(home, self.state, definitions)
         self.schedules = Schedules(
-            self.state, load_schedules(schedules, listeners=[item.name for item in inside])
+            self.state, load_schedules(schedules, listeners=self.listener.inside)
         )
         self.engine = Engine(
             self.state,

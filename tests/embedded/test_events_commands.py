@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from touchstone.cli import _app
 from touchstone.errors import TouchstoneError
-from touchstone.events import signature
+from touchstone.events import inside, signature
 from touchstone.home import Home
 from touchstone.state import State
 
@@ -62,6 +62,21 @@ def test_replay_explains_each_step_and_only_a_dry_run_starts_nothing(home):
     assert len(State(home.root).pending_events()) == 1
     touchstone("replay", "1")
     assert len(State(home.root).pending_events()) == 2
+
+
+def test_an_event_of_the_platforms_own_can_be_replayed(home):
+    headers = {
+        "content-type": "application/json",
+        "ce-specversion": "1.0",
+        "ce-id": "1",
+        "ce-source": "/runs/m",
+        "ce-type": "dev.touchstone.model.refused.v1",
+    }
+    body = json.dumps({"promote": "false"}).encode()
+    inside.put(State(home.root), headers, body, listener=inside.SOURCES)
+    said = touchstone("replay", "1", "--dry-run")
+    assert "remedy: not fired" in said
+    assert "github-push" not in said
 
 
 @pytest.mark.parametrize("event", ["7", "absent.json"])

@@ -35,17 +35,14 @@ def replay(
     Example: touchstone replay 12 --dry-run
     """
     from touchstone.commands.explained import read_body, read_headers, show
-    from touchstone.embedded import DEFINITIONS, overrides
+    from touchstone.embedded import listener_of
     from touchstone.events import credentials
     from touchstone.events.identity import source_of
-    from touchstone.events.listener import Listener
-    from touchstone.events.triggers import load_triggers
     from touchstone.state import Event, State
 
     home = Home.default()
     state = State(home.root)
-    triggers = load_triggers([DEFINITIONS / "triggers"])
-    listener = Listener(state, triggers=triggers, secrets=home.secret, overrides=overrides(home))
+    listener = listener_of(home, state)
     if event.isdecimal() and not Path(event).exists():
         found = state.events(event=int(event))
         if not found:
@@ -54,7 +51,7 @@ def replay(
     else:
         body = read_body(Path(event))
         given = read_headers(headers, header or [])
-        known = {secret for item in triggers.triggers for secret in item.secrets_used}
+        known = {secret for item in listener.triggers.triggers for secret in item.secrets_used}
         sealed = credentials.seal(given, known, home.secret)
         original = Event(id=0, source=source_of(given), event_id=event, headers=sealed, body=body)
     again = Event(

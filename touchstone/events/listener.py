@@ -63,6 +63,7 @@ class Listener:
         self.state = state
         self.triggers = triggers
         self.reachable = {item.name: item for item in (triggers, *also)}
+        self.inside = tuple(item.name for item in inside)
         self.listeners = self.reachable | {item.name: item for item in inside}
         self.secrets = secrets
         self.overrides = dict(overrides or {})

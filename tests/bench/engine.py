@@ -1,7 +1,8 @@
 """What does the embedded engine cost a step, against a bare subprocess and against kfp.local?
 
 `python tests/bench/engine.py` prints one table, with the peers measured in the same run. Exit code
-1 where a step costs more than the 20 ms that Touchstone promises, or `--help` takes 0.3 s or more.
+1 where a step costs over 10 ms more than a bare subprocess, or more than a tenth of what kfp.local's
+component does, or where `--help` takes 0.3 s or more.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from touchstone.yaml import load_text
 
 STEPS = 100
 FAN_OUT = 500
-PROMISED_STEP_MS = 20.0
+PROMISED_STEP_MS = 10
 PROMISED_HELP_S = 0.3
 
 _STEP = 'image: bash, script: "true"'
@@ -75,21 +76,27 @@ def main() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     peer = _kfp()
     shown = _median(_help)
-    over = (step - bare) * 1000
+    over, peers = (step - bare) * 1000, (peer - bare) * 1000
     rows = [
         ("bare subprocess (bash -c true)", f"{bare * 1000:.1f} ms"),
         (f"a step, of a TaskRun with {STEPS}", f"{step * 1000:.1f} ms, {over:.1f} ms over bare"),
         (f"a Task, of a PipelineRun with {FAN_OUT}", f"{task * 1000:.1f} ms"),
         ("peak memory of this process after that", f"{peak:.0f} MB"),
-        ("kfp.local, a component without install", f"{peer * 1000:.0f} ms"),
-        ("a step against kfp.local", f"1/{peer / step:.0f}"),
+        (
+            "kfp.local, a component without install",
+            f"{peer * 1000:.0f} ms, {peers:.0f} ms over bare",
+        ),
+        ("over bare, a step against kfp.local", f"1/{peers / over:.0f}"),
         ("touchstone --help", f"{shown:.2f} s"),
     ]
     for name, value in rows:
         print(f"{name:<44}{value}")
-    kept = over <= PROMISED_STEP_MS and shown < PROMISED_HELP_S
+    kept = over <= min(PROMISED_STEP_MS, peers / 10) and shown < PROMISED_HELP_S
     said = "kept" if kept else "NOT KEPT"
-    print(f"\npromised {PROMISED_STEP_MS:g} ms a step, --help within {PROMISED_HELP_S} s: {said}")
+    print(
+        f"\npromised {PROMISED_STEP_MS:g} ms a step and a tenth of kfp.local, --help within "
+        f"{PROMISED_HELP_S} s: {said}"
+    )
     return 0 if kept else 1
 
 

@@ -271,18 +271,20 @@ def test_the_report_stage_quotes_the_verdict_of_its_run(repository, tmp_path, ca
     assert "failure: refused by fairness" in capsys.readouterr().out
 
 
-def test_the_notify_stage_sends_one_cloud_event(capsys):
+def test_the_notify_stage_sends_one_cloud_event(tmp_path, capsys):
     from scripts import notify
 
-    notify.main("run-1", "Succeeded", "")
+    store = Store(tmp_path / "store").root.as_uri()
+    notify.main(store, "run-1", "Succeeded", "https://example.org/m.git", "true")
     event = json.loads(capsys.readouterr().out)
     assert (event["type"], event["id"]) == ("dev.touchstone.run.finished.v1", "run-1")
     assert event["data"] == {"run": "run-1", "status": "Succeeded"}
 
 
-def test_the_notify_stage_posts_in_binary_mode():
+def test_the_notify_stage_posts_in_binary_mode(tmp_path):
     from scripts import notify
 
+    told = (Store(tmp_path / "store").root.as_uri(), "run-1", "Failed", "file:///m.git", "true")
     got = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -298,9 +300,9 @@ def test_the_notify_stage_posts_in_binary_mode():
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
-    notify.main("run-1", "Failed", url + "/")
+    notify.main(*told, sink=url + "/")
     with pytest.raises(PlatformError, match="answered 500, expected 2xx"):
-        notify.main("run-1", "Failed", url + "/broken")
+        notify.main(*told, sink=url + "/broken")
     server.shutdown()
     headers, body = got[0]
     assert headers["ce-type"] == "dev.touchstone.run.finished.v1"

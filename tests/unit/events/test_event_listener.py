@@ -29,6 +29,8 @@ def test_a_push_becomes_one_run_of_the_pipeline_with_what_the_event_says(state, 
         "gitops-url": "file:///srv/gitops.git",
         "data": "",
         "forge": "github",
+        "repository": "vision/Object-Detector",
+        "branch": "main",
     }
     assert run["metadata"]["labels"]["triggers.tekton.dev/trigger"] == "github-push"
     assert "push" in listener.triggers.triggers[0].name

@@ -334,7 +334,7 @@ def test_attributions_that_are_no_numbers_count_with_the_worst_value(monkeypatch
 @pytest.mark.parametrize("weight", [WEIGHT * 0, WEIGHT * np.nan])
 def test_a_model_that_decides_nothing_is_refused_and_breaks_nothing(weight):
     evidence = explainability.judge(linear_target(weight), grouped(), policy("faithfulness"))
-    assert evidence.outcome is Outcome.FAILED
+    assert evidence.outcome is not Outcome.PASSED
 
 
 def test_samples_that_are_answered_with_no_number_are_left_out():

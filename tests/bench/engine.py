@@ -1,8 +1,8 @@
 """What does the embedded engine cost a step, against a bare subprocess and against kfp.local?
 
 `python tests/bench/engine.py` prints one table, with the peers measured in the same run. Exit code
-1 where a step costs over 10 ms more than a bare subprocess, or more than a tenth of what kfp.local's
-component does, or where `--help` takes 0.3 s or more.
+1 where a step costs over 10 ms more than a bare subprocess or a tenth of what a component of
+kfp.local does, or where `--help` takes 0.3 s or more.
 """
 
 from __future__ import annotations

@@ -121,6 +121,7 @@ GOOD = json.dumps(PUSH).encode()
         pytest.param(b"", {}, 400, "not JSON", id="empty"),
         pytest.param(b"\xff\xfe{}", {}, 400, "not JSON", id="not-text"),
         pytest.param(b"[" * 4000, {}, 400, "not JSON", id="nested-too-deeply"),
+        pytest.param(b'{"a":' * 101 + b"1" + b"}" * 101, {}, 400, "at most 100", id="101-levels"),
         pytest.param(b'{"n": NaN}', {}, 400, "NaN", id="nan"),
         pytest.param(b'{"n": ' + b"9" * 5000 + b"}", {}, 400, "JSON", id="endless-number"),
         pytest.param(b"[1]", {}, 400, "expected an object", id="not-an-object"),

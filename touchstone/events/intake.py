@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from touchstone.events import cloud_events, credentials, identity, signature
 from touchstone.events.evaluate import as_json
@@ -16,6 +17,11 @@ _JSON = ("application/json", "application/cloudevents+json")
 _FORM = "application/x-www-form-urlencoded"
 _PINGS = ("ping", "diagnostics:ping")
 _SIGNED = (signature.HEADER, "x-hub-signature", "x-forgejo-signature", "x-gitea-signature")
+
+_DEEPEST = 100
+"""Levels of a body; payloads of forges have fewer than ten."""
+
+_TOO_DEEP = f"it is nested too deeply, expected at most {_DEEPEST} levels"
 
 
 class RefusedError(Exception):
@@ -144,11 +150,23 @@ def _object(listener: Triggers, headers: Mapping[str, str], body: bytes) -> None
         raise RefusedError(415, f"got content type {content_type!r}, expected one of {_JSON}")
     try:
         document = json.loads(body, parse_constant=_no_constant)
+        _check_depth(document)
     except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        reason = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
         raise RefusedError(400, f"got a body that is not JSON: {reason}") from None
     if not isinstance(document, dict):
         raise RefusedError(400, f"got a JSON {type(document).__name__}, expected an object")
+
+
+def _check_depth(document: Any) -> None:
+    """How deep Python can read depends on who asks: what is stored must be readable everywhere."""
+    level = [document] if isinstance(document, dict | list) else []
+    for _ in range(_DEEPEST):
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [one for items in inner for one in items if isinstance(one, dict | list)]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 def _no_constant(text: str) -> None:

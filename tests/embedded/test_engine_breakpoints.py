@@ -261,8 +261,9 @@ def test_on_a_terminal_a_failed_step_opens_a_shell(tmp_path: Path, leave: str, c
     scripts = terminal.shown.partition("1) continue, use cmd: ")[2].partition("\r")[0]
     terminal.type("cat file; echo $COLOR; tty | head -c 8; stty size\n")
     terminal.until("begun\r\nblue\r\n/dev/pts")
-    terminal.type("sleep 100\n")
-    terminal.until("sleep 100\r\n")
+    # Said by the process in the foreground: a Ctrl-C before that would be the shell's.
+    terminal.type("bash -c 'echo wai\"\"ting; exec sleep 100'\n")
+    terminal.until("waiting\r\n")
     terminal.type("\x03")
     terminal.until("w $ ")
     terminal.type(leave.replace("DEBUG", scripts) + "\n")

@@ -2,68 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
-from trust_gates.robustness.attacks.interface import Attack, Budget
-from trust_gates.robustness.victim import Inputs, Victim
-from trust_gates.samples import Samples
+from trust_gates.robustness.attacks.interface import Attack
+from trust_gates.robustness.attacks.native import native
 
 _STEPS = 100
 _TARGETED = 9
 """Targeted attacks aim at up to nine wrong classes."""
-
-_Run = Callable[..., None]
-
-
-def native(
-    imported: Callable[[], _Run], standard: int = _STEPS
-) -> Callable[[Victim, Samples, Budget], Inputs]:
-    """An attack that `imported` fetches when it is first needed: it brings torch.
-
-    `standard` is its number of steps where the budget names none.
-    """
-
-    def generate(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
-        from trust_gates.robustness.native.problem import attack
-
-        steps = budget.steps or standard
-        run = partial(imported(), steps=steps, restarts=budget.restarts)
-        return attack(victim, samples, budget, run)
-
-    return generate
-
-
-def _apgd_ce() -> _Run:
-    from trust_gates.robustness.native import apgd, losses
-
-    return partial(apgd.maximize, loss=losses.cross_entropy)
-
-
-def _apgd_dlr() -> _Run:
-    from trust_gates.robustness.native import apgd, losses
-
-    return partial(apgd.maximize, loss=losses.dlr)
-
-
-def _apgd_t() -> _Run:
-    from trust_gates.robustness.native import apgd
-
-    return apgd.maximize_targeted
-
-
-def _fab_t() -> _Run:
-    from trust_gates.robustness.native import fab
-
-    return fab.within_budget
-
 
 APGD_CE = Attack(
     name="apgd-ce",
     meaning="gradient steps of adapting size on the cross-entropy (Croce & Hein 2020)",
     kind="white",
     cost=3 * _STEPS,
-    generate=native(_apgd_ce),
+    generate=native("apgd:maximize_cross_entropy", steps=_STEPS),
     norms=("linf", "l2", "l1"),
 )
 APGD_DLR = Attack(
@@ -71,7 +22,7 @@ APGD_DLR = Attack(
     meaning="the same on a loss blind to the logits' scale (Croce & Hein 2020)",
     kind="white",
     cost=3 * _STEPS + 1,
-    generate=native(_apgd_dlr),
+    generate=native("apgd:maximize_dlr", steps=_STEPS),
     norms=("linf", "l2", "l1"),
 )
 APGD_T = Attack(
@@ -79,7 +30,7 @@ APGD_T = Attack(
     meaning="the same towards each likely wrong class in turn (Croce & Hein 2020)",
     kind="white",
     cost=3 * _STEPS * _TARGETED,
-    generate=native(_apgd_t),
+    generate=native("apgd:maximize_targeted", steps=_STEPS),
     norms=("linf", "l2", "l1"),
     targeted=True,
 )
@@ -88,7 +39,7 @@ FAB_T = Attack(
     meaning="the nearest input of each likely wrong class in turn (Croce & Hein 2020)",
     kind="white",
     cost=3 * _STEPS * _TARGETED + 1,
-    generate=native(_fab_t),
+    generate=native("fab:within_budget", steps=_STEPS),
     norms=("linf", "l2", "l1"),
     targeted=True,
 )

@@ -2,56 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from trust_gates.robustness.attacks.adaptive import native
 from trust_gates.robustness.attacks.interface import Attack
-
-_Run = Callable[..., None]
-
-
-def _deepfool() -> _Run:
-    from trust_gates.robustness.native import deepfool
-
-    return deepfool.cross
-
-
-def _newtonfool() -> _Run:
-    from trust_gates.robustness.native import newtonfool
-
-    return newtonfool.descend
-
-
-def _carlini() -> _Run:
-    from trust_gates.robustness.native import carlini
-
-    return carlini.minimize
-
-
-def _universal() -> _Run:
-    from trust_gates.robustness.native import universal
-
-    return universal.share
-
-
-def _virtual() -> _Run:
-    from trust_gates.robustness.native import virtual
-
-    return virtual.diverge
-
-
-def _jsma() -> _Run:
-    from trust_gates.robustness.native import jsma
-
-    return jsma.climb
-
+from trust_gates.robustness.attacks.native import native
 
 VIRTUAL = Attack(
     name="vat",
     meaning="where the model's answer changes the most, whatever the label (Miyato et al. 2016)",
     kind="white",
     cost=3 * 10,
-    generate=native(_virtual, 10),
+    generate=native("virtual:diverge", steps=10),
     norms=("linf", "l2", "l1"),
     restrained=True,
 )
@@ -60,7 +19,7 @@ UNIVERSAL = Attack(
     meaning="one change for all inputs of a batch (Moosavi-Dezfooli et al. 2017)",
     kind="white",
     cost=3 * 50,
-    generate=native(_universal, 50),
+    generate=native("universal:share", steps=50),
     norms=("linf", "l2", "l1"),
     restrained=True,
     breaks=0.45,  # one change cannot push both of two classes over the border between them
@@ -70,7 +29,7 @@ NEWTONFOOL = Attack(
     meaning="Newton steps on the right class's probability (Jang et al. 2017)",
     kind="white",
     cost=3 * 100 + 2,
-    generate=native(_newtonfool, 100),
+    generate=native("newtonfool:descend", steps=100),
     norms=("l2",),
     minimal=True,
 )
@@ -79,7 +38,7 @@ DEEPFOOL = Attack(
     meaning="steps onto the nearest border of a linearised model (Moosavi-Dezfooli et al. 2016)",
     kind="white",
     cost=20 * 50,
-    generate=native(_deepfool, 50),
+    generate=native("deepfool:cross", steps=50),
     norms=("linf", "l2", "l1"),
     minimal=True,
 )
@@ -88,7 +47,7 @@ CARLINI = Attack(
     meaning="size of the change against lead of a wrong class, by Adam (Carlini & Wagner 2017)",
     kind="white",
     cost=4 * 3 * 100,
-    generate=native(_carlini, 100),
+    generate=native("carlini:minimize", steps=100),
     norms=("linf", "l2"),
 )
 JSMA = Attack(
@@ -96,7 +55,7 @@ JSMA = Attack(
     meaning="the most salient values, one after another (Papernot et al. 2016)",
     kind="white",
     cost=9 * 5 * 100,
-    generate=native(_jsma, 100),
+    generate=native("jsma:climb", steps=100),
     norms=("l0",),
     targeted=True,
 )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trust_gates.matching import recalled_surely
 from trust_gates.robustness.attacks.interface import BATCH, Attack, Budget
+from trust_gates.robustness.attacks.native import native
 from trust_gates.robustness.victim import Inputs, Victim, certainty
 from trust_gates.samples import Boxes, Samples
 
@@ -20,12 +21,7 @@ _DETECTOR_QUERIES = 60
 def _square(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     if victim.detection:
         return _by_art(victim, samples, budget)
-    from trust_gates.robustness.native import problem, square
-
-    def run(hunt: problem.Hunt) -> None:
-        square.search(hunt, queries=budget.queries or _QUERIES, restarts=budget.restarts)
-
-    return problem.attack(victim, samples, budget, run)
+    return native("square:search", queries=_QUERIES)(victim, samples, budget)
 
 
 def _by_art(victim: Victim, samples: Samples, budget: Budget) -> Inputs:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trust_gates.robustness.native import balls
-from trust_gates.robustness.native.losses import targeted_dlr
+from trust_gates.robustness.native.losses import cross_entropy, dlr, targeted_dlr
 from trust_gates.robustness.native.problem import TARGETS, Hunt, Loss, Problem, aim_at_each
 
 _MOMENTUM = 0.75
@@ -73,6 +73,16 @@ def maximize(hunt: Hunt, loss: Loss, *, steps: int, restarts: int) -> None:
                 radius, count = factor * part.epsilon, max(round(share * steps), 1)
                 inputs = part.allowed(inputs - part.clean, radius)
                 inputs = _climb(hunt, part, inputs, loss, radius=radius, steps=count)
+
+
+def maximize_cross_entropy(hunt: Hunt, *, steps: int, restarts: int) -> None:
+    """APGD-CE."""
+    maximize(hunt, cross_entropy, steps=steps, restarts=restarts)
+
+
+def maximize_dlr(hunt: Hunt, *, steps: int, restarts: int) -> None:
+    """APGD-DLR, blind to the scale of the logits."""
+    maximize(hunt, dlr, steps=steps, restarts=restarts)
 
 
 def maximize_targeted(hunt: Hunt, *, steps: int, restarts: int) -> None:

@@ -7,7 +7,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+from starlette.testclient import TestClient
+
+from touchstone.errors import PlatformError
 from touchstone.events import signature
+from touchstone.events.listener import Listener
+from touchstone.events.server import create_app
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 SECRETS = {
@@ -17,6 +23,19 @@ SECRETS = {
     ("touchstone-bitbucket", "token"): b"for bitbucket",
     ("touchstone-object-store", "token"): b"for-the-object-store",
 }
+
+
+def secrets(name: str, key: str) -> bytes:
+    """What the Secrets of `SECRETS` hold, as the listener asks for it."""
+    try:
+        return SECRETS[name, key]
+    except KeyError:
+        raise PlatformError(f"secret {name} has no key {key}") from None
+
+
+def post(listener: Listener, headers: dict[str, str], body: bytes) -> httpx.Response:
+    """A delivery to the listener's own app."""
+    return TestClient(create_app(listener)).post("/", headers=headers, content=body)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,10 @@ import json
 
 import pytest
 from comment_samples import COMMENTS, S3_TEST_EVENT, minio, record
-from forge_samples import SECRETS
-from starlette.testclient import TestClient
+from forge_samples import SECRETS, post, secrets
 
 from touchstone.comments import Command, parse
-from touchstone.errors import PlatformError
 from touchstone.events.listener import Listener
-from touchstone.events.server import create_app
 
 BY_EVENT = {f"{sample.forge} {sample.event}": sample for sample in COMMENTS}
 TEXTS = {
@@ -26,20 +23,9 @@ TEXTS = {
 TOKEN = SECRETS["touchstone-object-store", "token"].decode()
 
 
-def secrets(name, key):
-    try:
-        return SECRETS[name, key]
-    except KeyError:
-        raise PlatformError(f"secret {name} has no key {key}") from None
-
-
 @pytest.fixture
 def listener(state, triggers):
     return Listener(state, triggers=triggers, secrets=secrets)
-
-
-def post(listener, headers, body):
-    return TestClient(create_app(listener)).post("/", headers=headers, content=body)
 
 
 def params_of(listener, name):

@@ -5,30 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from forge_samples import BY_TRIGGER, SAMPLES, SECRETS, SHA
-from starlette.testclient import TestClient
+from forge_samples import BY_TRIGGER, SAMPLES, SECRETS, SHA, post, secrets
 
-from touchstone.errors import PlatformError
 from touchstone.events.listener import Listener
-from touchstone.events.server import create_app
 
 README = {"added": [], "modified": ["README.md", "docs/a.png"], "removed": ["LICENSE"]}
-
-
-def secrets(name, key):
-    try:
-        return SECRETS[name, key]
-    except KeyError:
-        raise PlatformError(f"secret {name} has no key {key}") from None
 
 
 @pytest.fixture
 def listener(state, triggers):
     return Listener(state, triggers=triggers, secrets=secrets)
-
-
-def post(listener, headers, body):
-    return TestClient(create_app(listener)).post("/", headers=headers, content=body)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.trigger)

@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz import strategies as ours
-from tests.unit.events.forge_samples import HEADERS, SAMPLES, SECRETS
-from touchstone.errors import PlatformError
+from tests.unit.events.forge_samples import HEADERS, SAMPLES, secrets
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
@@ -38,13 +37,6 @@ WORDS = LETTERS | st.sampled_from(
      "-1", "sha256=", "sha256=\xff", "2026-13-01", "$(body)", "application/cloudevents-batch+json",
      "[]", '{"a": 1}']
 )  # fmt: skip
-
-
-def secrets(name: str, key: str) -> bytes:
-    try:
-        return SECRETS[name, key]
-    except KeyError:
-        raise PlatformError(f"secret {name} has no key {key}") from None
 
 
 @pytest.fixture(scope="module")

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from scripts import stage
-from touchstone import model_repo, policy, remedy
+from touchstone import model_repo, remedy
 from touchstone.artifacts import Store, open_store
 from touchstone.model_repo import ModelPipeline
+from touchstone.policy import Strict
 from touchstone.target import open_tree
 from training import dataset as datasets
 from training.dataset import Dataset
+from trust_gates import policies
 from trust_gates.inputs.dataset import samples_of
 from trust_gates.reach import Reach
 from trust_gates.samples import Samples
-from trust_gates.statistics import Requirement
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Outcome, Required
+from trust_gates.verdict import Evidence, Outcome
 
 EVIDENCE_FILE = "evidence.json"
 
@@ -62,6 +63,35 @@ class Inputs:
             high=float(described["high"]),
             reach=Reach.described(described),
         )
+
+    def policy(self, gate: str, **known: Any) -> Any:
+        """The gate's Policy by touchstone.yaml; `known` are fields it writes in another way."""
+        spec = self.pipeline.spec
+        return policies.of(
+            gate,
+            plain(spec.gates),
+            strict=False,
+            confidence=spec.gates.confidence_each,
+            seed=spec.data.seed,
+            features=tuple(self.dataset.description.inputs.get("features", ())),
+            **known,
+        )
+
+
+def plain(part: Strict) -> dict[str, Any]:
+    """A part of touchstone.yaml as plain data, in its own words."""
+    return part.model_dump(mode="json", by_alias=True)
+
+
+def declared(gate: str, inputs: Inputs) -> Evidence:
+    """What the gate finds; no check, and why, where touchstone.yaml has no part for it."""
+    if getattr(inputs.pipeline.spec.gates, gate) is None:
+        return Evidence(
+            gate=gate, checks=[], notes=[f"spec.gates.{gate} is not declared: nothing was judged"]
+        )
+    judge = import_module(f"trust_gates.{gate}").judge
+    evidence: Evidence = judge(inputs.target(), inputs.samples(), inputs.policy(gate))
+    return evidence
 
 
 def command(judge: Callable[[Inputs], Evidence]) -> Callable[..., None]:
@@ -132,13 +162,6 @@ def run(
     stage.write_result(result_outcome, evidence.outcome.value)
 
 
-def not_declared(gate: str) -> Evidence:
-    """The evidence of a gate that touchstone.yaml does not ask for: no check, and it says so."""
-    return Evidence(
-        gate=gate, checks=[], notes=[f"spec.gates.{gate} is not declared: nothing was judged"]
-    )
-
-
 def leave(artifacts: Store, evidence: Evidence, folder: Path) -> str:
     """Store evidence.json and its pictures as a tree; return the digest."""
     folder.mkdir(parents=True)
@@ -147,17 +170,3 @@ def leave(artifacts: Store, evidence: Evidence, folder: Path) -> str:
     for name, picture in evidence.pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
     return artifacts.put(folder)
-
-
-def requirements(checks: Sequence[policy.Check]) -> list[Requirement]:
-    """The checks of touchstone.yaml as a gate knows them."""
-    return [Requirement(metric=check.metric, required=_required(check)) for check in checks]
-
-
-def _required(check: policy.Check) -> Required:
-    if check.within is not None:
-        return Required(low=check.within[0], high=check.within[1])
-    return Required(
-        low=-math.inf if check.at_least is None else check.at_least,
-        high=math.inf if check.at_most is None else check.at_most,
-    )

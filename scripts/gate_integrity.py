@@ -41,7 +41,7 @@ def main(
 
 
 def _judge(inputs: gate.Inputs, named: dict[str, str], image_digest: str) -> Evidence:
-    from trust_gates import integrity
+    from trust_gates import integrity, policies
     from trust_gates.integrity import poison
 
     expected = {**named, "image": image_digest}
@@ -71,7 +71,7 @@ def _judge(inputs: gate.Inputs, named: dict[str, str], image_digest: str) -> Evi
             seed=seed,
         )
     policy = integrity.Policy(
-        requirements=gate.requirements(gates.integrity.checks),
+        requirements=policies.requirements("integrity", gate.plain(gates.integrity)),
         poisoning=poisoning,
         pinned=gates.integrity.pinned,
         confidence=gates.confidence_each,

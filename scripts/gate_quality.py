@@ -42,14 +42,8 @@ def _judge(inputs: gate.Inputs, model: str, gitops_url: str) -> Evidence:
     from touchstone.delivery.champion import served
     from trust_gates import quality
 
-    gates = inputs.pipeline.spec.gates
-    policy = quality.Policy(
-        requirements=gate.requirements(gates.quality.checks),
-        minimum_slice=gates.quality.minimum_slice,
-        margin=None if gates.quality.champion is None else gates.quality.champion.margin,
-        confidence=gates.confidence_each,
-        seed=inputs.pipeline.spec.data.seed,
-    )
+    champion_rule = inputs.pipeline.spec.gates.quality.champion
+    policy = inputs.policy("quality", margin=champion_rule.margin if champion_rule else None)
     release = None
     if policy.margin is not None:
         environment = inputs.pipeline.spec.promote.environments[0]

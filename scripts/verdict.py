@@ -10,13 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from scripts import stage
-from scripts.gate import EVIDENCE_FILE
+from scripts.gate import EVIDENCE_FILE, plain
 from touchstone import model_repo
 from touchstone import remedy as remedies
 from touchstone.artifacts import Store, digest_file, open_store
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.model_repo import Spec
-from touchstone.policy import Strict
 from training import dataset as datasets
 from training.export import describe
 from trust_gates.software import versions
@@ -84,8 +83,8 @@ def main(
             "data": data,
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed, "split": number},
-            "gates": _plain(remedies.judged_by(policy.spec)),
-            "card": _plain(policy.spec.card),
+            "gates": plain(remedies.judged_by(policy.spec)),
+            "card": plain(policy.spec.card),
             "facts": facts,
             "software": versions(),
             "evidence": {gate: digest for gate, (digest, _) in found.items()},
@@ -115,12 +114,8 @@ def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
         "entrypoint": spec.entrypoint,
         "parameters": exported["parameters"],
         "metrics": json.loads((model / "metrics.json").read_text(encoding="utf-8")),
-        "training": _plain(spec.train),
+        "training": plain(spec.train),
     }
-
-
-def _plain(part: Strict) -> dict[str, Any]:
-    return part.model_dump(mode="json", by_alias=True)
 
 
 def _read(artifacts: Store, digest: str) -> Evidence:

@@ -38,13 +38,9 @@ def of(gate: str, gates: Mapping[str, Any], *, strict: bool = True, **known: Any
             f"gates.{gate}: got the key {wrong[0]!r}, expected one of: "
             + ", ".join(sorted(_keys(hints)))
         )
-    if not isinstance(section.get("checks"), list | tuple):
-        raise PolicyError(
-            f"gates.{gate}.checks is missing, expected a list; [] measures without deciding"
-        )
     given = {"confidence": _confidence(gates), **known}
     chosen = {name: value for name, value in given.items() if name in hints}
-    chosen["requirements"] = [_requirement(gate, check) for check in section["checks"]]
+    chosen["requirements"] = requirements(gate, section)
     try:
         for key, value in section.items():
             if (name := _snake(key)) in hints:
@@ -52,6 +48,19 @@ def of(gate: str, gates: Mapping[str, Any], *, strict: bool = True, **known: Any
         return import_module(f"trust_gates.{gate}").Policy(**chosen)
     except (TypeError, ValueError) as error:
         raise PolicyError(f"gates.{gate}: {error}") from None
+
+
+def requirements(gate: str, section: Mapping[str, Any]) -> list[Requirement]:
+    """What the `checks` of a gate's part require.
+
+    Raises:
+        PolicyError: there is no such list, or one of them is no check.
+    """
+    if not isinstance(section.get("checks"), list | tuple):
+        raise PolicyError(
+            f"gates.{gate}.checks is missing, expected a list; [] measures without deciding"
+        )
+    return [_requirement(gate, check) for check in section["checks"]]
 
 
 def unused(gate: str, gates: Mapping[str, Any]) -> list[str]:
@@ -99,11 +108,16 @@ def _record(hint: Any) -> Any:
 def _value(value: Any, hint: Any, section: Mapping[str, Any]) -> Any:
     record = _record(hint)
     if record is None:
-        return _plain(value)
+        return _plain(value) if _numbers(hint) else value
     names = [field.name for field in fields(record)]
     if isinstance(value, str):
         value = [{names[0]: value} | {name: section[name] for name in names if name in section}]
     return [record(**item) for item in value]
+
+
+def _numbers(hint: Any) -> bool:
+    """Whether fractions may be written for it: a class can be named 1/2, a budget cannot."""
+    return hint is float or any(_numbers(part) for part in get_args(hint))
 
 
 def _snake(key: str) -> str:

@@ -102,3 +102,10 @@ def test_fractions_are_numbers_in_lists_too():
 def test_what_is_no_policy_is_refused(gates, problem):
     with pytest.raises(PolicyError, match=problem):
         policies.of("quality", gates)
+
+
+def test_a_class_may_be_named_as_a_fraction_is_written():
+    section = {"protected": "g", "privileged": ["1/2"], "favorable": "1/2", "checks": []}
+    policy = policies.of("fairness", {"fairness": section})
+    assert policy.favorable == "1/2"
+    assert policy.protected[0].privileged == ["1/2"]

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone.artifacts import open_store
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
 
 _CONTAINERFILE = """\
 # Used because the model repository has no Containerfile of its own.

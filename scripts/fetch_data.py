@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone import model_repo
-from touchstone.artifacts import open_store
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
+from touchstone.contract import model_repo
 from touchstone.errors import TouchstoneError
 
 
@@ -25,8 +25,8 @@ def main(
     Data that an event names in its place has no digest to be held to: its own is recorded, and
     every later stage reads it by that.
     """
-    from training import dataset
-    from training.load import load_spec
+    from touchstone.training import dataset
+    from touchstone.training.load import load_spec
 
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as folder:

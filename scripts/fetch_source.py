@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone import model_repo
-from touchstone import remedy as remedies
-from touchstone.artifacts import open_store
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
+from touchstone.contract import model_repo
+from touchstone.contract import remedy as remedies
 from touchstone.errors import ManifestError, UsageError
 from touchstone.git import git
 

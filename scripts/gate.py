@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import stage
-from touchstone import model_repo, remedy
-from touchstone.artifacts import Store, open_store
-from touchstone.model_repo import ModelPipeline
-from touchstone.policy import Strict
-from touchstone.target import open_tree
-from training import dataset as datasets
-from training.dataset import Dataset
+from touchstone.artifacts.store import Store, open_store
+from touchstone.commands import stage
+from touchstone.contract import model_repo, remedy
+from touchstone.contract.gates import Strict
+from touchstone.contract.model_repo import ModelPipeline
+from touchstone.training import dataset as datasets
+from touchstone.training.dataset import Dataset
+from touchstone.training.target import open_tree
 from trust_gates import policies
 from trust_gates.inputs.dataset import samples_of
 from trust_gates.reach import Reach

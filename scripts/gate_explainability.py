@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scripts import gate, stage
+from scripts import gate
+from touchstone.commands import stage
 from trust_gates.verdict import Evidence
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from scripts import gate, stage
-from touchstone.artifacts import Store, digest_file
+from scripts import gate
+from touchstone.artifacts.store import Store, digest_file
+from touchstone.commands import stage
 from trust_gates.verdict import Evidence
 
 

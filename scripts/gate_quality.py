@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scripts import gate, stage
+from scripts import gate
+from touchstone.commands import stage
 from trust_gates.verdict import Evidence
 
 if TYPE_CHECKING:

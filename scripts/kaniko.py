@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
+from touchstone.commands import stage
 from touchstone.driver import kaniko
 from touchstone.errors import UsageError
 

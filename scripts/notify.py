@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scripts import stage
-from touchstone import remedy
-from touchstone.artifacts import open_store
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
+from touchstone.contract import remedy
 from touchstone.errors import PlatformError
 from touchstone.home import VARIABLE, Home
 
@@ -79,7 +79,7 @@ def _tell_platform(event: CloudEvent) -> None:
     from cloudevents.conversion import to_binary
 
     from touchstone.events import inside
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
     headers, body = to_binary(event)
     state = State(Home.default().root)

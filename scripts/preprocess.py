@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone import model_repo, policy
-from touchstone.artifacts import open_store
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
+from touchstone.contract import gates, model_repo
 from touchstone.errors import ManifestError
 
 
@@ -23,7 +23,7 @@ def main(
     number: Annotated[int, typer.Option("--round", min=0, help="Another one splits anew.")] = 0,
 ) -> None:
     """Split by protected attribute and label, seeded; no sample is in two splits."""
-    from training import dataset
+    from touchstone.training import dataset
 
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def main(
 
 
 def _check_groups(
-    fairness: policy.Fairness | None, protected: Mapping[str, tuple[str, ...]]
+    fairness: gates.Fairness | None, protected: Mapping[str, tuple[str, ...]]
 ) -> None:
     """Say now, before anything is trained, that the fairness gate could not find its groups."""
     if fairness is None:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone import model_repo
-from touchstone.artifacts import open_store
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
+from touchstone.contract import model_repo
 from touchstone.delivery.promote import Candidate, promote
 from touchstone.delivery.release import Digests, Serve
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone.comments import Comment, Installation, act
-from touchstone.control import open_control
+from touchstone.commands import stage
 from touchstone.delivery import status as statuses
+from touchstone.requests import open_control
+from touchstone.requests.comments import Comment, Installation, act
 
 
 def main(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone.artifacts import open_store
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
 from touchstone.delivery import status as statuses
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone.control import open_control
-from touchstone.objectstore import created
-from touchstone.startrun import Wanted, changes_only, resolve, start
+from touchstone.commands import stage
+from touchstone.requests import open_control
+from touchstone.requests.object_store import created
+from touchstone.requests.start import Wanted, changes_only, resolve, start
 
 
 def main(

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone import model_repo
-from touchstone import remedy as remedies
-from touchstone.artifacts import digest_bytes, open_store
+from touchstone.artifacts.store import digest_bytes, open_store
+from touchstone.commands import stage
+from touchstone.contract import model_repo
+from touchstone.contract import remedy as remedies
 
 
 def main(
@@ -30,8 +30,8 @@ def main(
     is run again with the same inputs.
     """
     from touchstone.driver import local
-    from training.launch import Job
-    from training.trainer import TrainConfig
+    from touchstone.training.launch import Job
+    from touchstone.training.trainer import TrainConfig
 
     artifacts = open_store(store)
     # Beside the blobs, for a second attempt to find; named by everything this training reads.

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from scripts import stage
-from touchstone import model_repo, recipe
-from touchstone import remedy as remedies
-from touchstone.artifacts import open_store
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
+from touchstone.contract import model_repo, recipe
+from touchstone.contract import remedy as remedies
 
 
 def main(
@@ -40,8 +40,8 @@ def main(
 
 def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str, object]:
     from touchstone.driver import local, study
-    from training.launch import Job
-    from training.trainer import TrainConfig
+    from touchstone.training.launch import Job
+    from touchstone.training.trainer import TrainConfig
 
     def run(number: int, parameters: Mapping[str, study.Value]) -> study.Outcome:
         job = Job(

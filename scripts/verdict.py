@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import stage
 from scripts.gate import EVIDENCE_FILE, plain
-from touchstone import model_repo
-from touchstone import remedy as remedies
-from touchstone.artifacts import Store, digest_file, open_store
+from touchstone.artifacts.store import Store, digest_file, open_store
+from touchstone.commands import stage
+from touchstone.contract import model_repo
+from touchstone.contract import remedy as remedies
+from touchstone.contract.model_repo import Spec
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
-from touchstone.model_repo import Spec
-from training import dataset as datasets
-from training.export import describe
+from touchstone.training import dataset as datasets
+from touchstone.training.export import describe
 from trust_gates.software import versions
 from trust_gates.verdict import Evidence, Outcome, Verdict
 

@@ -1,4 +1,4 @@
-"""$TOUCHSTONE_HOME: where the embedded platform keeps everything, and how it is laid out at first.
+"""Where things lie: what came with Touchstone, and $TOUCHSTONE_HOME of an embedded platform.
 
 ```
 state.sqlite             events, runs and TaskRuns
@@ -24,6 +24,11 @@ from typing import Any
 from touchstone.errors import PlatformError
 
 VARIABLE = "TOUCHSTONE_HOME"
+
+_CHECKOUT = Path(__file__).parents[1]
+
+SHIPPED = _CHECKOUT if (_CHECKOUT / "tekton").is_dir() else Path(__file__).parent / "shipped"
+"""Where tekton/, argocd/, scripts/ and training/ lie: in a checkout, or in the wheel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,0 @@
-"""From data to a model: the contract of a model repository, the trainer, export and loading."""
-
-from training.spec import Batch, Description, Detection, ModelSpec, RawData
-
-__all__ = ["Batch", "Description", "Detection", "ModelSpec", "RawData"]

@@ -1,8 +1,8 @@
 """One training process: `python -m training.worker JOB.json`; under torchrun, one of several.
 
-The job says what to train from and where to put it (see `training.launch.Job`). Rank 0 prints
-one line per epoch and at the end each validation figure as `name=value`, the form that Katib's
-StdOut collector reads. Exit codes: 0 done, 143 stopped by SIGTERM with a checkpoint written.
+The job (`touchstone.training.launch.Job`) says what to train from and where to put it. Rank 0
+prints one line per epoch and at the end each validation figure as `name=value`, the form that
+Katib's StdOut collector reads. Exit codes: 0 done, 143 stopped by SIGTERM with a checkpoint left.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training import dataset, defences, export
-from training.dataset import Dataset
-from training.launch import Job
-from training.load import load_spec
-from training.mitigation.served import Served
-from training.spec import ModelSpec
-from training.trainer import PREEMPTED, PreemptedError, Ranks, from_environment, train
+from touchstone.training import dataset, defences, export
+from touchstone.training.dataset import Dataset
+from touchstone.training.launch import Job
+from touchstone.training.load import load_spec
+from touchstone.training.mitigation.served import Served
+from touchstone.training.spec import ModelSpec
+from touchstone.training.trainer import PREEMPTED, PreemptedError, Ranks, from_environment, train
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def main(job_file: str) -> int:
     if ranks.rank == 0:
         guard = None
         if job.config.evasion is not None:
-            from training.evasion.fit import fit
+            from touchstone.training.evasion.fit import fit
 
             _say("training the evasion detector")
             guard, found = fit(
@@ -84,7 +84,7 @@ def _train(
     how: Any = {"checkpoint": job.checkpoint, "ranks": ranks, "report": _say}
     if job.config.mitigation is None:
         return *train(spec, data, job.config, **how), None
-    from training.mitigation.apply import train_mitigated
+    from touchstone.training.mitigation.apply import train_mitigated
 
     done = train_mitigated(spec, data, job.config, **how)
     return done.module, done.figures, done.served

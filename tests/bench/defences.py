@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from training.dataset import Dataset
-from training.defences import METHODS, Defence, wrap_inputs, wrap_training
-from training.spec import Batch, Description, ModelSpec, RawData
-from training.trainer import TrainConfig, train
+from touchstone.training.dataset import Dataset
+from touchstone.training.defences import METHODS, Defence, wrap_inputs, wrap_training
+from touchstone.training.spec import Batch, Description, ModelSpec, RawData
+from touchstone.training.trainer import TrainConfig, train
 from trust_gates.robustness import Policy, judge
 from trust_gates.samples import Samples
 from trust_gates.target import Target

@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine
-from touchstone.state import State
-from touchstone.yaml import load_text
+from touchstone.runs.store import State
 
 STEPS = 100
 FAN_OUT = 500

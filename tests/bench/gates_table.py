@@ -96,7 +96,7 @@ def run_attacks(names: list[str]) -> dict[str, Run]:
 
     from trust_gates.robustness import weak
     from trust_gates.robustness.attacks import ATTACKS
-    from trust_gates.robustness.attacks.interface import Budget
+    from trust_gates.robustness.attacks.attack import Budget
     from trust_gates.samples import Samples
 
     rows = linear_samples(np.ones(8), count=20), linear_target(np.ones(8))

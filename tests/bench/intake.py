@@ -22,7 +22,7 @@ import aiohttp
 import httpx
 
 from touchstone.events import signature
-from touchstone.state import State
+from touchstone.runs.store import State
 
 ROOT = Path(__file__).parents[2]
 SECRET = b"a webhook secret"
@@ -32,7 +32,7 @@ from pathlib import Path
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
-from touchstone.state import State
+from touchstone.runs.store import State
 listener = Listener(State(Path(sys.argv[1])), secrets=lambda name, key: b"a webhook secret",
                     triggers=load_triggers([Path(sys.argv[2])]))
 uvicorn.run(create_app(listener), host="127.0.0.1", port=int(sys.argv[3]), log_level="error")

@@ -26,7 +26,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.interface import Budget
+from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import attack
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import Policy

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from touchstone.artifacts import digest_bytes
+from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery.release import (
     Digests,
     Release,

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "gates"))
 from gate_models import linear_samples, linear_target  # noqa: E402
 
 from trust_gates.robustness import attacks  # noqa: E402
-from trust_gates.robustness.attacks.interface import Budget  # noqa: E402
+from trust_gates.robustness.attacks.attack import Budget  # noqa: E402
 from trust_gates.robustness.victim import Victim  # noqa: E402
 from trust_gates.samples import Samples  # noqa: E402
 

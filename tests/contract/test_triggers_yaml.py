@@ -14,7 +14,7 @@ from scripts import notify
 from touchstone.events import inside, signature
 from touchstone.events.listener import Listener
 from touchstone.events.triggers import load_listeners, load_triggers
-from touchstone.state import State
+from touchstone.runs.store import State
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tekton" / "triggers"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine, Notice
-from touchstone.state import State
-from touchstone.yaml import load_text
+from touchstone.runs.store import State
 
 
 @dataclass

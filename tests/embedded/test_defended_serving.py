@@ -15,11 +15,11 @@ import defended  # noqa: E402
 
 from scripts.gate import Inputs  # noqa: E402
 from touchstone.delivery.serve import Server  # noqa: E402
-from training import dataset as datasets  # noqa: E402
-from training import launch  # noqa: E402
-from training.defences import Defence  # noqa: E402
-from training.evasion import Evasion  # noqa: E402
-from training.trainer import TrainConfig  # noqa: E402
+from touchstone.training import dataset as datasets  # noqa: E402
+from touchstone.training import launch  # noqa: E402
+from touchstone.training.defences import Defence  # noqa: E402
+from touchstone.training.evasion import Evasion  # noqa: E402
+from touchstone.training.trainer import TrainConfig  # noqa: E402
 
 CODE = """
 

@@ -21,12 +21,12 @@ from delivery_platform import COMMIT, REVIEWER, make_platform  # noqa: E402
 from touchstone.delivery import review  # noqa: E402
 from touchstone.delivery.serve import Serving  # noqa: E402
 from touchstone.delivery.sync import Outcome, Sync  # noqa: E402
-from training.export import export  # noqa: E402
-from training.spec import Description  # noqa: E402
+from touchstone.training.export import export  # noqa: E402
+from touchstone.training.spec import Description  # noqa: E402
 
 CODE = """
 import torch
-from training.spec import ModelSpec
+from touchstone.training.spec import ModelSpec
 
 class Tiny(ModelSpec):
     task = "classification"

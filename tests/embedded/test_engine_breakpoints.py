@@ -17,11 +17,11 @@ import pytest
 from engine_runs import Ran, run_text
 
 from touchstone.engine import Notice, StepWaiting
-from touchstone.engine.breakpoints import Waiting
-from touchstone.engine.process import SWITCH, Call
-from touchstone.engine.terminal import open_shell
+from touchstone.engine.pod.breakpoints import Waiting
+from touchstone.engine.pod.process import SWITCH, Call
+from touchstone.engine.pod.terminal import open_shell
 from touchstone.errors import PlatformError
-from touchstone.state import State
+from touchstone.runs.store import State
 
 _TASKRUN = """
 apiVersion: tekton.dev/v1

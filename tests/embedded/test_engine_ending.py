@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from engine_runs import Ran, run_text
 
+from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine
-from touchstone.state import State
-from touchstone.yaml import load_text
+from touchstone.runs.store import State
 
 _RUN = """
 apiVersion: tekton.dev/v1

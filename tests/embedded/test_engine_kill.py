@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.endurance import killing
 from touchstone.engine import Engine
-from touchstone.state import State
+from touchstone.runs.store import State
 
 _PIPELINE = """
 apiVersion: tekton.dev/v1
@@ -48,7 +48,7 @@ _ENGINE = """
 import sys
 from pathlib import Path
 from touchstone.engine import Engine
-from touchstone.state import State
+from touchstone.runs.store import State
 home = Path(sys.argv[1])
 Engine(State(home), home, definitions=[home / "pipeline.yaml"]).execute("long")
 """

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from engine_runs import Ran, run_text
 
-from touchstone.engine.matrix import MatrixError, fan_out
-from touchstone.engine.names import child_name, run_names
-from touchstone.engine.substitute import Scope
+from touchstone.engine.language.matrix import MatrixError, fan_out
+from touchstone.engine.language.names import child_name, run_names
+from touchstone.engine.language.substitute import Scope
 
 _RUN = """
 apiVersion: tekton.dev/v1

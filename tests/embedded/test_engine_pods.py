@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from engine_runs import Ran, run_text
 
-from touchstone.engine.objects import collect
-from touchstone.engine.process import SWITCH, Guard
+from touchstone.documents.yaml import load_text
+from touchstone.engine.pod.process import SWITCH, Guard
+from touchstone.engine.text.objects import collect
 from touchstone.errors import ManifestError
-from touchstone.yaml import load_text
 
 _OBJECTS = """
 apiVersion: v1

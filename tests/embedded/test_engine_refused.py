@@ -8,12 +8,12 @@ import pytest
 
 from tests.yardstick.rules import FOLDER, Case, cases, table
 from touchstone.commands.validate import examine
+from touchstone.documents.yaml import load_files, load_text
 from touchstone.engine import Engine
 from touchstone.engine.rules import validate
 from touchstone.errors import ManifestError
-from touchstone.events.catalog import is_ours
-from touchstone.state import State
-from touchstone.yaml import load_files, load_text
+from touchstone.events.trigger_catalog import is_ours
+from touchstone.runs.store import State
 
 _ROOT = Path(__file__).parents[2]
 _CASES = [

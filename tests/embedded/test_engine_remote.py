@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from engine_runs import Ran, run_text
 
-from touchstone.engine.remote import ResolutionError, fetch
-from touchstone.engine.remote.fetched import LIMIT
+from touchstone.engine.text.remote import ResolutionError, fetch
+from touchstone.engine.text.remote.fetched import LIMIT
 from touchstone.git import git
 
 _TASK = """

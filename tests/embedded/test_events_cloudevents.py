@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
-from touchstone.state import State
+from touchstone.runs.store import State
 
 ROOT = Path(__file__).parents[2]
 DRIFT = """

@@ -11,7 +11,7 @@ from touchstone.cli import _app
 from touchstone.errors import TouchstoneError
 from touchstone.events import inside, signature
 from touchstone.home import Home
-from touchstone.state import State
+from touchstone.runs.store import State
 
 PUSH = {
     "ref": "refs/heads/main",

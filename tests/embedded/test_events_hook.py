@@ -20,7 +20,7 @@ from touchstone.events import forge_hook
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
-from touchstone.state import State
+from touchstone.runs.store import State
 
 ROOT = Path(__file__).parents[2]
 SECRET = b"a webhook secret"

@@ -20,7 +20,7 @@ from touchstone.events import signature
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
-from touchstone.state import State
+from touchstone.runs.store import State
 
 SECRET = b"a webhook secret"
 LIMIT = 8192

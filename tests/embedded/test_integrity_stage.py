@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from touchstone.artifacts import Store, digest_bytes, digest_file
-from training import dataset, export
-from training.load import load_spec
+from touchstone.artifacts.store import Store, digest_bytes, digest_file
+from touchstone.training import dataset, export
+from touchstone.training.load import load_spec
 
 EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
 

@@ -15,9 +15,9 @@ import mitigated  # noqa: E402
 from scripts.gate import Inputs  # noqa: E402
 from touchstone.delivery.sample import Sample  # noqa: E402
 from touchstone.delivery.serve import Server  # noqa: E402
-from training import dataset as datasets  # noqa: E402
-from training import launch  # noqa: E402
-from training.trainer import TrainConfig  # noqa: E402
+from touchstone.training import dataset as datasets  # noqa: E402
+from touchstone.training import launch  # noqa: E402
+from touchstone.training.trainer import TrainConfig  # noqa: E402
 from trust_gates import fairness  # noqa: E402
 from trust_gates.fairness.groups import Protected  # noqa: E402
 from trust_gates.statistics import Requirement  # noqa: E402

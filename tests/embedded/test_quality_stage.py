@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-import training
 from scripts import gate_quality
-from touchstone.artifacts import Store, digest_bytes
+from touchstone.artifacts.store import Store, digest_bytes
 from touchstone.delivery import gitops
 from touchstone.delivery.champion import served
 from touchstone.delivery.release import Digests, Release, Serve
-from training import dataset
-from training.export import export
-from training.load import load_spec
+from touchstone.home import SHIPPED
+from touchstone.training import dataset
+from touchstone.training.export import export
+from touchstone.training.load import load_spec
 
-EXAMPLE = Path(training.__file__).parent / "examples" / "tabular"
+EXAMPLE = SHIPPED / "training" / "examples" / "tabular"
 MODEL = "diabetes-progression"
 
 

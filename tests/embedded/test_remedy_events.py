@@ -10,15 +10,15 @@ import pytest
 from verdict_inputs import EXAMPLE, SHOWN, dataset_tree, evidence, model_tree
 
 from scripts import fetch_source, notify, verdict
-from touchstone.artifacts import Store
-from touchstone.embedded import DEFINITIONS, overrides
+from touchstone.artifacts.store import Store
 from touchstone.errors import ModelRefusedError, UsageError
 from touchstone.events import inside
 from touchstone.events.listener import Listener
 from touchstone.events.triggers import load_listeners
 from touchstone.git import git
 from touchstone.home import Home
-from touchstone.state import State
+from touchstone.platform.embedded import DEFINITIONS, overrides
+from touchstone.runs.store import State
 from trust_gates import report
 
 AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@example.org")

@@ -1,20 +1,18 @@
 """A refused model is tried again with its remedy, embedded, and never more often than declared."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
-import training
-from touchstone.artifacts import Store
-from touchstone.control.embedded import EmbeddedControl
+from touchstone.artifacts.store import Store
 from touchstone.delivery import status as statuses
-from touchstone.embedded import Addresses, Platform, prepare
 from touchstone.git import git
-from touchstone.home import Home
-from touchstone.startrun import Wanted, start
+from touchstone.home import SHIPPED, Home
+from touchstone.platform.embedded import Addresses, Platform, prepare
+from touchstone.requests.embedded import EmbeddedControl
+from touchstone.requests.start import Wanted, start
 
-EXAMPLE = Path(training.__file__).parent / "examples" / "tabular"
+EXAMPLE = SHIPPED / "training" / "examples" / "tabular"
 AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@example.org")
 
 BIASED = '''
@@ -23,7 +21,7 @@ BIASED = '''
 import numpy as np
 from model import Progression
 
-from training.spec import RawData
+from touchstone.training.spec import RawData
 
 
 class Biased(Progression):

@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from touchstone import resultcache
+from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine, Message
-from touchstone.engine.inputs import UncacheableError, key_of
-from touchstone.engine.taskrun import Order
-from touchstone.engine.workspaces import Folders
-from touchstone.state import State
-from touchstone.yaml import load_text
+from touchstone.engine.pod.workspaces import Folders
+from touchstone.engine.run.inputs import UncacheableError, key_of
+from touchstone.engine.run.task_run import Order
+from touchstone.runs import cache
+from touchstone.runs.store import State
 
 TEXT = """
 apiVersion: tekton.dev/v1
@@ -151,7 +151,7 @@ def change_path(bench, monkeypatch):
 
 
 def change_tools(bench, monkeypatch):
-    monkeypatch.setattr("touchstone.engine.tools._OURS", ("touchstone",))
+    monkeypatch.setattr("touchstone.engine.run.tools._OURS", ("touchstone",))
     return {}
 
 
@@ -216,7 +216,7 @@ def test_nothing_is_cached_without_the_annotation(bench):
 
 
 def test_results_whose_artifact_is_gone_are_made_again(bench):
-    from touchstone.artifacts import Store
+    from touchstone.artifacts.store import Store
 
     store = Store(bench.home / "volumes" / "store")
     inner = store.put_bytes(b"inner")
@@ -245,7 +245,7 @@ _ENGINE = """
 import sys
 from pathlib import Path
 from touchstone.engine import Engine
-from touchstone.state import State
+from touchstone.runs.store import State
 home = Path(sys.argv[1])
 Engine(State(home), home, definitions=[home / "p.yaml"]).execute("killed")
 """
@@ -279,9 +279,9 @@ def test_an_entry_is_stored_whole(bench):
     bench.run()
     with bench.state.transaction() as connection:
         (key,) = connection.execute("SELECT key FROM cache").fetchone()
-    entry = resultcache.find(bench.state, key)
+    entry = cache.find(bench.state, key)
     assert entry.results == [{"name": "said", "type": "string", "value": "a"}]
-    assert resultcache.find(bench.state, "sha256:other") is None
+    assert cache.find(bench.state, "sha256:other") is None
 
 
 def test_an_order_that_says_more_than_the_key_knows_has_none(tmp_path):

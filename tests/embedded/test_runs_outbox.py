@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from typer.testing import CliRunner
 
-from touchstone import outbox
 from touchstone.cli import _app
 from touchstone.errors import UsageError
-from touchstone.state import State
+from touchstone.runs import outbox
+from touchstone.runs.store import State
 
 RUN = {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": "r"}, "spec": {}}
 
@@ -151,7 +151,7 @@ import sys, threading, time
 from pathlib import Path
 from touchstone import outbox
 from touchstone.engine import Engine
-from touchstone.state import State
+from touchstone.runs.store import State
 home = Path(sys.argv[1])
 state = State(home)
 def send():

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from touchstone.cli import _app
 from touchstone.engine import Engine
 from touchstone.home import Home
-from touchstone.state import State
+from touchstone.runs.store import State
 
 
 def free_ports():
@@ -67,8 +67,8 @@ def home(tmp_path, monkeypatch):
 
 
 def test_models_run_side_by_side_and_one_models_runs_in_turn(home, tmp_path):
-    from touchstone.embedded import Addresses, Platform, prepare
-    from touchstone.queueing import Limits
+    from touchstone.platform.embedded import Addresses, Platform, prepare
+    from touchstone.runs.queue import Limits
 
     port = free_ports()
     addresses = Addresses(listener=port, serving=port + 1)

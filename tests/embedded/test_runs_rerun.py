@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from touchstone.cli import _app
 from touchstone.home import Home
-from touchstone.runstore import local
-from touchstone.state import State
+from touchstone.runs.lookup import local
+from touchstone.runs.store import State
 
 TEXT = """
 apiVersion: tekton.dev/v1

@@ -6,16 +6,15 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from touchstone import retention
-from touchstone.artifacts import Store
+from touchstone.artifacts.store import Store
 from touchstone.cli import _app
-from touchstone.engine.lock import only_engine
-from touchstone.engine.workspaces import Folders
 from touchstone.errors import PlatformError
 from touchstone.git import git
 from touchstone.home import Home
-from touchstone.runstore import find, local
-from touchstone.state import State
+from touchstone.platform import retention
+from touchstone.runs.lock import only_engine
+from touchstone.runs.lookup import find, local
+from touchstone.runs.store import State
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def test_the_newest_stay_and_the_others_go_with_logs_and_folders(home):
 def test_what_is_young_or_executed_or_waits_for_its_sink_stays(home):
     ended(home, "r1")
     assert gc("--keep", "0", "--newer-than", "1h")["runs"] == []
-    with only_engine(Folders(home.root, "r1")):
+    with only_engine(home.root, "r1"):
         assert gc("--keep", "0")["runs"] == []
     state = State(home.root)
     with state.transaction() as connection:
@@ -81,7 +80,7 @@ def test_an_interrupted_run_goes_where_no_platform_will_take_it_up(home):
     ended(home, "of-the-platform", done=False, status=began)
     ended(Home(local(home)), "of-touchstone-run", done=False, status=began)
     ended(Home(local(home)), "queued", done=False)
-    with only_engine(Folders(local(home), "of-touchstone-run")):
+    with only_engine(local(home), "of-touchstone-run"):
         assert gc("--keep", "0")["runs"] == []
     assert gc("--keep", "0")["runs"] == ["of-touchstone-run"]
     assert names(home) == ["of-the-platform"]
@@ -126,7 +125,7 @@ def test_only_artifacts_that_nothing_leads_to_go(home, tmp_path):
 def test_no_artifact_goes_while_a_run_is_executed(home):
     lost = Store(home.artifacts).put_bytes(b"not named yet")
     ended(home, "r1", done=False)
-    with only_engine(Folders(home.root, "r1")), pytest.raises(PlatformError, match="executed"):
+    with only_engine(home.root, "r1"), pytest.raises(PlatformError, match="executed"):
         retention.sweep(home)
     assert lost in Store(home.artifacts)
     assert find(home, "r1").run.name == "r1"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.artifacts import Store
+from touchstone.artifacts.store import Store
 from touchstone.git import git
 
 YAML = """\

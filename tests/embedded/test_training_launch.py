@@ -4,16 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
-from training import dataset, launch
-from training.load import load_spec
-from training.trainer import TrainConfig
+from touchstone.home import SHIPPED
+from touchstone.training import dataset, launch
+from touchstone.training.load import load_spec
+from touchstone.training.trainer import TrainConfig
 
-TABULAR = Path(launch.__file__).parent / "examples" / "tabular"
+TABULAR = SHIPPED / "training" / "examples" / "tabular"
 ENTRYPOINT = "model.py:Progression"
 
 
@@ -41,7 +41,15 @@ def job(patients, folder, *, epochs):
 def start(job_file, workers):
     worker = [sys.executable, "-m", "training.worker", str(job_file)]
     return subprocess.Popen(
-        [sys.executable, "-m", "training.launch", "--workers", str(workers), "--", *worker],
+        [
+            sys.executable,
+            "-m",
+            "touchstone.training.launch",
+            "--workers",
+            str(workers),
+            "--",
+            *worker,
+        ],
         env=launch.environment(),
         stdout=subprocess.PIPE,
         text=True,
@@ -70,7 +78,7 @@ def test_two_ranks_take_the_steps_of_one_process_with_the_whole_batch(patients, 
     ],
 )
 def test_the_code_a_rank_ended_with_is_the_launchs(program, code):
-    command = [sys.executable, "-m", "training.launch", "--workers", "2", "--"]
+    command = [sys.executable, "-m", "touchstone.training.launch", "--workers", "2", "--"]
     command += [sys.executable, "-c", program]
     assert launch.follow(command, launch.environment()) == code
 

@@ -4,18 +4,17 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import typer
 
-import training
-from touchstone.artifacts import Store
-from training import dataset
-from training.export import load_model
-from training.metrics import evaluate
+from touchstone.artifacts.store import Store
+from touchstone.home import SHIPPED
+from touchstone.training import dataset
+from touchstone.training.export import load_model
+from touchstone.training.metrics import evaluate
 
-EXAMPLES = Path(training.__file__).parent / "examples"
+EXAMPLES = SHIPPED / "training" / "examples"
 
 
 class Stages:

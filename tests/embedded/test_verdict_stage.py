@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from verdict_inputs import EXAMPLE, SHOWN, dataset_tree, evidence, model_tree
 
-from touchstone.artifacts import Store
+from touchstone.artifacts.store import Store
 from trust_gates import report
 
 

@@ -19,7 +19,7 @@ import pytest
 from touchstone.delivery import gitops
 from touchstone.events import signature
 from touchstone.home import Home
-from touchstone.state import State
+from touchstone.runs.store import State
 
 _MODEL = "diabetes-progression"
 _AUTHOR = ["-c", "user.name=A Developer", "-c", "user.email=developer@example.org"]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from touchstone.artifacts import Store, digest_bytes
-from training import dataset as datasets
-from training.dataset import Dataset
-from training.spec import Description
+from touchstone.artifacts.store import Store, digest_bytes
+from touchstone.training import dataset as datasets
+from touchstone.training.dataset import Dataset
+from touchstone.training.spec import Description
 
 EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
 SHOWN = digest_bytes(b"anything")

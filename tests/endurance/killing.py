@@ -17,14 +17,14 @@ from typing import Any
 
 import psutil
 
-from touchstone.state import State
+from touchstone.runs.store import State
 
 _PIPELINE = Path(__file__).with_name("pipeline.yaml")
 _ENGINE = """
 import sys
 from pathlib import Path
 from touchstone.engine import Engine
-from touchstone.state import State
+from touchstone.runs.store import State
 home = Path(sys.argv[1])
 engine = Engine(State(home), home, definitions=[home / "pipeline.yaml"], parallel=2)
 print("ready", flush=True)

@@ -12,7 +12,7 @@ from types import FrameType
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from touchstone.cel import Dialect
+from touchstone.documents.cel import Dialect
 
 Dialect().compile("true")  # raises Python's recursion limit, which Hypothesis watches
 

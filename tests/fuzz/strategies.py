@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from touchstone.engine.load import load_text
+from touchstone.engine.text.load import load_text
 from touchstone.errors import ManifestError
 
 ROOT = Path(__file__).parents[2]

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.fuzz import strategies as ours
 from tests.unit.events.forge_samples import SAMPLES
-from touchstone import cel
-from touchstone.engine import when
-from touchstone.engine.substitute import Scope
+from touchstone.documents import cel
+from touchstone.engine.language import when
+from touchstone.engine.language.substitute import Scope
 from touchstone.errors import ManifestError
 from touchstone.events import bindings, jsonpath, templates
-from touchstone.events import cel as tekton_cel
+from touchstone.events import cel_functions as tekton_cel
 
 PLAIN = cel.Dialect()
 BODIES = [sample.body for sample in SAMPLES]

@@ -20,7 +20,7 @@ from tests.unit.events.forge_samples import HEADERS, SAMPLES, secrets
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
-from touchstone.state import State
+from touchstone.runs.store import State
 
 LIMIT = 1 << 16
 BODIES = [sample.body for sample in SAMPLES]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz import strategies as ours
-from touchstone.engine.substitute import (
+from touchstone.engine.language.substitute import (
     Scope,
     expand_environment,
     parse,

@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz import strategies as ours
-from touchstone import model_repo, yaml
 from touchstone.commands.validate import examine
+from touchstone.contract import model_repo
+from touchstone.documents import yaml
 from touchstone.engine import Engine
-from touchstone.engine.load import load_files, load_text
 from touchstone.engine.rules import validate
-from touchstone.engine.rules.fields import KINDS
+from touchstone.engine.text.fields import KINDS
+from touchstone.engine.text.load import load_files, load_text
 from touchstone.errors import ManifestError
 from touchstone.events.triggers import load_listeners
-from touchstone.state import State
+from touchstone.runs.store import State
 
 LISTENER = Path(__file__).with_name("listener.yaml").read_text()
 MODELS = [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.artifacts import Store, digest_bytes, open_store
+from touchstone.artifacts.store import Store, digest_bytes, open_store
 from touchstone.errors import PlatformError, UsageError
 
 

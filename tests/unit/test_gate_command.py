@@ -177,8 +177,8 @@ def _touchstone(monkeypatch, capsys, *arguments):
 def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys, tmp_path):
     import torch
 
-    from training import dataset, load
-    from training.export import export
+    from touchstone.training import dataset, load
+    from touchstone.training.export import export
 
     torch.manual_seed(0)
     spec = load.load_spec(EXAMPLE, "model.py:Progression")

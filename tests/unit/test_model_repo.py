@@ -4,9 +4,9 @@ from typing import get_args
 
 import pytest
 
+from touchstone.contract.gates import Poisoning
+from touchstone.contract.model_repo import ModelPipeline, load
 from touchstone.errors import ManifestError
-from touchstone.model_repo import ModelPipeline, load
-from touchstone.policy import Poisoning
 from trust_gates.integrity import poison
 
 GOOD = """\

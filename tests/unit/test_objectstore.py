@@ -5,7 +5,7 @@ import json
 import pytest
 
 from touchstone.errors import UsageError
-from touchstone.objectstore import created
+from touchstone.requests.object_store import created
 
 
 def record(event="ObjectCreated:Put", bucket="training-data", key="a.npz"):

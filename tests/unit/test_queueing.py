@@ -2,8 +2,8 @@
 
 import pytest
 
-from touchstone.queueing import Limits, decide
-from touchstone.state import Run
+from touchstone.runs.queue import Limits, decide
+from touchstone.runs.store import Run
 
 
 def run(name, repository="", branch="main", status="", progress="", unqueued=""):

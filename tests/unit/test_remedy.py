@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from touchstone.artifacts import Store, digest_bytes
+from touchstone.artifacts.store import Store, digest_bytes
+from touchstone.contract.model_repo import load
+from touchstone.contract.remedy import Round, admit, judged_by, offered, read, remedied, written
 from touchstone.errors import ManifestError, PlatformError, UsageError
-from touchstone.model_repo import load
-from touchstone.remedy import Round, admit, judged_by, offered, read, remedied, written
-from training.dataset import split
-from training.spec import Description, RawData
+from touchstone.training.dataset import split
+from touchstone.training.spec import Description, RawData
 
 BEGIN = """\
 apiVersion: touchstone.dev/v1

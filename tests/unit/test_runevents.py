@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from touchstone.runevents import events
-from touchstone.state import State
+from touchstone.runs.cloud_events import events
+from touchstone.runs.store import State
 
 RUN = {
     "apiVersion": "tekton.dev/v1",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from touchstone.runview import last_line, view
-from touchstone.state import State
+from touchstone.runs.store import State
+from touchstone.runs.view import last_line, view
 
 
 def status(state, reason, code=0, completed=True):

@@ -5,8 +5,8 @@ import sqlite3
 import pytest
 
 from touchstone.errors import PlatformError
-from touchstone.schema import MIGRATIONS, migrate
-from touchstone.state import State
+from touchstone.runs.schema import MIGRATIONS, migrate
+from touchstone.runs.store import State
 
 _FIRST = """
 CREATE TABLE events (id INTEGER PRIMARY KEY, source TEXT NOT NULL, event_id TEXT NOT NULL,
@@ -39,7 +39,7 @@ def test_a_migration_cut_short_leaves_the_old_file(tmp_path, monkeypatch):
     connection = sqlite3.connect(path)
     connection.executescript(_FIRST)
     monkeypatch.setattr(
-        "touchstone.schema.MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE x (y)", "no SQL"))
+        "touchstone.runs.schema.MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE x (y)", "no SQL"))
     )
     with pytest.raises(sqlite3.OperationalError):
         migrate(path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from touchstone.state import State
+from touchstone.runs.store import State
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from touchstone.documents.yaml import load_file, load_files, load_text
 from touchstone.errors import ManifestError
-from touchstone.yaml import load_file, load_files, load_text
 
 _BOMB = "a: &a [x, x]\n" + "".join(
     f"{chr(i + 1)}: &{chr(i + 1)} [*{chr(i)}, *{chr(i)}]\n" for i in range(ord("a"), ord("z"))

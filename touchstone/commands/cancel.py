@@ -36,7 +36,7 @@ def cancel(
     Example: touchstone cancel model-1a2b3c --mode CancelledRunFinally
     """
     from touchstone.errors import UsageError
-    from touchstone.runstore import find, standing
+    from touchstone.runs.lookup import find, standing
 
     found = find(Home.default(), run)
     name, kind = found.run.name, found.run.manifest["kind"]

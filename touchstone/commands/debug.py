@@ -11,7 +11,7 @@ from touchstone.errors import UsageError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.engine.breakpoints import Waiting
+    from touchstone.engine.pod.breakpoints import Waiting
 
 
 def register(app: typer.Typer) -> None:
@@ -34,10 +34,10 @@ def debug(
 
     Example: touchstone debug model-1a2b3c train
     """
-    from touchstone.engine.breakpoints import waiting_steps
-    from touchstone.engine.lock import is_executed
-    from touchstone.engine.workspaces import Folders
-    from touchstone.runstore import find
+    from touchstone.engine.pod.breakpoints import waiting_steps
+    from touchstone.engine.pod.workspaces import Folders
+    from touchstone.runs.lock import is_executed
+    from touchstone.runs.lookup import find
 
     if proceed and fail:
         raise UsageError("got --continue and --fail, expected at most one of them")
@@ -67,7 +67,7 @@ def _chosen(steps: Sequence[Waiting], run: str, stage: str) -> Waiting:
 
 def enter(waiting: Waiting, *, err: bool = True) -> None:
     """Open a shell in the surroundings of a step that waits."""
-    from touchstone.engine.terminal import open_shell
+    from touchstone.engine.pod.terminal import open_shell
 
     typer.echo(f"[{waiting.task} : {waiting.step}] {waiting.words}", nl=False, err=err)
     open_shell(waiting.call, prompt=f"[{waiting.task} : {waiting.step}] \\w $ ")

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from touchstone.errors import DeadlineError, PlatformError, TouchstoneError
-from touchstone.home import Home
+from touchstone.home import SHIPPED, Home
 
 if TYPE_CHECKING:
-    from touchstone.runview import View
+    from touchstone.runs.view import View
 
-EXAMPLES = Path(__file__).parents[2] / "training" / "examples"
+EXAMPLES = SHIPPED / "training" / "examples"
 _REVIEWER = "A Reviewer <reviewer@example.org>"
 _HONEST, _SKEWED = "uri: generate", "uri: generate?night=0.02"
 
@@ -119,7 +119,7 @@ def _fresh(home: Home) -> None:
 
 def _push(home: Home, work: Path, message: str) -> str:
     """Commit everything and push; return the name of the run that it started."""
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
     state = State(home.root)
     known = {run.name for run in state.runs()}

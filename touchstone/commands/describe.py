@@ -13,7 +13,7 @@ from touchstone.home import Home
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from touchstone.runtree import StageDetail
+    from touchstone.runs.tree import StageDetail
 
 _MARKS = {"True": ("✓", "green"), "False": ("✗", "red"), "Unknown": ("…", "yellow")}
 
@@ -33,8 +33,8 @@ def describe(
     Example: touchstone describe model-1a2b3c
     """
     from touchstone.commands.runs import summary, waiting
-    from touchstone.runstore import annotations_of, find
-    from touchstone.runtree import RERUN_OF, details
+    from touchstone.runs.lookup import annotations_of, find
+    from touchstone.runs.tree import RERUN_OF, details
 
     home = Home.default()
     found = find(home, run)

@@ -11,7 +11,7 @@ import typer
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.state import Received
+    from touchstone.runs.store import Received
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def events(
 
     Example: touchstone events --limit 5
     """
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
     home = Home.default()
     found = State(home.root).events(limit=limit) if home.root.exists() else []

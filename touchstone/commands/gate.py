@@ -72,7 +72,7 @@ def _policy(path: Path) -> tuple[Mapping[str, Any], int | None]:
 
     A whole one is checked as before a pipeline, and has keys that only a pipeline can use.
     """
-    from touchstone import model_repo
+    from touchstone.contract import model_repo
 
     if path.is_dir() or path.name == model_repo.FILE_NAME:
         spec = model_repo.load(path).spec
@@ -86,7 +86,7 @@ def _open(model: Path | None, data: Path) -> Subject:
 
     if model is None or not (model / _TREE_FILE).is_file():
         return judging.open_subject(model, data)
-    from touchstone.target import open_tree
+    from touchstone.training.target import open_tree
 
     found = dataset.read(data)
     target = open_tree(model, low=found.low, high=found.high, reach=found.reach)

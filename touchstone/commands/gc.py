@@ -39,7 +39,7 @@ def gc(
 
     Example: touchstone gc --keep 20 --newer-than 7d --artifacts --dry-run
     """
-    from touchstone import retention
+    from touchstone.platform import retention
 
     home = Home.default()
     if keep is None and not newer_than and not artifacts:

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from touchstone.errors import UsageError
+from touchstone.home import SHIPPED
 
-_EXAMPLES = Path(__file__).parents[2] / "training" / "examples"
+_EXAMPLES = SHIPPED / "training" / "examples"
 
 
 class Example(StrEnum):

@@ -13,8 +13,8 @@ from touchstone.errors import PlatformError, UsageError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.runstore import Found
-    from touchstone.steplogs import Reader
+    from touchstone.runs.logs import Reader
+    from touchstone.runs.lookup import Found
 
 _PATIENCE = 5.0
 """Seconds that --follow goes on while nobody executes an unfinished run."""
@@ -35,8 +35,8 @@ def logs(
 
     Example: touchstone logs -f model-1a2b3c train
     """
-    from touchstone.runstore import find
-    from touchstone.steplogs import Reader, stages
+    from touchstone.runs.logs import Reader, stages
+    from touchstone.runs.lookup import find
 
     found = find(Home.default(), run)
     known = stages(found.place.state, found.run)
@@ -53,8 +53,8 @@ def logs(
 
 
 def _show(found: Found, reader: Reader, *, follow: bool, as_json: bool) -> None:
-    from touchstone.engine.lock import is_executed
-    from touchstone.runstore import find
+    from touchstone.runs.lock import is_executed
+    from touchstone.runs.lookup import find
 
     idle = 0.0
     while True:

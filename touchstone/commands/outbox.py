@@ -11,7 +11,7 @@ from touchstone.errors import UsageError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
 _Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
@@ -36,7 +36,7 @@ def show(
 
     Example: touchstone outbox list --json
     """
-    from touchstone import outbox
+    from touchstone.runs import outbox
 
     kinds = () if everything else ("pending", "dead")
     found = outbox.entries(_state(), *kinds)
@@ -71,7 +71,7 @@ def revive(
 
     Example: touchstone outbox retry 17
     """
-    from touchstone import outbox
+    from touchstone.runs import outbox
 
     count = outbox.retry(_state(), ids or ())
     if ids and count < len(ids):
@@ -87,13 +87,13 @@ def drop(as_json: _Json = False) -> None:
 
     Example: touchstone outbox drop
     """
-    from touchstone import outbox
+    from touchstone.runs import outbox
 
     count = outbox.drop(_state())
     typer.echo(json.dumps({"dropped": count}) if as_json else f"{count} are dead letters now")
 
 
 def _state() -> State:
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
     return State(Home.default().root)

@@ -18,7 +18,7 @@ from touchstone.errors import DeadlineError, PlatformError
 from touchstone.home import Home, is_running
 
 if TYPE_CHECKING:
-    from touchstone.queueing import Limits
+    from touchstone.runs.queue import Limits
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def up(
 
     Example: touchstone up --detach --schedule tekton/sources
     """
-    from touchstone.queueing import Limits
+    from touchstone.runs.queue import Limits
 
     home = Home.default()
     if running := home.platform():
@@ -66,7 +66,7 @@ def up(
 def _run(home: Home, port: int, limits: Limits, sink: str, schedules: Sequence[Path]) -> None:
     import logging
 
-    from touchstone.embedded import Addresses, Platform, prepare, serve_until_signal
+    from touchstone.platform.embedded import Addresses, Platform, prepare, serve_until_signal
 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -166,7 +166,7 @@ def status(
 
 def _status(home: Home) -> dict[str, Any]:
     from touchstone.commands.runs import waiting
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
     platform = home.platform()
     waits = waiting(home)

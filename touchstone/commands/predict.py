@@ -31,7 +31,7 @@ def predict(
 
     Example: touchstone predict object-detector --sample 3
     """
-    from touchstone.artifacts import Store
+    from touchstone.artifacts.store import Store
     from touchstone.delivery.sample import held_out
 
     home = Home.default()

@@ -93,7 +93,7 @@ class Printer:
     def _open_shells(self) -> None:
         """Open a shell for one waiting step after the other; meanwhile nothing is printed."""
         from touchstone.commands.debug import enter
-        from touchstone.engine.terminal import has_terminal
+        from touchstone.engine.pod.terminal import has_terminal
 
         while notice := self._waiting.get():
             waiting = notice.waiting

@@ -35,10 +35,10 @@ def replay(
     Example: touchstone replay 12 --dry-run
     """
     from touchstone.commands.explained import read_body, read_headers, show
-    from touchstone.embedded import listener_of
     from touchstone.events import credentials
     from touchstone.events.identity import source_of
-    from touchstone.state import Event, State
+    from touchstone.platform.embedded import listener_of
+    from touchstone.runs.store import Event, State
 
     home = Home.default()
     state = State(home.root)

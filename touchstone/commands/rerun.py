@@ -39,9 +39,9 @@ def rerun(
     Example: touchstone rerun --failed model-1a2b3c
     """
     from touchstone.commands.run import DEFINITIONS, NO_CACHE, breakpoints, execute
-    from touchstone.engine.lock import is_executed
-    from touchstone.rerun import repeat
-    from touchstone.runstore import annotations_of, find, local
+    from touchstone.requests.rerun import repeat
+    from touchstone.runs.lock import is_executed
+    from touchstone.runs.lookup import annotations_of, find, local
 
     home = Home.default()
     found = find(home, run)

@@ -16,8 +16,8 @@ from touchstone.errors import DeadlineError, ManifestError, TouchstoneError, Usa
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.state import State
-    from touchstone.yaml import Document
+    from touchstone.documents.yaml import Document
+    from touchstone.runs.store import State
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ DEFINITIONS = "touchstone.dev/definitions"
 """Annotation with the files that the run's references are looked up in, as a JSON list."""
 
 NO_CACHE = "touchstone.dev/no-cache"
-"""Annotation: see touchstone.engine.turn."""
+"""Annotation: see touchstone.engine.run.turn."""
 
 _RESULT_LIMIT = 4096
 """Bytes, as in Tekton by default."""
@@ -89,10 +89,10 @@ def run(
     Example: touchstone run -f pipeline.yaml -p revision=main -w source=./src
     """
     from touchstone.engine import Engine
-    from touchstone.engine.load import load_files
-    from touchstone.engine.objects import is_foreign
     from touchstone.engine.rules import validate
-    from touchstone.state import State
+    from touchstone.engine.text.load import load_files
+    from touchstone.engine.text.objects import is_foreign
+    from touchstone.runs.store import State
 
     documents = load_files(file)
     for ignored in (document for document in documents if is_foreign(document)):
@@ -127,7 +127,7 @@ def run(
 
 def breakpoints(on_failure: bool, before: Sequence[str] | None) -> dict[str, str]:
     """The annotation of a run whose steps are to wait there; none where they are not."""
-    from touchstone.engine.breakpoints import ANNOTATION
+    from touchstone.engine.pod.breakpoints import ANNOTATION
 
     said: Json = {"onFailure": "enabled"} if on_failure else {}
     if before:
@@ -228,7 +228,7 @@ def _bound(
 
 
 def _param_types(spec: Mapping[str, Any], documents: Sequence[Document]) -> dict[str, str]:
-    from touchstone.engine.values import declared_type
+    from touchstone.engine.language.values import declared_type
 
     for kind, field in (("Pipeline", "pipeline"), ("Task", "task")):
         target = spec.get(f"{field}Spec")
@@ -279,7 +279,7 @@ def _claim(home: Path, folder: Path) -> str:
 
 def _store(state: State, home: Path, manifest: Json, extra: Mapping[str, str]) -> str:
     """Store the run under a free name; the name of the same run where one was cut short."""
-    from touchstone.engine.lock import is_executed
+    from touchstone.runs.lock import is_executed
 
     metadata = dict(manifest.get("metadata", {}))
     origin = metadata.get("annotations", {}) | {_ASKED: json.dumps(metadata, sort_keys=True)}

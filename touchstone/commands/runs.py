@@ -13,7 +13,7 @@ import typer
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.runstore import Found
+    from touchstone.runs.lookup import Found
 
 _STYLES = {"Succeeded": "green", "Completed": "green", "Running": "yellow", "Queued": "dim"}
 
@@ -32,7 +32,7 @@ def runs(
 
     Example: touchstone runs --limit 5
     """
-    from touchstone.runstore import all_runs, model_of
+    from touchstone.runs.lookup import all_runs, model_of
 
     home = Home.default()
     found = [item for item in all_runs(home) if model in ("", model_of(item.run.manifest))]
@@ -49,9 +49,9 @@ def runs(
 
 def waiting(home: Home) -> Mapping[str, str]:
     """Why queued runs of the platform wait, by name; empty where no platform runs."""
-    from touchstone.engine.lock import is_executed
-    from touchstone.queueing import Limits, decide
-    from touchstone.state import State
+    from touchstone.runs.lock import is_executed
+    from touchstone.runs.queue import Limits, decide
+    from touchstone.runs.store import State
 
     platform = home.platform()
     if platform is None:
@@ -64,19 +64,19 @@ def waiting(home: Home) -> Mapping[str, str]:
 
 def summary(found: Found, waits: Mapping[str, str]) -> dict[str, Any]:
     """One run as `runs --json` says it; times in seconds, `duration` None before its start."""
-    from touchstone import runstore
+    from touchstone.runs import lookup
 
     run = found.run
-    annotations = runstore.annotations_of(run.manifest)
-    status = runstore.standing(found)
+    annotations = lookup.annotations_of(run.manifest)
+    status = lookup.standing(found)
     return {
         "name": run.name,
         "kind": run.manifest["kind"],
         "status": status,
         "done": run.done,
-        "model": runstore.model_of(run.manifest),
-        "branch": annotations.get(runstore.BRANCH, ""),
-        "commit": runstore.commit_of(run.manifest),
+        "model": lookup.model_of(run.manifest),
+        "branch": annotations.get(lookup.BRANCH, ""),
+        "commit": lookup.commit_of(run.manifest),
         "created": datetime.fromtimestamp(run.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "duration": _duration(run.status, ended=run.done or status == "Interrupted"),
         "message": _message(run.status),

@@ -41,12 +41,12 @@ def trigger(
     Example: touchstone trigger push.json -H 'X-GitHub-Event: push' --secret
     touchstone-webhook/token=token --sign touchstone-webhook/token
     """
-    from touchstone.artifacts import digest_bytes
+    from touchstone.artifacts.store import digest_bytes
     from touchstone.commands.explained import read_body, read_headers, show, signed
-    from touchstone.embedded import DEFINITIONS
     from touchstone.events.evaluate import Delivery, evaluate
     from touchstone.events.listener import event_uuid
     from touchstone.events.triggers import load_listeners
+    from touchstone.platform.embedded import DEFINITIONS
 
     values = dict(_secret(text) for text in secret or [])
 

@@ -13,8 +13,8 @@ import typer
 from touchstone.errors import ManifestError
 
 if TYPE_CHECKING:
-    from touchstone.problems import Problem
-    from touchstone.yaml import Document
+    from touchstone.documents.problems import Problem
+    from touchstone.documents.yaml import Document
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def validate(
 
     Example: touchstone validate tekton/
     """
-    from touchstone.engine.load import load_files
+    from touchstone.engine.text.load import load_files
 
     problems, notes = examine(load_files(path or [Path()]))
     if cluster:
@@ -64,9 +64,9 @@ def validate(
 def examine(documents: Sequence[Document]) -> tuple[list[Problem], list[str]]:
     """All problems of Pipelines', Triggers' and a run's objects; a note for each other document."""
     from touchstone.engine.rules import find
-    from touchstone.engine.rules.fields import KINDS
+    from touchstone.engine.text.fields import KINDS
     from touchstone.events import triggers
-    from touchstone.events.catalog import is_ours
+    from touchstone.events.trigger_catalog import is_ours
 
     problems = find([document for document in documents if document.kind in KINDS])
     problems += triggers.find([document for document in documents if is_ours(document)])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from touchstone.runview import View
+    from touchstone.runs.view import View
 
 _MARKS = {"running": "…", "succeeded": "✓", "failed": "✗", "refused": "⛔", "skipped": "-"}
 _STYLES = {"succeeded": "green", "failed": "red", "refused": "red", "skipped": "dim"}
@@ -59,8 +59,8 @@ def follow(home: Home, name: str, *, timeout: float, quiet: bool = False) -> Vie
 
 
 def _views(home: Home, name: str, timeout: float) -> Iterator[View]:
-    from touchstone.runstore import find
-    from touchstone.runview import view
+    from touchstone.runs.lookup import find
+    from touchstone.runs.view import view
 
     found = find(home, name)
     place, run = found.place, found.run

@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from touchstone import yaml
 from touchstone.delivery.gitops import MAIN, PEOPLE_FILE, Checkout, clone
+from touchstone.documents import yaml
 from touchstone.errors import ManifestError
 
 Person = Annotated[str, StringConstraints(pattern=r"^(github|gitlab|forgejo|bitbucket):[^\s<>]+$")]

@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from training.evasion.guard import Guard
-    from training.mitigation.served import Served
+    from touchstone.training.evasion.guard import Guard
+    from touchstone.training.mitigation.served import Served
 
 Groups = Mapping[str, Sequence[str]]
 """The value of a protected attribute for each input, by the attribute's name."""
@@ -108,7 +108,7 @@ class Predictor:
         import torch
 
         if self._served is not None:
-            from training.mitigation.apply import predictor
+            from touchstone.training.mitigation.apply import predictor
 
             network = predictor(self._spec, self._module)
             shares = self._served.answer(network, inputs, groups)
@@ -335,12 +335,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.watch_stdin:
         _die_with_parent()
     if options.store:
-        from touchstone.artifacts import open_store
+        from touchstone.artifacts.store import open_store
 
         open_store(options.store).get(options.model, options.model_dir)
-    from training.evasion.guard import Guard
-    from training.export import load_model
-    from training.mitigation.served import Served
+    from touchstone.training.evasion.guard import Guard
+    from touchstone.training.export import load_model
+    from touchstone.training.mitigation.served import Served
 
     spec, module, document = load_model(options.model_dir)
     served = Served.read(options.model_dir)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from touchstone.artifacts import Store, digest_bytes
+from touchstone.artifacts.store import Store, digest_bytes
 from touchstone.delivery import attestation, gitops
 from touchstone.delivery.release import (
     ATTESTATION_FILE,

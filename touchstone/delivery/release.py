@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from touchstone.artifacts import digest_bytes, digest_file
+from touchstone.artifacts.store import digest_bytes, digest_file
 from touchstone.delivery import attestation
 from touchstone.errors import ManifestError, TouchstoneError
 

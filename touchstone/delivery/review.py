@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from touchstone.delivery import attestation, gitops, policy
+from touchstone.delivery import attestation, gitops
 from touchstone.delivery import release as releases
+from touchstone.delivery.environment import EnvironmentPolicy, read_policy
 from touchstone.delivery.promote import BRANCH_PREFIX
 from touchstone.errors import PlatformError, TouchstoneError, UsageError
 
@@ -217,9 +218,9 @@ def _review(checkout: gitops.Checkout, name: str, public_key: Path) -> Review:
             f"it changes {', '.join(changed) or 'nothing'}, expected only files of one"
             f" {gitops.ENVIRONMENTS}/<environment>/{model}"
         )
-        rules = policy.Policy()
+        rules = EnvironmentPolicy()
     else:
-        rules = policy.read(checkout, environment)
+        rules = read_policy(checkout, environment)
         obstacles += _obstacles(checkout, name, environment, model, public_key, rules)
     return Review(
         branch=name,
@@ -239,7 +240,7 @@ def _obstacles(
     environment: str,
     model: str,
     public_key: Path,
-    rules: policy.Policy,
+    rules: EnvironmentPolicy,
 ) -> list[str]:
     found = []
     if rules.freeze:
@@ -258,7 +259,7 @@ def _obstacles(
     return found
 
 
-def _missing_gates(folder: Path, rules: policy.Policy) -> list[str]:
+def _missing_gates(folder: Path, rules: EnvironmentPolicy) -> list[str]:
     # Read from the signed Statement, not from the report: it was verified just before.
     from securesystemslib.dsse import Envelope
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from touchstone.artifacts import Store
+from touchstone.artifacts.store import Store
 from touchstone.delivery import gitops
 from touchstone.delivery import release as releases
 from touchstone.errors import UsageError
@@ -44,8 +44,8 @@ def held_out(url: str, store: Store, *, model: str, environment: str = "", index
         PlatformError: an artifact is absent from the store.
     """
     verdict = store.get_json(_release(url, model, environment).digests.verdict)
-    from training import dataset
-    from training.mitigation.served import Served
+    from touchstone.training import dataset
+    from touchstone.training.mitigation.served import Served
 
     with tempfile.TemporaryDirectory() as folder:
         served = Served.read(store.get(verdict["model"], Path(folder) / "model"))

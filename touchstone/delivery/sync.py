@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from touchstone.artifacts import Store
+from touchstone.artifacts.store import Store
 from touchstone.delivery import gitops
 from touchstone.delivery import release as releases
 from touchstone.delivery.serve import Serving

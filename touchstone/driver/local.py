@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training import launch
+from touchstone.training import launch
 
 METRIC = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)")
 """Katib's default filter of its StdOut collector, so one trial command serves both."""

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from touchstone.contract.recipe import Parameter, Tune
 from touchstone.errors import ManifestError, TouchstoneError
-from touchstone.recipe import Parameter, Tune
 
 if TYPE_CHECKING:
     import optuna

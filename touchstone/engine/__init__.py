@@ -1,7 +1,6 @@
 """Tekton's semantics as local processes."""
 
-from touchstone.engine.execute import Engine
-from touchstone.engine.notices import (
+from touchstone.engine.pod.notices import (
     Message,
     Notice,
     RunFinished,
@@ -11,6 +10,7 @@ from touchstone.engine.notices import (
     TaskSkipped,
     TaskStarted,
 )
+from touchstone.engine.run.execute import Engine
 
 __all__ = [
     "Engine",

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from touchstone.errors import TouchstoneError
-from touchstone.events.interceptors.interface import Secrets
+from touchstone.events.interceptors.interceptor import Secrets
 
 SEALED = ":sealed"
 _CREDENTIALS = frozenset(

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from touchstone.errors import TouchstoneError
 from touchstone.events import bindings, templates
 from touchstone.events.headers import canonical
-from touchstone.events.interceptors.interface import Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import Request, Secrets, StoppedError
 from touchstone.events.triggers import Trigger, Triggers
 
 _FORM = "application/x-www-form-urlencoded"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from touchstone.artifacts import digest_bytes
+from touchstone.artifacts.store import digest_bytes
 from touchstone.events import cloud_events
 
 _FORGES = (

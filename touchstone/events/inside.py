@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from touchstone.events import identity
 from touchstone.events.listener import LISTENER, PATH
-from touchstone.state import State
+from touchstone.runs.store import State
 
 SOURCES = "touchstone-sources"
 """The EventListener of tekton/sources."""

@@ -10,7 +10,7 @@ from typing import Any
 from touchstone.events import cloud_events, credentials, identity, signature
 from touchstone.events.evaluate import as_json
 from touchstone.events.interceptors.forge import Forge
-from touchstone.events.interceptors.interface import Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import Request, Secrets, StoppedError
 from touchstone.events.triggers import Trigger, Triggers
 
 _JSON = ("application/json", "application/cloudevents+json")

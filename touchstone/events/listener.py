@@ -12,9 +12,9 @@ from typing import Any
 from touchstone.errors import ManifestError
 from touchstone.events import credentials
 from touchstone.events.evaluate import Delivery, Explanation, evaluate
-from touchstone.events.interceptors.interface import Secrets
+from touchstone.events.interceptors.interceptor import Secrets
 from touchstone.events.triggers import Triggers
-from touchstone.state import Event, State
+from touchstone.runs.store import Event, State
 
 _log = logging.getLogger(__name__)
 _NAMESPACE = uuid.UUID("6f0d3c1e-1f0a-5d0e-9b7b-3f0f5c3f6a11")

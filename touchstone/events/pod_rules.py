@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from touchstone.problems import Field
+from touchstone.documents.problems import Field
 
 _POD = {
     "serviceAccountName", "containers", "tolerations", "nodeSelector", "affinity",

@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from touchstone.documents.naming import check_metadata, check_one_of, check_unique
+from touchstone.documents.problems import By, Field, Problem
+from touchstone.documents.yaml import Document
 from touchstone.events import bindings, pod_rules, templates
 from touchstone.events.headers import canonical
 from touchstone.events.kinds import SPECS, Metadata, Model
-from touchstone.naming import check_metadata, check_one_of, check_unique
-from touchstone.problems import By, Field, Problem
-from touchstone.yaml import Document
 
 GROUP = "triggers.tekton.dev/"
 _VALIDATION = "tekton.dev/payload-validation"

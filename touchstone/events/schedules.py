@@ -18,15 +18,15 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
+from touchstone.documents.naming import check_metadata
+from touchstone.documents.problems import Field as Cursor
+from touchstone.documents.yaml import Document, load_files
 from touchstone.errors import ManifestError
 from touchstone.events import inside
-from touchstone.events.catalog import DEFAULT_NAMESPACE
 from touchstone.events.kinds import Metadata, Model
 from touchstone.events.rules import parsed
-from touchstone.naming import check_metadata
-from touchstone.problems import Field as Cursor
-from touchstone.state import State
-from touchstone.yaml import Document, load_files
+from touchstone.events.trigger_catalog import DEFAULT_NAMESPACE
+from touchstone.runs.store import State
 
 EVENT_TYPE = "dev.knative.sources.ping"
 """PingSource's own type, which its YAML cannot change."""

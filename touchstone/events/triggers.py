@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from touchstone.documents.problems import Problem
+from touchstone.documents.yaml import Document, FieldPath
 from touchstone.errors import ManifestError
 from touchstone.events import templates
-from touchstone.events.catalog import Catalog, Object, load, read
-from touchstone.events.interceptors.interface import Interceptor
+from touchstone.events.interceptors.interceptor import Interceptor
 from touchstone.events.interceptors.registry import build, build_webhook
 from touchstone.events.kinds import (
     BindingRef,
@@ -25,8 +26,7 @@ from touchstone.events.kinds import (
     TriggerInterceptor,
     TriggerSpec,
 )
-from touchstone.problems import Problem
-from touchstone.yaml import Document, FieldPath
+from touchstone.events.trigger_catalog import Catalog, Object, load, read
 
 _OLD_ESCAPE = "triggers.tekton.dev/old-escape-quotes"
 _VALIDATION = "tekton.dev/payload-validation"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from trust_gates.robustness import attacks, evasion, figures, masking, pictures, weak
-from trust_gates.robustness.attacks.interface import Task
+from trust_gates.robustness.attacks.attack import Task
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import Policy

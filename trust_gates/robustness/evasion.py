@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.png import png
-from trust_gates.robustness.attacks.interface import Budget
+from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.robustness.attacks.interface import BATCH
+from trust_gates.robustness.attacks.attack import BATCH
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures
-from trust_gates.robustness.attacks.interface import Budget, Norm
+from trust_gates.robustness.attacks.attack import Budget, Norm
 from trust_gates.statistics import Requirement
 from trust_gates.target import Target
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.interface import Budget
+from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Held, share
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples

@@ -10,7 +10,7 @@ import numpy as np
 
 from trust_gates.errors import GateError
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.interface import Budget
+from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target

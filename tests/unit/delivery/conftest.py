@@ -4,10 +4,11 @@ import pytest
 from control_places import ApiServer, Repository
 from delivery_platform import make_platform
 
-from touchstone.control.cluster import ClusterControl
-from touchstone.control.embedded import DEFINITIONS, EmbeddedControl
 from touchstone.home import Home
-from touchstone.state import State
+from touchstone.platform.embedded import DEFINITIONS
+from touchstone.requests.cluster import ClusterControl
+from touchstone.requests.embedded import EmbeddedControl
+from touchstone.runs.store import State
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from touchstone.control.embedded import DEFINITIONS
 from touchstone.git import git
+from touchstone.platform.embedded import DEFINITIONS
 
 AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@example.org")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from touchstone.artifacts import Store, digest_bytes
+from touchstone.artifacts.store import Store, digest_bytes
 from touchstone.delivery import attestation, gitops
 from touchstone.delivery.promote import Candidate, Promotion, promote
 from touchstone.delivery.release import Digests, Serve

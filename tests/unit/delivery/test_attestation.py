@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from touchstone.artifacts import digest_bytes
+from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery import attestation
 from touchstone.errors import ManifestError, TouchstoneError
 

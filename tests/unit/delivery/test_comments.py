@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from touchstone.comments import CONTEXT, HOLD_CONTEXT, Comment, Installation, act
 from touchstone.delivery import gitops, people, review
 from touchstone.delivery.gitops import clone
 from touchstone.errors import ManifestError, UsageError
+from touchstone.requests.comments import CONTEXT, HOLD_CONTEXT, Comment, Installation, act
 
 PEOPLE = "run: [github:ada]\nreview: [github:rita, gitlab:rita]\n"
 
@@ -91,7 +91,7 @@ def test_cancel_ends_what_runs_for_the_pull_request_alone(says, control, end):
 
 
 def test_a_cancelled_run_is_asked_to_end_and_to_report(embedded, installation, comment, home):
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
     act(comment, embedded, installation)
     act(replace(comment, text="/cancel"), embedded, installation)

@@ -5,7 +5,7 @@ import json
 import pytest
 from delivery_platform import COMMIT, check
 
-from touchstone.artifacts import digest_bytes
+from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery import gitops, release
 from touchstone.errors import ManifestError, ModelRefusedError, TouchstoneError
 from touchstone.git import git

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from touchstone.control.interface import REPOSITORY
 from touchstone.errors import PlatformError, UsageError
 from touchstone.git import git
-from touchstone.startrun import Wanted, changes_only, resolve, start
+from touchstone.requests.keeper import REPOSITORY
+from touchstone.requests.start import Wanted, changes_only, resolve, start
 
 DOCUMENTS = r"([.]md$)|(^LICENSE$)"
 WANTED = Wanted(
@@ -86,7 +86,7 @@ def test_another_object_or_event_is_another_run(control):
 
 
 def test_the_run_says_what_it_is_about(embedded, home):
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
     name = start(embedded, replace(WANTED, template="model", data="s3://b/a%20b.npz"))
     manifest = State(home.root).run(name).manifest
@@ -116,7 +116,7 @@ def test_the_stage_starts_a_run_for_each_new_object(repository, home, monkeypatc
     import typer
 
     from scripts import start_run
-    from touchstone.state import State
+    from touchstone.runs.store import State
 
     monkeypatch.setenv("TOUCHSTONE_HOME", str(home.root))
     commit = repository.commit(model__py="1")

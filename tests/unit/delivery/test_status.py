@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from delivery_platform import check
 
-from touchstone.artifacts import Store
+from touchstone.artifacts.store import Store
 from touchstone.delivery import forges, gitops, status
 from touchstone.errors import PlatformError, UsageError
 from touchstone.git import git

@@ -1,6 +1,6 @@
 """A program that cannot exist without a container has a stand-in, and nothing else is replaced."""
 
-from touchstone.engine.images import stand_for
+from touchstone.engine.pod.images import stand_for
 
 
 def test_kaniko_is_built_by_our_stand_in():

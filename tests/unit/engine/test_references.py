@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.engine.catalog import Catalog
-from touchstone.engine.references import References
+from touchstone.documents.yaml import load_text
+from touchstone.engine.plan.references import References
+from touchstone.engine.text.catalog import Catalog
 from touchstone.errors import ManifestError
-from touchstone.yaml import load_text
 
 _TASK = """apiVersion: tekton.dev/v1
 kind: Task

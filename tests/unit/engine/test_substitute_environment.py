@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from touchstone.engine.substitute import expand_environment
+from touchstone.engine.language.substitute import expand_environment
 
 
 @pytest.mark.parametrize(

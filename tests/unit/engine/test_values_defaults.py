@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from touchstone.engine.values import resolve
+from touchstone.engine.language.values import resolve
 from touchstone.errors import ManifestError
 
 

@@ -9,7 +9,7 @@ from event_samples import SECRET
 
 from touchstone.events.listener import Listener
 from touchstone.events.triggers import Triggers, load_triggers
-from touchstone.state import State
+from touchstone.runs.store import State
 
 
 @pytest.fixture(scope="session")

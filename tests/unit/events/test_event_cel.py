@@ -5,7 +5,7 @@ from __future__ import annotations
 import celpy
 import pytest
 
-from touchstone.events.cel import CelError, compile_expression, evaluate
+from touchstone.events.cel_functions import CelError, compile_expression, evaluate
 from touchstone.events.headers import canonical
 
 CONTEXT = {

@@ -8,8 +8,8 @@ import pytest
 from comment_samples import COMMENTS, S3_TEST_EVENT, minio, record
 from forge_samples import SECRETS, post, secrets
 
-from touchstone.comments import Command, parse
 from touchstone.events.listener import Listener
+from touchstone.requests.comments import Command, parse
 
 BY_EVENT = {f"{sample.forge} {sample.event}": sample for sample in COMMENTS}
 TEXTS = {

@@ -13,7 +13,7 @@ import pytest
 
 from touchstone.errors import PlatformError
 from touchstone.events.interceptors.cel import conjuncts
-from touchstone.events.interceptors.interface import Request, StoppedError
+from touchstone.events.interceptors.interceptor import Request, StoppedError
 from touchstone.events.interceptors.registry import build, build_webhook
 from touchstone.events.kinds import ClientConfig, Webhook
 

@@ -7,7 +7,7 @@ from event_samples import SECRET, push, signed
 
 from touchstone.errors import ManifestError
 from touchstone.events.listener import Listener
-from touchstone.state import State
+from touchstone.runs.store import State
 
 
 def store(state, document, event_id="1"):

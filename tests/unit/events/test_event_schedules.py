@@ -11,7 +11,7 @@ from touchstone.events.listener import Listener
 from touchstone.events.schedules import Schedules, load_schedules
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_listeners
-from touchstone.state import State
+from touchstone.runs.store import State
 
 TEKTON = Path(__file__).parents[3] / "tekton"
 PING = """\

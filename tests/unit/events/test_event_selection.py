@@ -12,7 +12,7 @@ from touchstone.errors import ManifestError
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_listeners, load_triggers
-from touchstone.state import State
+from touchstone.runs.store import State
 
 HEAD = "apiVersion: triggers.tekton.dev/v1beta1\n"
 LISTENER = HEAD + "kind: EventListener\nmetadata: {name: el, namespace: ci}\nspec:\n"

@@ -10,7 +10,7 @@ from gate_models import linear_samples, linear_target, many_class_linear, small_
 from trust_gates import robustness
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.interface import Budget
+from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.native import hopskipjump
 from trust_gates.robustness.native.problem import Problem
 from trust_gates.robustness.victim import Victim

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import trust_gates
-from training.mitigation import METHODS
+from touchstone.training.mitigation import METHODS
 from trust_gates.glossary import fairness as glossary
 
 TEXT = (Path(trust_gates.__file__).parents[1] / "docs" / "fairness.md").read_text()

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from defended import dataset, images_arrays, images_net  # noqa: E402
 
-from training.defences import Defence, wrap_inputs  # noqa: E402
-from training.trainer import TrainConfig, train  # noqa: E402
+from touchstone.training.defences import Defence, wrap_inputs  # noqa: E402
+from touchstone.training.trainer import TrainConfig, train  # noqa: E402
 from trust_gates.robustness import Policy, judge  # noqa: E402
 from trust_gates.samples import Samples  # noqa: E402
 from trust_gates.target import Target  # noqa: E402

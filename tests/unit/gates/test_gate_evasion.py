@@ -9,7 +9,7 @@ import torch
 from gate_models import linear_samples, linear_target
 
 from trust_gates.robustness import Policy, evasion, judge
-from trust_gates.robustness.attacks.interface import Budget
+from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.victim import Victim
 from trust_gates.statistics import Requirement

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gate_models import linear_samples, linear_target
 
-from touchstone.policy import Explainability
+from touchstone.contract.gates import Explainability
 from trust_gates import explainability
 from trust_gates.errors import GateError
 from trust_gates.explainability import association, methods, sanity

@@ -12,7 +12,7 @@ from trust_gates import robustness
 from trust_gates.errors import GateError
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures, weak
-from trust_gates.robustness.attacks.interface import Attack, Budget
+from trust_gates.robustness.attacks.attack import Attack, Budget
 from trust_gates.robustness.corruptions import CORRUPTIONS
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.victim import Victim

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from training.dataset import Dataset
-from training.spec import Batch, Description, ModelSpec
+from touchstone.training.dataset import Dataset
+from touchstone.training.spec import Batch, Description, ModelSpec
 
 
 class Net(ModelSpec):

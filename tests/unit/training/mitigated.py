@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from training.dataset import Dataset
-from training.mitigation import Mitigation
-from training.spec import Description, ModelSpec
+from touchstone.training.dataset import Dataset
+from touchstone.training.mitigation import Mitigation
+from touchstone.training.spec import Description, ModelSpec
 
 
 class Hiring(ModelSpec):

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from training import dataset
-from training.spec import Description, RawData
+from touchstone.training import dataset
+from touchstone.training.spec import Description, RawData
 
 
 def raw(count=400, **changes):

@@ -10,7 +10,7 @@ from art.defences.preprocessor import (
     ThermometerEncoding,
 )
 
-from training.defences import transforms
+from touchstone.training.defences import transforms
 
 GENERATOR = np.random.default_rng(0)
 # A quarter above 8-bit levels: ART's JPEG rounds levels down, ours to the nearest.

@@ -2,21 +2,20 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from defended import batch, dataset, images_arrays, images_net, rows_arrays, rows_net
 
-import training
-from training.defences import METHODS, Defence, from_json, wrap_inputs, wrap_training
-from training.defences.ball import Ball
-from training.export import export, load_model
-from training.spec import Description
-from training.trainer import TrainConfig, train
+from touchstone.home import SHIPPED
+from touchstone.training.defences import METHODS, Defence, from_json, wrap_inputs, wrap_training
+from touchstone.training.defences.ball import Ball
+from touchstone.training.export import export, load_model
+from touchstone.training.spec import Description
+from touchstone.training.trainer import TrainConfig, train
 
-EXAMPLES = Path(training.__file__).parent / "examples"
+EXAMPLES = SHIPPED / "training" / "examples"
 EPSILON = 0.1
 ROWS, IMAGES = dataset(rows_arrays, (1000, 200, 400)), dataset(images_arrays, (400, 50, 150))
 
@@ -94,14 +93,14 @@ def test_features_that_nobody_can_change_are_read_from_the_description():
 
 
 def test_adversarial_training_serves_detectors(tmp_path):
-    from training.load import load_spec
+    from touchstone.training.load import load_spec
 
     spec = load_spec(EXAMPLES / "object-detection", "model.py:ObjectDetector")
     data = spec.load_data("generate?scenes=8&held_out=4", seed=0)
     inputs = data.description.inputs
     torch.manual_seed(0)
     module = spec.build({"width": 8})
-    from training.dataset import batch_of
+    from touchstone.training.dataset import batch_of
 
     given = batch_of(data.arrays, slice(0, 4))
     hard = wrap_training(spec, [Defence(method="adversarial_training")], inputs)
@@ -280,7 +279,7 @@ def test_malformed_defences_are_refused(documents):
 
 
 def exported(folder, *defences):
-    from training.load import load_spec
+    from touchstone.training.load import load_spec
 
     spec = load_spec(EXAMPLES / "tabular", "model.py:Progression")
     described = {"shape": [10], "low": 0.0, "high": 1.0}

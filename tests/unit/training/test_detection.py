@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from training.detection import Found, average_precision, iou, match, mean_average_precision
+from touchstone.training.detection import (
+    Found,
+    average_precision,
+    iou,
+    match,
+    mean_average_precision,
+)
 
 BOX = [0.0, 0.0, 10.0, 10.0]
 

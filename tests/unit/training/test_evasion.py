@@ -8,13 +8,13 @@ import pytest
 import torch
 from defended import batch, dataset, images_arrays, images_net, rows_arrays, rows_net
 
-from training.defences import Defence, wrap_inputs
-from training.defences.ball import Ball
-from training.evasion import DETECTORS, Evasion
-from training.evasion.fit import fit
-from training.evasion.guard import FILE, WEIGHTS, Guard
-from training.evasion.network import Activations
-from training.trainer import TrainConfig, train
+from touchstone.training.defences import Defence, wrap_inputs
+from touchstone.training.defences.ball import Ball
+from touchstone.training.evasion import DETECTORS, Evasion
+from touchstone.training.evasion.fit import fit
+from touchstone.training.evasion.guard import FILE, WEIGHTS, Guard
+from touchstone.training.evasion.network import Activations
+from touchstone.training.trainer import TrainConfig, train
 
 RATE, EPSILON = 0.1, 0.15
 COUNTS = (400, 200, 1000)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import training
-from training.export import export, load_model
-from training.load import load_spec
-from training.spec import Description
+from touchstone.home import SHIPPED
+from touchstone.training.export import export, load_model
+from touchstone.training.load import load_spec
+from touchstone.training.spec import Description
 
-TABULAR = Path(training.__file__).parent / "examples" / "tabular"
+TABULAR = SHIPPED / "training" / "examples" / "tabular"
 
 
 @pytest.fixture

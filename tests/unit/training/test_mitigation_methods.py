@@ -7,25 +7,25 @@ import pytest
 import torch
 from mitigated import Hiring, against, hiring
 
-from training.dataset import Dataset
-from training.mitigation import METHODS
-from training.mitigation.apply import favorable_of, predictor, source_of, train_mitigated
-from training.mitigation.inprocessing.prejudice_remover import prejudice
-from training.mitigation.interface import Cases
-from training.mitigation.postprocessing import (
+from touchstone.training.dataset import Dataset
+from touchstone.training.mitigation import METHODS
+from touchstone.training.mitigation.apply import favorable_of, predictor, source_of, train_mitigated
+from touchstone.training.mitigation.inprocessing.prejudice_remover import prejudice
+from touchstone.training.mitigation.method import Cases
+from touchstone.training.mitigation.postprocessing import (
     calibrated_equalized_odds,
     equalized_odds,
     reject_option,
 )
-from training.mitigation.preprocessing import (
+from touchstone.training.mitigation.preprocessing import (
     disparate_impact_remover,
     learning_fair_representations,
     optimized_preprocessing,
     reweighing,
 )
-from training.mitigation.weighted import Weighted
-from training.spec import Batch
-from training.trainer import TrainConfig
+from touchstone.training.mitigation.weighted import Weighted
+from touchstone.training.spec import Batch
+from touchstone.training.trainer import TrainConfig
 
 GAP = "statistical_parity_difference"
 ALL = frozenset(METHODS)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mitigated import against, hiring
 
-from training.mitigation.apply import source_of
-from training.mitigation.served import (
+from touchstone.training.mitigation.apply import source_of
+from touchstone.training.mitigation.served import (
     FILE,
     Prototypes,
     Quantiles,

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
+from touchstone.contract.recipe import Tune
 from touchstone.driver import local
 from touchstone.driver.study import Outcome, search
 from touchstone.errors import ManifestError, TouchstoneError
-from touchstone.recipe import Tune
 
 SPACE = [
     {"name": "rate", "type": "double", "min": 0.001, "max": 1, "log": True},

@@ -8,7 +8,7 @@
     pipeline, runs        a Pipeline's tasks and their order; TaskRun and PipelineRun
     variables, pipeline_variables    what a $(...) may stand for
 
-A rule is one call of `touchstone.problems.Field.refuse`; names are judged by `touchstone.naming`.
+A rule is one call of `documents.problems.Field.refuse`; names are judged by `documents.naming`.
 Facts are from pkg/apis/pipeline/v1/*_validation.go and pkg/substitution of tektoncd/pipeline v1.15,
 with every feature flag on.
 """

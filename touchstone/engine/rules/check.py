@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from touchstone.engine.rules.fields import KINDS
+from touchstone.documents.naming import check_metadata
+from touchstone.documents.problems import Field, Problem
+from touchstone.documents.yaml import Document
 from touchstone.engine.rules.params import known_params
 from touchstone.engine.rules.pipeline import check_pipeline
 from touchstone.engine.rules.runs import check_pipeline_run, check_task_run
-from touchstone.engine.rules.shapes import check_shape
 from touchstone.engine.rules.step_action import check_step_action
 from touchstone.engine.rules.task import check_task
 from touchstone.engine.rules.variables import task_names
-from touchstone.naming import check_metadata
-from touchstone.problems import Field, Problem
-from touchstone.yaml import Document
+from touchstone.engine.text.fields import KINDS
+from touchstone.engine.text.shapes import check_shape
 
 _OLDER = "tekton.dev/v1beta1"
 """Still served by Tekton; the engine reads v1 alone."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from touchstone.engine.matrix import MAX_COMBINATIONS
-from touchstone.naming import check_unique
-from touchstone.problems import Field
+from touchstone.documents.naming import check_unique
+from touchstone.documents.problems import Field
+from touchstone.engine.language.matrix import MAX_COMBINATIONS
 
 
 def check_matrix(task: Field) -> None:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from touchstone.engine.values import as_value, declared_type, type_of
-from touchstone.naming import check_unique
-from touchstone.problems import Field
+from touchstone.documents.naming import check_unique
+from touchstone.documents.problems import Field
+from touchstone.engine.language.values import as_value, declared_type, type_of
 
 Json = Mapping[str, Any]
 

@@ -6,7 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from touchstone.engine import graph
+from touchstone.documents.naming import check_label, check_one_of, check_unique
+from touchstone.documents.problems import By, Field
+from touchstone.documents.yaml import Document, FieldPath
+from touchstone.engine.language import graph
+from touchstone.engine.language.substitute import Key, references, walk_strings
 from touchstone.engine.rules.matrix import check_matrix, matrix_params
 from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
@@ -14,10 +18,6 @@ from touchstone.engine.rules.refs import OWN_VERSION, check_custom, check_refere
 from touchstone.engine.rules.task import check_on_error, check_task
 from touchstone.engine.rules.variables import Names, task_names, written
 from touchstone.engine.rules.when import check_when
-from touchstone.engine.substitute import Key, references, walk_strings
-from touchstone.naming import check_label, check_one_of, check_unique
-from touchstone.problems import By, Field
-from touchstone.yaml import Document, FieldPath
 
 Json = Mapping[str, Any]
 

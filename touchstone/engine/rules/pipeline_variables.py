@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from touchstone.engine import graph
+from touchstone.documents.problems import By
+from touchstone.documents.yaml import FieldPath
+from touchstone.engine.language import graph
+from touchstone.engine.language.substitute import Key
+from touchstone.engine.language.values import declared_type
 from touchstone.engine.rules.variables import Place, param_problem
-from touchstone.engine.substitute import Key
-from touchstone.engine.values import declared_type
-from touchstone.problems import By
-from touchstone.yaml import FieldPath
 
 Json = Mapping[str, Any]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from touchstone.engine.remote import REFUSED
-from touchstone.naming import check_unique
-from touchstone.problems import Field
+from touchstone.documents.naming import check_unique
+from touchstone.documents.problems import Field
+from touchstone.engine.text.remote import REFUSED
 
 _URL = re.compile(r"[\w-]+://")
 _NAME = re.compile(r"([A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")

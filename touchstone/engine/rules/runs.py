@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from touchstone.engine import durations
-from touchstone.engine.graph import is_result
+from touchstone.documents.naming import check_one_of, check_unique
+from touchstone.documents.problems import Field
+from touchstone.documents.yaml import Document
+from touchstone.engine.language import durations
+from touchstone.engine.language.graph import is_result
+from touchstone.engine.language.substitute import references
 from touchstone.engine.rules.params import check_bound, check_given, known_params
 from touchstone.engine.rules.pipeline import check_pipeline
 from touchstone.engine.rules.refs import check_reference
 from touchstone.engine.rules.task import check_task
 from touchstone.engine.rules.variables import task_names, written
-from touchstone.engine.substitute import references
-from touchstone.naming import check_one_of, check_unique
-from touchstone.problems import Field
-from touchstone.yaml import Document
 
 _VOLUMES = (
     "emptyDir", "volumeClaimTemplate", "persistentVolumeClaim", "secret", "configMap",

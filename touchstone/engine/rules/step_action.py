@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from touchstone.documents.problems import Field
+from touchstone.engine.language.substitute import references
 from touchstone.engine.rules.params import check_params, check_results, known_params
 from touchstone.engine.rules.task import check_program
 from touchstone.engine.rules.variables import Names, check_step, is_whole
-from touchstone.engine.substitute import references
-from touchstone.problems import Field
 
 
 def check_step_action(document: Field) -> None:

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from touchstone.engine.images import stand_for
+from touchstone.documents.naming import LABEL, check_label, check_unique
+from touchstone.documents.problems import Field
+from touchstone.engine.pod.images import stand_for
 from touchstone.engine.rules.params import check_params, check_results, is_result_name
 from touchstone.engine.rules.refs import check_reference
 from touchstone.engine.rules.variables import Names, check_variables
 from touchstone.engine.rules.when import check_when
-from touchstone.naming import LABEL, check_label, check_unique
-from touchstone.problems import Field
 
 _NOT_WITH_REF = (
     "image", "command", "args", "script", "workingDir", "env", "volumeMounts", "results",

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from touchstone.engine.steps import name_of
-from touchstone.engine.substitute import Key, references, walk_strings
-from touchstone.engine.values import declared_type
-from touchstone.problems import By, Field
-from touchstone.yaml import FieldPath
+from touchstone.documents.problems import By, Field
+from touchstone.documents.yaml import FieldPath
+from touchstone.engine.language.substitute import Key, references, walk_strings
+from touchstone.engine.language.values import declared_type
+from touchstone.engine.pod.steps import name_of
 
 Json = Mapping[str, Any]
 Place = Literal["string", "list", "value", "any"]

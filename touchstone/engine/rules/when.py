@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from touchstone.engine.when import check_cel
+from touchstone.documents.problems import Field
+from touchstone.engine.language.when import check_cel
 from touchstone.errors import ManifestError
-from touchstone.problems import Field
 
 
 def check_when(holder: Field) -> None:

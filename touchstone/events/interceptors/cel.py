@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from touchstone.errors import TouchstoneError
-from touchstone.events import cel
-from touchstone.events.interceptors.interface import Passed, Request, Secrets, StoppedError
+from touchstone.events import cel_functions
+from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef, refuse_unknown
 
 _PROOF = re.compile(
@@ -49,8 +49,8 @@ class Cel:
         pairs = tuple((item["key"], item["expression"]) for item in overlays)
         for expression in filter(None, [condition, *(pair[1] for pair in pairs)]):
             try:
-                cel.compile_expression(expression)
-            except cel.CelError as error:
+                cel_functions.compile_expression(expression)
+            except cel_functions.CelError as error:
                 raise ValueError(str(error)) from None
         return cls(filter=condition, overlays=pairs)
 
@@ -78,7 +78,7 @@ class Cel:
                 value = self._value(expression, context, secrets)
                 _nest(added, key, value)
                 notes.append(f"extensions.{key} = {_shown(value)}")
-        except cel.CelError as error:
+        except cel_functions.CelError as error:
             raise StoppedError(
                 f"error evaluating cel expression: {error}", notes=tuple(notes)
             ) from None
@@ -93,14 +93,14 @@ class Cel:
             try:
                 if self._value(part, context, secrets) is not True:
                     raise StoppedError(f"expression {part} did not return true")
-            except cel.CelError as error:
+            except cel_functions.CelError as error:
                 raise StoppedError(f"error evaluating cel expression: {error}") from None
 
     def _value(self, source: str, context: Mapping[str, Any], secrets: Secrets) -> Any:
         try:
-            return cel.evaluate(source, context, secrets=secrets)
+            return cel_functions.evaluate(source, context, secrets=secrets)
         except TouchstoneError as error:
-            raise cel.CelError(f"{source!r} failed: {error}") from error
+            raise cel_functions.CelError(f"{source!r} failed: {error}") from error
 
     def _parts(self) -> tuple[str, ...]:
         return conjuncts(self.filter)
@@ -109,7 +109,7 @@ class Cel:
         for part in self._parts():
             try:
                 yield f"{part} is {_shown(self._value(part, context, secrets))}"
-            except cel.CelError as error:
+            except cel_functions.CelError as error:
                 yield f"{part} is an error: {error}"
 
 

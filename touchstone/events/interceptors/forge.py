@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from touchstone.errors import TouchstoneError
 from touchstone.events import signature
-from touchstone.events.interceptors.interface import Passed, Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef, refuse_unknown, secret_ref, texts
 
 

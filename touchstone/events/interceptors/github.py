@@ -15,7 +15,7 @@ from touchstone.errors import TouchstoneError
 from touchstone.events import signature
 from touchstone.events.interceptors.forge import Forge
 from touchstone.events.interceptors.github_api import GitHubApi, is_owner
-from touchstone.events.interceptors.interface import Passed, Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef, flag, refuse_unknown, secret_ref
 
 _CHECKS = ("orgMembers", "repoMembers", "all", "none", "")

@@ -111,7 +111,7 @@ class GitHubApi:
 
 def is_owner(api: GitHubApi, repository: str, sender: str, check: str) -> bool:
     """Whether `sender` is a member that `check` counts, or stands in the file OWNERS."""
-    from touchstone import yaml
+    from touchstone.documents import yaml
 
     organization = repository.partition("/")[0]
     if check in ("orgMembers", "all") and sender in api.organization_members(organization):

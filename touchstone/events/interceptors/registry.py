@@ -12,7 +12,7 @@ from touchstone.events.headers import canonical
 from touchstone.events.interceptors.cel import Cel
 from touchstone.events.interceptors.forge import Bitbucket, GitLab
 from touchstone.events.interceptors.github import GitHub
-from touchstone.events.interceptors.interface import Interceptor
+from touchstone.events.interceptors.interceptor import Interceptor
 from touchstone.events.interceptors.slack import Slack
 from touchstone.events.interceptors.webhook import OldWebhook, Remote
 from touchstone.events.kinds import ClientConfig, Webhook

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from touchstone.events.interceptors.interface import Passed, Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef, refuse_unknown, texts
 
 _FORM = "application/x-www-form-urlencoded"

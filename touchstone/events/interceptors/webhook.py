@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from touchstone.events.headers import canonical
-from touchstone.events.interceptors.interface import Passed, Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef
 
 _TIMEOUT = 5.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trust_gates.robustness.attacks.interface import Attack
+from trust_gates.robustness.attacks.attack import Attack
 from trust_gates.robustness.attacks.native import native
 
 VIRTUAL = Attack(

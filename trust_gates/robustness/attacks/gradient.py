@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trust_gates.robustness.attacks.interface import BATCH, Attack, Budget
+from trust_gates.robustness.attacks.attack import BATCH, Attack, Budget
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 

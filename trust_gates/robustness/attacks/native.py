@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pkgutil import resolve_name
 
-from trust_gates.robustness.attacks.interface import Budget
+from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 

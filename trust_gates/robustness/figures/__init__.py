@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trust_gates.robustness.attacks.interface import Norm, Task
+from trust_gates.robustness.attacks.attack import Norm, Task
 from trust_gates.robustness.figures.clever import CLEVER
 from trust_gates.robustness.figures.confidence import CONFIDENCE
 from trust_gates.robustness.figures.corruption import CORRUPTION
 from trust_gates.robustness.figures.distance import DISTANCE
-from trust_gates.robustness.figures.interface import Figure, Found, Scene
+from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.figures.sensitivity import SENSITIVITY
 
 __all__ = ["FIGURES", "Found", "Scene", "chosen", "measure"]

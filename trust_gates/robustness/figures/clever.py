@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.robustness.attacks.interface import Budget
-from trust_gates.robustness.figures.interface import Figure, Found, Scene
+from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 from trust_gates.statistics import mean, resample_weights

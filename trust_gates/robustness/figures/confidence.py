@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.robustness import attacks
-from trust_gates.robustness.figures.interface import Figure, Found, Scene
+from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.victim import Inputs
 from trust_gates.samples import Samples
 from trust_gates.statistics import mean, missing, resample_weights

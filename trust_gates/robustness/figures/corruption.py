@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from trust_gates.robustness.figures.interface import Figure, Found, Scene
+from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.victim import totals
 from trust_gates.statistics import resample_weights, resampled
 from trust_gates.verdict import Table

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.png import png
-from trust_gates.robustness.figures.interface import Figure, Found, Scene
+from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.statistics import Measure, mean, median, missing, resample_weights
 from trust_gates.verdict import Table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trust_gates.robustness.figures.interface import Figure, Found, Scene
+from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.gradients import loss_gradients
 from trust_gates.statistics import mean, resample_weights
 

@@ -1,0 +1,1 @@
+"""Content-addressed store: what a stage reads and writes, named by its digest."""

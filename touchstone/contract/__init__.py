@@ -1,0 +1,1 @@
+"""touchstone.yaml: what a model repository declares."""

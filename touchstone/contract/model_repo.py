@@ -1,0 +1,183 @@
+"""touchstone.yaml: the contract with a model repository.
+
+`load` reads and judges it before anything runs. Unknown keys are refused, every error names
+file:line:column, and `ModelPipeline.model_json_schema()` is the published JSON Schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from touchstone.contract.gates import Gates, Name, Strict
+from touchstone.contract.recipe import Remedy, Train, Tune
+from touchstone.documents.yaml import Document, load_file
+from touchstone.errors import ManifestError
+from touchstone.training import defences, evasion, mitigation
+
+FILE_NAME = "touchstone.yaml"
+
+
+class Metadata(Strict):
+    name: Name
+    """The model's name, a DNS label: it becomes the InferenceService's."""
+
+
+class Data(Strict):
+    uri: str
+    """What the model's `load_data` is given: `generate`, file://, s3:// or https://."""
+    seed: int = Field(default=0, ge=0)
+    digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    """What the loaded data must be, as fetch-data prints it; empty accepts what is there."""
+
+
+class Promote(Strict):
+    environments: tuple[Name, ...] = Field(default=("production",), min_length=1)
+    review: dict[Name, Literal["required", "automatic"]] = Field(default_factory=dict)
+
+
+class Serve(Strict):
+    protocol: Literal["v1", "v2"] = "v2"
+    canary: int = Field(default=100, ge=1, le=100)
+    """Per cent of the traffic a new version starts with."""
+    min_replicas: int = Field(default=0, ge=0)
+
+
+class Card(Strict):
+    """The model card's free text; what is left out shows as "not stated" in the trust report."""
+
+    purpose: str = ""
+    intended_use: str = ""
+    domain: str = ""
+    data: str = ""
+    """Where the data comes from, and how it was collected."""
+    limits: str = ""
+    optimal_conditions: str = ""
+    poor_conditions: str = ""
+    owner: str = ""
+    contact: str = ""
+    license: str = ""
+
+
+class Spec(Strict):
+    entrypoint: str = Field(pattern=r"^[\w./-]+\.py:\w+$")
+    """`file.py:Class` of the touchstone.training.ModelSpec."""
+    data: Data
+    tune: Tune | None = None
+    train: Train = Train()
+    gates: Gates
+    remedy: Remedy | None = None
+    promote: Promote = Promote()
+    serve: Serve = Serve()
+    card: Card = Card()
+
+    @model_validator(mode="after")
+    def _has_the_detector_it_checks(self) -> Spec:
+        checks = self.gates.robustness.checks if self.gates.robustness else ()
+        asked = [one.metric for one in checks if one.metric.startswith("evasion_")]
+        if asked and self.train.evasion_detector is None:
+            raise ValueError(f"spec.train.evasionDetector for the checks of {', '.join(asked)}")
+        return self
+
+    @model_validator(mode="after")
+    def _mitigates_someone(self) -> Spec:
+        if self.train.mitigation is not None:
+            self.train.mitigation.resolved(self.gates.fairness)
+        if self.remedy is not None:
+            undeclared = set(self.remedy.methods) - set(self.gates.declared)
+            if undeclared:
+                raise ValueError(f"spec.gates.{min(undeclared)} where it has a remedy")
+            if again := set(self.remedy.methods.values()) & self.train.methods:
+                raise ValueError(f"a remedy other than {min(again)}, which spec.train applies")
+            if self.remedy.fairness is not None:
+                self.remedy.fairness.resolved(self.gates.fairness)
+        return self
+
+    @property
+    def max_rounds(self) -> int:
+        """How often a refused model of one commit may be tried again."""
+        return self.remedy.max_rounds if self.remedy else 0
+
+    @property
+    def mitigation(self) -> mitigation.Mitigation | None:
+        """The training's mitigation, complete."""
+        declared = self.train.mitigation
+        return None if declared is None else declared.resolved(self.gates.fairness)
+
+    @property
+    def defences(self) -> tuple[defences.Defence, ...]:
+        """The training's defences, complete."""
+        return tuple(one.resolved(self.gates.robustness) for one in self.train.defences)
+
+    @property
+    def evasion(self) -> evasion.Evasion | None:
+        """The detector to train, complete."""
+        declared = self.train.evasion_detector
+        return None if declared is None else declared.resolved(self.gates.robustness)
+
+
+class ModelPipeline(Strict):
+    """A model repository's touchstone.yaml."""
+
+    api_version: Literal["touchstone.dev/v1"]
+    kind: Literal["ModelPipeline"]
+    metadata: Metadata
+    spec: Spec
+
+
+def load(path: Path) -> ModelPipeline:
+    """Read and check `path`, a touchstone.yaml or the folder that holds one.
+
+    Raises:
+        ManifestError: it is absent, no YAML, or does not fit; every problem with its place.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    document = load_file(file)
+    if document is None:
+        raise ManifestError("got nothing, expected a mapping", location=f"{file}:1:1")
+    try:
+        return ModelPipeline.model_validate(document.body)
+    except ValidationError as error:
+        places = [problem["loc"] for problem in error.errors()]
+        problems = [
+            _explain(document, problem)
+            for problem in error.errors()
+            if not _has_inner(problem["loc"], places)
+        ]
+    first, rest = problems[0], problems[1:]
+    raise ManifestError(
+        "\n".join([first[1], *(f"{place}: {text}" for place, text in rest)]),
+        location=first[0],
+        hint="docs/model-repository.md lists every key",
+    )
+
+
+def _has_inner(path: tuple[str | int, ...], places: Sequence[tuple[str | int, ...]]) -> bool:
+    # pydantic also calls a list too short when its only item was refused: that item says more.
+    return any(len(place) > len(path) and place[: len(path)] == path for place in places)
+
+
+def _explain(document: Document, problem: Any) -> tuple[str, str]:
+    path: Sequence[str | int] = problem["loc"]
+    place = document.location(path)
+    field = ".".join(str(part) for part in path)
+    match problem["type"]:
+        case "extra_forbidden":
+            return place, f"got unknown key {field}, expected one of the documented keys"
+        case "missing":
+            return place, f"{field} is missing"
+        case "value_error":
+            reason = str(problem["ctx"]["error"])
+            if reason.startswith("got "):
+                return place, f"{field}: {reason}"
+            return place, f"{field}: got {problem['input']!r}, expected {reason}"
+        case _:
+            return place, f"{field}: got {problem['input']!r}, expected {_expected(problem)}"
+
+
+def _expected(problem: Any) -> str:
+    message: str = problem["msg"]
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")

@@ -1,0 +1,1 @@
+"""YAML with places, what is wrong with it, the names in it, and CEL."""

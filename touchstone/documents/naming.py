@@ -1,0 +1,67 @@
+"""What may things be called, and do names differ?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from touchstone.documents.problems import By, Field
+
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""A DNS-1123 label."""
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LONGEST = 63
+_SUFFIX = "xxxxx"
+"""As long as what the API server appends to a generateName."""
+
+
+def check_metadata(document: Field) -> None:
+    """An object's name is a DNS-1123 subdomain of at most 63 characters (apis/validate)."""
+    metadata = document.at("metadata")
+    name, prefix = metadata.get("name", ""), metadata.get("generateName", "")
+    if not name and not (prefix and document.get("kind", "").endswith("Run")):
+        metadata.refuse("got no name, expected one", by="embedded" if prefix else "tekton")
+    full = name or prefix[: _LONGEST - len(_SUFFIX)] + _SUFFIX
+    if len(full) > _LONGEST or not _SUBDOMAIN.fullmatch(full):
+        metadata.refuse(
+            f"got {name or prefix!r}, expected lower case letters, digits, - and ., at most"
+            f" {_LONGEST}",
+            "name" if name else "generateName",
+        )
+
+
+def check_label(field: Field) -> None:
+    """The `name` of a step or pipeline task is a DNS-1123 label."""
+    name = field.get("name", "")
+    if not LABEL.fullmatch(name):
+        field.refuse(
+            f"got {name!r}, expected a DNS label: lower case letters, digits and -, at most 63",
+            "name",
+        )
+
+
+def check_unique(
+    items: Iterable[Field], *, fold: bool = False, seen: set[str] | None = None, by: By = "tekton"
+) -> None:
+    """The names of these objects differ, also from those `seen` before.
+
+    With `fold` they differ in more than upper and lower case.
+    """
+    seen = set() if seen is None else seen
+    for item in items:
+        name = str(item.get("name", ""))
+        key = name.lower() if fold else name
+        if key and key in seen:
+            item.refuse(f"got {name!r} twice, expected names to differ", "name", by=by)
+        seen.add(key)
+
+
+def check_one_of(field: Field, *wanted: str) -> None:
+    """Exactly one of these fields is there."""
+    found = [name for name in wanted if name in (field.value or {})]
+    if len(found) != 1:
+        field.refuse(
+            f"got {' and '.join(found) or 'none'} of {', '.join(wanted)}, expected exactly one",
+            *found[1:2],
+        )

@@ -1,0 +1,1 @@
+"""Tekton's small languages: $(...), params, matrix, when, durations, order."""

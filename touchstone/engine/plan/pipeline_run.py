@@ -1,0 +1,139 @@
+"""What is a PipelineRun to do, with everything it was given and refers to?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from touchstone.documents.yaml import Document, FieldPath
+from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
+from touchstone.engine.language.values import as_value, resolve
+from touchstone.engine.plan.references import Definition, References
+from touchstone.engine.plan.task_run import Metadata, uid
+from touchstone.errors import ManifestError
+from touchstone.runs.record import Json
+
+
+class RunFailedError(Exception):
+    """The PipelineRun cannot go on: why, in the words of its condition."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A PipelineRun, at the top or for a pipeline inside a pipeline."""
+
+    name: str
+    pipeline: str
+    """What $(context.pipeline.name) says."""
+
+    spec: Mapping[str, Any]
+    document: Document
+    """Where the Pipeline's spec stands, for messages."""
+
+    path: FieldPath
+    references: References
+    given: Mapping[str, Value] = field(default_factory=dict)
+    bindings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Workspace bindings by the workspace's name in the Pipeline."""
+
+    timeouts: Mapping[str, str] = field(default_factory=dict)
+    run_specs: Sequence[Mapping[str, Any]] = ()
+    """spec.taskRunSpecs."""
+
+    run_template: Mapping[str, Any] = field(default_factory=dict)
+    """spec.taskRunTemplate: podTemplate and serviceAccountName of every TaskRun."""
+
+    metadata: Metadata = field(default_factory=Metadata)
+    """What its TaskRuns take over from the run."""
+
+    source: Json | None = None
+    """refSource of a Pipeline that was fetched."""
+
+    label: str = ""
+    """What goes before the names of its tasks where people read them: PARENT/ for an inner one."""
+
+    ancestors: tuple[str, ...] = ()
+    """Names of the Pipelines this one runs inside of."""
+
+    def definition(self, kind: str, task: Mapping[str, Any], scope: Scope) -> Definition:
+        """The Task or Pipeline that a pipeline task refers to.
+
+        Raises RunFailedError in Tekton's words where there is none.
+        """
+        reference = scope.apply(task[f"{kind.lower()}Ref"])
+        try:
+            return self.references.find(kind, reference, self.document, self.place(task))
+        except ManifestError as error:
+            what = "Tasks" if kind == "Task" else "child Pipelines"
+            raise RunFailedError(
+                f"CouldntGet{kind}",
+                f"Pipeline default/{self.pipeline} can't be Run; it contains {what} that don't"
+                f' exist: Couldn\'t retrieve {kind} "{reference.get("name", "")}": {error}',
+            ) from None
+
+    def tasks(self) -> Iterator[Mapping[str, Any]]:
+        """The pipeline tasks, those of `finally` last."""
+        for section in ("tasks", "finally"):
+            yield from self.spec.get(section, [])
+
+    def place(self, task: Mapping[str, Any]) -> FieldPath:
+        """The path of a pipeline task in `document`."""
+        for section in ("tasks", "finally"):
+            for index, item in enumerate(self.spec.get(section, [])):
+                if item is task:
+                    return (*self.path, section, index)
+        return self.path
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the whole pipeline may refer to."""
+
+    params: Mapping[str, Value]
+    scope: Scope
+
+
+def values_of(plan: Plan) -> Values:
+    """Params and context of a run.
+
+    Raises ManifestError for a param that is missing or has a wrong value, for a workspace nobody
+    bound, and for a taskRunSpec of no task.
+    """
+    spec = plan.spec
+    tasks = [task["name"] for task in plan.tasks()]
+    for item in plan.run_specs:
+        if item["pipelineTaskName"] not in tasks:
+            raise ManifestError(
+                f"pipelineRun's taskrunSpecs defined wrong taskName: {item['pipelineTaskName']!r},"
+                " does not exist in Pipeline",
+                hint=f"expected one of {', '.join(tasks)}",
+            )
+    params = resolve(spec.get("params", []), plan.given, of=f"Pipeline {plan.pipeline}")
+    values: dict[Key, Value] = {
+        ("context", "pipelineRun", "name"): plan.name,
+        ("context", "pipelineRun", "namespace"): "default",
+        ("context", "pipelineRun", "uid"): uid(plan.name),
+        ("context", "pipeline", "name"): plan.pipeline,
+    }
+    for workspace in spec.get("workspaces", []):
+        name = workspace["name"]
+        if name not in plan.bindings and not workspace.get("optional"):
+            raise ManifestError(
+                f"Pipeline {plan.pipeline}: got no binding for workspace {name},"
+                " which is not optional",
+                hint=f"-w {name}=FOLDER",
+            )
+        values["workspaces", name, "bound"] = "false"
+    for name in plan.bindings:
+        values["workspaces", name, "bound"] = "true"
+    return Values(params, scope_of(("params",), params) | Scope(values))
+
+
+def given_params(items: Sequence[Mapping[str, Any]], scope: Scope) -> dict[str, Value]:
+    """A list of params as values by name, references of `scope` replaced."""
+    return {item["name"]: scope.apply(as_value(item["value"])) for item in items}

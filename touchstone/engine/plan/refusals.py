@@ -1,0 +1,226 @@
+"""In which words does Tekton end a run that was admitted but cannot begin?
+
+Its own sequence of checks, with reasons and words from `reconcile` in pkg/reconciler/pipelinerun
+and `prepare` in pkg/reconciler/taskrun. It is asked once something is known to be wrong, to tell
+the run's condition; errors with file, line and column are for who writes the YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from touchstone.documents.yaml import Document
+from touchstone.engine.language import graph
+from touchstone.engine.language.substitute import Scope, Value, references
+from touchstone.engine.language.values import as_value, declared_type, type_of
+from touchstone.engine.plan.manifests import order_of, plan_of
+from touchstone.engine.plan.pipeline_run import Plan, RunFailedError
+from touchstone.engine.plan.references import References
+from touchstone.engine.plan.task_run import Order
+from touchstone.engine.rules import is_shaped
+from touchstone.engine.text.fields import KINDS
+from touchstone.errors import ManifestError
+
+USER = "[User error] "
+"""What Tekton puts before the message of an error that is the user's to mend."""
+
+_DEFAULTS = {"PipelineRun": "PipelineValidationFailed", "TaskRun": "TaskRunValidationFailed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A run's last condition."""
+
+    reason: str
+    message: str
+
+
+def refusal(run: Document, found: References, error: ManifestError) -> Refusal:
+    """Why `run`, of which `error` is known, cannot begin."""
+    said = None
+    if _is_shaped(run):
+        said = _of_task_run(run, found) if run.kind == "TaskRun" else _of_pipeline_run(run, found)
+    return said or _in_our_words(error, run.kind)
+
+
+def refusal_of_plan(plan: Plan, error: ManifestError) -> Refusal:
+    """Why a plan, of which `error` is known, cannot begin."""
+    return next(_refusals_of_plan(plan), None) or _in_our_words(error, "PipelineRun")
+
+
+def refusal_of_order(order: Order, error: ManifestError) -> Refusal:
+    """Why the TaskRun of an order, of which `error` is known, failed."""
+    return next(_refusals_of_order(order), None) or _in_our_words(error, "TaskRun")
+
+
+def _in_our_words(error: ManifestError, kind: str) -> Refusal:
+    text = f"{error} ({error.hint})" if error.hint else str(error)
+    return Refusal(_DEFAULTS.get(kind, "Failed"), text)
+
+
+def _is_shaped(document: Document) -> bool:
+    return document.kind in KINDS and is_shaped(document)
+
+
+def _of_task_run(run: Document, found: References) -> Refusal | None:
+    try:
+        order = order_of(run, found)
+    except ManifestError as error:
+        return Refusal("TaskRunResolutionFailed", str(error))
+    return next(_refusals_of_order(order), None)
+
+
+def _of_pipeline_run(run: Document, found: References) -> Refusal | None:
+    try:
+        plan = plan_of(run, found)
+    except ManifestError as error:
+        text = f"Error retrieving pipeline for pipelinerun default/{run.name}: {error}"
+        return Refusal("CouldntGetPipeline", text)
+    return next(_refusals_of_plan(plan), None) if _is_shaped(plan.document) else None
+
+
+def _refusals_of_order(order: Order) -> Iterator[Refusal]:
+    specs, given = order.spec.get("params", []), order.params
+    about = f"{USER}invalid input params for task {order.task_name}: "
+    for problem, found in (
+        ("missing values for these params which have no default values", _missing(specs, given)),
+        ("param types don't match the user-specified type", _wrong_types(specs, given)),
+    ):
+        if found:
+            yield Refusal("TaskRunValidationFailed", f"{about}{problem}: {_go(found)}")
+    lacking = _lacking_keys(specs, given)
+    if lacking:
+        text = "missing keys for these params which are required in ParamSpec's properties"
+        yield Refusal("TaskRunValidationFailed", f"{about}{text} {_go(lacking)}")
+    for text in _outside_enum(specs, given):
+        yield Refusal("InvalidParamValue", USER + text)
+    for name in _unbound(order.spec, order.bindings):
+        text = f'declared workspace "{name}" is required but has not been bound'
+        yield Refusal("TaskRunValidationFailed", USER + text)
+
+
+def _refusals_of_plan(plan: Plan) -> Iterator[Refusal]:
+    specs, given = plan.spec.get("params", []), plan.given
+    run, pipeline = f"PipelineRun default/{plan.name}", f"Pipeline default/{plan.pipeline}"
+    missing, wrong = _missing(specs, given), _wrong_types(specs, given)
+    if missing:
+        yield Refusal(
+            "ParameterMissing",
+            f"{USER}{run} is missing some parameters required by {pipeline}:"
+            f" pipelineRun missing parameters: {_go(missing)}",
+        )
+    if wrong:
+        yield Refusal(
+            "ParameterTypeMismatch",
+            f"{USER}{run} parameters have mismatching types with {pipeline}'s parameters:"
+            f" parameters have inconsistent types : {_go(wrong)}",
+        )
+    for text in _outside_enum(specs, given):
+        yield Refusal("InvalidParamValue", f"{USER}{run} parameters have invalid value: {text}")
+    lacking = _lacking_keys(specs, given)
+    if lacking:
+        yield Refusal(
+            "ObjectParameterMissKeys",
+            f"{USER}{run} parameters is missing object keys required by {pipeline}'s parameters:"
+            f" pipelineRun missing object keys for parameters: {_go(lacking)}",
+        )
+    for name in _unbound(plan.spec, plan.bindings):
+        yield Refusal(
+            "InvalidWorkspaceBindings",
+            f"{USER}{run} doesn't bind {pipeline}'s Workspaces correctly: pipeline requires"
+            f' workspace with name "{name}" be provided by pipelinerun',
+        )
+    tasks = {item["name"]: item for item in plan.tasks()}
+    for item in plan.run_specs:
+        name = item["pipelineTaskName"]
+        if name not in tasks:
+            yield Refusal(
+                "InvalidTaskRunSpecs",
+                f"{USER}{run} doesn't define taskRunSpecs correctly: pipelineRun's taskrunSpecs"
+                f' defined wrong taskName: "{name}", does not exist in Pipeline',
+            )
+    yield from _wrong_references(plan, tasks)
+
+
+def _wrong_references(plan: Plan, tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Refusal]:
+    """Tasks that are not there, and results that a task does not declare."""
+    results: dict[str, Collection[str]] = {}
+    for name, task in tasks.items():
+        try:
+            spec = task.get("taskSpec")
+            if "taskRef" in task and "$(" not in str(task["taskRef"]):
+                definition = plan.definition("Task", task, Scope())
+                spec = definition.spec if _is_shaped(definition.document) else None
+        except RunFailedError as failed:
+            yield Refusal(failed.reason, str(failed))
+            return
+        if spec is not None:
+            results[name] = [item["name"] for item in spec.get("results", [])]
+    for name, task in tasks.items():
+        for _, of, _, result, *_ in graph.result_references(task):
+            problem = _undeclared(result, of, results)
+            if problem:
+                text = f'invalid result reference in pipeline task "{name}": {problem}'
+                yield Refusal("InvalidTaskResultReference", text)
+    for item in plan.spec.get("results", []):
+        for key in references(item["value"]):
+            if key[0] in {"tasks", "finally"} and len(key) > 3:
+                problem = _undeclared(key[3], key[1], results)
+                if problem:
+                    yield Refusal(
+                        "InvalidPipelineResultReference",
+                        f'Failed to resolve pipeline result reference for "{plan.name}" with error'
+                        f' invalid pipeline result "{item["name"]}": {problem}',
+                    )
+
+
+def _undeclared(result: str, task: str, results: Mapping[str, Collection[str]]) -> str:
+    if task in results and result not in results[task]:
+        return f'"{result}" is not a named result returned by pipeline task "{task}"'
+    return ""
+
+
+Specs = Sequence[Mapping[str, Any]]
+
+
+def _missing(specs: Specs, given: Mapping[str, Value]) -> list[str]:
+    return [s["name"] for s in specs if "default" not in s and s["name"] not in given]
+
+
+def _wrong_types(specs: Specs, given: Mapping[str, Value]) -> list[str]:
+    types = {spec["name"]: declared_type(spec) for spec in specs}
+    return [
+        name for name, value in given.items() if types.get(name, type_of(value)) != type_of(value)
+    ]
+
+
+def _outside_enum(specs: Specs, given: Mapping[str, Value]) -> Iterator[str]:
+    enums = {spec["name"]: spec["enum"] for spec in specs if spec.get("enum")}
+    for name, value in given.items():
+        if value and isinstance(value, str) and value not in enums.get(name, [value]):
+            yield f"param `{name}` value: {value} is not in the enum list"
+
+
+def _lacking_keys(specs: Specs, given: Mapping[str, Value]) -> dict[str, list[str]]:
+    found = {}
+    for spec in specs:
+        values = (as_value(spec.get("default", {})), given.get(spec["name"], {}))
+        known = {key for value in values if isinstance(value, dict) for key in value}
+        lacking = [key for key in spec.get("properties", {}) if key not in known]
+        if lacking:
+            found[spec["name"]] = lacking
+    return found
+
+
+def _unbound(spec: Mapping[str, Any], bindings: Collection[str]) -> list[str]:
+    declared = spec.get("workspaces", [])
+    return [w["name"] for w in declared if w["name"] not in bindings and not w.get("optional")]
+
+
+def _go(value: Sequence[str] | Mapping[str, Sequence[str]]) -> str:
+    """A list or map as Go prints it."""
+    if isinstance(value, Mapping):
+        return f"map[{' '.join(f'{key}:{_go(item)}' for key, item in sorted(value.items()))}]"
+    return f"[{' '.join(value)}]"

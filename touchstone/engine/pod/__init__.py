@@ -1,0 +1,1 @@
+"""What a Pod is on this machine: images, volumes, processes, steps and sidecars."""

@@ -1,0 +1,316 @@
+"""How does one step's process run, and how does everything it started end?
+
+A small program of ours, the launcher, starts the processes: it can fork cheaply and give each its
+own mounts and user. Each has a session of its own, so that a timeout or a stop reaches its
+children. Should the engine be killed, the launcher kills what is left and ends too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from touchstone.engine.pod.streams import Streams
+from touchstone.errors import PlatformError
+
+GRACE = 3.0
+"""Seconds between asking a step to end and killing it."""
+
+SWITCH = "TOUCHSTONE_NAMESPACES"
+"""Environment variable: `off` makes steps see this machine's own paths even where they need not."""
+
+Ending = Literal["exited", "timeout", "halted"]
+
+_LAUNCHER = Path(__file__).with_name("launcher")
+
+
+@lru_cache(maxsize=1)
+def shell() -> tuple[str, ...]:
+    """What `sh` is here: bash, else busybox; dash rejects what Alpine's sh accepts.
+
+    Raises PlatformError where neither is installed.
+    """
+    bash = shutil.which("bash")
+    if bash:
+        return (bash,)
+    busybox = shutil.which("busybox")
+    if busybox:
+        return (busybox, "sh")
+    raise PlatformError(
+        "no shell for steps: got neither bash nor busybox on PATH", hint="install bash"
+    )
+
+
+class Halt:
+    """A flag that also wakes every thread waiting for a process."""
+
+    def __init__(self) -> None:
+        self._event = os.eventfd(0)
+        self.cause = ""
+        """Empty until set: `stop` leaves the run resumable, anything else ends it."""
+
+    def set(self, cause: str) -> None:
+        """Raise the flag; the first cause stays."""
+        if not self.cause:
+            self.cause = cause
+            os.eventfd_write(self._event, 1)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long; whether the flag is up."""
+        return bool(_poll(self._event, None, seconds))
+
+    def fileno(self) -> int:
+        return self._event
+
+    def __del__(self) -> None:
+        os.close(self._event)
+
+
+class Mount(NamedTuple):
+    """A folder or file of this machine (`source`) where a process is to see it (`target`)."""
+
+    target: str
+    source: str = ""
+    """Empty for an empty folder that is gone when the process is."""
+
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A process ready to start."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str
+    """Working folder, as the process sees it."""
+
+    mounts: tuple[Mount, ...] | None = None
+    """None leaves the process with this machine's own file system."""
+
+    user: int | None = None
+    group: int | None = None
+
+
+_CALL_FIELDS = tuple(field.name for field in fields(Call))
+
+
+class Guard:
+    """The launcher: starts the processes of one run, and kills them should the engine die."""
+
+    def __init__(self) -> None:
+        self._channel, theirs = socket.socketpair()
+        self._lock = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_LAUNCHER), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                cwd="/",
+                env={},
+            )
+
+    def start(self, call: Call, descriptors: Sequence[int], *, terminal: bool = False) -> Running:
+        """Start a process with these descriptors as standard input, output and error.
+
+        Raises OSError where it cannot be started as asked, PlatformError where the launcher died.
+        """
+        reader, writer = os.pipe()
+        try:
+            # By hand: dataclasses.asdict() copies every part, and takes longer than the rest here.
+            request = {name: getattr(call, name) for name in _CALL_FIELDS}
+            request["terminal"] = terminal
+            answer = self._ask({"start": request}, [*descriptors, writer])
+        finally:
+            os.close(writer)
+        with os.fdopen(reader, encoding="utf-8", errors="replace") as stream:
+            complaint = stream.read()
+        running = Running(self, answer["pid"])
+        if complaint:
+            running.end()
+            raise OSError(complaint)
+        return running
+
+    def reap(self, pid: int) -> int:
+        """The exit code of a process that ended, 128 + signal where a signal ended it."""
+        code = self._ask({"reap": pid}, [])["code"]
+        return code if code >= 0 else 128 - code
+
+    def without_namespaces(self) -> str:
+        """Why processes cannot have mounts of their own here; empty where they can."""
+        if os.environ.get(SWITCH) == "off":
+            return f"{SWITCH} is off"
+        return _why_not(self)
+
+    def close(self) -> None:
+        """End the launcher; processes it still knows are killed."""
+        self._channel.close()
+        self._process.wait()
+
+    def _ask(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, int]:
+        body = json.dumps(request).encode()
+        with self._lock:
+            try:
+                socket.send_fds(self._channel, [struct.pack("!I", len(body))], descriptors)
+                self._channel.sendall(body)
+                (length,) = struct.unpack("!I", self._channel.recv(4, socket.MSG_WAITALL))
+                answer: dict[str, int] = json.loads(self._channel.recv(length, socket.MSG_WAITALL))
+            except (OSError, struct.error, ValueError):
+                raise PlatformError(
+                    "the program that starts steps is gone", hint="was it killed? start again"
+                ) from None
+        return answer
+
+
+_known_reason: dict[str, str] = {}
+
+
+def _why_not(guard: Guard) -> str:
+    """Try it once a process: whether the kernel lets us depends on the machine alone."""
+    if not _known_reason:
+        call = Call(argv=("true",), environment={}, folder="/", mounts=(Mount("/tekton"),))
+        try:
+            with Path(os.devnull).open("r+b") as nothing:
+                guard.start(call, [nothing.fileno()] * 3).end()
+            _known_reason["why"] = ""
+        except OSError as error:
+            _known_reason["why"] = str(error)
+    return _known_reason["why"]
+
+
+class Running:
+    """A process that was started; end() must be called once."""
+
+    def __init__(self, guard: Guard, pid: int) -> None:
+        self._guard, self.pid = guard, pid
+        self._handle = os.pidfd_open(pid)
+
+    def fileno(self) -> int:
+        """Readable once the process ended."""
+        return self._handle
+
+    def wait(self, deadline: float | None, halt: Halt | None) -> Ending:
+        """Wait until it ended, `deadline` (time.monotonic()) passed or `halt` was set."""
+        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready = _poll(self._handle, halt, remaining)
+        if self._handle in ready:
+            return "exited"
+        return "halted" if ready else "timeout"
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM to all of its session."""
+        _signal(self.pid, signal.SIGTERM)
+
+    def end(self) -> int:
+        """Kill what is left of its session; its exit code."""
+        # The leader is still unreaped, so its number cannot have passed to another group.
+        _signal(self.pid, signal.SIGKILL)
+        _poll(self._handle, None, GRACE)
+        os.close(self._handle)
+        return self._guard.reap(self.pid)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended."""
+
+    code: int
+    """Exit code; 128 + signal where a signal ended it, as a shell counts."""
+
+    ending: Ending
+
+
+def run(call: Call, *, streams: Streams, deadline: float | None, halt: Halt, guard: Guard) -> Exit:
+    """Run a process to its end, its output going where `streams` says; kill its session after it.
+
+    `deadline` is a time.monotonic() value. Raises OSError where the program cannot be started.
+    """
+    with streams as descriptors:
+        running = guard.start(call, descriptors)
+        streams.started()
+        ending = running.wait(deadline, halt)
+        if ending != "exited":
+            running.ask_to_end()
+            running.wait(time.monotonic() + GRACE, None)
+        code = running.end()
+    return Exit(code, ending)
+
+
+def _poll(handle: int, halt: Halt | None, seconds: float | None) -> set[int]:
+    poller = select.poll()
+    poller.register(handle, select.POLLIN)
+    if halt is not None:
+        poller.register(halt.fileno(), select.POLLIN)
+    return {item[0] for item in poller.poll(None if seconds is None else seconds * 1000)}
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def sweep(run_name: str, home: Path) -> int:
+    """Kill processes that a killed engine left of this run; how many were found.
+
+    A step that left its session is out of the guard's reach, but still carries the environment
+    every step of the run is given.
+    """
+    wanted = {f"TOUCHSTONE_RUN={run_name}".encode(), f"TOUCHSTONE_HOME={home}".encode()}
+    mine = _ancestors()
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) in mine:
+            continue
+        try:
+            environment = set((entry / "environ").read_bytes().split(b"\0"))
+        except OSError:
+            continue
+        if wanted <= environment:
+            found.append(int(entry.name))
+    for pid in found:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    limit = time.monotonic() + GRACE
+    while any(_alive(pid) for pid in found) and time.monotonic() < limit:
+        time.sleep(0.01)
+    return len(found)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def _ancestors() -> set[int]:
+    pids, pid = set(), os.getpid()
+    while pid > 0 and pid not in pids:
+        pids.add(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    return pids

@@ -1,0 +1,1 @@
+"""Runs as they go: schedule, steps, statuses, the cache."""

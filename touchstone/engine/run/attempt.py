@@ -1,0 +1,301 @@
+"""One attempt at a TaskRun: its pod, its sidecars, and its steps one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from touchstone.documents.yaml import Document
+from touchstone.engine.language import durations
+from touchstone.engine.language.names import child_name
+from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
+from touchstone.engine.language.values import resolve
+from touchstone.engine.language.when import evaluate
+from touchstone.engine.plan import step_actions
+from touchstone.engine.plan.references import Definition
+from touchstone.engine.plan.refusals import USER
+from touchstone.engine.plan.task_run import Order, OverError, StoppedError, Surroundings, uid
+from touchstone.engine.pod import downward, process, provenance
+from touchstone.engine.pod.pod import Pod
+from touchstone.engine.pod.process import Halt
+from touchstone.engine.pod.results import ResultsTooLargeError, read_results
+from touchstone.engine.pod.sidecars import SidecarError, Sidecars
+from touchstone.engine.pod.steps import StartError, name_of, with_template
+from touchstone.engine.run.step_run import StepRunner
+from touchstone.errors import ManifestError
+from touchstone.runs import record
+from touchstone.runs.record import Json
+
+_STEP_REASONS = {"exited": "Error", "timeout": "TimeoutExceeded", "halted": "TaskRunCancelled"}
+
+
+class Attempt:
+    """One attempt: its pod, its scope, and the steps done so far."""
+
+    def __init__(
+        self, order: Order, status: Json, attempt: int, around: Surroundings, halt: Halt
+    ) -> None:
+        self._order, self._status, self._around, self._halt = order, status, around, halt
+        self._attempt = attempt
+        self._deadline = time.monotonic() + order.timeout if order.timeout else None
+        self._spec = order.spec
+        self._steps = [(name_of(step, i), step) for i, step in enumerate(self._spec["steps"])]
+        self._sidecar_specs = [
+            (str(item.get("name") or f"unnamed-{i}"), item)
+            for i, item in enumerate(self._spec.get("sidecars", []))
+        ]
+        self._pod = Pod(
+            around.folders,
+            order.taskrun,
+            real=not around.guard.without_namespaces(),
+            steps=[name for name, _ in self._steps],
+            sidecars=[name for name, _ in self._sidecar_specs],
+            fields=self._fields(),
+        )
+        deadline = self._deadline
+        self._runner = StepRunner(order, around, self._pod, status, deadline=deadline, halt=halt)
+        self._breakpoints = self._runner.breakpoints
+        self._artifacts: provenance.Artifacts = {}
+        self._actions: dict[str, Definition] = {}
+
+    def run(self) -> None:
+        """Run it. Raises OverError where it failed, ManifestError, StoppedError."""
+        pod = self._pod
+        pod.make_folders()
+        if self._breakpoints:
+            seen = {"run": pod.path("run"), "debug": pod.path("debug")}
+            self._breakpoints.make_folder(pod.debug, **seen)
+        self._make_logs()
+        try:
+            failure = self._inside()
+        finally:
+            self._pod.remove()  # Secrets lie there too
+        if failure:
+            raise failure
+
+    def _inside(self) -> OverError | None:
+        scope = self._scope()
+        self._find_actions(scope)
+        volumes = [*self._spec.get("volumes", []), *self._order.pod.get("volumes", [])]
+        self._pod.attach(self._spec, self._order.bindings, volumes, scope)
+        scope = scope | self._pod.values()
+        sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
+        try:
+            self._start_sidecars(sidecars, scope)
+            failure = self._run_steps(scope)
+        finally:
+            sidecars.stop()
+            if self._sidecar_specs:
+                self._status["sidecars"] = sidecars.states()
+        if failure is None or failure.reason == "StepFailed":
+            # As in Tekton, a sidecar that broke is the likelier cause, and is told first.
+            broken = sidecars.failure(pod_goes_on=failure is None)
+            return OverError("SidecarFailed", broken) if broken else failure
+        return failure
+
+    def _fields(self) -> downward.Fields:
+        order, run = self._order, self._around.folders.run
+        name = child_name(order.taskrun, f"-pod-retry{self._attempt}" if self._attempt else "-pod")
+        own = {
+            "tekton.dev/taskRun": order.taskrun,
+            "tekton.dev/taskRunUID": uid(run, order.taskrun),
+        }
+        return downward.fields_of(
+            name=name,
+            uid=uid(run, name),
+            account=order.account,
+            labels={
+                **order.metadata.labels,
+                "app.kubernetes.io/managed-by": "tekton-pipelines",
+                **own,
+            },
+            annotations=order.metadata.annotations,
+        )
+
+    def _make_logs(self) -> None:
+        self._logs = self._around.folders.logs(self._order.taskrun)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        names = [name for name, _ in self._steps]
+        for name in (*names, *(f"sidecar-{name}" for name, _ in self._sidecar_specs)):
+            (self._logs / f"{name}.log").unlink(missing_ok=True)
+
+    def _scope(self) -> Scope:
+        order, spec = self._order, self._spec
+        params = resolve(spec.get("params", []), order.params, of=f"Task {order.task_name}")
+        values: dict[Key, Value] = {
+            ("context", "taskRun", "name"): order.taskrun,
+            ("context", "taskRun", "namespace"): "default",
+            ("context", "taskRun", "uid"): uid(self._around.folders.run, order.taskrun),
+            ("context", "task", "name"): order.task_name,
+            ("context", "task", "retry-count"): str(self._attempt),
+        }
+        for result in spec.get("results", []):
+            name = result["name"]
+            values["results", name, "path"] = f"{self._pod.path('results')}/{name}"
+        for workspace in spec.get("workspaces", []):
+            name = workspace["name"]
+            if name not in order.bindings and not workspace.get("optional"):
+                raise ManifestError(
+                    f"Task {order.task_name}: got no binding for workspace {name}, which is not"
+                    " optional",
+                    hint=f"-w {name}=FOLDER",
+                )
+            for part in ("path", "claim", "volume"):
+                values["workspaces", name, part] = ""
+            values["workspaces", name, "bound"] = "false"
+        return order.surroundings | scope_of(("params",), params) | Scope(values)
+
+    def _start_sidecars(self, sidecars: Sidecars, scope: Scope) -> None:
+        try:
+            for name, spec in self._sidecar_specs:
+                scope_here = scope | self._pod.values(spec)
+                call = self._runner.prepare(spec, name, scope_here, sidecar=True)
+                sidecars.start(name, spec, call, self._logs / f"sidecar-{name}.log")
+            sidecars.wait_until_ready()
+        except SidecarError as error:
+            raise OverError("SidecarFailed", str(error)) from None
+        except StartError as error:
+            raise OverError("SidecarFailed", str(error)) from None
+
+    def _run_steps(self, scope: Scope) -> OverError | None:
+        """Run the steps and read the results; what failed first."""
+        failure: OverError | None = None
+        for name, step in self._steps:
+            if failure and not (self._breakpoints.on_failure and failure.reason == "StepFailed"):
+                self._record(name, record.terminated(1, "Error", record.now()), "Skipped")
+                continue
+            try:
+                scope = scope | self._step(name, step, scope)
+            except OverError as over:
+                failure = failure if failure and over.reason == "StepFailed" else over
+        try:
+            self._collect(scope)
+        except OverError as over:
+            failure = failure or over
+        return failure
+
+    def _find_actions(self, scope: Scope) -> None:
+        """Find every StepAction before anything runs. Raises OverError where one cannot be had."""
+        task = Document({"spec": self._spec}, f"TaskRun {self._order.taskrun}")
+        for index, (name, step) in enumerate(self._steps):
+            if "ref" in step:
+                reference, place = scope.apply(step["ref"]), ("spec", "steps", index)
+                try:
+                    found = self._around.references.find("StepAction", reference, task, place)
+                except ManifestError as error:
+                    raise OverError(
+                        "TaskRunResolutionFailed",
+                        f'failed to resolve step ref for step "{step.get("name", "")}"'
+                        f" (index {index}): {error}",
+                        retry=False,
+                    ) from None
+                self._actions[name] = found
+
+    def _resolved(
+        self, name: str, step: Mapping[str, Any], scope: Scope
+    ) -> tuple[dict[str, Any], Scope]:
+        """The step with its StepAction and the template merged in, and what it may refer to."""
+        template = self._spec.get("stepTemplate", {})
+        action = self._actions.get(name)
+        if action is None:
+            return with_template(step, template), scope
+        whole = step_actions.resolved(step, action.spec)
+        inner = step_actions.inner_scope(step, action.spec, scope, of=f"StepAction {action.name}")
+        return with_template(whole, scope.apply(template)), inner
+
+    def _step(self, name: str, step: Mapping[str, Any], scope: Scope) -> Scope:
+        """Run one step; what later steps may refer to. Raises OverError and StoppedError."""
+        whole, inner = self._resolved(name, step, scope)
+        own = self._pod.step_values(name, whole)
+        scope, inner = scope | own, inner | own
+        image = inner.text(whole.get("image", ""))
+        if step.get("when") and not evaluate(step["when"], scope)[0]:
+            skipped = record.terminated(0, "Completed", record.now())
+            self._record(name, skipped, "Skipped", image)
+            return Scope()
+        started = record.now()
+        ended = self._runner.run(name, whole, scope, inner)
+        if ended.ending == "halted" and self._halt.cause == "stop":
+            raise StoppedError
+        here = self._pod.step_folder(name)
+        (here / "exitCode").write_text(str(ended.code), encoding="utf-8")
+        found = self._results(whole.get("results", []), here / "results")
+        made = provenance.read_artifacts(here / "artifacts" / "provenance.json")
+        reason = "Completed" if ended.code == 0 and ended.ending == "exited" else "Error"
+        goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
+        # Behind a breakpoint it is the person who says whether a failure counts.
+        goes_on = goes_on and not self._breakpoints.on_failure
+        ignored = reason == "Error" and ended.ending == "exited" and goes_on
+        detail = _STEP_REASONS[ended.ending] if reason == "Error" else "Completed"
+        terminated = record.terminated(ended.code, reason, started)
+        entry = self._record(name, terminated, "Continued" if ignored else detail, image)
+        if found:
+            entry["results"] = [record.result(key, value) for key, value in found.items()]
+        entry.update(made)
+        action = self._actions.get(name)
+        if action is not None and action.source:
+            entry["provenance"] = {"refSource": action.source}
+        self._artifacts = provenance.merged(self._artifacts, made)
+        if reason == "Error" and not ignored:
+            raise self._failure(name, step, ended)
+        return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
+
+    def _failure(self, name: str, step: Mapping[str, Any], ended: process.Exit) -> OverError:
+        taskrun = self._order.taskrun
+        if ended.ending == "halted":
+            message = f'TaskRun "{taskrun}" was cancelled. {self._halt.cause}'
+            return OverError("TaskRunCancelled", message, retry=False)
+        if ended.ending == "timeout":
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                limit = durations.go_text(self._order.timeout)
+                return OverError(
+                    "TaskRunTimeout", f'TaskRun "{taskrun}" failed to finish within "{limit}"'
+                )
+            return OverError(
+                "StepFailed",
+                f'"step-{name}" exited because the step exceeded the specified timeout limit',
+            )
+        return OverError("StepFailed", f'"step-{name}" exited with code {ended.code}: Error')
+
+    def _record(self, name: str, terminated: Json, reason: str, image: str = "") -> Json:
+        entry: Json = {
+            "name": name,
+            "container": f"step-{name}",
+            "terminated": terminated,
+            "terminationReason": reason,
+        }
+        if "@" in image:  # nothing was pulled: the only digest known is the reference's own
+            entry["imageID"] = image
+        self._status["steps"].append(entry)
+        return entry
+
+    def _results(self, specs: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
+        try:
+            return read_results(specs, folder, limit=self._around.result_limit)
+        except ResultsTooLargeError as error:
+            raise OverError(
+                "TaskRunResultLargerThanAllowedLimit",
+                f'{USER} TaskRun ""{self._order.taskrun}"" failed: {error}',
+            ) from None
+        except ManifestError as error:
+            raise OverError("TaskRunValidationFailed", USER + str(error)) from None
+
+    def _collect(self, scope: Scope) -> None:
+        specs = self._spec.get("results", [])
+        found = self._results(specs, self._pod.folder / "results")
+        try:
+            own = provenance.read_artifacts(self._pod.folder / "artifacts" / "provenance.json")
+        except ManifestError as error:
+            raise OverError("Failed", str(error)) from None
+        for spec in specs:
+            if "value" in spec:
+                value = scope.apply(spec["value"])
+                if value != spec["value"]:
+                    found[spec["name"]] = value
+        if found:
+            self._status["results"] = [record.result(name, found[name]) for name in found]
+        artifacts = provenance.merged(self._artifacts, own)
+        if artifacts:
+            self._status["artifacts"] = artifacts

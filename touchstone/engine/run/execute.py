@@ -1,0 +1,255 @@
+"""The embedded Tekton engine: runs PipelineRuns and TaskRuns as processes of this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from touchstone.documents.yaml import Document
+from touchstone.engine.plan.manifests import embedded_specs, order_of, plan_of
+from touchstone.engine.plan.pipeline_run import Plan
+from touchstone.engine.plan.references import References
+from touchstone.engine.plan.refusals import refusal
+from touchstone.engine.plan.task_run import Order, StoppedError, Surroundings
+from touchstone.engine.pod import literals, process
+from touchstone.engine.pod.breakpoints import Breakpoints
+from touchstone.engine.pod.notices import Message, Notice, RunFinished
+from touchstone.engine.pod.process import Guard, Halt
+from touchstone.engine.pod.workspaces import Folders
+from touchstone.engine.rules import is_shaped, validate
+from touchstone.engine.run import task_run
+from touchstone.engine.run.pipeline_run import TICK, PipelineExecution, Setting
+from touchstone.engine.run.pipeline_status import rejected
+from touchstone.engine.run.turn import Turns
+from touchstone.engine.text.catalog import Catalog
+from touchstone.engine.text.decode import decoded
+from touchstone.errors import ManifestError, UsageError
+from touchstone.runs import record
+from touchstone.runs.lock import only_engine
+from touchstone.runs.queue import PENDING
+from touchstone.runs.record import Json
+from touchstone.runs.store import Run, State
+
+
+class Engine:
+    """Executes stored runs; several threads may execute different runs at once.
+
+    `definitions` are files or folders with the Tasks and Pipelines that runs may refer to;
+    `parallel` is how many TaskRuns go at the same time, those of all its runs together.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        home: Path,
+        *,
+        definitions: Sequence[Path],
+        parallel: int = 2,
+        observer: Callable[[Notice], None] | None = None,
+        result_limit: int = task_run.RESULT_LIMIT,
+    ) -> None:
+        self._state = state
+        self._home = home.resolve()
+        self._catalog = Catalog(definitions)
+        self._parallel = max(1, parallel)
+        self._observer = observer
+        self._result_limit = result_limit
+        self._slots = threading.Semaphore(self._parallel)
+        self._lock = threading.Lock()
+        self._halts: set[Halt] = set()
+        self._stopped = False
+
+    def check(self, manifest: Mapping[str, Any]) -> None:
+        """Refuse a run that cannot be executed, before it is stored. Raises ManifestError."""
+        run = Document(body=decoded(manifest), source="run")
+        run = replace(run, source=run.name or "run")
+        _checked(run, self._references(run.name))
+
+    def execute(self, run_name: str) -> Json:
+        """Run, or go on with, the stored run of that name; its status afterwards.
+
+        A run whose manifests are wrong ends as Failed with what is wrong in its message. After
+        stop() the status returned is one without completionTime, and a later call goes on from it:
+        TaskRuns that finished are kept, the others run again as the same attempt. The clock of
+        the run's time limits starts anew then. A run that is pending is left as it is until its
+        spec.status says otherwise. Raises UsageError for a name nobody stored and PlatformError
+        while another engine executes the run.
+        """
+        stored = self._state.run(run_name)
+        if stored is None:
+            raise UsageError(f"got the run {run_name!r}, expected one that was created before")
+        if stored.done:
+            return dict(stored.status)
+        if stored.manifest["spec"].get("status") in PENDING:
+            return self._pend(stored)
+        with only_engine(self._home, run_name):
+            return self._execute(stored)
+
+    def _pend(self, stored: Run) -> Json:
+        kind = stored.manifest["kind"]
+        text = f'{kind} "{stored.name}" is pending'
+        status = {"conditions": [record.condition("Unknown", f"{kind}Pending", text)]}
+        if not stored.status.get("conditions"):
+            self._state.save_run(stored.name, status, done=False)
+        return status
+
+    def _execute(self, stored: Run) -> Json:
+        run_name = stored.name
+        process.sweep(run_name, self._home)
+        run = Document(body=decoded(stored.manifest), source=run_name)
+        references = self._references(run_name)
+        try:
+            checked = _checked(run, references)
+            guard = Guard()
+            try:
+                self._say_what_differs(run_name, checked.specs, guard.without_namespaces())
+                status = self._run(checked.plan, references, stored, guard)
+            finally:
+                guard.close()
+        except ManifestError as error:
+            status = rejected(dict(stored.status), refusal(run, references, error))
+            self._state.save_run(run_name, status, done=True)
+        except StoppedError:
+            now = self._state.run(run_name)
+            return dict(now.status) if now else {}
+        condition = record.succeeded_condition(status)
+        self._notify(
+            RunFinished(
+                run=run_name,
+                succeeded=condition["status"] == "True",
+                reason=condition["reason"],
+                message=condition["message"],
+            )
+        )
+        return status
+
+    def stop(self) -> None:
+        """End all running steps and let execute() return; unfinished TaskRuns stay resumable."""
+        with self._lock:
+            self._stopped = True
+            for halt in self._halts:
+                halt.set("stop")
+
+    def _run(self, plan: Plan | Order, references: References, stored: Run, guard: Guard) -> Json:
+        name = stored.name
+        folders = Folders(self._home, name, self._catalog.objects())
+        _make_bin(folders.root / "bin")
+        around = Surroundings(
+            folders=folders,
+            guard=guard,
+            notify=self._notify,
+            save=lambda child, document: self._state.save_taskrun(name, child, document),
+            references=references,
+            result_limit=self._result_limit,
+            breakpoints=Breakpoints.annotated(stored.manifest),
+            turn=Turns(
+                self._state, folders, self._catalog, slots=self._slots, notify=self._notify
+            ).take,
+        )
+        if isinstance(plan, Order):
+            return self._run_task(plan, name, around)
+        with ThreadPoolExecutor(self._parallel, thread_name_prefix=name) as pool:
+            setting = Setting(
+                around=around,
+                pool=pool,
+                save=lambda document, done: self._state.save_run(name, document, done=done),
+                stored=lambda: self._state.taskruns(name),
+                spec_status=lambda: self._state.spec_status(name),
+            )
+            execution = PipelineExecution(plan, status=dict(stored.status), setting=setting)
+            self._register(*execution.halts)
+            try:
+                return execution.run()
+            finally:
+                self._unregister(*execution.halts)
+
+    def _run_task(self, order: Order, name: str, around: Surroundings) -> Json:
+        halt, over = Halt(), threading.Event()
+        self._register(halt)
+        watch = threading.Thread(target=self._watch_task, args=(name, halt, over), daemon=True)
+        watch.start()
+        try:
+            status = task_run.run(order, self._state.taskruns(name).get(name), around, halt)
+        finally:
+            over.set()
+            halt.set("stop")
+            self._unregister(halt)
+            watch.join()
+        self._state.save_run(name, status, done=True)
+        return status
+
+    def _watch_task(self, name: str, halt: Halt, over: threading.Event) -> None:
+        """Halt a TaskRun once its spec.status asks for it."""
+        while not over.wait(TICK):
+            if self._state.spec_status(name) == "TaskRunCancelled":
+                halt.set("Its spec.status is TaskRunCancelled.")
+                return
+
+    def _register(self, *halts: Halt) -> None:
+        with self._lock:
+            self._halts.update(halts)
+            if self._stopped:
+                for halt in halts:
+                    halt.set("stop")
+
+    def _unregister(self, *halts: Halt) -> None:
+        with self._lock:
+            self._halts.difference_update(halts)
+
+    def _notify(self, notice: Notice) -> None:
+        if self._observer is not None:
+            with self._lock:
+                self._observer(notice)
+
+    def _say_what_differs(
+        self, run: str, definitions: Sequence[Mapping[str, Any]], without_namespaces: str
+    ) -> None:
+        for text in literals.remarks(definitions, without_namespaces):
+            self._notify(Message(run=run, text=text))
+
+    def _references(self, run: str) -> References:
+        keep = Folders(self._home, run).root / "resolved" if run else None
+        return References(self._catalog, keep)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A run found to be right."""
+
+    plan: Plan | Order
+    specs: Sequence[Mapping[str, Any]]
+    """Specs of all its Tasks, as far as they are known before it runs."""
+
+
+def _checked(run: Document, references: References) -> _Checked:
+    if run.kind not in {"PipelineRun", "TaskRun"}:
+        raise run.error(f"got {run.kind!r}, expected PipelineRun or TaskRun", ("kind",))
+    if not is_shaped(run):
+        validate([run])  # what it refers to is looked up next
+    used = references.needed_by(run)
+    validate([run, *(item.document for item in used if item.source is None)])
+    specs = [
+        *embedded_specs(run.body["spec"]),
+        *(definition.spec for definition in used if definition.document.kind == "Task"),
+        *(
+            spec
+            for definition in used
+            if definition.document.kind == "Pipeline"
+            for spec in embedded_specs({"pipelineSpec": definition.spec})
+        ),
+    ]
+    plan = plan_of(run, references) if run.kind == "PipelineRun" else order_of(run, references)
+    return _Checked(plan, specs)
+
+
+def _make_bin(folder: Path) -> None:
+    """A folder that goes first on a step's PATH, so that a bare `sh` is never dash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("sh", "ash"):
+        with suppress(FileExistsError):
+            (folder / name).symlink_to(process.shell()[0])

@@ -1,0 +1,134 @@
+"""How does one step's process go, from what it needs to its end or a person's answer?"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from touchstone.engine.language import durations
+from touchstone.engine.language.substitute import Scope
+from touchstone.engine.plan.task_run import Order, Surroundings
+from touchstone.engine.pod import credentials, process, steps
+from touchstone.engine.pod.breakpoints import Waiting
+from touchstone.engine.pod.notices import StepStarted, StepWaiting
+from touchstone.engine.pod.pod import Container, Pod
+from touchstone.engine.pod.process import Call, Exit, Halt
+from touchstone.engine.pod.steps import StartError
+from touchstone.engine.pod.streams import Streams
+from touchstone.runs import record
+from touchstone.runs.record import Json
+
+
+class StepRunner:
+    """Runs the steps of one attempt in its pod; `status` is the TaskRun's."""
+
+    def __init__(
+        self,
+        order: Order,
+        around: Surroundings,
+        pod: Pod,
+        status: Json,
+        *,
+        deadline: float | None,
+        halt: Halt,
+    ) -> None:
+        self._order, self._around, self._pod, self._status = order, around, pod, status
+        self._deadline, self._halt = deadline, halt
+        self._logs = around.folders.logs(order.taskrun)
+        self.breakpoints = order.breakpoints | around.breakpoints
+
+    def run(self, name: str, step: Container, scope: Scope, inner: Scope) -> Exit:
+        """Run a step's process, waiting at breakpoints before and after; how it ended.
+
+        `inner` is what the fields of the step may refer to, `scope` what those of the Task may.
+        """
+        log = self._logs / f"{name}.log"
+        folders = self._around.folders
+        self._around.notify(StepStarted(run=folders.run, task=self._order.task, step=name, log=log))
+        try:
+            call = self.prepare(step, name, inner)
+        except StartError as error:
+            return _not_started(name, log, error)
+        if name in self.breakpoints.before:
+            answer = self._wait(name, call, before=True)
+            if answer.code or answer.ending != "exited":
+                return answer
+        deadline = self._deadline
+        if step.get("timeout"):
+            own = time.monotonic() + durations.seconds(scope.text(step["timeout"]))
+            deadline = own if deadline is None else min(own, deadline)
+        try:
+            ended = process.run(
+                call,
+                streams=self._streams(step, call, scope, log),
+                deadline=deadline,
+                halt=self._halt,
+                guard=self._around.guard,
+            )
+        except OSError as error:
+            ended = _not_started(name, log, error)
+        if self.breakpoints.on_failure and ended.code and ended.ending == "exited":
+            return self._wait(name, call, before=False)
+        return ended
+
+    def _wait(self, name: str, call: Call, *, before: bool) -> Exit:
+        """Wait for a person's answer, meanwhile the step counts as running."""
+        pod, run = self._pod, self._around.folders.run
+        waiting = Waiting(
+            task=self._order.task,
+            step=name,
+            index=pod.index(name),
+            before=before,
+            folder=pod.folder,
+            scripts=pod.path("debug/scripts"),
+            call=call,
+        )
+        _append(self._logs / f"{name}.log", waiting.words)
+        state = {"running": {"startedAt": record.now()}}
+        self._status["steps"].append({"name": name, "container": f"step-{name}", **state})
+        self._around.save(self._order.taskrun, self._status)
+        try:
+            with waiting.announced():
+                self._around.notify(StepWaiting(run=run, waiting=waiting))
+                return waiting.wait(self._deadline, self._halt)
+        finally:
+            self._status["steps"].pop()
+
+    def prepare(
+        self, container: Container, name: str, scope: Scope, *, sidecar: bool = False
+    ) -> Call:
+        """A container's process; a step's credentials are written where it sees them.
+
+        Raises as `steps.prepare` does.
+        """
+        pod, order = self._pod, self._order
+        call = steps.prepare(
+            container, name, scope=scope, pod=pod, defaults=order.pod, sidecar=sidecar
+        )
+        files = credentials.files_of(order.account, pod.folders.objects, pod.path("creds"))
+        for seen in dict.fromkeys((pod.path("creds"), call.environment["HOME"])) if files else ():
+            place = pod.host_path(seen, call.mounts)
+            if place is not None and not sidecar:
+                credentials.place(files, place, call.user)
+        return call
+
+    def _streams(self, step: Container, call: Call, scope: Scope, log: Path) -> Streams:
+        """Where the step's output goes; what ends with its process is copied nowhere."""
+        files = [
+            self._pod.host_path(scope.text(step[field]["path"]), call.mounts)
+            if step.get(field, {}).get("path")
+            else None
+            for field in ("stdoutConfig", "stderrConfig")
+        ]
+        return Streams(log, stdout=files[0], stderr=files[1])
+
+
+def _not_started(name: str, log: Path, error: Exception) -> Exit:
+    _append(log, f"touchstone: step {name} could not start: {error}\n")
+    return Exit(127, "exited")
+
+
+def _append(log: Path, text: str) -> None:
+    log.touch(mode=0o600)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(text)

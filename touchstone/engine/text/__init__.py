@@ -1,0 +1,1 @@
+"""Tekton's YAML read as Tekton reads it, from files and from elsewhere."""

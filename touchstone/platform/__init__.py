@@ -1,0 +1,1 @@
+"""The embedded platform: the other rooms wired together in one process."""

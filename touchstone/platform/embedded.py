@@ -1,0 +1,317 @@
+"""The embedded platform: listener, engine, sync loop and serving proxy in one process.
+
+Nothing here decides anything. It wires the rooms together and gives each a thread; what must
+survive a kill is in touchstone.runs.store, in git or in the artifact store.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from touchstone.artifacts.store import Store
+from touchstone.errors import PlatformError
+from touchstone.git import git
+from touchstone.home import SHIPPED, Home, write_private
+from touchstone.runs import outbox
+from touchstone.runs.queue import Limits, decide
+from touchstone.runs.store import State
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from touchstone.events.listener import Listener
+
+_log = logging.getLogger(__name__)
+
+DEFINITIONS = SHIPPED / "tekton"
+"""The same files that a cluster gets."""
+
+_HOOK = """\
+#!/bin/sh
+# Written by `touchstone up`: tells the listener what was pushed.
+exec '{python}' -m touchstone hook post-receive --url '{url}' --secret-file '{secret}' \\
+  --spool '{spool}' --clone-url '{clone_url}'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where the platform listens; always on loopback."""
+
+    listener: int
+    serving: int
+
+    @property
+    def listener_url(self) -> str:
+        """Base URL of the EventListener."""
+        return f"http://127.0.0.1:{self.listener}"
+
+    @property
+    def serving_url(self) -> str:
+        """Base URL of the serving proxy."""
+        return f"http://127.0.0.1:{self.serving}"
+
+
+def prepare(home: Home, addresses: Addresses) -> None:
+    """Lay out $TOUCHSTONE_HOME: keys, secrets and the two repositories; idempotent."""
+    from touchstone.delivery import gitops
+    from touchstone.delivery.attestation import generate_keys
+
+    home.prepare()
+    if not (home.signing_key / "private.pem").exists():
+        generate_keys(home.signing_key)
+    if not home.gitops_repository.exists():
+        gitops.create(home.gitops_repository)
+    repository = home.model_repository
+    if not repository.exists():
+        git("init", "--quiet", "--bare", "--initial-branch=main", str(repository))
+        # The pipeline fetches the pushed commit itself, which need not be a branch's tip any more.
+        git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=repository)
+    hook = repository / "hooks" / "post-receive"
+    hook.write_text(
+        _HOOK.format(
+            python=sys.executable,
+            url=addresses.listener_url + "/",
+            secret=home.webhook_token,
+            spool=home.spool,
+            clone_url=repository.as_uri(),
+        ),
+        encoding="utf-8",
+    )
+    hook.chmod(0o755)
+
+
+def overrides(home: Home) -> dict[str, str]:
+    """Params of the triggers that this installation alone knows."""
+    return {
+        "gitops-url": home.gitops_repository.as_uri(),
+        "image-registry": "localhost/models",
+        "model-url": home.model_repository.as_uri(),
+        "model-repository": home.model_repository.stem,
+    }
+
+
+def listener_of(home: Home, state: State, definitions: Path = DEFINITIONS) -> Listener:
+    """The platform's listeners: the one that forges reach, and those of its own events.
+
+    Raises:
+        ManifestError: a Trigger or something it refers to is wrong.
+    """
+    from touchstone.events.listener import Listener
+    from touchstone.events.triggers import load_listeners
+
+    outside, *inside = load_listeners([definitions / "triggers", definitions / "sources"])
+    return Listener(
+        state, triggers=outside, inside=inside, secrets=home.secret, overrides=overrides(home)
+    )
+
+
+class Platform:
+    """All of the platform's threads; `run` returns after `stop`, or when a thread broke."""
+
+    def __init__(
+        self,
+        home: Home,
+        addresses: Addresses,
+        *,
+        definitions: Path = DEFINITIONS,
+        limits: Limits | None = None,
+        sink: str = "",
+        schedules: Sequence[Path] = (),
+    ) -> None:
+        from touchstone.delivery.serve import Serving
+        from touchstone.delivery.sync import Sync
+        from touchstone.engine import Engine
+        from touchstone.events.schedules import Schedules, load_schedules
+
+        self.home = home
+        self.addresses = addresses
+        self.state = State(home.root)
+        outbox.set_sink(self.state, sink)
+        self.limits = limits or Limits(os.cpu_count() or 1)
+        self.listener = listener_of(home, self.state, definitions)
+        self.schedules = Schedules(
+            self.state, load_schedules(schedules, listeners=self.listener.inside)
+        )
+        self.engine = Engine(
+            self.state,
+            home.root,
+            definitions=[definitions / "tasks", definitions / "pipelines"],
+            parallel=self.limits.runs,
+        )
+        self.serving = Serving(home.root, addresses.serving)
+        self.sync = Sync(
+            home.gitops_repository.as_uri(),
+            store=Store(home.artifacts),
+            public_key=home.signing_key / "public.pem",
+            serving=self.serving,
+        )
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Work until `stop`; raises what broke a thread, once everything else has stopped."""
+        _share_cores()
+        from touchstone.events.server import create_app
+
+        servers = [
+            _server(create_app(self.listener, on_stored=self._wake.set), self.addresses.listener),
+            _server(self.serving.app, self.addresses.serving),
+        ]
+        threads = [
+            self._thread("events", lambda: servers[0].run()),
+            self._thread("serving", lambda: servers[1].run()),
+            self._thread("runs", self._work),
+            self._thread("sync", self._synchronise),
+            self._thread("outbox", self._send),
+        ]
+        try:
+            _wait_started(servers, self._stopping)
+            self._announce()
+            self._drain()
+            self._stopping.wait()
+        finally:
+            self.engine.stop()
+            for server in servers:
+                server.should_exit = True
+            for thread in threads:
+                thread.join(timeout=15)
+            self.serving.stop()
+            self.home.platform_file.unlink(missing_ok=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Ask every thread to end; unfinished runs go on at the next start."""
+        self._stopping.set()
+        self._wake.set()
+
+    def _thread(
+        self, name: str, work: Callable[[], None], *, lasting: bool = True
+    ) -> threading.Thread:
+        """Start `work`; the platform ends when it breaks, or when `lasting` work ends."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:  # a thread must not end unseen
+                if not self._stopping.is_set():
+                    self._failure = error
+                    _log.exception("%s broke", name)
+                self.stop()
+                return
+            if lasting:
+                self.stop()
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _announce(self) -> None:
+        import psutil
+
+        document = {
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+            "listener": self.addresses.listener_url,
+            "serving": self.addresses.serving_url,
+            "parallel": self.limits.runs,
+            "perModel": self.limits.per_model,
+        }
+        partial = self.home.platform_file.with_suffix(".partial")
+        write_private(partial, json.dumps(document))
+        partial.replace(self.home.platform_file)
+
+    def _drain(self) -> None:
+        from touchstone.events.forge_hook import drain_spool
+
+        drain_spool(
+            self.home.spool,
+            url=self.addresses.listener_url + "/",
+            secret=self.home.webhook_token.read_bytes(),
+        )
+
+    def _work(self) -> None:
+        running: dict[str, threading.Thread] = {}
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                self.schedules.tick(time.time())
+                self.listener.process_pending()
+                running = {name: thread for name, thread in running.items() if thread.is_alive()}
+                queue = decide(self.state.runs(done=False), running, self.limits)
+                for name, value in queue.cancel.items():
+                    self.state.set_spec_status(name, value)
+                for name in queue.start:
+                    running[name] = self._thread(
+                        f"run {name}", partial(self._execute, name), lasting=False
+                    )
+                self._wake.wait(0.5)
+        finally:
+            for thread in running.values():
+                thread.join()
+
+    def _execute(self, name: str) -> None:
+        self.engine.execute(name)
+        self._wake.set()
+
+    def _send(self) -> None:
+        while not self._stopping.is_set():
+            if not outbox.deliver(self.state):
+                self._stopping.wait(0.2)
+
+    def _synchronise(self) -> None:
+        while not self._stopping.wait(0.5):
+            for event in self.sync.step():
+                _log.info("sync: %s", event)
+
+
+def _share_cores() -> None:
+    """Let stages that run side by side (four gates) share the cores instead of fighting for them.
+
+    OpenMP's threads wait for work by spinning: two stages with a thread a core each take
+    longer together than one after the other. What the operator has set stays.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 4)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _server(app: Any, port: int) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def install_signal_handlers(self) -> None:
+            """Signals belong to the platform's main thread."""
+
+    return Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
+    )
+
+
+def _wait_started(servers: list[uvicorn.Server], stopping: threading.Event) -> None:
+    deadline = time.monotonic() + 30
+    while not all(server.started for server in servers):
+        if stopping.is_set() or time.monotonic() > deadline:
+            raise PlatformError(
+                "the servers did not start", hint="another process may hold the port: --port"
+            )
+        time.sleep(0.02)
+
+
+def serve_until_signal(platform: Platform) -> None:
+    """`platform.run` in the main thread; SIGTERM and SIGINT stop it in order."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: platform.stop())
+    platform.run()

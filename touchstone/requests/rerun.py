@@ -1,0 +1,131 @@
+"""What does repeating a run take? A new run; with --failed, what finished well is taken over."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from touchstone.errors import UsageError
+from touchstone.runs.lookup import Found
+from touchstone.runs.store import State
+from touchstone.runs.tree import RERUN_OF
+
+_NAME_LIMIT = 63
+_OF_ONE_RUN = ("touchstone.dev/asked-as", "touchstone.dev/no-cache", "touchstone.dev/breakpoints")
+"""Annotations that a run does not pass on to the one that repeats it."""
+
+
+def repeat(found: Found, *, failed: bool, extra: Mapping[str, str]) -> str:
+    """Store the new run and return its name; nothing of it has begun.
+
+    With `failed`, TaskRuns of the tasks section that succeeded are taken over, but those that
+    follow one that did not; `finally` runs again. `extra` are annotations to add.
+
+    Raises:
+        UsageError: `failed`, and all of it succeeded.
+    """
+    old = found.run
+    taken = _finished(found) if failed else {}
+    if failed and old.done and _succeeded(old.status):
+        raise UsageError(
+            f"run {old.name} did not fail, expected one with something to repeat",
+            hint=f"touchstone rerun {old.name} repeats the whole of it",
+        )
+    metadata = dict(old.manifest["metadata"])
+    kept = {
+        key: value
+        for key, value in (metadata.get("annotations") or {}).items()
+        if key not in _OF_ONE_RUN
+    }
+    name = _new_name(old.name, metadata)
+    metadata |= {"name": name, "annotations": {**kept, RERUN_OF: old.name, **extra}}
+    spec = {key: value for key, value in old.manifest["spec"].items() if key != "status"}
+    if failed:
+        _copy_folders(found.place.root, old.name, name, taken)
+    _store(found.place.state, {**old.manifest, "metadata": metadata, "spec": spec}, old, taken)
+    return name
+
+
+def _new_name(old: str, metadata: Mapping[str, Any]) -> str:
+    base = metadata.get("generateName") or f"{old}-"
+    return f"{base[: _NAME_LIMIT - 6]}{secrets.token_hex(3)}"
+
+
+def _succeeded(status: Mapping[str, Any]) -> bool:
+    return any(c["type"] == "Succeeded" and c["status"] == "True" for c in status["conditions"])
+
+
+def _finished(found: Found) -> dict[str, str]:
+    """TaskRun and pipeline task of each that is taken over, in order of creation."""
+    from touchstone.engine.language import graph
+
+    run = found.run
+    spec = run.status.get("pipelineSpec", {})
+    statuses = found.place.state.taskruns(run.name)
+    children: dict[str, list[str]] = {}
+    for child in run.status.get("childReferences", []):
+        if child.get("kind", "TaskRun") == "TaskRun":
+            children.setdefault(child["pipelineTaskName"], []).append(child["name"])
+    whole = {
+        task
+        for task, names in children.items()
+        if all(_ended_well(statuses.get(name, {})) for name in names)
+    }
+    tasks = {task["name"]: graph.parents(task) for task in spec.get("tasks", [])}
+    again = {name for name in tasks if name not in whole}
+    while more := {name for name, parents in tasks.items() if parents & again} - again:
+        again |= more
+    return {
+        name: task for task, names in children.items() if task in tasks.keys() - again
+        for name in names
+    }  # fmt: skip
+
+
+def _ended_well(status: Mapping[str, Any]) -> bool:
+    return bool(status.get("completionTime")) and _succeeded(status)
+
+
+def _copy_folders(root: Path, old: str, new: str, taken: Mapping[str, str]) -> None:
+    """The run's own volumes and the logs of what is taken over, as they would be had it run."""
+    claims = root / "workspaces" / old / "claims"
+    if claims.is_dir():
+        shutil.copytree(claims, root / "workspaces" / new / "claims", symlinks=True)
+    for taskrun in taken:
+        logs = root / "logs" / old / taskrun
+        if logs.is_dir():
+            shutil.copytree(logs, root / "logs" / new / taskrun)
+
+
+def _store(state: State, manifest: Mapping[str, Any], old: Any, taken: Mapping[str, str]) -> None:
+    """The run with its finished TaskRuns, in one transaction: an engine sees all or nothing."""
+    name = manifest["metadata"]["name"]
+    references = [
+        child for child in old.status.get("childReferences", []) if child["name"] in taken
+    ]
+    status = {"childReferences": references} if references else {}
+    manifests, statuses = state.taskrun_manifests(old.name), state.taskruns(old.name)
+    with state.exclusively() as connection:
+        state.insert_run(connection, manifest)
+        connection.execute(
+            "UPDATE runs SET status = ?, created = ? WHERE name = ?",
+            (json.dumps(status), time.time(), name),
+        )
+        for taskrun in taken:
+            document = manifests[taskrun]
+            metadata = dict(document["metadata"])
+            source = (metadata.get("annotations") or {}).get(RERUN_OF, old.name)
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), RERUN_OF: source}
+            connection.execute(
+                "INSERT INTO taskruns (run, name, status, manifest) VALUES (?, ?, ?, ?)",
+                (
+                    name,
+                    taskrun,
+                    json.dumps(statuses[taskrun]),
+                    json.dumps({**document, "metadata": metadata}),
+                ),
+            )

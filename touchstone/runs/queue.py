@@ -1,0 +1,97 @@
+"""Which waiting runs start now, which wait for what, and which a newer one replaces?
+
+The answer follows from the stored runs and two limits alone, so the platform that starts runs and
+the commands that show the queue cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from touchstone.runs.lookup import BRANCH, REPOSITORY, UNQUEUED, annotations_of, model_of
+from touchstone.runs.store import Run
+
+CANCEL_IN_PROGRESS = "touchstone.dev/cancel-in-progress"
+"""Annotation: `true`, or the spec.status that older runs of the same branch are given."""
+
+CANCELLATIONS = ("Cancelled", "CancelledRunFinally", "StoppedRunFinally")
+"""What Tekton takes as spec.status of a PipelineRun that is to end early."""
+
+PENDING = ("PipelineRunPending", "TaskRunPending")
+"""spec.status of a run that is to begin later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may go on at once."""
+
+    runs: int
+    """Runs on this machine."""
+
+    per_model: int = 1
+    """Runs of one model."""
+
+
+@dataclass(slots=True)
+class Queue:
+    """The decision for one moment."""
+
+    start: list[str] = field(default_factory=list)
+    """Names of the runs to start, in this order."""
+
+    waits: dict[str, str] = field(default_factory=dict)
+    """Why each other run waits, in words."""
+
+    cancel: dict[str, str] = field(default_factory=dict)
+    """spec.status to give to runs that a newer one replaces, by name."""
+
+
+def decide(unfinished: Sequence[Run], executing: Collection[str], limits: Limits) -> Queue:
+    """What to do with the `unfinished` runs, oldest first, while `executing` are under way."""
+    queue = Queue(cancel=_replaced(unfinished))
+    taken = sum(run.name in executing and not _unqueued(run) for run in unfinished)
+    models = Counter(model_of(run.manifest) for run in unfinished if run.name in executing)
+    for run in unfinished:
+        if run.name in executing:
+            continue
+        model = model_of(run.manifest)
+        cancelled = _spec_status(run) in CANCELLATIONS or run.name in queue.cancel
+        if _unqueued(run):
+            queue.start.append(run.name)
+        elif _spec_status(run) in PENDING:
+            queue.waits[run.name] = f"spec.status is {_spec_status(run)}"
+        elif model and models[model] >= limits.per_model and not cancelled:
+            queue.waits[run.name] = f"waits for {models[model]} running of model {model}"
+        elif taken >= limits.runs and not cancelled:
+            queue.waits[run.name] = f"waits for one of {taken} running on this machine"
+        else:
+            queue.start.append(run.name)  # a cancelled run only has its end written
+            taken += not cancelled
+            models[model] += not cancelled
+    return queue
+
+
+def _replaced(unfinished: Sequence[Run]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    newest: dict[tuple[str, str], str] = {}
+    for run in reversed(unfinished):
+        given = annotations_of(run.manifest)
+        branch = (given.get(REPOSITORY, ""), given.get(BRANCH, ""))
+        if not all(branch):
+            continue
+        if branch in newest and not _spec_status(run).startswith(("Cancelled", "Stopped")):
+            found[run.name] = newest[branch]
+        asked = given.get(CANCEL_IN_PROGRESS, "")
+        if asked == "true" or asked in CANCELLATIONS:
+            newest.setdefault(branch, "Cancelled" if asked == "true" else asked)
+    return found
+
+
+def _unqueued(run: Run) -> bool:
+    return annotations_of(run.manifest).get(UNQUEUED) == "true"
+
+
+def _spec_status(run: Run) -> str:
+    return str(run.manifest.get("spec", {}).get("status") or "")

@@ -1,0 +1,339 @@
+"""What the embedded platform remembers: events, runs and TaskRuns, in one SQLite file.
+
+Every write is one transaction, so a kill at any moment leaves either the state before it or the
+state after it. The event that starts a run and the run itself are written together: an event is
+never lost between the two and never starts its run twice. While a sink is set, a status and the
+CloudEvents that tell of it are written together too.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from touchstone.runs import cloud_events
+from touchstone.runs.schema import migrate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One delivery as it arrived: header names in lower case, the body untouched."""
+
+    id: int
+    source: str
+    event_id: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A delivery and what became of it."""
+
+    event: Event
+    received: float
+    """Seconds since the epoch."""
+    processed: float | None
+    outcome: str
+    runs: tuple[str, ...]
+    """Names of the runs it started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One PipelineRun or TaskRun: the object as created, and its status so far."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    status: Mapping[str, Any]
+    done: bool
+    created: float
+    """Seconds since the epoch."""
+
+
+class State:
+    """The platform's memory in `home`; safe for several threads and processes at once."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "state.sqlite"
+        home.mkdir(parents=True, exist_ok=True)
+        migrate(self.path)
+        # Closing the last connection empties the write-ahead log, which costs more than a write:
+        # this one stays open and idle, so that the short ones are never the last.
+        self._idle = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
+        self._idle.execute("SELECT count(*) FROM events").fetchone()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; SQLite's write lock is taken with the first change."""
+        connection = sqlite3.connect(self.path, timeout=30)
+        try:
+            connection.execute("PRAGMA foreign_keys=ON")
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def exclusively(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that nobody else's change can come between, from its first read on."""
+        with self.transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+    def add_event(
+        self, *, source: str, event_id: str, headers: Mapping[str, str], body: bytes
+    ) -> int | None:
+        """Store a delivery before it is acknowledged; None where (source, id) was seen before."""
+        with self.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO events (source, event_id, headers, body, received)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (source, event_id, json.dumps(dict(headers)), body, time.time()),
+            )
+            return cursor.lastrowid if cursor.rowcount else None
+
+    def pending_events(self) -> list[Event]:
+        """Stored deliveries that no one has processed yet, oldest first."""
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT id, source, event_id, headers, body FROM events"
+                " WHERE processed IS NULL ORDER BY id"
+            ).fetchall()
+        return [
+            Event(
+                id=row[0], source=row[1], event_id=row[2], headers=json.loads(row[3]), body=row[4]
+            )
+            for row in rows
+        ]
+
+    def events(self, *, limit: int = 50, event: int | None = None) -> list[Received]:
+        """The newest `limit` deliveries, newest first; with `event`, only the one of that id."""
+        where, values = ("", (limit,)) if event is None else (" WHERE e.id = ?", (event, limit))
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT e.id, source, event_id, headers, body, received, processed, outcome,"  # noqa: S608  fixed text
+                " (SELECT json_group_array(name) FROM runs WHERE runs.event = e.id)"
+                " FROM events e" + where + " ORDER BY e.id DESC LIMIT ?",
+                values,
+            ).fetchall()
+        return [
+            Received(
+                event=Event(
+                    id=row[0],
+                    source=row[1],
+                    event_id=row[2],
+                    headers=json.loads(row[3]),
+                    body=row[4],
+                ),
+                received=row[5],
+                processed=row[6],
+                outcome=row[7],
+                runs=tuple(json.loads(row[8])),
+            )
+            for row in rows
+        ]
+
+    def finish_event(
+        self, event: int, *, outcome: str, runs: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Mark the event processed and create the runs it started, in one transaction.
+
+        `runs` are PipelineRun or TaskRun objects with `metadata.name` set. A second call for the
+        same event creates nothing.
+        """
+        with self.transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE events SET processed = ?, outcome = ? WHERE id = ? AND processed IS NULL",
+                (time.time(), outcome, event),
+            )
+            if cursor.rowcount:
+                for manifest in runs:
+                    _insert_run(connection, manifest, event)
+
+    def add_run(self, manifest: Mapping[str, Any]) -> None:
+        """Create a run that no event started. Raises sqlite3.IntegrityError on a used name."""
+        with self.transaction() as connection:
+            _insert_run(connection, manifest, None)
+
+    @staticmethod
+    def insert_run(connection: sqlite3.Connection, manifest: Mapping[str, Any]) -> None:
+        """`add_run` as part of a transaction that does more."""
+        _insert_run(connection, manifest, None)
+
+    def runs(self, *, done: bool | None = None) -> list[Run]:
+        """All runs, oldest first; with `done`, only the finished or only the unfinished."""
+        where, values = ("", ()) if done is None else (" WHERE done = ?", (int(done),))
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT name, spec, status, done, created FROM runs"  # noqa: S608  fixed text
+                + where
+                + " ORDER BY created, rowid",
+                values,
+            ).fetchall()
+        return [_run(row) for row in rows]
+
+    def run(self, name: str) -> Run | None:
+        """The run called `name`, or None."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT name, spec, status, done, created FROM runs WHERE name = ?", (name,)
+            ).fetchone()
+        return _run(row) if row else None
+
+    def spec_status(self, name: str) -> str:
+        """`spec.status` of the run called `name`, such as Cancelled; empty where it has none."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT json_extract(spec, '$.spec.status') FROM runs WHERE name = ?", (name,)
+            ).fetchone()
+        return str(row[0] or "") if row else ""
+
+    def set_spec_status(self, name: str, value: str) -> bool:
+        """Ask a run to end, or a pending one to start, by its `spec.status`; empty removes it.
+
+        The engine that executes the run notices. False where the run is done or nobody stored it.
+        """
+        change = "json_set(spec, '$.spec.status', ?)" if value else "json_remove(spec, ?)"
+        with self.transaction() as connection:
+            cursor = connection.execute(
+                f"UPDATE runs SET spec = {change} WHERE name = ? AND done = 0",  # noqa: S608  fixed text
+                (value or "$.spec.status", name),
+            )
+        return cursor.rowcount > 0
+
+    def save_run(self, name: str, status: Mapping[str, Any], *, done: bool) -> None:
+        """Replace a run's status document."""
+        with self.exclusively() as connection:
+            _tell(connection, name, "", status)
+            connection.execute(
+                "UPDATE runs SET status = ?, done = ? WHERE name = ?",
+                (json.dumps(status), int(done), name),
+            )
+
+    def add_taskrun(self, run: str, manifest: Mapping[str, Any]) -> None:
+        """Create a TaskRun of `run`, or give the one of its name this manifest."""
+        with self.exclusively() as connection:
+            _insert_taskrun(connection, run, manifest)
+
+    def save_taskrun(self, run: str, name: str, status: Mapping[str, Any]) -> None:
+        """Create or replace the status document of one TaskRun of `run`."""
+        with self.exclusively() as connection:
+            _tell(connection, run, name, status)
+            connection.execute(
+                "INSERT INTO taskruns (run, name, status) VALUES (?, ?, ?)"
+                " ON CONFLICT (run, name) DO UPDATE SET status = excluded.status",
+                (run, name, json.dumps(status)),
+            )
+
+    def taskrun_manifests(self, run: str) -> dict[str, dict[str, Any]]:
+        """The TaskRun objects of `run` without their status, by name, in order of creation."""
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT name, manifest FROM taskruns WHERE run = ? ORDER BY rowid", (run,)
+            ).fetchall()
+        return {name: _taskrun(name, json.loads(manifest)) for name, manifest in rows}
+
+    def taskruns(self, run: str) -> dict[str, dict[str, Any]]:
+        """Status documents of the TaskRuns of `run` by name, in order of creation."""
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT name, status FROM taskruns WHERE run = ? ORDER BY rowid", (run,)
+            ).fetchall()
+        return {name: json.loads(status) for name, status in rows}
+
+
+def _insert_run(
+    connection: sqlite3.Connection, manifest: Mapping[str, Any], event: int | None
+) -> None:
+    name = manifest["metadata"]["name"]
+    connection.execute(
+        "INSERT INTO runs (name, event, spec, status, created) VALUES (?, ?, ?, '{}', ?)",
+        (name, event, json.dumps(manifest), time.time()),
+    )
+    if _has_sink(connection):
+        _store(connection, name, cloud_events.events(manifest, None, {}))
+
+
+def _insert_taskrun(connection: sqlite3.Connection, run: str, manifest: Mapping[str, Any]) -> None:
+    name = manifest["metadata"]["name"]
+    known = connection.execute(
+        "SELECT 1 FROM taskruns WHERE run = ? AND name = ?", (run, name)
+    ).fetchone()
+    connection.execute(
+        "INSERT INTO taskruns (run, name, status, manifest) VALUES (?, ?, '{}', ?)"
+        " ON CONFLICT (run, name) DO UPDATE SET manifest = excluded.manifest",
+        (run, name, json.dumps(manifest)),
+    )
+    if not known and _has_sink(connection):
+        _store(connection, run, cloud_events.events(manifest, None, {}))
+
+
+def _tell(
+    connection: sqlite3.Connection, run: str, taskrun: str, status: Mapping[str, Any]
+) -> None:
+    """Put what the new status tells into the outbox; `taskrun` is empty for the run itself."""
+    if not _has_sink(connection):
+        return
+    if taskrun:
+        row = connection.execute(
+            "SELECT manifest, status FROM taskruns WHERE run = ? AND name = ?", (run, taskrun)
+        ).fetchone()
+        manifest = _taskrun(taskrun, json.loads(row[0]) if row else {})
+        if "pipelineSpec" in status:
+            manifest["kind"] = "PipelineRun"  # a pipeline in a pipeline
+    else:
+        row = connection.execute("SELECT spec, status FROM runs WHERE name = ?", (run,)).fetchone()
+        if row is None:
+            return
+        manifest = json.loads(row[0])
+    _store(
+        connection, run, cloud_events.events(manifest, json.loads(row[1]) if row else None, status)
+    )
+
+
+def _store(
+    connection: sqlite3.Connection, run: str, events: Sequence[cloud_events.RunEvent]
+) -> None:
+    for event in events:
+        values = {
+            "run": run,
+            "subject": event.attributes["source"],
+            "type": event.type,
+            "attributes": json.dumps(event.attributes),
+            "data": json.dumps(event.data),
+            "repeats": cloud_events.repeats(event.type),
+        }
+        connection.execute(
+            "INSERT INTO outbox (run, subject, type, attributes, data)"
+            " SELECT :run, :subject, :type, :attributes, :data WHERE :repeats OR NOT EXISTS"
+            " (SELECT 1 FROM outbox WHERE run = :run AND subject = :subject AND type = :type)",
+            values,
+        )
+
+
+def _has_sink(connection: sqlite3.Connection) -> bool:
+    row = connection.execute("SELECT value FROM settings WHERE name = 'sink'").fetchone()
+    return row is not None
+
+
+def _taskrun(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored TaskRun object; the least there is to say of one stored by its status alone."""
+    least = {"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": {"name": name}}
+    return {**least, **manifest}
+
+
+def _run(row: Sequence[Any]) -> Run:
+    return Run(
+        name=row[0],
+        manifest=json.loads(row[1]),
+        status=json.loads(row[2]),
+        done=bool(row[3]),
+        created=row[4],
+    )

@@ -1,0 +1,129 @@
+"""Remedies for unfair models: which there are, what they are told, and where they take hold.
+
+Importing this costs nothing: touchstone.yaml is checked against it.
+
+    preprocessing    changes the training data, or how much each row of it weighs
+    inprocessing     changes the loss
+    postprocessing   changes answers, by a rule fitted on the validation split
+
+Each method is a module of the folder of its stage; see `method` for what it offers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from touchstone.training import methods
+from touchstone.training.methods import Method, Option
+
+_CONSTRAINTS = ("demographic_parity", "equalized_odds")
+
+
+METHODS: dict[str, Method] = {
+    "reweighing": Method(
+        "preprocessing", "Kamiran and Calders, Data preprocessing techniques, KAIS 2012"
+    ),
+    "disparate_impact_remover": Method(
+        "preprocessing",
+        "Feldman et al., Certifying and removing disparate impact, KDD 2015",
+        {"repair_level": 1.0},
+    ),
+    "optimized_preprocessing": Method(
+        "preprocessing",
+        "Calmon et al., Optimized pre-processing for discrimination prevention, NeurIPS 2017",
+        {"epsilon": 0.05, "distortion": 0.5, "features": 2, "bins": 3},
+    ),
+    "learning_fair_representations": Method(
+        "preprocessing",
+        "Zemel et al., Learning fair representations, ICML 2013",
+        {
+            "prototypes": 10,
+            "reconstruction": 1.0,
+            "prediction": 1.0,
+            "parity": 50.0,
+            "steps": 400,
+        },
+    ),
+    "prejudice_remover": Method(
+        "inprocessing",
+        "Kamishima et al., Fairness-aware classifier with prejudice remover regularizer, 2012",
+        {"eta": 5.0},
+    ),
+    "adversarial_debiasing": Method(
+        "inprocessing",
+        "Zhang, Lemoine and Mitchell, Mitigating unwanted biases with adversarial learning, 2018",
+        {"alpha": 0.1, "adversary_steps": 3, "constraint": _CONSTRAINTS[0]},
+        {"constraint": _CONSTRAINTS},
+    ),
+    "exponentiated_gradient": Method(
+        "inprocessing",
+        "Agarwal et al., A reductions approach to fair classification, ICML 2018",
+        {"epsilon": 0.02, "bound": 2.0, "rate": 0.1, "constraint": _CONSTRAINTS[0]},
+        {"constraint": _CONSTRAINTS},
+    ),
+    "equalized_odds": Method(
+        "postprocessing",
+        "Hardt, Price and Srebro, Equality of opportunity in supervised learning, NeurIPS 2016",
+    ),
+    "calibrated_equalized_odds": Method(
+        "postprocessing",
+        "Pleiss et al., On fairness and calibration, NeurIPS 2017",
+        {"cost": "weighted"},
+        {"cost": ("weighted", "fnr", "fpr")},
+    ),
+    "reject_option": Method(
+        "postprocessing",
+        "Kamiran, Karim and Zhang, Decision theory for discrimination-aware classification, 2012",
+        {"bound": 0.05, "figure": "statistical_parity_difference"},
+        {
+            "figure": (
+                "statistical_parity_difference",
+                "equal_opportunity_difference",
+                "average_odds_difference",
+            )
+        },
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mitigation:
+    """A method, whom it is to help, and its options."""
+
+    method: str
+    protected: str
+    """The attribute's name."""
+
+    privileged: tuple[str, ...]
+    favorable: str | int
+    """The favorable class, by name or index."""
+
+    options: Mapping[str, Option] = field(default_factory=dict)
+    compare: bool = True
+    """Train once more without the method, to report the figures before it."""
+
+    def __post_init__(self) -> None:
+        check(self.method, self.options)
+        if not self.privileged:
+            raise ValueError("got no privileged value, expected at least one")
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Mitigation:
+        """From the JSON form of `dataclasses.asdict`."""
+        return cls(**{**document, "privileged": tuple(document["privileged"])})
+
+    @property
+    def stage(self) -> str:
+        """Where it takes hold."""
+        return METHODS[self.method].stage
+
+    def option(self, name: str) -> Any:
+        """The option as given, or its default."""
+        return self.options.get(name, METHODS[self.method].options[name])
+
+
+def check(method: str, options: Mapping[str, Option]) -> None:
+    """Raise ValueError unless the method is known and its options fit it."""
+    methods.check(METHODS, method, options)

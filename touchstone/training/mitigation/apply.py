@@ -1,0 +1,238 @@
+"""Train with a mitigation: prepare the data, wrap the loss or fit the rule, and measure again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from touchstone.training.dataset import PRIVILEGED, WEIGHTS, Dataset
+from touchstone.training.metrics import classification
+from touchstone.training.mitigation import Mitigation
+from touchstone.training.mitigation.method import Cases, Prepared
+from touchstone.training.mitigation.served import Given, Served, Source, Steps
+from touchstone.training.mitigation.weighted import Weighted
+from touchstone.training.spec import Description, ModelSpec
+from touchstone.training.trainer import Ranks, TrainConfig, train
+
+if TYPE_CHECKING:
+    import torch
+
+_OfGroups = Callable[[np.ndarray, Given], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mitigated:
+    """A trained model, its figures before and after, and what has to be served with it."""
+
+    module: torch.nn.Module
+    figures: dict[str, float]
+    """`val_*` of the model as it will answer; `before_*` of the one without the mitigation."""
+
+    served: Served
+
+
+def train_mitigated(
+    spec: ModelSpec,
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    checkpoint: Path | None = None,
+    ranks: Ranks | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Mitigated:
+    """Train as `config.mitigation` says.
+
+    Raises:
+        ValueError: the mitigation does not fit the data: another task than classification, an
+            unknown attribute, value or class, a group without rows, bounds that cannot hold.
+        PreemptedError: as `train`.
+    """
+    mitigation = config.mitigation
+    assert mitigation is not None  # noqa: S101 (only called so)
+    ranks = ranks or Ranks()
+    plain = replace(config, mitigation=None)
+    source = source_of(mitigation, data)
+    favorable = favorable_of(mitigation, data.description)
+    if mitigation.stage == "postprocessing" and len(data.description.classes) != 2:
+        raise ValueError(
+            f"{mitigation.method} works on two classes, got {len(data.description.classes)}"
+        )
+    cases = {name: _cases(data, name, source, favorable) for name in ("train", "validation")}
+    method = import_module(f"touchstone.training.mitigation.{mitigation.stage}.{mitigation.method}")
+    served = Served(method=mitigation.method, source=source, favorable=favorable, seed=config.seed)
+
+    def tell(line: str) -> None:
+        if ranks.rank == 0:
+            report(line)
+
+    def fitted(wrapped: ModelSpec, splits: Dataset, name: str) -> torch.nn.Module:
+        own = None if checkpoint is None else checkpoint.with_suffix(f".{name}.pt")
+        return train(wrapped, splits, plain, checkpoint=own, ranks=ranks, report=report)[0]
+
+    def measured(module: torch.nn.Module, rule: Served) -> dict[str, float]:
+        answers = rule.answer(
+            predictor(spec, module, ranks.device),
+            cases["validation"].inputs,
+            _given(data, "validation", source),
+        )
+        return _figures(answers, cases["validation"])
+
+    before = None
+    if mitigation.stage == "postprocessing":
+        module = fitted(spec, data, "before")
+        before = measured(module, served)
+        scores = predictor(spec, module, ranks.device)(cases["validation"].inputs)[:, favorable]
+        steps: Steps = method.fit(
+            scores.astype(np.float64),
+            cases["validation"].truth,
+            cases["validation"].privileged,
+            mitigation,
+        )
+        served = replace(served, steps=steps)
+    else:
+        if mitigation.compare:
+            tell("training without the mitigation, to compare")
+            before = measured(fitted(spec, data, "before"), served)
+            tell(f"training with {mitigation.method}")
+        arrays, wrapped = dict(data.splits["train"]), spec
+        if mitigation.stage == "inprocessing":
+            wrapped = method.wrap(spec, mitigation, favorable)
+        else:
+            prepared: Prepared = method.prepare(cases["train"], mitigation, config.seed)
+            served = replace(served, repair=prepared.repair)
+            arrays |= {"inputs": prepared.inputs, "labels": prepared.labels}
+            if prepared.weights is not None:
+                arrays[WEIGHTS], wrapped = prepared.weights, Weighted(spec)
+        arrays[PRIVILEGED] = cases["train"].privileged
+        changed = Dataset(data.description, {**data.splits, "train": arrays})
+        module = fitted(wrapped, changed, "after")
+    after = measured(module, served)
+    return Mitigated(
+        module,
+        {
+            **{f"val_{name}": value for name, value in after.items()},
+            **{f"before_{name}": value for name, value in (before or {}).items()},
+        },
+        served,
+    )
+
+
+def predictor(
+    spec: ModelSpec, module: torch.nn.Module, device: str = "cpu"
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The network alone: inputs (N, …) to probabilities (N, K)."""
+    from touchstone.training.metrics import predict_logits
+
+    def predict(inputs: np.ndarray) -> np.ndarray:
+        from scipy.special import softmax
+
+        shares: np.ndarray = softmax(
+            predict_logits(spec, module, {"inputs": inputs}, device).astype(np.float64), axis=1
+        )
+        return shares
+
+    return predict
+
+
+def asked(
+    folder: Path, spec: ModelSpec, module: torch.nn.Module, device: str = "cpu"
+) -> tuple[_OfGroups | None, _OfGroups | None]:
+    """How the model of a tree is to be asked where it is not the network alone.
+
+    Returns:
+        A function of inputs and groups to probabilities (N, K), and one to repaired inputs;
+        None for each that the tree has no mitigation for.
+
+    Raises:
+        ValueError: mitigation.json is malformed.
+    """
+    served = Served.read(folder)
+    if served is None:
+        return None, None
+    answer = partial(served.answer, predictor(spec, module, device))
+    return answer, served.prepare if served.repair is not None else None
+
+
+def favorable_of(mitigation: Mitigation, description: Description) -> int:
+    """The favorable class's index."""
+    classes, given = list(description.classes), mitigation.favorable
+    if description.task != "classification":
+        raise ValueError(
+            f"{mitigation.method} mitigates classifiers, got the task {description.task}"
+        )
+    if isinstance(given, str) and given in classes:
+        return classes.index(given)
+    if isinstance(given, int) and 0 <= given < len(classes):
+        return given
+    raise ValueError(f"got the favorable class {given!r}, expected one of {classes} or its index")
+
+
+def source_of(mitigation: Mitigation, data: Dataset) -> Source:
+    """Where requests will say their group: a feature of that name, where each value has a code."""
+    name, described = mitigation.protected, data.description
+    if name not in described.protected:
+        raise ValueError(
+            f"got the protected attribute {name!r}, expected one of {sorted(described.protected)}"
+        )
+    values = tuple(described.protected[name])
+    unknown = sorted(set(mitigation.privileged) - set(values))
+    if unknown:
+        raise ValueError(f"got the privileged values {unknown}, expected some of {list(values)}")
+    plain = Source(protected=name, values=values, privileged=mitigation.privileged)
+    features = list(described.inputs.get("features", ()))
+    if name not in features:
+        return plain
+    column = features.index(name)
+    arrays = data.splits["train"]
+    codes = [
+        np.unique(arrays["inputs"][arrays[f"protected_{name}"] == index, column])
+        for index in range(len(values))
+    ]
+    if any(len(found) != 1 for found in codes):
+        return plain  # the feature is finer or coarser than the attribute
+    return replace(plain, feature=column, codes=tuple(float(found[0]) for found in codes))
+
+
+def _cases(data: Dataset, split: str, source: Source, favorable: int) -> Cases:
+    arrays = data.splits[split]
+    group = arrays[f"protected_{source.protected}"]
+    return Cases(
+        inputs=arrays["inputs"],
+        labels=arrays["labels"],
+        group=group,
+        privileged=np.isin(np.array(source.values)[group], source.privileged),
+        favorable=favorable,
+        low=float(data.description.inputs["low"]),
+        high=float(data.description.inputs["high"]),
+        feature=source.feature,
+    )
+
+
+def _given(data: Dataset, split: str, source: Source) -> dict[str, Any]:
+    group = data.splits[split][f"protected_{source.protected}"]
+    return {source.protected: np.array(source.values)[group]}
+
+
+def _figures(answers: np.ndarray, cases: Cases) -> dict[str, float]:
+    """Accuracy and the three figures most asked for; left out where a group is absent."""
+    favored = answers.argmax(axis=1) == cases.favorable
+    figures = classification(cases.labels, answers)
+
+    def gap(rows: np.ndarray) -> float | None:
+        low, high = favored[rows & ~cases.privileged], favored[rows & cases.privileged]
+        return float(low.mean() - high.mean()) if len(low) and len(high) else None
+
+    hits, alarms = gap(cases.truth), gap(~cases.truth)
+    odds = None if hits is None or alarms is None else (hits + alarms) / 2
+    found = {
+        "statistical_parity_difference": gap(np.ones(len(favored), dtype=bool)),
+        "equal_opportunity_difference": hits,
+        "average_odds_difference": odds,
+    }
+    return figures | {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,129 @@
+"""What a model repository must offer: `ModelSpec`, and the data that flows through it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+Task = Literal["classification", "detection"]
+Parameter = float | int | str
+"""The value of one hyperparameter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What the arrays of a dataset mean; stored as dataset.json."""
+
+    task: Task
+    classes: tuple[str, ...]
+    inputs: Mapping[str, Any]
+    """`shape` of one sample, `low` and `high` of a value, `kind` (image or tabular), `features`.
+
+    Of feature rows also what an attacker cannot change: names of `immutable` and of `categorical`
+    features, and `bounds` by name, [lowest, highest].
+    """
+
+    protected: Mapping[str, tuple[str, ...]]
+    """Each protected attribute with its values; arrays hold indices into them."""
+
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON document stored beside the arrays."""
+        return {
+            "task": self.task,
+            "classes": list(self.classes),
+            "inputs": dict(self.inputs),
+            "protected": {name: list(values) for name, values in self.protected.items()},
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawData:
+    """Everything a model repository's `load_data` found, before it is split.
+
+    `arrays` by name, each with N rows:
+      inputs            float32 (N, C, H, W) or (N, F), within the description's low and high
+      labels            int64 (N,)                                   for classification
+      boxes             float32 (N, M, 4), x1 y1 x2 y2 pixels, zeros where there is no object
+      box_labels        int64 (N, M), -1 where there is no object    for detection
+      protected_<name>  int64 (N,), index into the attribute's values
+      held_out          int64 (N,), optional: 1 keeps a sample for the test split, 0 out of it
+    """
+
+    description: Description
+    arrays: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some samples as tensors; shapes and types are those of `RawData`'s arrays."""
+
+    inputs: torch.Tensor
+    labels: torch.Tensor | None = None
+    boxes: torch.Tensor | None = None
+    box_labels: torch.Tensor | None = None
+    privileged: torch.Tensor | None = None
+    """(N,) bool, while training with a mitigation (see `touchstone.training.mitigation`)."""
+
+    weights: torch.Tensor | None = None
+    """(N,) float32: how much each row counts, where a mitigation says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """The objects found in one image, best first."""
+
+    boxes: torch.Tensor
+    """(n, 4), x1 y1 x2 y2 in pixels."""
+
+    labels: torch.Tensor
+    """(n,) int64, index into the classes."""
+
+    scores: torch.Tensor
+    """(n,), from 0 to 1."""
+
+
+class ModelSpec(ABC):
+    """A model repository's Python file has one subclass of this, named by `entrypoint`."""
+
+    task: ClassVar[Task]
+
+    @abstractmethod
+    def load_data(self, uri: str, *, seed: int) -> RawData:
+        """The whole dataset that `uri` (the model repository's own words) names.
+
+        The same `uri` and `seed` must give the same arrays.
+
+        Raises:
+            ValueError: `uri` is not understood; the message says which ones are.
+        """
+
+    @abstractmethod
+    def build(self, parameters: Mapping[str, Parameter]) -> torch.nn.Module:
+        """The untrained network. Leave out batch statistics: ranks then agree with one process."""
+
+    @abstractmethod
+    def loss(self, module: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """A scalar: the mean over samples, differentiable with respect to `batch.inputs`.
+
+        A mean over samples makes the average over ranks equal to the whole batch's loss, and
+        gradients to the inputs are what the robustness gate attacks with.
+        """
+
+    @abstractmethod
+    def predict(
+        self, module: torch.nn.Module, inputs: torch.Tensor
+    ) -> torch.Tensor | Sequence[Detection]:
+        """Logits (N, K) for classification; one `Detection` per image for detection."""
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A varied copy of a training batch; by default the batch itself."""
+        return batch

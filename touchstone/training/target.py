@@ -1,0 +1,48 @@
+"""A trained model tree as the gates ask it: the one place where training meets the trust gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trust_gates.reach import Reach
+from trust_gates.target import Target, Watch
+
+if TYPE_CHECKING:
+    import torch
+
+
+def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = None) -> Target:
+    """The model of a tree that `train` wrote, on the GPU where there is one.
+
+    Raises:
+        ValueError: the tree is incomplete, malformed, or holds a pickle.
+    """
+    import torch
+
+    from touchstone.training.evasion.guard import Guard
+    from touchstone.training.export import load_model
+    from touchstone.training.mitigation.apply import asked
+    from touchstone.training.spec import Batch
+
+    spec, module, described = load_model(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = module.to(device)
+
+    def loss(inputs: torch.Tensor, boxes: torch.Tensor, box_labels: torch.Tensor) -> torch.Tensor:
+        return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
+
+    guard = Guard.read(folder, spec, module)
+    serve, repair = asked(folder, spec, module, device)
+    return Target(
+        module=module,
+        predict=lambda inputs: spec.predict(module, inputs),
+        loss=loss if described["task"] == "detection" else None,
+        low=low,
+        high=high,
+        device=device,
+        reach=reach,
+        serve=serve,
+        repair=repair,
+        watch=None if guard is None else Watch(guard.logits, guard.threshold),
+    )

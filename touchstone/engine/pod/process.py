@@ -35,7 +35,7 @@ SWITCH = "TOUCHSTONE_NAMESPACES"
 
 Ending = Literal["exited", "timeout", "halted"]
 
-_LAUNCHER = Path(__file__).with_name("launcher")
+_LAUNCHER = Path(__file__).parents[1] / "launcher"
 
 
 @lru_cache(maxsize=1)

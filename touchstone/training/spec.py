@@ -15,6 +15,9 @@ Task = Literal["classification", "detection"]
 Parameter = float | int | str
 """The value of one hyperparameter."""
 
+Precision = Literal["auto", "float32", "bfloat16"]
+"""What training computes in; `auto` is bfloat16 on a GPU that has it, else float32."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:

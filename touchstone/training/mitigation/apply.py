@@ -19,6 +19,7 @@ from touchstone.training.mitigation.served import Given, Served, Source, Steps
 from touchstone.training.mitigation.weighted import Weighted
 from touchstone.training.spec import Description, ModelSpec
 from touchstone.training.trainer import Ranks, TrainConfig, train
+from trust_gates.inputs.dataset import samples_of
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +124,13 @@ class _Task:
             self.validation.inputs,
             _given(self.data, "validation", served.source),
         )
-        return _figures(answers, self.validation)
+        samples = samples_of(
+            self.data.splits["validation"],
+            task=self.data.description.task,
+            classes=self.data.description.classes,
+            protected={},
+        )
+        return classification(answers, samples) | _gaps(answers, self.validation)
 
 
 _Done = tuple["torch.nn.Module", Served, dict[str, float]]
@@ -263,10 +270,9 @@ def _given(data: Dataset, split: str, source: Source) -> dict[str, Any]:
     return {source.protected: np.array(source.values)[group]}
 
 
-def _figures(answers: np.ndarray, cases: Cases) -> dict[str, float]:
-    """Accuracy and the three figures most asked for; left out where a group is absent."""
+def _gaps(answers: np.ndarray, cases: Cases) -> dict[str, float]:
+    """The three figures most asked for; left out where a group is absent."""
     favored = answers.argmax(axis=1) == cases.favorable
-    figures = classification(cases.labels, answers)
 
     def gap(rows: np.ndarray) -> float | None:
         low, high = favored[rows & ~cases.privileged], favored[rows & cases.privileged]
@@ -279,4 +285,4 @@ def _figures(answers: np.ndarray, cases: Cases) -> dict[str, float]:
         "equal_opportunity_difference": hits,
         "average_odds_difference": odds,
     }
-    return figures | {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None}

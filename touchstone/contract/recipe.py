@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from touchstone.contract.gates import Fairness, Robustness, Strict
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
+from touchstone.training.methods import NORMS
 from touchstone.training.mitigation import Mitigation
 from touchstone.training.spec import Precision
 
@@ -88,7 +89,7 @@ def evasion_against(declared: Evasion, robustness: Robustness | None) -> Evasion
 
 def _budget(robustness: Robustness | None, norm: Any) -> dict[str, Any]:
     """The gate's norm and epsilon, where training knows the norm, and `norm` is no other one."""
-    if robustness is None or robustness.norm not in ("linf", "l2"):
+    if robustness is None or robustness.norm not in NORMS:
         return {}
     if norm not in (None, robustness.norm):
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -13,6 +13,11 @@ from pydantic_core import CoreSchema
 from touchstone.training.declared import Declared, Option
 
 Value = float | int | str
+
+Norm = Literal["linf", "l2"]
+"""In what training measures an attacker's budget."""
+
+NORMS: tuple[Norm, ...] = get_args(Norm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from typing import Any, ClassVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from touchstone.training.methods import Chosen, Method, Value
+from touchstone.training.methods import NORMS, Chosen, Method, Value
 from touchstone.training.spec import ModelSpec
 
 _STEPS = (1, 1000)
 _WIDTH = (1e-6, 1e6)
-_NORMS = {"norm": ("linf", "l2")}
+_NORMS = {"norm": NORMS}
 _ATTACK: dict[str, Value] = {"epsilon": 8 / 255, "norm": "linf", "steps": 7}
 _BOUNDS = {"epsilon": _WIDTH, "steps": _STEPS}
 

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from touchstone.training.declared import Declared, Fraction
-from touchstone.training.methods import Method
+from touchstone.training.methods import Method, Norm
 
 On = Literal["inputs", "activations"]
 ON: tuple[On, ...] = get_args(On)
@@ -32,7 +32,7 @@ class Evasion(Declared):
     on: On = "activations"
     """What it looks at: the raw `inputs`, or the network's `activations`."""
 
-    norm: Literal["linf", "l2"] = "linf"
+    norm: Norm = "linf"
     epsilon: Fraction = 8 / 255
     """Of the attacks it learns from, PGD on the training split; in touchstone.yaml norm and
     epsilon are by default those of spec.gates.robustness."""

@@ -112,7 +112,7 @@ def test_sigterm_leaves_a_checkpoint_that_resumes_to_the_same_weights(patients, 
 
 
 def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported(
-    patients, tmp_path
+    patients, tmp_path, monkeypatch
 ):
     source = tmp_path / "repository"
     for name, text in {
@@ -133,6 +133,8 @@ def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported
     assert "noise 0.01" in output
     again = given.model_copy(update={"output": tmp_path / "two", "checkpoint": None})
     assert local.train(again, tmp_path, workers=2) == 0
+    for module in [name for name in sys.modules if name.partition(".")[0] == "scripts"]:
+        monkeypatch.delitem(sys.modules, module)  # other tests import ours of this name
     for name in ("model", "two"):
         spec = load_model(tmp_path / name)[0]
         assert spec.augment.__globals__["SIGMA"] == 0.01

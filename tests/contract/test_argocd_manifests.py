@@ -75,7 +75,9 @@ def validate(document):
     jsonschema.Draft202012Validator(schema).validate(document)
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if one["apiVersion"] != "v1"])
+@pytest.mark.parametrize(
+    "document", [one for one in DOCUMENTS if one.values[0]["apiVersion"] != "v1"]
+)
 def test_argo_cd_accepts_the_document(document):
     validate(document)
 

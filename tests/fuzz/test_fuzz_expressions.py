@@ -6,11 +6,11 @@ import contextlib
 import json
 from typing import Any
 
+from forge_samples import SAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz import strategies as ours
-from tests.unit.events.forge_samples import SAMPLES
 from touchstone.documents import cel
 from touchstone.engine.language import when
 from touchstone.engine.language.substitute import Scope

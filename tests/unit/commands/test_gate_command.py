@@ -164,7 +164,7 @@ def test_a_report_is_written_again_from_its_verdict(monkeypatch, capsys, tmp_pat
     assert "expected a verdict document" in err
 
 
-EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
+EXAMPLE = Path(__file__).parents[3] / "training" / "examples" / "tabular"
 
 
 def _touchstone(monkeypatch, capsys, *arguments):

@@ -39,7 +39,6 @@ def job(patients, folder, *, epochs):
 
 
 def start(job_file, workers):
-    worker = [sys.executable, "-m", "training.worker", str(job_file)]
     return subprocess.Popen(
         [
             sys.executable,
@@ -48,7 +47,7 @@ def start(job_file, workers):
             "--workers",
             str(workers),
             "--",
-            *worker,
+            *launch.worker(job_file),
         ],
         env=launch.environment(),
         stdout=subprocess.PIPE,
@@ -111,7 +110,7 @@ def test_sigterm_leaves_a_checkpoint_that_resumes_to_the_same_weights(patients, 
 def test_a_job_that_is_none_is_refused(tmp_path):
     (tmp_path / "job.json").write_text("{}")
     code = launch.follow(
-        [sys.executable, "-m", "training.worker", str(tmp_path / "job.json")],
+        launch.worker(tmp_path / "job.json"),
         launch.environment(dict(os.environ)),
     )
     assert code == 1

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from touchstone.home import SHIPPED
 from touchstone.training import defences
 from touchstone.training.evasion import Evasion
 from touchstone.training.mitigation import Mitigation
@@ -25,7 +26,7 @@ from touchstone.training.trainer import TrainConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What `training.worker` is to do; travels as a JSON file."""
+    """What `training/worker.py` is to do; travels as a JSON file."""
 
     source: Path
     """The model repository."""
@@ -87,11 +88,12 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     result = dict(os.environ if base is None else base)
     result.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
-    # Workers import this package from wherever it was imported here, whatever their folder is.
-    package_root = str(Path(__file__).resolve().parent.parent)
-    inherited = result.get("PYTHONPATH")
-    result["PYTHONPATH"] = f"{package_root}{os.pathsep}{inherited}" if inherited else package_root
     return result
+
+
+def worker(job_file: Path) -> list[str]:
+    """The command of one training process; its folder is not where Python looks for modules."""
+    return [sys.executable, "-P", str(SHIPPED / "training" / "worker.py"), str(job_file)]
 
 
 def run(job_file: Path, *, workers: int) -> int:
@@ -99,9 +101,8 @@ def run(job_file: Path, *, workers: int) -> int:
 
     SIGTERM to this process is handed down, so that the workers write their checkpoint.
     """
-    command = [sys.executable, "-m", "touchstone.training.launch", "--workers", str(workers), "--"]
-    command += [sys.executable, "-m", "training.worker", str(job_file)]
-    return follow(command, environment())
+    command = [sys.executable, "-P", "-m", __spec__.name, "--workers", str(workers), "--"]
+    return follow([*command, *worker(job_file)], environment())
 
 
 def follow(command: Sequence[str], env: Mapping[str, str]) -> int:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+import traceback
 from pathlib import Path
 
 from touchstone.training.spec import ModelSpec
+
+_FORMER = "training"
+"""What the library was imported as once; today a name like any other in a model repository."""
 
 
 def load_spec(directory: Path, entrypoint: str) -> ModelSpec:
@@ -49,11 +53,33 @@ def _import(base: Path, path: Path) -> object:
     sys.modules[name] = module  # dataclasses look their module up while they are made
     try:
         description.loader.exec_module(module)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == _FORMER and not _has(base, _FORMER):
+            raise ValueError(_moved(base, error)) from None
+        raise
     finally:
         sys.path.remove(str(base))
         for other in set(sys.modules) - before:
-            origin = getattr(sys.modules[other], "__file__", None)
+            found = sys.modules[other]
+            # A folder without __init__.py is a package without a file.
+            origin = getattr(found, "__file__", None) or next(
+                iter(getattr(found, "__path__", ())), ""
+            )
             if origin and Path(origin).resolve().is_relative_to(base):
                 del sys.modules[other]
         sys.modules.setdefault(name, module)
     return module
+
+
+def _has(base: Path, package: str) -> bool:
+    return (base / package).is_dir() or (base / f"{package}.py").is_file()
+
+
+def _moved(base: Path, error: ImportError) -> str:
+    """What to write instead of an import from before the library had a name of its own."""
+    place = next(
+        f"{Path(frame.filename).relative_to(base)}:{frame.lineno}: got {frame.line!r}, "
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        if Path(frame.filename).is_relative_to(base)
+    )
+    return f"{place}expected `from touchstone.{error.name} import …`: the package was renamed"

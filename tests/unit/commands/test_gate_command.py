@@ -149,7 +149,7 @@ def test_the_schema_is_printed(monkeypatch, capsys):
 
 
 def test_a_report_is_written_again_from_its_verdict(monkeypatch, capsys, tmp_path):
-    from tests.unit.gates.report_samples import PICTURES, full
+    from report_samples import PICTURES, full
 
     files = report.render(full(), PICTURES)
     for name, data in files.items():

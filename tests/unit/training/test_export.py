@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,37 @@ def test_an_absent_file_is_named(tree, name):
 def test_a_wrong_entrypoint_is_refused_with_what_was_expected(entrypoint, said):
     with pytest.raises(ValueError, match=said):
         load_spec(TABULAR, entrypoint)
+
+
+@pytest.fixture
+def no_checkout(monkeypatch):
+    """Modules are looked for as in a stage: the checkout is not on the path."""
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if Path(p).resolve() != SHIPPED])
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("training", "scripts")]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def test_the_import_from_before_the_rooms_says_what_to_write(tmp_path, no_checkout):
+    (tmp_path / "model.py").write_text("import os\nfrom training import ModelSpec\n")
+    with pytest.raises(
+        ValueError, match=r"^model.py:2: got 'from training import ModelSpec'"
+    ) as got:
+        load_spec(tmp_path, "model.py:Tiny")
+    assert "expected `from touchstone.training import …`" in str(got.value)
+    (tmp_path / "model.py").write_text("from helper import *\n")
+    (tmp_path / "helper.py").write_text("\nimport training.spec\n")
+    with pytest.raises(ValueError, match=r"^helper.py:2: .*`from touchstone.training"):
+        load_spec(tmp_path, "model.py:Tiny")
+
+
+def test_a_repository_may_have_packages_called_as_folders_of_ours(tmp_path, no_checkout):
+    for name in ("training", "scripts"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part.py").write_text(f"NAME = '{name}'\n")
+    code = "from scripts.part import NAME as one\nfrom training.part import NAME as two\n"
+    own = (TABULAR / "model.py").read_text()
+    (tmp_path / "model.py").write_text(own.replace("import numpy", f"{code}import numpy", 1))
+    assert load_spec(tmp_path, "model.py:Progression").task == "classification"
+    (tmp_path / "model.py").write_text("import training.absent\n")
+    with pytest.raises(ModuleNotFoundError, match="training.absent"):
+        load_spec(tmp_path, "model.py:Progression")

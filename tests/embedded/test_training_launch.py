@@ -87,6 +87,7 @@ def test_the_code_a_rank_ended_with_is_the_launchs(program, code):
     assert launch.follow(command, launch.environment()) == code
 
 
+@pytest.mark.long
 def test_sigterm_leaves_a_checkpoint_that_resumes_to_the_same_weights(patients, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     files = {f: job(patients, f, epochs=150).write(f / "job.json") for f in (whole, broken)}

@@ -20,11 +20,9 @@ from touchstone.home import SHIPPED
 from touchstone.training.declared import Declared
 from touchstone.training.trainer import TrainConfig
 
-WORKER = SHIPPED / "training" / "worker.py"
-
 
 class Job(Declared):
-    """What training/worker.py is to do; travels as a JSON file."""
+    """What `training/worker.py` is to do; travels as a JSON file."""
 
     source: Path
     """The model repository."""
@@ -59,14 +57,6 @@ class Job(Declared):
             raise ValueError(f"{path} is no training job: {error}") from None
 
 
-def worker(job_file: Path) -> list[str]:
-    """The command of one training process.
-
-    -P, so that no folder of ours is in the way of the model repository's own packages.
-    """
-    return [sys.executable, "-P", str(WORKER), str(job_file)]
-
-
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """`base` (default: this process's) with one sleeping-when-idle thread per process.
 
@@ -78,14 +68,18 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     return result
 
 
+def worker(job_file: Path) -> list[str]:
+    """The command of one training process; its folder is not where Python looks for modules."""
+    return [sys.executable, "-P", str(SHIPPED / "training" / "worker.py"), str(job_file)]
+
+
 def run(job_file: Path, *, workers: int) -> int:
     """Train with `workers` processes in a child of their own; the honest exit code.
 
     SIGTERM to this process is handed down, so that the workers write their checkpoint.
     """
-    launcher = [sys.executable, "-P", "-m", "touchstone.training.launch"]
-    command = [*launcher, "--workers", str(workers), "--", *worker(job_file)]
-    return follow(command, environment())
+    command = [sys.executable, "-P", "-m", __spec__.name, "--workers", str(workers), "--"]
+    return follow([*command, *worker(job_file)], environment())
 
 
 def follow(command: Sequence[str], env: Mapping[str, str]) -> int:

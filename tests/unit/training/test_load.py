@@ -1,9 +1,11 @@
 """A model repository's own modules are the ones that are imported; ours have one name."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from touchstone.home import SHIPPED
 from touchstone.training.export import export, load_model
 from touchstone.training.load import load_spec
 from touchstone.training.spec import Description
@@ -35,8 +37,9 @@ class Mine(ModelSpec):
 
 
 @pytest.fixture(autouse=True)
-def _as_in_a_worker(monkeypatch):
-    """Other tests import our folders of these names; a training process does not."""
+def _as_in_a_stage(monkeypatch):
+    """Nothing of the checkout was imported, and it is not on the path."""
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if Path(p).resolve() != SHIPPED])
     for name in list(sys.modules):
         if name.partition(".")[0] in ("scripts", "training"):
             monkeypatch.delitem(sys.modules, name)
@@ -47,9 +50,8 @@ def repository(folder, value=1, *, package=True, text=MODEL):
         file = folder / f"{name}.py"
         file.parent.mkdir(parents=True)
         file.write_text(line + "\n")
-    (folder / "scripts" / "__init__.py").touch()
-    if package:
-        (folder / "training" / "__init__.py").touch()
+        if package:
+            (file.parent / "__init__.py").touch()
     (folder / "model.py").write_text(text)
     return folder
 
@@ -97,6 +99,13 @@ def test_the_old_name_of_our_package_is_an_error_that_says_the_new_one(tmp_path,
     assert str(refusal.value) == (
         f"model.py:3: got `{line}`, expected `{expected}`: the package moved"
     )
+
+
+def test_the_old_name_is_told_where_the_checkout_is_on_the_path_too(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SHIPPED)
+    (tmp_path / "model.py").write_text("from training import ModelSpec\n")
+    with pytest.raises(ValueError, match="the package moved"):
+        load_spec(tmp_path, "model.py:Mine")
 
 
 def test_the_old_name_is_told_of_a_neighbours_file_and_beside_an_own_package(tmp_path):

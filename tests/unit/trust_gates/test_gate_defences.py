@@ -1,21 +1,15 @@
 """The gate attacks through the defences of inputs: masking is not taken for robustness."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from defended import dataset, images_arrays, images_net
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-
-from defended import dataset, images_arrays, images_net  # noqa: E402
-
-from touchstone.training.defences import Defence, wrap_inputs  # noqa: E402
-from touchstone.training.trainer import TrainConfig, train  # noqa: E402
-from trust_gates.robustness import Policy, judge  # noqa: E402
-from trust_gates.samples import Samples  # noqa: E402
-from trust_gates.target import Target  # noqa: E402
-from trust_gates.verdict import Outcome  # noqa: E402
+from touchstone.training.defences import Defence, wrap_inputs
+from touchstone.training.trainer import TrainConfig, train
+from trust_gates.robustness import Policy, judge
+from trust_gates.samples import Samples
+from trust_gates.target import Target
+from trust_gates.verdict import Outcome
 
 DATA = dataset(images_arrays, (400, 40, 60))
 SAMPLES = Samples(

@@ -22,7 +22,7 @@ _IN_IMAGE = "/opt/touchstone/"
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class StandIn:
     """What runs in place of an image."""
 
     path: tuple[str, ...]
@@ -66,16 +66,16 @@ class Stand:
 
 
 @lru_cache(maxsize=256)
-def stand_for(image: str) -> Stand:
+def stand_in_for(image: str) -> StandIn:
     """The stand-in for an image reference; an empty one, as in a step without image, is known."""
     if not image:
-        return Stand((), known=True)
+        return StandIn((), known=True)
     name = repository(image)
     for entry in _entries():
         globs = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
         if any(fnmatchcase(name, glob) for glob in globs):
             ours = entry["tools"] == "touchstone"
-            return Stand(
+            return StandIn(
                 interpreter_path() if ours else (),
                 known=True,
                 shipped=ours,
@@ -83,7 +83,7 @@ def stand_for(image: str) -> Stand:
                 entrypoint=tuple(entry.get("entrypoint", ())),
                 passes=entry.get("passes", False),
             )
-    return Stand((), known=False)
+    return StandIn((), known=False)
 
 
 def repository(image: str) -> str:

@@ -15,7 +15,6 @@ from touchstone.engine.pod.workspaces import Folders
 from touchstone.engine.run.inputs import UncacheableError, key_of
 from touchstone.engine.run.task_run import PlannedTaskRun
 from touchstone.home import SHIPPED
-from touchstone.runs import cache
 from touchstone.runs.store import State
 
 TEXT = """
@@ -280,9 +279,9 @@ def test_an_entry_is_stored_whole(bench):
     bench.run()
     with bench.state.transaction() as connection:
         (key,) = connection.execute("SELECT key FROM cache").fetchone()
-    entry = cache.find(bench.state, key)
+    entry = bench.state.cached(key)
     assert entry.results == [{"name": "said", "type": "string", "value": "a"}]
-    assert cache.find(bench.state, "sha256:other") is None
+    assert bench.state.cached("sha256:other") is None
 
 
 def test_a_plan_that_says_more_than_the_key_knows_has_none(tmp_path):

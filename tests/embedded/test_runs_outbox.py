@@ -78,7 +78,7 @@ def test_events_go_out_in_binary_mode_and_in_order(state, sink):
     assert headers["ce-specversion"] == "1.0"
     assert headers["ce-subject"] == "r"
     assert json.loads(body)["pipelineRun"]["metadata"]["name"] == "r"
-    assert [entry.state for entry in outbox.entries(state)] == ["sent"] * 3
+    assert [entry.state for entry in state.outbox()] == ["sent"] * 3
 
 
 def test_what_is_refused_for_now_is_tried_again_later_and_before_its_followers(state, sink):
@@ -92,7 +92,7 @@ def test_what_is_refused_for_now_is_tried_again_later_and_before_its_followers(s
     assert outbox.deliver(state, now=now + 10) == 0
     assert outbox.deliver(state, now=now + 20) == 1
     assert sink.got[0][0]["ce-type"] == "dev.tekton.event.pipelinerun.queued.v1"
-    assert outbox.entries(state)[0].tries == 3
+    assert state.outbox()[0].tries == 3
 
 
 def test_what_is_refused_for_good_or_too_often_is_a_dead_letter_until_revived(
@@ -118,19 +118,19 @@ def test_what_is_refused_for_good_or_too_often_is_a_dead_letter_until_revived(
     assert CliRunner().invoke(_app(), ["outbox", "retry", "99"]).exception.exit_code == 2
     outbox.deliver(state, now=now)
     assert sink.got[0][0]["ce-type"].endswith("queued.v1")
-    waiting = len(outbox.entries(state, "pending"))
+    waiting = len(state.outbox("pending"))
     result = CliRunner().invoke(_app(), ["outbox", "drop", "--json"])
     assert json.loads(result.stdout) == {"dropped": waiting}
-    assert outbox.entries(state, "pending") == []
+    assert state.outbox("pending") == []
 
 
 def test_nothing_is_sent_without_a_sink_and_an_odd_one_is_refused(state, sink):
     state.add_run(RUN)
     outbox.set_sink(state, "")
     assert outbox.deliver(state) == 0
-    assert len(outbox.entries(state, "pending")) == 1
+    assert len(state.outbox("pending")) == 1
     assert outbox.drop(state) == 1
-    assert outbox.entries(state, "pending") == []
+    assert state.outbox("pending") == []
     with pytest.raises(UsageError, match="expected an http"):
         outbox.set_sink(state, "ftp://x")
 
@@ -159,7 +159,7 @@ def send():
         outbox.deliver(state) or time.sleep(0.01)
 threading.Thread(target=send, daemon=True).start()
 Engine(state, home, definitions=[home / "p.yaml"]).execute("r")
-while outbox.entries(state, "pending"):
+while state.outbox("pending"):
     time.sleep(0.02)
 """
 

@@ -67,7 +67,7 @@ def test_what_is_young_or_executed_or_waits_for_its_sink_stays(home):
     state = State(home.root)
     with state.transaction() as connection:
         connection.execute(
-            "INSERT INTO outbox (run, subject, type, attributes, data) VALUES ('r1','','','','')"
+            "INSERT INTO outbox (run, subject, type, attributes, data) VALUES ('r1','','','{}','')"
         )
     assert gc("--keep", "0")["runs"] == []
     with state.transaction() as connection:

@@ -36,10 +36,9 @@ def show(
 
     Example: touchstone outbox list --json
     """
-    from touchstone.runs import outbox
 
     kinds = () if everything else ("pending", "dead")
-    found = outbox.entries(_state(), *kinds)
+    found = _state().outbox(*kinds)
     if as_json:
         rows = [
             {

@@ -166,6 +166,7 @@ def status(
 
 def _status(home: Home) -> dict[str, Any]:
     from touchstone.commands.runs import waiting
+    from touchstone.runs import record
     from touchstone.runs.store import State
 
     platform = home.platform()
@@ -180,7 +181,7 @@ def _status(home: Home) -> dict[str, Any]:
             {
                 "name": run.name,
                 "done": run.done,
-                "reason": next((c["reason"] for c in run.status.get("conditions", [])), "Pending"),
+                "reason": record.succeeded_condition(run.status)["reason"],
                 "waits": waits.get(run.name, ""),
             }
             for run in runs

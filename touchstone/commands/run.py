@@ -340,10 +340,12 @@ def _children(parent: str, status: Mapping[str, Any], stored: Mapping[str, Json]
 
 
 def _raise_failure(name: str, status: Mapping[str, Any]) -> None:
-    condition = status.get("conditions", [{}])[0]
-    if condition.get("status") == "True":
+    from touchstone.runs import record
+
+    condition = record.succeeded_condition(status)
+    if condition["status"] == "True":
         return
-    reason, message = condition.get("reason", "Unknown"), condition.get("message", "")
+    reason, message = condition["reason"], condition["message"]
     kind: type[TouchstoneError] = TouchstoneError
     if reason in _TIMEOUTS:
         kind = DeadlineError

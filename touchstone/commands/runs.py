@@ -64,11 +64,13 @@ def waiting(home: Home) -> Mapping[str, str]:
 
 def summary(found: Found, waits: Mapping[str, str]) -> dict[str, Any]:
     """One run as `runs --json` says it; times in seconds, `duration` None before its start."""
-    from touchstone.runs import lookup
+    from touchstone.runs import lookup, record
 
     run = found.run
     annotations = lookup.annotations_of(run.manifest)
     status = lookup.status_word(found)
+    going = not run.done and status != "Interrupted"
+    seconds = record.seconds(run.status, until=time.time() if going else None)
     return {
         "name": run.name,
         "kind": run.manifest["kind"],
@@ -78,23 +80,11 @@ def summary(found: Found, waits: Mapping[str, str]) -> dict[str, Any]:
         "branch": annotations.get(lookup.BRANCH, ""),
         "commit": lookup.commit_of(run.manifest),
         "created": datetime.fromtimestamp(run.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "duration": _duration(run.status, ended=run.done or status == "Interrupted"),
-        "message": _message(run.status),
+        "duration": None if seconds is None else round(seconds, 1),
+        "message": record.succeeded_condition(run.status)["message"],
         "waits": waits.get(run.name, "") if status in ("Queued", "Interrupted") else "",
         "home": str(found.place.root),
     }
-
-
-def _duration(status: Mapping[str, Any], *, ended: bool) -> float | None:
-    started, completed = status.get("startTime"), status.get("completionTime")
-    if not started or (ended and not completed):
-        return None
-    end = datetime.fromisoformat(completed).timestamp() if completed else time.time()
-    return round(max(0.0, end - datetime.fromisoformat(started).timestamp()), 1)
-
-
-def _message(status: Mapping[str, Any]) -> str:
-    return next((str(c.get("message", "")) for c in status.get("conditions", [])), "")
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

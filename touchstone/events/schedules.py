@@ -147,26 +147,17 @@ class Schedules:
 
     def _fire(self, schedule: Schedule, now: float) -> bool:
         key = f"schedule {schedule.source}"
-        last = self._last(key)
+        last = self._state.setting(key)
         if last is None:  # seen for the first time: the past is not due
-            self._remember(key, now)
+            self._state.set_setting(key, str(now))
             return False
-        moment = schedule.due(last, now)
+        moment = schedule.due(float(last), now)
         if moment is None:
             return False
         stored = self._store(schedule, moment)
         # After the event: a kill in between fires the moment again, which is then known.
-        self._remember(key, moment)
+        self._state.set_setting(key, str(moment))
         return stored
-
-    def _last(self, key: str) -> float | None:
-        with self._state.transaction() as connection:
-            row = connection.execute("SELECT value FROM settings WHERE name = ?", (key,)).fetchone()
-        return float(row[0]) if row else None
-
-    def _remember(self, key: str, moment: float) -> None:
-        with self._state.transaction() as connection:
-            connection.execute("REPLACE INTO settings VALUES (?, ?)", (key, str(moment)))
 
     def _store(self, schedule: Schedule, moment: float) -> bool:
         when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

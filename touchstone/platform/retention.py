@@ -19,7 +19,7 @@ from touchstone.errors import PlatformError
 from touchstone.git import git
 from touchstone.home import Home
 from touchstone.runs.lock import folder_of, is_executed, only_engine
-from touchstone.runs.lookup import Found, Place, all_runs, local, places, status_word
+from touchstone.runs.lookup import Found, all_runs, local, places, status_word
 
 _SWEEP_SECONDS = 20.0
 """How long a sweep may keep engines from writing; they wait 30 s."""
@@ -41,11 +41,7 @@ def _ended(home: Home, found: Found) -> bool:
 
 def undelivered(found: Found) -> bool:
     """Whether a CloudEvent of the run still waits for its sink."""
-    with found.place.state.transaction() as connection:
-        row = connection.execute(
-            "SELECT 1 FROM outbox WHERE run = ? AND state = 'pending' LIMIT 1", (found.run.name,)
-        ).fetchone()
-    return row is not None
+    return bool(found.place.state.outbox("pending", run=found.run.name))
 
 
 def held(home: Home) -> int:
@@ -64,8 +60,7 @@ def remove(found: Found) -> None:
         shutil.rmtree(found.place.logs / name, ignore_errors=True)
         shutil.rmtree(Home(root).artifacts / "refs" / "runs" / name, ignore_errors=True)
         shutil.rmtree(folder_of(root, name), ignore_errors=True)
-        with found.place.state.transaction() as connection:
-            connection.execute("DELETE FROM runs WHERE name = ?", (name,))
+        found.place.state.delete_run(name)
 
 
 def unreferenced(home: Home, gone: Iterable[Found] = ()) -> dict[Path, int]:
@@ -117,7 +112,7 @@ def _texts(home: Home, gone: set[str]) -> list[bytes]:
     """Everything kept that may name a digest: runs, references, reviews and releases."""
     texts: list[bytes] = []
     for place in places(home):
-        texts += _texts_of_runs(place, gone)
+        texts += [text.encode() for text in place.state.texts(without=gone)]
         refs = Home(place.root).artifacts / "refs"
         texts += [
             path.read_bytes()
@@ -129,16 +124,6 @@ def _texts(home: Home, gone: set[str]) -> list[bytes]:
 
 def _belongs(ref: Path, gone: set[str]) -> bool:
     return ref.parts[0] == "runs" and len(ref.parts) > 1 and ref.parts[1] in gone
-
-
-def _texts_of_runs(place: Place, gone: set[str]) -> list[bytes]:
-    with place.state.transaction() as connection:
-        rows: Sequence[tuple[str, ...]] = [
-            *connection.execute("SELECT name, spec, status FROM runs"),
-            *connection.execute("SELECT run, manifest, status FROM taskruns"),
-            *connection.execute("SELECT run, results FROM cache"),
-        ]
-    return [text.encode() for row in rows if row[0] not in gone for text in row[1:]]
 
 
 def _texts_of_git(repository: Path) -> list[bytes]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from touchstone.events.kinds import TemplateSpec
+from touchstone.runs import record
 
 REPOSITORY = "touchstone.dev/repository"
 """Annotation of a run: owner and name of its repository."""
@@ -58,13 +59,12 @@ class Control(Protocol):
 
 def summary(manifest: Mapping[str, Any], status: Mapping[str, Any]) -> RunSummary:
     """How a PipelineRun stands, from the object and its status."""
-    found = [c for c in status.get("conditions", []) if c["type"] == "Succeeded"]
-    condition = found[0] if found else {"status": "Unknown", "reason": ""}
+    condition = record.written_condition(status) or {"status": "Unknown", "reason": ""}
     params = {param["name"]: param["value"] for param in manifest["spec"].get("params", [])}
     return RunSummary(
         name=manifest["metadata"]["name"],
         revision=str(params.get("revision", "")),
-        reason=condition.get("reason", ""),
+        reason=condition["reason"],
         done=condition["status"] != "Unknown",
         failed=condition["status"] == "False",
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from touchstone.engine.language import graph
 from touchstone.errors import UsageError
+from touchstone.runs import record
 from touchstone.runs.lookup import Found
 from touchstone.runs.store import State
 from touchstone.runs.tree import RERUN_OF
@@ -31,7 +31,7 @@ def repeat(found: Found, *, failed: bool, extra: Mapping[str, str]) -> str:
     """
     old = found.run
     taken = _finished(found) if failed else {}
-    if failed and old.done and _succeeded(old.status):
+    if failed and old.done and record.succeeded(old.status):
         raise UsageError(
             f"run {old.name} did not fail, expected one with something to repeat",
             hint=f"touchstone rerun {old.name} repeats the whole of it",
@@ -56,14 +56,8 @@ def _new_name(old: str, metadata: Mapping[str, Any]) -> str:
     return f"{base[: _NAME_LIMIT - 6]}{secrets.token_hex(3)}"
 
 
-def _succeeded(status: Mapping[str, Any]) -> bool:
-    return any(c["type"] == "Succeeded" and c["status"] == "True" for c in status["conditions"])
-
-
 def _finished(found: Found) -> dict[str, str]:
     """TaskRun and pipeline task of each that is taken over, in order of creation."""
-    from touchstone.engine.language import graph
-
     run = found.run
     spec = run.status.get("pipelineSpec", {})
     statuses = found.place.state.taskruns(run.name)
@@ -74,7 +68,10 @@ def _finished(found: Found) -> dict[str, str]:
     whole = {
         task
         for task, names in children.items()
-        if all(_ended_well(statuses.get(name, {})) for name in names)
+        if all(
+            record.finished(statuses.get(name, {})) and record.succeeded(statuses[name])
+            for name in names
+        )
     }
     tasks = {task["name"]: graph.parents(task) for task in spec.get("tasks", [])}
     again = {name for name in tasks if name not in whole}
@@ -84,10 +81,6 @@ def _finished(found: Found) -> dict[str, str]:
         name: task for task, names in children.items() if task in tasks.keys() - again
         for name in names
     }  # fmt: skip
-
-
-def _ended_well(status: Mapping[str, Any]) -> bool:
-    return bool(status.get("completionTime")) and _succeeded(status)
 
 
 def _copy_folders(root: Path, old: str, new: str, taken: Mapping[str, str]) -> None:
@@ -103,29 +96,16 @@ def _copy_folders(root: Path, old: str, new: str, taken: Mapping[str, str]) -> N
 
 def _store(state: State, manifest: Mapping[str, Any], old: Any, taken: Mapping[str, str]) -> None:
     """The run with its finished TaskRuns, in one transaction: an engine sees all or nothing."""
-    name = manifest["metadata"]["name"]
     references = [
         child for child in old.status.get("childReferences", []) if child["name"] in taken
     ]
     status = {"childReferences": references} if references else {}
     manifests, statuses = state.taskrun_manifests(old.name), state.taskruns(old.name)
-    with state.exclusively() as connection:
-        state.insert_run(connection, manifest)
-        connection.execute(
-            "UPDATE runs SET status = ?, created = ? WHERE name = ?",
-            (json.dumps(status), time.time(), name),
-        )
-        for taskrun in taken:
-            document = manifests[taskrun]
-            metadata = dict(document["metadata"])
-            source = (metadata.get("annotations") or {}).get(RERUN_OF, old.name)
-            metadata["annotations"] = {**(metadata.get("annotations") or {}), RERUN_OF: source}
-            connection.execute(
-                "INSERT INTO taskruns (run, name, status, manifest) VALUES (?, ?, ?, ?)",
-                (
-                    name,
-                    taskrun,
-                    json.dumps(statuses[taskrun]),
-                    json.dumps({**document, "metadata": metadata}),
-                ),
-            )
+    taskruns = []
+    for taskrun in taken:
+        document = manifests[taskrun]
+        metadata = dict(document["metadata"])
+        source = (metadata.get("annotations") or {}).get(RERUN_OF, old.name)
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), RERUN_OF: source}
+        taskruns.append(({**document, "metadata": metadata}, statuses[taskrun]))
+    state.add_run(manifest, status=status, taskruns=taskruns)

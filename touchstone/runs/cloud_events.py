@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-Json = dict[str, Any]
+from touchstone.runs.record import Json, written_condition
 
 _ROOTS = {"TaskRun": "taskRun", "PipelineRun": "pipelineRun"}
 _V1BETA1_STEPS = ("steps", "sidecars")
@@ -40,8 +40,12 @@ def events(
     """
     if before is None:
         created = [_event(manifest, {}, "queued")]
-        return created if _condition(after) is None else [*created, *events(manifest, {}, after)]
-    old, new = _condition(before), _condition(after)
+        return (
+            created
+            if written_condition(after) is None
+            else [*created, *events(manifest, {}, after)]
+        )
+    old, new = written_condition(before), written_condition(after)
     if new is None or _told(new) == _told(old):
         return []
     found = []
@@ -58,7 +62,7 @@ def repeats(event_type: str) -> bool:
 def _told(condition: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
     if condition is None:
         return None
-    return (condition["status"], condition.get("reason"), condition.get("message"))
+    return (condition["status"], condition["reason"], condition["message"])
 
 
 def _suffix(condition: Mapping[str, Any]) -> str:
@@ -67,7 +71,7 @@ def _suffix(condition: Mapping[str, Any]) -> str:
             return "successful"
         case "False":
             return "failed"
-    return {"Started": "started", "Running": "running"}.get(condition.get("reason", ""), "unknown")
+    return {"Started": "started", "Running": "running"}.get(condition["reason"], "unknown")
 
 
 def _picked_up(status: Mapping[str, Any], condition: Mapping[str, Any]) -> Json:
@@ -94,13 +98,6 @@ def _event(manifest: Mapping[str, Any], status: Mapping[str, Any], suffix: str) 
     return RunEvent(
         type=attributes["type"], attributes=attributes, data={_ROOTS[kind]: _v1beta1(kept)}
     )
-
-
-def _condition(status: Mapping[str, Any]) -> Json | None:
-    for item in status.get("conditions", []):
-        if item.get("type") == "Succeeded":
-            return dict(item)
-    return None
 
 
 # v1 to v1beta1, as far as the two differ in what a run holds

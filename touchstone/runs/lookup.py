@@ -14,6 +14,7 @@ from typing import Any
 
 from touchstone.errors import UsageError
 from touchstone.home import Home
+from touchstone.runs import record
 from touchstone.runs.lock import is_executed
 from touchstone.runs.store import Run, State
 
@@ -112,7 +113,8 @@ def status_word(found: Found) -> str:
     A run without an engine is Queued before its first start and Interrupted after it.
     """
     run = found.run
-    reason = next((str(c["reason"]) for c in run.status.get("conditions", [])), "")
+    condition = record.written_condition(run.status)
+    reason = str(condition["reason"]) if condition else ""
     if run.done or is_executed(found.place.root, run.name):
         return reason or "Started"
     return "Interrupted" if run.status.get("startTime") else "Queued"

@@ -7,15 +7,14 @@ sink refuses, or did not take after all tries, becomes a dead letter, which `ret
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from touchstone.errors import UsageError
-from touchstone.runs.store import State
+from touchstone.runs.store import SINK, Outgoing, State
 
 TRIES = 18
 """Tries before an event is a dead letter: with the backoff and its jitter, 1.5 to 3 hours."""
@@ -23,30 +22,6 @@ TRIES = 18
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 1800.0
 _TRANSIENT = {404, 408, 409, 413, 429}
 """4xx answers after which Knative tries again, as it does after every 5xx."""
-
-_COLUMNS = "id, run, type, attributes, data, tries, next_try, state, error"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One event in the outbox."""
-
-    id: int
-    run: str
-    type: str
-    attributes: Mapping[str, str]
-    data: str
-    """JSON."""
-
-    tries: int
-    next_try: float
-    """Seconds since the epoch."""
-
-    state: str
-    """pending, sent or dead."""
-
-    error: str
-    """Why the last try failed."""
 
 
 def set_sink(state: State, url: str) -> None:
@@ -57,49 +32,21 @@ def set_sink(state: State, url: str) -> None:
     """
     if url and not url.startswith(("http://", "https://")):
         raise UsageError(f"--sink: got {url!r}, expected an http:// or https:// URL")
-    with state.transaction() as connection:
-        connection.execute("DELETE FROM settings WHERE name = 'sink'")
-        if url:
-            connection.execute("INSERT INTO settings VALUES ('sink', ?)", (url,))
-
-
-def entries(state: State, *kinds: str) -> list[Entry]:
-    """Events in one of the states `kinds`, all without; oldest first."""
-    marks = ", ".join("?" * len(kinds))
-    where = f" WHERE state IN ({marks})" if kinds else ""
-    with state.transaction() as connection:
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM outbox{where} ORDER BY id",  # noqa: S608  fixed text
-            kinds,
-        ).fetchall()
-    return [_entry(row) for row in rows]
-
-
-def due(state: State, now: float) -> list[Entry]:
-    """The oldest pending event of each run, where its time has come."""
-    with state.transaction() as connection:
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM outbox WHERE id IN"  # noqa: S608  fixed text
-            " (SELECT min(id) FROM outbox WHERE state = 'pending' GROUP BY run)"
-            " AND next_try <= ? ORDER BY id",
-            (now,),
-        ).fetchall()
-    return [_entry(row) for row in rows]
+    state.set_setting(SINK, url)
 
 
 def deliver(state: State, *, now: float | None = None) -> int:
     """Send what is due to the sink, one event a run; how many the sink took."""
     import httpx
 
-    with state.transaction() as connection:
-        row = connection.execute("SELECT value FROM settings WHERE name = 'sink'").fetchone()
-    if row is None:
+    sink = state.setting(SINK)
+    if sink is None:
         return 0
     taken = 0
     moment = time.time() if now is None else now
     with httpx.Client(timeout=10, follow_redirects=False) as client:
-        for entry in due(state, moment):
-            problem, again = _send(client, row[0], entry)
+        for entry in state.outbox_due(moment):
+            problem, again = _send(client, sink, entry)
             _note(state, entry, problem, again=again, now=moment)
             taken += not problem
     return taken
@@ -107,21 +54,14 @@ def deliver(state: State, *, now: float | None = None) -> int:
 
 def retry(state: State, ids: Sequence[int] = ()) -> int:
     """Revive dead letters, those of `ids` or all; how many."""
-    dead = [entry.id for entry in entries(state, "dead") if not ids or entry.id in ids]
-    with state.transaction() as connection:
-        connection.executemany(
-            "UPDATE outbox SET state = 'pending', tries = 0, next_try = 0 WHERE id = ?",
-            [(number,) for number in dead],
-        )
+    dead = [entry for entry in state.outbox("dead") if not ids or entry.id in ids]
+    state.note_try([replace(one, state="pending", tries=0, next_try=0.0) for one in dead])
     return len(dead)
 
 
 def drop(state: State) -> int:
     """Make dead letters of all that waits, as for a sink that is no more; how many."""
-    with state.transaction() as connection:
-        return connection.execute(
-            "UPDATE outbox SET state = 'dead', error = 'dropped' WHERE state = 'pending'"
-        ).rowcount
+    return state.drop_outbox()
 
 
 def wait_after(tries: int) -> float:
@@ -129,7 +69,7 @@ def wait_after(tries: int) -> float:
     return float(min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT))
 
 
-def _send(client: Any, sink: str, entry: Entry) -> tuple[str, bool]:
+def _send(client: Any, sink: str, entry: Outgoing) -> tuple[str, bool]:
     """What went wrong, empty where nothing did, and whether another try may help."""
     import httpx
 
@@ -147,7 +87,7 @@ def _send(client: Any, sink: str, entry: Entry) -> tuple[str, bool]:
     return f"the sink answered {answer.status_code}, expected 2xx", again
 
 
-def _note(state: State, entry: Entry, problem: str, *, again: bool, now: float) -> None:
+def _note(state: State, entry: Outgoing, problem: str, *, again: bool, now: float) -> None:
     tries = entry.tries + 1
     if not problem:
         told, wait = "sent", 0.0
@@ -156,22 +96,5 @@ def _note(state: State, entry: Entry, problem: str, *, again: bool, now: float) 
         wait = wait_after(entry.tries) * random.uniform(0.5, 1.0)  # noqa: S311  jitter, no secret
     else:
         told, wait = "dead", 0.0
-    with state.transaction() as connection:
-        connection.execute(
-            "UPDATE outbox SET state = ?, tries = ?, next_try = ?, error = ? WHERE id = ?",
-            (told, tries, now + wait, problem, entry.id),
-        )
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    return Entry(
-        id=row[0],
-        run=row[1],
-        type=row[2],
-        attributes=json.loads(row[3]),
-        data=row[4],
-        tries=row[5],
-        next_try=row[6],
-        state=row[7],
-        error=row[8],
-    )
+    noted = replace(entry, state=told, tries=tries, next_try=now + wait, error=problem)
+    state.note_try([noted])

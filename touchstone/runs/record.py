@@ -1,4 +1,4 @@
-"""How does a run's state read in Tekton's status documents?"""
+"""How is a run's state written in Tekton's status documents, and how read? In this module alone."""
 
 from __future__ import annotations
 
@@ -25,12 +25,18 @@ def condition(status: str, reason: str, message: str) -> Json:
     }
 
 
-def succeeded_condition(status: Mapping[str, Any]) -> Json:
-    """The Succeeded condition of a status document; Unknown where none was written yet."""
+def written_condition(status: Mapping[str, Any]) -> Json | None:
+    """The Succeeded condition of a status document; None where none was written yet."""
     for item in status.get("conditions", []):
         if item.get("type") == "Succeeded":
-            return dict(item)
-    return {"type": "Succeeded", "status": "Unknown", "reason": "Pending", "message": ""}
+            return {"reason": "", "message": "", **item}
+    return None
+
+
+def succeeded_condition(status: Mapping[str, Any]) -> Json:
+    """The Succeeded condition of a status document; Unknown and Pending where there is none yet."""
+    pending = {"type": "Succeeded", "status": "Unknown", "reason": "Pending", "message": ""}
+    return written_condition(status) or pending
 
 
 def finished(status: Mapping[str, Any]) -> bool:
@@ -53,6 +59,15 @@ def outcome(status: Mapping[str, Any] | None) -> str:
 def results(status: Mapping[str, Any]) -> dict[str, Any]:
     """The results of a run by name."""
     return {item["name"]: item["value"] for item in status.get("results", [])}
+
+
+def seconds(status: Mapping[str, Any], *, until: float | None = None) -> float | None:
+    """Seconds from start to end; of what has not ended, to `until` (since the epoch), else None."""
+    started, ended = status.get("startTime"), status.get("completionTime")
+    end = datetime.fromisoformat(ended).timestamp() if ended else until
+    if not started or end is None:
+        return None
+    return max(0.0, end - datetime.fromisoformat(started).timestamp())
 
 
 def result(name: str, value: Any) -> Json:

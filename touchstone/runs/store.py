@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,45 @@ class Run:
     done: bool
     created: float
     """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cached:
+    """What one key of the cache stands for."""
+
+    run: str
+    taskrun: str
+    results: Sequence[Any]
+    """`status.results` of the TaskRun."""
+
+    blobs: Sequence[str]
+    """Digests of every artifact that the results led to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One CloudEvent in the outbox."""
+
+    id: int
+    run: str
+    type: str
+    attributes: Mapping[str, str]
+    data: str
+    """JSON."""
+
+    tries: int
+    next_try: float
+    """Seconds since the epoch."""
+
+    state: str
+    """pending, sent or dead."""
+
+    error: str
+    """Why the last try failed."""
+
+
+SINK = "sink"
+"""Setting: the URL that gets the CloudEvents."""
 
 
 class State:
@@ -157,15 +196,42 @@ class State:
                 for manifest in runs:
                     _insert_run(connection, manifest, event)
 
-    def add_run(self, manifest: Mapping[str, Any]) -> None:
-        """Create a run that no event started. Raises sqlite3.IntegrityError on a used name."""
-        with self.transaction() as connection:
-            _insert_run(connection, manifest, None)
+    def add_run(
+        self,
+        manifest: Mapping[str, Any],
+        *,
+        status: Mapping[str, Any] | None = None,
+        taskruns: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]] = (),
+    ) -> None:
+        """Create a run that no event started, with finished TaskRuns as (object, status).
 
-    @staticmethod
-    def insert_run(connection: sqlite3.Connection, manifest: Mapping[str, Any]) -> None:
-        """`add_run` as part of a transaction that does more."""
-        _insert_run(connection, manifest, None)
+        An engine sees all of it or nothing. Raises sqlite3.IntegrityError on a used name.
+        """
+        name = manifest["metadata"]["name"]
+        with self.exclusively() as connection:
+            _insert_run(connection, manifest, None, status)
+            connection.executemany(
+                "INSERT INTO taskruns (run, name, manifest, status) VALUES (?, ?, ?, ?)",
+                [
+                    (name, one["metadata"]["name"], json.dumps(one), json.dumps(ended))
+                    for one, ended in taskruns
+                ],
+            )
+
+    def delete_run(self, name: str) -> None:
+        """Forget the run with its TaskRuns, its CloudEvents and what it put into the cache."""
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM runs WHERE name = ?", (name,))
+
+    def texts(self, *, without: Collection[str] = ()) -> list[str]:
+        """All that is stored of runs and may name an artifact, but of the runs `without`."""
+        with self.transaction() as connection:
+            rows = [
+                *connection.execute("SELECT name, spec, status FROM runs"),
+                *connection.execute("SELECT run, manifest, status FROM taskruns"),
+                *connection.execute("SELECT run, results FROM cache"),
+            ]
+        return [text for row in rows if row[0] not in without for text in row[1:]]
 
     def runs(self, *, done: bool | None = None) -> list[Run]:
         """All runs, oldest first; with `done`, only the finished or only the unfinished."""
@@ -248,14 +314,89 @@ class State:
             ).fetchall()
         return {name: json.loads(status) for name, status in rows}
 
+    def setting(self, name: str) -> str | None:
+        """What is stored under `name`, or None."""
+        with self.transaction() as connection:
+            return _setting(connection, name)
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Store `value` under `name`; an empty one removes what is there."""
+        with self.transaction() as connection:
+            if value:
+                connection.execute("REPLACE INTO settings VALUES (?, ?)", (name, value))
+            else:
+                connection.execute("DELETE FROM settings WHERE name = ?", (name,))
+
+    def cached(self, key: str) -> Cached | None:
+        """What the cache holds for `key`, or None."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT run, taskrun, results FROM cache WHERE key = ?", (key,)
+            ).fetchone()
+        return Cached(run=row[0], taskrun=row[1], **json.loads(row[2])) if row else None
+
+    def cache(self, key: str, entry: Cached) -> None:
+        """Put the entry into the cache, in place of an older one; it goes when its run goes."""
+        document = {"results": list(entry.results), "blobs": list(entry.blobs)}
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO cache (key, run, taskrun, results, created)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (key, entry.run, entry.taskrun, json.dumps(document), time.time()),
+            )
+
+    def outbox(self, *states: str, run: str = "") -> list[Outgoing]:
+        """CloudEvents in one of these states, all without; oldest first, of one run or of all."""
+        where = f"({not states:d} OR state IN ({', '.join('?' * len(states))}))"
+        return self._outgoing(f"{where} AND ? IN ('', run)", (*states, run))
+
+    def outbox_due(self, now: float) -> list[Outgoing]:
+        """The oldest pending CloudEvent of each run, where its time has come."""
+        oldest = "SELECT min(id) FROM outbox WHERE state = 'pending' GROUP BY run"
+        return self._outgoing(f"id IN ({oldest}) AND next_try <= ?", (now,))
+
+    def _outgoing(self, where: str, values: Sequence[Any]) -> list[Outgoing]:
+        with self.transaction() as connection:
+            rows = connection.execute(
+                "SELECT id, run, type, attributes, data, tries, next_try, state, error"  # noqa: S608  fixed text
+                f" FROM outbox WHERE {where} ORDER BY id",
+                values,
+            ).fetchall()
+        names = [item.name for item in fields(Outgoing)]
+        found = [Outgoing(**dict(zip(names, row, strict=True))) for row in rows]
+        return [replace(one, attributes=json.loads(str(one.attributes))) for one in found]
+
+    def drop_outbox(self) -> int:
+        """Make dead letters of all pending CloudEvents; how many."""
+        with self.transaction() as connection:
+            return connection.execute(
+                "UPDATE outbox SET state = 'dead', error = 'dropped' WHERE state = 'pending'"
+            ).rowcount
+
+    def note_try(self, outgoing: Sequence[Outgoing]) -> None:
+        """Store state, tries, next try and error of these CloudEvents."""
+        with self.transaction() as connection:
+            connection.executemany(
+                "UPDATE outbox SET state = ?, tries = ?, next_try = ?, error = ? WHERE id = ?",
+                [(one.state, one.tries, one.next_try, one.error, one.id) for one in outgoing],
+            )
+
+
+def _setting(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
 
 def _insert_run(
-    connection: sqlite3.Connection, manifest: Mapping[str, Any], event: int | None
+    connection: sqlite3.Connection,
+    manifest: Mapping[str, Any],
+    event: int | None,
+    status: Mapping[str, Any] | None = None,
 ) -> None:
     name = manifest["metadata"]["name"]
     connection.execute(
-        "INSERT INTO runs (name, event, spec, status, created) VALUES (?, ?, ?, '{}', ?)",
-        (name, event, json.dumps(manifest), time.time()),
+        "INSERT INTO runs (name, event, spec, status, created) VALUES (?, ?, ?, ?, ?)",
+        (name, event, json.dumps(manifest), json.dumps(status or {}), time.time()),
     )
     if _has_sink(connection):
         _store(connection, name, cloud_events.events(manifest, None, {}))
@@ -319,8 +460,7 @@ def _store(
 
 
 def _has_sink(connection: sqlite3.Connection) -> bool:
-    row = connection.execute("SELECT value FROM settings WHERE name = 'sink'").fetchone()
-    return row is not None
+    return _setting(connection, SINK) is not None
 
 
 def _taskrun(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from touchstone.runs import record
 from touchstone.runs.logs import logs_of, stages
 from touchstone.runs.store import Run, State
 
@@ -80,20 +80,20 @@ def _stage(
     logs: Path,
     lines: int,
 ) -> StageDetail:
-    condition = condition_of(status)
+    condition = record.succeeded_condition(status)
     annotations = manifest["metadata"].get("annotations", {})
     failed = _failed_step(status) if condition["status"] == "False" else ""
     return StageDetail(
         name=task,
         taskrun=name,
         status=condition["status"],
-        reason=condition.get("reason", ""),
-        message=condition.get("message", ""),
-        seconds=seconds_of(status),
-        results={item["name"]: item["value"] for item in status.get("results", [])},
+        reason=condition["reason"],
+        message=condition["message"],
+        seconds=record.seconds(status),
+        results=record.results(status),
         retries=tuple(
             f"{past['reason']}: {past['message']}"
-            for past in map(condition_of, status.get("retriesStatus", []))
+            for past in map(record.succeeded_condition, status.get("retriesStatus", []))
         ),
         taken_from=annotations.get(RERUN_OF, ""),
         cached_from=annotations.get(CACHED_FROM, ""),
@@ -102,22 +102,6 @@ def _stage(
         if condition["status"] == "False"
         else (),
     )
-
-
-def condition_of(status: Mapping[str, Any]) -> dict[str, str]:
-    """The Succeeded condition; Unknown and Pending before there is one."""
-    for item in status.get("conditions", []):
-        if item.get("type") == "Succeeded":
-            return {"reason": "", "message": "", **item}
-    return {"status": "Unknown", "reason": "Pending", "message": ""}
-
-
-def seconds_of(status: Mapping[str, Any]) -> float | None:
-    """Seconds from start to end; None while it has not ended."""
-    started, ended = status.get("startTime"), status.get("completionTime")
-    if not started or not ended:
-        return None
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
 
 
 def _failed_step(status: Mapping[str, Any]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from touchstone.runs import record
 from touchstone.runs.store import Run, State
 
 REFUSED = 5
@@ -48,7 +48,7 @@ class View:
 
 def view(state: State, run: Run, logs: Path) -> View:
     """The run as its status documents and logs tell it now. `logs` is the platform's folder."""
-    condition = _condition(run.status)
+    condition = record.succeeded_condition(run.status)
     names = {
         child["name"]: child.get("pipelineTaskName", child["name"])
         for child in run.status.get("childReferences", [])
@@ -64,45 +64,30 @@ def view(state: State, run: Run, logs: Path) -> View:
     return View(
         run=run.name,
         done=run.done,
-        reason=condition.get("reason", "Pending"),
-        message=condition.get("message", ""),
+        reason=condition["reason"],
+        message=condition["message"],
         stages=tuple(stages),
     )
 
 
 def _stage(name: str, status: Mapping[str, Any], logs: Path) -> Stage:
-    started, ended = status.get("startTime"), status.get("completionTime")
-    seconds = 0.0
-    if started:
-        seconds = max(0.0, (_epoch(ended) if ended else time.time()) - _epoch(started))
     codes = [step.get("terminated", {}).get("exitCode", 0) for step in status.get("steps", [])]
     return Stage(
         name=name,
         state=_state(status, codes),
-        seconds=seconds,
+        seconds=record.seconds(status, until=time.time()) or 0.0,
         detail=last_line(logs),
     )
 
 
 def _state(status: Mapping[str, Any], codes: list[int]) -> str:
-    match _condition(status).get("status"):
+    match record.succeeded_condition(status)["status"]:
         case "True":
             return "succeeded"
         case "False":
             return "refused" if REFUSED in codes else "failed"
         case _:
             return "running"
-
-
-def _condition(status: Mapping[str, Any]) -> dict[str, Any]:
-    for condition in status.get("conditions", []):
-        if condition.get("type") == "Succeeded":
-            return dict(condition)
-    return {}
-
-
-def _epoch(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()
 
 
 def last_line(folder: Path, size: int = 4096) -> str:

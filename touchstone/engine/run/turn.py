@@ -18,15 +18,14 @@ from touchstone.engine.run.inputs import CACHE, STORE, UncacheableError, folder_
 from touchstone.engine.run.task_run import PlannedTaskRun, StoppedError, uid
 from touchstone.engine.text.catalog import Catalog
 from touchstone.errors import ManifestError
-from touchstone.runs import cache, record
+from touchstone.runs import record
 from touchstone.runs.lookup import UNQUEUED
 from touchstone.runs.record import Json
-from touchstone.runs.store import State
+from touchstone.runs.store import Cached, State
+from touchstone.runs.tree import CACHED_FROM
 
 NO_CACHE = "touchstone.dev/no-cache"
 """Annotation of a run: `true` lets every TaskRun of it run, whatever the cache holds."""
-
-CACHED_FROM = "touchstone.dev/cached-from"
 
 
 @dataclass
@@ -84,7 +83,7 @@ class Turns:
         except (ManifestError, OSError):
             pass  # the TaskRun itself says so, in its own words
         else:
-            entry = cache.find(self._state, key) if self._reads else None
+            entry = self._state.cached(key) if self._reads else None
             if entry is not None and self._is_whole(planned, annotations, entry):
                 return _Turn(taken=self._taken(planned, key, entry))
             self._state.add_taskrun(self._folders.run, self._object(planned))
@@ -111,7 +110,7 @@ class Turns:
         return Store(folder_of(name, binding, planned.taskrun, self._folders)) if binding else None
 
     def _is_whole(
-        self, planned: PlannedTaskRun, annotations: Mapping[str, str], entry: cache.Entry
+        self, planned: PlannedTaskRun, annotations: Mapping[str, str], entry: Cached
     ) -> bool:
         """Whether every artifact that the results led to is still there."""
         store = self._store(planned, annotations)
@@ -131,15 +130,15 @@ class Turns:
             return
         store = self._store(planned, annotations)
         named = json.dumps(status["results"]).encode()
-        entry = cache.Entry(
+        entry = Cached(
             run=self._folders.run,
             taskrun=planned.taskrun,
             results=status["results"],
             blobs=sorted(store.reach([named])) if store else [],
         )
-        cache.remember(self._state, key, entry)
+        self._state.cache(key, entry)
 
-    def _taken(self, planned: PlannedTaskRun, key: str, entry: cache.Entry) -> Json:
+    def _taken(self, planned: PlannedTaskRun, key: str, entry: Cached) -> Json:
         source = f"{entry.run}/{entry.taskrun}"
         self._state.add_taskrun(self._folders.run, self._object(planned, {CACHED_FROM: source}))
         status: Json = {

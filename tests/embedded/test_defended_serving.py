@@ -13,12 +13,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "training"))
 
 import defended  # noqa: E402
 
-from scripts.gate import Inputs  # noqa: E402
 from touchstone.delivery.serve import Server  # noqa: E402
 from touchstone.training import dataset as datasets  # noqa: E402
 from touchstone.training import launch  # noqa: E402
 from touchstone.training.defences import Defence  # noqa: E402
 from touchstone.training.evasion import Evasion  # noqa: E402
+from touchstone.training.target import open_described  # noqa: E402
 from touchstone.training.trainer import TrainConfig  # noqa: E402
 
 CODE = """
@@ -53,12 +53,10 @@ def world(tmp_path_factory):
         ),
     )
     assert launch.run(job.write(root / "job.json"), workers=1) == 0
-    gates = SimpleNamespace(robustness=None)
-    inputs = Inputs(
-        artifacts=None,
-        pipeline=SimpleNamespace(spec=SimpleNamespace(gates=gates)),
-        dataset=datasets.read(root / "dataset"),
-        source_folder=root / "source",
+    data = datasets.read(root / "dataset")
+    inputs = SimpleNamespace(
+        samples=data.samples,
+        target=lambda: open_described(root / "model", data.description),
         model_folder=root / "model",
     )
     server = Server(model="images", model_dir=root / "model", log=root / "server.log")

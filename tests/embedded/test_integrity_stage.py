@@ -45,12 +45,13 @@ class Stage:
         options = {
             **self.options,
             "store": self.store.root.as_uri(),
+            "gate": "integrity",
             "image-digest": digest_bytes(b"image"),
             "result-evidence": str(self.root / "evidence"),
             "result-outcome": str(self.root / "outcome"),
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        command = [sys.executable, "-m", "scripts.gate_integrity", *arguments]
+        command = [sys.executable, "-m", "scripts.gate", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     def evidence(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -12,16 +13,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "training"))
 
 import mitigated  # noqa: E402
 
-from scripts.gate import Inputs  # noqa: E402
 from touchstone.delivery.sample import Sample  # noqa: E402
 from touchstone.delivery.serve import Server  # noqa: E402
 from touchstone.training import dataset as datasets  # noqa: E402
 from touchstone.training import launch  # noqa: E402
+from touchstone.training.target import open_described  # noqa: E402
 from touchstone.training.trainer import TrainConfig  # noqa: E402
 from trust_gates import fairness  # noqa: E402
-from trust_gates.fairness.groups import Protected  # noqa: E402
-from trust_gates.statistics import Requirement  # noqa: E402
-from trust_gates.verdict import Outcome, Required  # noqa: E402
+from trust_gates.fairness.policy import Fairness  # noqa: E402
+from trust_gates.verdict import Outcome  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,10 @@ def world(tmp_path_factory):
         ),
     )
     assert launch.run(job.write(root / "job.json"), workers=1) == 0
-    inputs = Inputs(
-        artifacts=None,
-        pipeline=None,
-        dataset=datasets.read(root / "dataset"),
-        source_folder=root / "source",
+    data = datasets.read(root / "dataset")
+    inputs = SimpleNamespace(
+        samples=data.samples,
+        target=lambda: open_described(root / "model", data.description),
         model_folder=root / "model",
     )
     server = Server(model="hiring", model_dir=root / "model", log=root / "server.log")
@@ -160,11 +159,10 @@ def test_metadata_say_that_the_group_is_asked_for(world):
 
 def test_the_gate_sees_the_rule_and_training_told_before_and_after(world):
     inputs, _ = world
-    policy = fairness.Policy(
-        requirements=[
-            Requirement(metric="average_odds_difference", required=Required(low=-0.15, high=0.15))
-        ],
-        protected=[Protected(name="sex", privileged=["man"])],
+    policy = Fairness(
+        checks=[{"metric": "average_odds_difference", "within": [-0.15, 0.15]}],
+        protected="sex",
+        privileged=["man"],
         favorable="hired",
     )
     figures = json.loads((inputs.model_folder / "metrics.json").read_text())

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from touchstone.contract.gates import Fairness, Fraction, Option, Robustness, Strict
 from touchstone.training import defences, evasion, mitigation
+from trust_gates.fairness.policy import Fairness
+from trust_gates.policy import Fraction, Option, Strict
+from trust_gates.robustness.policy import Robustness
 
 
 class Objective(Strict):

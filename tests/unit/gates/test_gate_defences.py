@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gate_models import required
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
@@ -12,7 +13,8 @@ from defended import dataset, images_arrays, images_net  # noqa: E402
 
 from touchstone.training.defences import Defence, wrap_inputs  # noqa: E402
 from touchstone.training.trainer import TrainConfig, train  # noqa: E402
-from trust_gates.robustness import Policy, judge  # noqa: E402
+from trust_gates.robustness import judge  # noqa: E402
+from trust_gates.robustness.policy import Robustness  # noqa: E402
 from trust_gates.samples import Samples  # noqa: E402
 from trust_gates.target import Target  # noqa: E402
 from trust_gates.verdict import Outcome  # noqa: E402
@@ -31,7 +33,11 @@ def evidence(spec):
     target = Target(
         module=module.eval(), predict=lambda x: spec.predict(module, x), low=0.0, high=1.0
     )
-    return judge(target, SAMPLES, Policy(requirements=(), epsilon=0.25))
+    return judge(
+        target,
+        SAMPLES,
+        Robustness(checks=[required("robust_accuracy", low=0)], epsilon=0.25, sequential=False),
+    )
 
 
 def masking(found):

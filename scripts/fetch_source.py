@@ -14,6 +14,7 @@ from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
+from touchstone.delivery import champion
 from touchstone.errors import ManifestError, UsageError
 from touchstone.git import git
 
@@ -25,11 +26,13 @@ def main(
     result_source: Annotated[Path, typer.Option()],
     result_commit: Annotated[Path, typer.Option()],
     result_model: Annotated[Path, typer.Option()],
+    result_champion: Annotated[Path, typer.Option()],
+    gitops_url: Annotated[str, typer.Option(help="Where to read which version is served.")] = "",
     number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
 ) -> None:
-    """Clone at one commit, check touchstone.yaml and store the tree.
+    """Clone at one commit, check touchstone.yaml, store the tree and what it will be compared with.
 
     A round of a remedy that is not due is refused here, before any of the repository's code runs.
     """
@@ -62,9 +65,11 @@ def main(
             remedy=remedy,
             previous=previous,
         )
+        served = champion.resolve(artifacts, pipeline, gitops_url)
     stage.write_result(result_source, digest)
     stage.write_result(result_commit, commit)
     stage.write_result(result_model, pipeline.metadata.name)
+    stage.write_result(result_champion, served)
     typer.echo(f"{pipeline.metadata.name} at {commit[:12]}: {digest}")
 
 

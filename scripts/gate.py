@@ -1,157 +1,91 @@
-"""What the gate stages share: read the inputs of a gate, and leave its evidence."""
+"""gate: judge the model by one trust gate and leave the evidence; the verdict stage decides."""
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from touchstone.artifacts.store import Store, open_store
+from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo, remedy
-from touchstone.contract.gates import Strict
-from touchstone.contract.model_repo import ModelPipeline
+from touchstone.delivery import champion as champions
+from touchstone.errors import UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.dataset import Dataset
-from touchstone.training.target import open_tree
-from trust_gates import policies
-from trust_gates.inputs.dataset import samples_of
-from trust_gates.reach import Reach
-from trust_gates.samples import Samples
+from touchstone.training.target import open_described
+from trust_gates import GATES, integrity, quality
+from trust_gates.gates import Gates
+from trust_gates.integrity.policy import Integrity
+from trust_gates.policy import Setting
+from trust_gates.quality.policy import Quality
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome
-
-EVIDENCE_FILE = "evidence.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What a gate judges, in folders that last as long as the stage."""
+    """What there is to judge, by digest and in folders that last as long as the stage."""
 
     artifacts: Store
-    pipeline: ModelPipeline
+    digests: Mapping[str, str]
+    """Of the source, the data, the dataset, the model, the image and the champion; some empty."""
+
     dataset: Dataset
-    source_folder: Path
-    model_folder: Path
+    source: Path
+    model: Path
 
-    def samples(self, split: str = "test") -> Samples:
-        """A split; by default that of which nothing was trained or tuned on."""
-        description = self.dataset.description
-        return samples_of(
-            self.dataset.splits[split],
-            task=description.task,
-            classes=description.classes,
-            protected=description.protected,
-        )
-
-    def target(self, model_folder: Path | None = None) -> Target:
-        """The trained model, or another one for the same data, as the gates ask it.
-
-        Raises:
-            ValueError: the dataset limits a feature that there is not.
-        """
-        described = self.dataset.description.inputs
-        return open_tree(
-            model_folder or self.model_folder,
-            low=float(described["low"]),
-            high=float(described["high"]),
-            reach=Reach.described(described),
-        )
-
-    def policy(self, gate: str, **known: Any) -> Any:
-        """The gate's Policy by touchstone.yaml; `known` are fields it writes in another way."""
-        spec = self.pipeline.spec
-        return policies.of(
-            gate,
-            plain(spec.gates),
-            strict=False,
-            confidence=spec.gates.confidence_each,
-            seed=spec.data.seed,
-            features=tuple(self.dataset.description.inputs.get("features", ())),
-            **known,
-        )
+    def target(self, tree: Path | None = None) -> Target:
+        """The trained model, or that of another tree for the same data."""
+        return open_described(tree or self.model, self.dataset.description)
 
 
-def plain(part: Strict) -> dict[str, Any]:
-    """A part of touchstone.yaml as plain data, in its own words."""
-    return part.model_dump(mode="json", by_alias=True)
-
-
-def declared(gate: str, inputs: Inputs) -> Evidence:
-    """What the gate finds; no check, and why, where touchstone.yaml has no part for it."""
-    if getattr(inputs.pipeline.spec.gates, gate) is None:
-        return Evidence(
-            gate=gate, checks=[], notes=[f"spec.gates.{gate} is not declared: nothing was judged"]
-        )
-    judge = import_module(f"trust_gates.{gate}").judge
-    evidence: Evidence = judge(inputs.target(), inputs.samples(), inputs.policy(gate))
-    return evidence
-
-
-def command(judge: Callable[[Inputs], Evidence]) -> Callable[..., None]:
-    """The stage of a gate that asks for nothing but the model, its source and its data.
-
-    Its help is the judge's docstring.
-    """
-
-    def main(
-        store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
-        source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
-        dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
-        model: Annotated[str, typer.Option(help="Digest of the trained model.")],
-        result_evidence: Annotated[Path, typer.Option(help="File for the evidence's digest.")],
-        result_outcome: Annotated[Path, typer.Option(help="File for the outcome.")],
-    ) -> None:
-        run(
-            judge,
-            store=store,
-            source=source,
-            dataset=dataset,
-            model=model,
-            result_evidence=result_evidence,
-            result_outcome=result_outcome,
-        )
-
-    main.__doc__ = judge.__doc__
-    return main
-
-
-def run(
-    judge: Callable[[Inputs], Evidence],
-    *,
-    store: str,
-    source: str,
-    dataset: str,
-    model: str,
-    result_evidence: Path,
-    result_outcome: Path,
+def main(
+    name: Annotated[str, typer.Option("--gate", help=f"One of {', '.join(GATES)}.")],
+    store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
+    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
+    model: Annotated[str, typer.Option(help="Digest of the trained model.")],
+    result_evidence: Annotated[Path, typer.Option(help="File for the evidence's digest.")],
+    result_outcome: Annotated[Path, typer.Option(help="File for the outcome.")],
+    data: Annotated[str, typer.Option(help="integrity: digest of the raw data.")] = "",
+    image_digest: Annotated[str, typer.Option(help="integrity: digest of the image.")] = "",
+    champion: Annotated[
+        str, typer.Option(help="quality: digest of what is served, as fetch-source gives it.")
+    ] = "",
 ) -> None:
     """Fetch the inputs, judge, store the evidence, write the results.
 
     A model that fails is no failure of the gate: the verdict stage decides, with all evidence.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        artifacts = open_store(store)
+    if name not in GATES:
+        raise UsageError(f"got the gate {name!r}, expected one of {', '.join(GATES)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, artifacts = Path(temporary), open_store(store)
         repository = artifacts.get(source, folder / "source")
-        pipeline = model_repo.load(repository)
-        spec = pipeline.spec.model_copy(update={"gates": remedy.judged_by(pipeline.spec)})
-        evidence = judge(
-            Inputs(
-                artifacts=artifacts,
-                pipeline=pipeline.model_copy(update={"spec": spec}),
-                dataset=datasets.read(artifacts.get(dataset, folder / "dataset")),
-                source_folder=repository,
-                model_folder=artifacts.get(model, folder / "model"),
-            )
+        spec = model_repo.load(repository).spec
+        inputs = Inputs(
+            artifacts=artifacts,
+            digests={
+                "source": source,
+                "data": data,
+                "dataset": dataset,
+                "model": model,
+                "image": image_digest,
+                "champion": champion,
+            },
+            dataset=datasets.read(artifacts.get(dataset, folder / "dataset")),
+            source=repository,
+            model=artifacts.get(model, folder / "model"),
         )
-        digest = leave(artifacts, evidence, folder / "evidence")
+        evidence = _judge(name, inputs, remedy.judged_by(spec), seed=spec.data.seed)
+        evidence.write(folder / "evidence")
+        digest = artifacts.put(folder / "evidence")
     for note in evidence.notes:
         typer.echo(f"note: {note}")
     # What did not pass comes last: the last line is what people see of a stage.
@@ -162,11 +96,94 @@ def run(
     stage.write_result(result_outcome, evidence.outcome.value)
 
 
-def leave(artifacts: Store, evidence: Evidence, folder: Path) -> str:
-    """Store evidence.json and its pictures as a tree; return the digest."""
-    folder.mkdir(parents=True)
-    text = json.dumps(evidence.to_json(), indent=2, sort_keys=True, allow_nan=False)
-    (folder / EVIDENCE_FILE).write_text(text + "\n", encoding="utf-8")
-    for name, picture in evidence.pictures.items():
-        (folder / f"{name}.png").write_bytes(picture)
-    return artifacts.put(folder)
+def _judge(name: str, inputs: Inputs, gates: Gates, *, seed: int) -> Evidence:
+    """What the gate finds; no check, and why, where touchstone.yaml has no part for it."""
+    policy = gates.policy(name)
+    features = tuple(inputs.dataset.description.inputs.get("features", ()))
+    setting = gates.setting(seed=seed, features=features)
+    if policy is None:
+        note = f"spec.gates.{name} is not declared: nothing was judged"
+        return Evidence(gate=name, checks=[], notes=[note])
+    if isinstance(policy, Quality):
+        return _quality(inputs, policy, setting)
+    if isinstance(policy, Integrity):
+        return integrity.judge(_examined(inputs, features), policy, setting)
+    judge = import_module(f"trust_gates.{name}").judge
+    evidence: Evidence = judge(inputs.target(), inputs.dataset.samples(), policy, setting)
+    return evidence
+
+
+def _quality(inputs: Inputs, policy: Quality, setting: Setting) -> Evidence:
+    """With the champion that the policy compares with, where one is served and it is another."""
+    target, samples = inputs.target(), inputs.dataset.samples()
+    served = None
+    if policy.champion is not None and inputs.digests["champion"]:
+        served = champions.read(inputs.artifacts, inputs.digests["champion"])
+    if served is None:
+        return quality.judge(target, samples, policy, setting)
+    if served.model == inputs.digests["model"]:
+        alone = policy.model_copy(update={"champion": None})
+        evidence = quality.judge(target, samples, alone, setting)
+        note = f"the served version {served.version} is this very model: nothing to compare"
+        return replace(evidence, notes=[*evidence.notes, note])
+    return quality.judge(target, samples, policy, setting, _champion(inputs, served))
+
+
+def _champion(inputs: Inputs, served: champions.Served) -> quality.Champion:
+    """The served model asked about the same samples, or why it cannot be."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            tree = inputs.artifacts.get(served.model, Path(folder) / "champion")
+            answers = quality.ask(inputs.target(tree), inputs.dataset.samples())
+    except Exception as error:  # another version's code may fail in any way; the check then fails
+        why = (
+            f"the served version {served.version} could not be asked about these samples "
+            f"({type(error).__name__}: {error}); where the task has changed, take "
+            "gates.quality.champion out"
+        )
+        return quality.Champion(version=served.version, missing=why)
+    return quality.Champion(version=served.version, answers=answers)
+
+
+def _examined(inputs: Inputs, features: tuple[str, ...]) -> integrity.Subject:
+    """Every file with the digest it should have and the one it has."""
+    named = ("source", "data", "dataset", "model")
+    expected = {name: digest for name in named if (digest := inputs.digests[name])}
+    actual = {name: _computed(inputs.artifacts, digest) for name, digest in expected.items()}
+    if image := inputs.digests["image"]:
+        # It lies in a registry, which checks its bytes: here only its name must be a digest.
+        expected["image"] = actual["image"] = image
+    code = inputs.model / "code"
+    for file in sorted(inputs.source.rglob("*.py")):
+        name = file.relative_to(inputs.source)
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        expected[f"code/{name}"] = digest_file(file)
+        copy = code / name
+        actual[f"code/{name}"] = digest_file(copy) if copy.is_file() else ""
+    for file in sorted(code.rglob("*")):
+        if file.is_file():
+            actual.setdefault(f"code/{file.relative_to(code)}", digest_file(file))
+    description = inputs.dataset.description
+    return integrity.Subject(
+        model=inputs.model,
+        expected=expected,
+        actual=actual,
+        splits={name: inputs.dataset.samples(name) for name in inputs.dataset.splits},
+        low=float(description.inputs["low"]),
+        high=float(description.inputs["high"]),
+        groups=description.protected,
+        features=features,
+        source=inputs.source,
+        target=inputs.target,
+    )
+
+
+def _computed(artifacts: Store, digest: str) -> str:
+    """The digest of what the store gives for `digest`, computed anew from its files."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Store(Path(folder) / "store").put(artifacts.get(digest, Path(folder) / "tree"))
+
+
+if __name__ == "__main__":
+    stage.run(main)

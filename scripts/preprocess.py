@@ -11,8 +11,9 @@ import typer
 
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
-from touchstone.contract import gates, model_repo
+from touchstone.contract import model_repo
 from touchstone.errors import ManifestError
+from trust_gates.fairness.policy import Fairness
 
 
 def main(
@@ -38,9 +39,7 @@ def main(
     stage.write_result(result_dataset, digest)
 
 
-def _check_groups(
-    fairness: gates.Fairness | None, protected: Mapping[str, tuple[str, ...]]
-) -> None:
+def _check_groups(fairness: Fairness | None, protected: Mapping[str, tuple[str, ...]]) -> None:
     """Say now, before anything is trained, that the fairness gate could not find its groups."""
     if fairness is None:
         return

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts.gate import EVIDENCE_FILE, plain
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
@@ -83,8 +82,8 @@ def main(
             "data": data,
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed, "split": number},
-            "gates": plain(remedies.judged_by(policy.spec)),
-            "card": plain(policy.spec.card),
+            "gates": remedies.judged_by(policy.spec).plain(),
+            "card": policy.spec.card.plain(),
             "facts": facts,
             "software": versions(),
             "evidence": {gate: digest for gate, (digest, _) in found.items()},
@@ -114,21 +113,17 @@ def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
         "entrypoint": spec.entrypoint,
         "parameters": exported["parameters"],
         "metrics": json.loads((model / "metrics.json").read_text(encoding="utf-8")),
-        "training": plain(spec.train),
+        "training": spec.train.plain(),
     }
 
 
 def _read(artifacts: Store, digest: str) -> Evidence:
     with tempfile.TemporaryDirectory() as folder:
-        file = artifacts.get(digest, Path(folder) / "evidence") / EVIDENCE_FILE
+        tree = artifacts.get(digest, Path(folder) / "evidence")
         try:
-            return Evidence.from_json(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise PlatformError(
-                f"got no evidence in {digest} ({type(error).__name__}: {error}), expected"
-                f" {EVIDENCE_FILE} as a gate leaves it",
-                hint="run the gate again",
-            ) from None
+            return Evidence.read(tree)
+        except ValueError as error:
+            raise PlatformError(f"{digest}: {error}", hint="run the gate again") from None
 
 
 if __name__ == "__main__":

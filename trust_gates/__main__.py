@@ -10,30 +10,40 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trust_gates import glossary
+from trust_gates import GATES
 from trust_gates.errors import GateError, MissingExtraError, PolicyError
 
 if TYPE_CHECKING:
+    from trust_gates.gates import Gates
     from trust_gates.outside import Subject
     from trust_gates.verdict import Evidence
 
 Names = Annotated[
-    list[str], typer.Argument(help=f"Some of: {', '.join(glossary.GATES)}.", metavar="NAME...")
+    list[str], typer.Argument(help=f"Some of: {', '.join(GATES)}.", metavar="NAME...")
 ]
 Model = Annotated[
     Path | None,
     typer.Option(help="Model file or folder; leave it out where the data are predictions."),
 ]
 DataPath = Annotated[Path | None, typer.Option("--data", help="Dataset folder or CSV file.")]
-Policy = Annotated[Path, typer.Option(help="touchstone.yaml, or a YAML file with its `gates`.")]
+Policy = Annotated[
+    Path,
+    typer.Option(help="YAML file with the `gates`; touchstone gate reads a touchstone.yaml too."),
+]
 Seed = Annotated[
     int | None,
     typer.Option(min=0, help="Seed of all that draws; by default a touchstone.yaml's own, or 0."),
+]
+Source = Annotated[
+    Path | None, typer.Option(help="Model repository, for what integrity finds not pinned in it.")
 ]
 Expected = Annotated[
     list[str] | None,
@@ -61,6 +71,7 @@ def gate(
     model: Model = None,
     data: DataPath = None,
     seed: Seed = None,
+    source: Source = None,
     expect: Expected = None,
     as_json: AsJson = False,
     out: Out = None,
@@ -73,18 +84,44 @@ def gate(
 
     python -m trust_gates gate quality robustness --model m.onnx --data d.csv --policy gates.yaml
     """
-    gates = read_policy(policy)
-    found = judge_all(names, gates, model, data, seed=seed or 0, expect=expect or ())
-    if not present(found, model or data, gates, seed=seed or 0, as_json=as_json, out=out):
+    asked = Asked(model=model, data=data, source=source, expect=expect or (), seed=seed or 0)
+    if judge(names, read_policy(policy), asked, as_json=as_json, out=out):
         raise typer.Exit(5)
 
 
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of a verdict document."""
-    from trust_gates import report
+class Document(StrEnum):
+    """What there is a JSON Schema of."""
 
-    typer.echo(json.dumps(report.schema(), indent=2))
+    VERDICT = "verdict"
+    GATES = "gates"
+
+
+@app.command()
+def schema(
+    of: Annotated[Document, typer.Argument(help="The policy file, or the verdict.")] = (
+        Document.VERDICT
+    ),
+) -> None:
+    """Print the JSON Schema of a verdict document, or of a file with the gates' policies."""
+    if of is Document.VERDICT:
+        from trust_gates import report
+
+        document = report.schema()
+    else:
+        from trust_gates.gates import GatesFile
+
+        document = GatesFile.model_json_schema()
+    typer.echo(json.dumps(document, indent=2))
+
+
+@app.command()
+def keys(name: Annotated[str, typer.Argument(help=f"One of: {', '.join(GATES)}.")]) -> None:
+    """Print every key of a gate's policy, as a Markdown table."""
+    from trust_gates import keys as tables
+
+    if name not in GATES:
+        raise typer.BadParameter(f"got {name!r}, expected one of {list(GATES)}")
+    typer.echo(tables.table(name))
 
 
 @app.command("report")
@@ -110,85 +147,72 @@ def report_(
     write(files, out)
 
 
-def read_policy(path: Path) -> Mapping[str, Any]:
-    """The gates' part of a policy file: `spec.gates`, `gates`, or the file's whole mapping.
+def read_policy(path: Path) -> Gates:
+    """The `gates` of a YAML file with nothing else.
 
     Raises:
-        PolicyError: it is absent or no mapping.
+        PolicyError: it is absent, no YAML, or does not fit; every problem with its field.
     """
-    import yaml
+    from pydantic import ValidationError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from trust_gates import wording
+    from trust_gates.gates import GatesFile
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        # YAML 1.2, as a touchstone.yaml is read: there a class may be called yes.
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, YAMLError, ValueError) as error:
         raise PolicyError(f"{path}: {error}") from None
-    for key in ("spec", "gates"):
-        if isinstance(document, Mapping) and key in document:
-            document = document[key]
-    if not isinstance(document, Mapping):
-        raise PolicyError(f"{path}: got {type(document).__name__}, expected a mapping of gates")
-    return document
+    if not isinstance(document, dict):
+        raise PolicyError(f"{path}: got {type(document).__name__}, expected a mapping with `gates`")
+    if "spec" in document:
+        raise PolicyError(
+            f"{path}: got a whole touchstone.yaml, which `touchstone gate` judges by; expected a "
+            "file with only `gates`"
+        )
+    try:
+        return GatesFile.model_validate(document).gates
+    except ValidationError as error:
+        problems = wording.problems(error, lambda _: str(path))
+        raise PolicyError("\n".join(f"{place}: {text}" for place, text in problems)) from None
 
 
-def judge_all(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line says besides the gates."""
+
+    model: Path | None
+    data: Path | None
+    source: Path | None
+    expect: Sequence[str]
+    seed: int
+
+
+def judge(
     names: Sequence[str],
-    gates: Mapping[str, Any],
-    model: Path | None,
-    data: Path | None,
+    gates: Gates,
+    asked: Asked,
     *,
-    seed: int = 0,
-    expect: Sequence[str] = (),
-    strict: bool = True,
-    open_subject: Open | None = None,
-) -> list[Evidence]:
-    """The evidence of each gate; what is being done is shown on a terminal's standard error.
-
-    Raises:
-        ValueError: a gate is unknown, or what it needs was not given.
-    """
-    from rich.console import Console
-
-    from trust_gates import outside
-
-    open_subject = open_subject or outside.open_subject
-    unknown = [name for name in names if name not in glossary.GATES]
-    if unknown:
-        raise typer.BadParameter(f"got {unknown}, expected some of {list(glossary.GATES)}")
-    asking = [name for name in names if name != "integrity"]
-    if asking and data is None:
-        raise typer.BadParameter(f"--data is missing: {', '.join(asking)} judge on samples")
-    needy = [name for name in names if name not in outside.ANSWERS_ONLY]
-    if needy and model is None:
-        raise typer.BadParameter(f"--model is missing: {', '.join(needy)} cannot do without it")
-    console, found = Console(stderr=True), []
-    subject = None
-    for name in names:
-        with console.status(f"judging {name} …"):
-            if name == "integrity":
-                assert model is not None  # noqa: S101 (refused above)
-                found.append(outside.examine(model, data, _expected(expect)))
-                continue
-            assert data is not None  # noqa: S101 (refused above)
-            subject = subject or open_subject(model, data)
-            found.append(outside.judge(name, subject, gates, seed=seed, strict=strict))
-    return found
-
-
-def present(
-    found: Sequence[Evidence],
-    judged: Path | None,
-    gates: Mapping[str, Any],
-    *,
-    seed: int,
     as_json: bool,
     out: Path | None,
-) -> bool:
-    """Print what was found, write the report where asked to, and say whether all passed."""
+    open_subject: Open | None = None,
+) -> list[str]:
+    """Judge, print what was found, write the report where asked to; the gates that refused.
+
+    Raises:
+        ValueError: what the policy, the model or the data say does not fit together.
+        typer.BadParameter: a gate is unknown, or what it needs was not given.
+    """
     from trust_gates import outside, report
     from trust_gates.verdict import Outcome
 
-    name = judged.stem if judged else "model"
-    document = outside.document(found, name=name, gates=gates, seed=seed)
+    found = _found(names, gates, asked, open_subject or outside.open_subject)
+    judged = asked.model or asked.data
+    document = outside.document(
+        found, name=judged.stem if judged else "model", gates=gates, seed=asked.seed
+    )
     if as_json:
         typer.echo(json.dumps(document, indent=2, allow_nan=False))
     else:
@@ -197,7 +221,50 @@ def present(
     if out is not None:
         pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
         write(report.render(document, pictures), out, quiet=as_json)
-    return all(one.outcome is Outcome.PASSED for one in found)
+    return [one.gate for one in found if one.outcome is not Outcome.PASSED]
+
+
+def _found(names: Sequence[str], gates: Gates, asked: Asked, open_subject: Open) -> list[Evidence]:
+    """The evidence of each gate; what is being done is shown on a terminal's standard error."""
+    from rich.console import Console
+
+    from trust_gates import outside
+
+    model, data = asked.model, asked.data
+    unknown = [name for name in names if name not in GATES]
+    if unknown:
+        raise typer.BadParameter(f"got {unknown}, expected some of {list(GATES)}")
+    asking = [name for name in names if name != "integrity"]
+    if asking and data is None:
+        raise typer.BadParameter(f"--data is missing: {', '.join(asking)} judge on samples")
+    needy = [name for name in names if name not in outside.ANSWERS_ONLY]
+    if needy and model is None:
+        raise typer.BadParameter(f"--model is missing: {', '.join(needy)} cannot do without it")
+    expected = _expected(asked.expect)
+
+    @cache
+    def subject() -> Subject:
+        assert data is not None  # noqa: S101 (refused above)
+        return open_subject(model, data)
+
+    console, found = Console(stderr=True), []
+    for name in names:
+        with console.status(f"judging {name} …"):
+            if name == "integrity":
+                assert model is not None  # noqa: S101 (refused above)
+                evidence = outside.examine(
+                    model,
+                    data,
+                    gates,
+                    expected=expected,
+                    source=asked.source,
+                    open_target=lambda: subject().target,
+                    seed=asked.seed,
+                )
+            else:
+                evidence = outside.judge(name, subject(), gates, seed=asked.seed)
+            found.append(evidence)
+    return found
 
 
 def write(files: Mapping[str, bytes], folder: Path, *, quiet: bool = False) -> None:

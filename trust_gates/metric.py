@@ -22,6 +22,9 @@ class Metric:
     fair: tuple[float, float] | None = None
     """The range usually taken as fair, where there is such a custom."""
 
+    advice: str = ""
+    """What to do where a check of it does not pass, in a sentence; empty without any check."""
+
     def __str__(self) -> str:
         text = self.meaning
         if self.ideal is not None:
@@ -31,11 +34,18 @@ class Metric:
         return text
 
 
-def share(name: str, meaning: str, *, ideal: float | None = 1) -> Metric:
+def share(name: str, meaning: str, advice: str = "", *, ideal: float | None = 1) -> Metric:
     """A metric from 0 to 1."""
-    return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=1)
+    return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=1, advice=advice)
 
 
-def difference(name: str, meaning: str, *, fair: tuple[float, float] | None = None) -> Metric:
+def difference(
+    name: str, meaning: str, advice: str = "", *, fair: tuple[float, float] | None = None
+) -> Metric:
     """A metric from -1 to 1 that is 0 at best."""
-    return Metric(name=name, meaning=meaning, ideal=0, low=-1, high=1, fair=fair)
+    return Metric(name=name, meaning=meaning, ideal=0, low=-1, high=1, fair=fair, advice=advice)
+
+
+def count(name: str, meaning: str, advice: str = "", *, ideal: float | None = 0) -> Metric:
+    """A metric from 0 on without an upper end, a count or a distance."""
+    return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, advice=advice)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from trust_gates import policies
+from trust_gates.errors import PolicyError
+from trust_gates.gates import Gates
 from trust_gates.inputs import dataset, predictions
 from trust_gates.inputs.dataset import Data
 from trust_gates.integrity import pickles
+from trust_gates.quality.policy import Quality
 from trust_gates.software import versions
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Verdict
@@ -56,31 +58,46 @@ def open_subject(model: Path | None, data: Path) -> Subject:
     return Subject(target=target, data=found, notes=[note])
 
 
-def judge(
-    gate: str, subject: Subject, gates: Mapping[str, Any], *, seed: int = 0, strict: bool = True
-) -> Evidence:
-    """What `gate` finds, by the policy in `gates` (spec.gates of a touchstone.yaml).
-
-    Where it is not `strict`, keys that only a pipeline can use are noted instead of refused.
+def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Evidence:
+    """What `gate` finds, by its policy in `gates`; what can only be asked in a pipeline is noted.
 
     Raises:
-        PolicyError: the policy is none for this gate.
+        PolicyError: there is no policy for this gate.
         ValueError: the policy asks for something that the data do not have.
         GateError: the gate does not work on this model.
     """
-    policy = policies.of(gate, gates, strict=strict, seed=seed, features=subject.data.features)
+    policy = gates.policy(gate)
+    if policy is None:
+        raise PolicyError(
+            f"got a policy for {', '.join(gates.declared)}, expected one for {gate}: "
+            f"{gate}: {{checks: [{{metric: …, atLeast: …}}]}}"
+        )
+    setting = gates.setting(seed=seed, features=tuple(subject.data.features))
     evidence: Evidence = import_module(f"trust_gates.{gate}").judge(
-        subject.target, subject.data.samples, policy
+        subject.target, subject.data.samples, policy, setting
     )
-    left = [f"gates.{gate}.{key} is not used here" for key in policies.unused(gate, gates)]
+    left = []
+    if isinstance(policy, Quality) and policy.champion is not None:
+        left = ["gates.quality.champion is not used here: no pipeline says what is served"]
     return replace(evidence, notes=[*evidence.notes, *subject.notes, *left])
 
 
-def examine(model: Path, data: Path | None, expected: Mapping[str, str]) -> Evidence:
+def examine(
+    model: Path,
+    data: Path | None,
+    gates: Gates,
+    *,
+    expected: Mapping[str, str],
+    source: Path | None = None,
+    open_target: Callable[[], Target] | None = None,
+    seed: int = 0,
+) -> Evidence:
     """What the integrity gate finds in a model's folder.
 
     Args:
         expected: digests (`sha256:…`) by the file's name inside the folder.
+        source: the model repository, for what is not pinned in it.
+        open_target: loads the model, where its training data are to be searched for backdoors.
     """
     from trust_gates import integrity
 
@@ -88,6 +105,7 @@ def examine(model: Path, data: Path | None, expected: Mapping[str, str]) -> Evid
         model=model,
         expected=expected,
         actual={name: _digest(model / name) for name in expected},
+        source=source,
     )
     if data is not None:
         known = dataset.read(data)
@@ -98,13 +116,12 @@ def examine(model: Path, data: Path | None, expected: Mapping[str, str]) -> Evid
             high=known.high,
             groups=known.groups,
             features=known.features,
+            target=open_target,
         )
-    return integrity.judge(subject)
+    return integrity.judge(subject, gates.integrity, gates.setting(seed=seed))
 
 
-def document(
-    evidence: Sequence[Evidence], *, name: str, gates: Mapping[str, Any], seed: int
-) -> dict[str, Any]:
+def document(evidence: Sequence[Evidence], *, name: str, gates: Gates, seed: int) -> dict[str, Any]:
     """The verdict document of gates judged outside a pipeline: no run, no commit, no evidence."""
     return {
         "apiVersion": "touchstone.dev/v1",
@@ -113,7 +130,7 @@ def document(
         "name": name,
         "evidence": {},
         "seeds": {"gates": seed},
-        "gates": dict(gates),
+        "gates": gates.plain(),
         "software": versions(),
     }
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
+
+EVIDENCE_FILE = "evidence.json"
+"""What a gate found, in a folder with its pictures."""
 
 
 class Outcome(StrEnum):
@@ -180,6 +185,30 @@ class Evidence:
             tables=tuple(Table.from_json(table) for table in document.get("tables", ())),
             notes=list(document["notes"]),
         )
+
+    def write(self, folder: Path) -> None:
+        """Leave evidence.json and the pictures in a new folder; equal evidence, equal bytes."""
+        folder.mkdir(parents=True)
+        text = json.dumps(self.to_json(), indent=2, sort_keys=True, allow_nan=False)
+        (folder / EVIDENCE_FILE).write_text(text + "\n", encoding="utf-8")
+        for name, picture in self.pictures.items():
+            (folder / f"{name}.png").write_bytes(picture)
+
+    @classmethod
+    def read(cls, folder: Path) -> Evidence:
+        """The inverse of `write`; pictures are left out.
+
+        Raises:
+            ValueError: there is no evidence in the folder.
+        """
+        file = folder / EVIDENCE_FILE
+        try:
+            return cls.from_json(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"got no evidence in {folder.name} ({type(error).__name__}: {error}), expected "
+                f"{EVIDENCE_FILE} as a gate leaves it"
+            ) from None
 
     @property
     def outcome(self) -> Outcome:

@@ -9,19 +9,18 @@ known normal distribution: a sample survives when its distance exceeds epsilon.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from scipy.stats import norm
 
+from trust_gates.policy import Check, Setting
 from trust_gates.robustness.measure import measure
-from trust_gates.robustness.policy import Policy
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
-from trust_gates.statistics import Requirement, decide, proportion
+from trust_gates.statistics import decide, proportion
 from trust_gates.target import Target
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 MODELS = 200
 PLANNED = 400
@@ -66,21 +65,19 @@ def main() -> int:
 def _judged(truth: float, seed: int):  # noqa: ANN202
     """The sequential check, and the one on all samples at once."""
     target, samples = _model(truth, seed)
-    required = [Requirement(metric="robust_accuracy", required=Required(low=LOW))]
-    policy = Policy(
-        requirements=required,
+    policy = Robustness(
+        checks=[Check(metric="robust_accuracy", at_least=LOW)],
         epsilon=EPSILON,
         attacks=("fgsm", "square"),
         queries=1,  # one step is exact on a linear model: Square could find nothing more
         samples=PLANNED,
-        confidence=CONFIDENCE,
-        seed=seed,
     )
+    required, setting = policy.requirements, Setting(confidence=CONFIDENCE, seed=seed)
     victim = Victim.of(target, samples)
     (sequential,) = decide(
-        "", measure(victim, samples, policy).figures, required, confidence=CONFIDENCE
+        "", measure(victim, samples, policy, setting).figures, required, confidence=CONFIDENCE
     )
-    whole = measure(victim, samples, replace(policy, sequential=False))
+    whole = measure(victim, samples, policy.model_copy(update={"sequential": False}), setting)
     hits = proportion(int(whole.attacked.held.sum()), PLANNED)
     (fixed,) = decide("", {"robust_accuracy": hits}, required, confidence=CONFIDENCE)
     return sequential, fixed

@@ -19,7 +19,9 @@ from touchstone.training.dataset import Dataset
 from touchstone.training.defences import METHODS, Defence, wrap_inputs, wrap_training
 from touchstone.training.spec import Batch, Description, ModelSpec, RawData
 from touchstone.training.trainer import TrainConfig, train
-from trust_gates.robustness import Policy, judge
+from trust_gates.policy import Check
+from trust_gates.robustness import judge
+from trust_gates.robustness.policy import Robustness
 from trust_gates.samples import Samples
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome
@@ -94,7 +96,13 @@ def _judged(spec: ModelSpec, module: torch.nn.Module, data: Dataset) -> Evidence
         inputs=arrays["inputs"], classes=data.description.classes, labels=arrays["labels"]
     )
     target = Target(module=module, predict=lambda x: spec.predict(module, x), low=0.0, high=1.0)
-    return judge(target, samples, Policy(requirements=(), epsilon=EPSILON, samples=SAMPLES))
+    policy = Robustness(
+        checks=[Check(metric="robust_accuracy", at_least=0)],
+        epsilon=EPSILON,
+        samples=SAMPLES,
+        sequential=False,
+    )
+    return judge(target, samples, policy)
 
 
 def _digits() -> Dataset:

@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 
 from trust_gates.fairness import counts, figures, individual, reference
+from trust_gates.fairness import metrics as glossary
 from trust_gates.fairness.rows import Rows
-from trust_gates.glossary import fairness as glossary
 
 ROWS = 1_000_000
 RESAMPLES = 1000

@@ -132,7 +132,8 @@ def run_gates() -> dict[str, dict[str, Run]]:
     """By gate, every figure and check of it on small models of known answers."""
     from gate_models import linear_samples, linear_target, spot_samples, spot_target
 
-    from trust_gates import glossary, outside
+    from trust_gates import GATES, outside
+    from trust_gates.gates import Gates
 
     samples = linear_samples([1.0, 2.0], count=200)
     groups = {"group": samples.labels.astype(str).copy()}
@@ -145,15 +146,34 @@ def run_gates() -> dict[str, dict[str, Run]]:
         outside.Subject(target=target, data=outside.Data(samples=part, low=0.0, high=1.0))
         for target, part in ((linear_target([1.0, 2.0]), samples), (spot_target(), spots))
     ]
-    gates = {
-        "quality": {"checks": []},
-        "robustness": {"epsilon": 0.02, "samples": 32, "checks": []},
-        "fairness": {"protected": "group", "privileged": ["0"], "favorable": "yes", "checks": []},
-        "explainability": {"checks": []},
-    }
-    runs: dict[str, dict[str, Run]] = {gate: {} for gate in glossary.GATES}
-    for gate in glossary.GATES:
-        for subject in subjects:
+
+    def least(metric: str) -> list[dict[str, Any]]:
+        return [{"metric": metric, "atLeast": 0}]
+
+    def asked(quality: str, robustness: str) -> Gates:
+        return Gates.model_validate(
+            {
+                "quality": {"checks": least(quality)},
+                "robustness": {
+                    "epsilon": 0.02,
+                    "samples": 32,
+                    "sequential": False,
+                    "checks": least(robustness),
+                },
+                "fairness": {
+                    "protected": "group",
+                    "privileged": ["0"],
+                    "favorable": "yes",
+                    "checks": least("disparate_impact"),
+                },
+                "explainability": {"checks": least("stability")},
+            }
+        )
+
+    policies = (asked("accuracy", "robust_accuracy"), asked("map50", "robust_recall"))
+    runs: dict[str, dict[str, Run]] = {gate: {} for gate in GATES}
+    for gate in GATES:
+        for subject, gates in zip(subjects, policies, strict=True):
             # The known detector has neither groups nor weights to randomise.
             if gate in ("fairness", "explainability") and subject is subjects[1]:
                 continue
@@ -196,7 +216,7 @@ def _examined(samples: Any) -> Any:
                 features=("first", "second"),
                 source=source,
             ),
-            integrity.Policy(pinned=True),
+            integrity.Integrity(pinned=True),
         )
 
 

@@ -21,6 +21,7 @@ from test_gate_integrity_poison import INTO, poisoned, trained  # noqa: E402
 
 from trust_gates.integrity import poison  # noqa: E402
 from trust_gates.integrity.poison.suspects import DETECTORS, View  # noqa: E402
+from trust_gates.policy import Setting  # noqa: E402
 
 COUNT = 60
 
@@ -75,7 +76,7 @@ def main(seeds: int) -> None:
                     false = flagged[~bad].mean()
                     print(f"  {name:42}{took:8.1f} s   recall {recall:>5}   false {false:.3f}")
             start = time.perf_counter()
-            (check,) = poison.scan(target, samples, poison.Policy(seed=seed)).checks
+            (check,) = poison.scan(target, samples, setting=Setting(seed=seed)).checks
             took = time.perf_counter() - start
             print(f"  {'the gate, calibration included':42}{took:8.1f} s   {check.outcome.value}")
 

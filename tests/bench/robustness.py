@@ -25,16 +25,16 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from trust_gates.policy import Check, Setting
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import attack
 from trust_gates.robustness.measure import measure
-from trust_gates.robustness.policy import Policy
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
-from trust_gates.statistics import Requirement, decide, proportion
+from trust_gates.statistics import decide, proportion
 from trust_gates.target import Target
-from trust_gates.verdict import Required
 
 EPSILON = 0.1
 SAMPLES = 100
@@ -94,13 +94,16 @@ def _sequential(target: Target, samples: Samples) -> bool:
     share = float(held.mean())
     print(f"{f'autoattack on all {len(samples)} samples':<44}{whole:8.1f} s   {share:.3f} right")
     for low in (share - 0.25, share + 0.25):
-        required = [Requirement(metric="robust_accuracy", required=Required(low=low))]
+        policy = Robustness(
+            checks=[Check(metric="robust_accuracy", at_least=min(max(low, 0), 1))],
+            epsilon=EPSILON,
+            attacks=("autoattack",),
+            samples=len(samples),
+        )
+        required = policy.requirements
         fixed = proportion(int(held.sum()), len(samples))
         (expected,) = decide("", {"robust_accuracy": fixed}, required, confidence=0.95)
-        policy = Policy(
-            requirements=required, epsilon=EPSILON, attacks=("autoattack",), samples=len(samples)
-        )
-        found, seconds = _timed(lambda policy=policy: measure(victim, samples, policy))
+        found, seconds = _timed(lambda policy=policy: measure(victim, samples, policy, Setting()))
         (check,) = decide("", found.figures, required, confidence=0.95)
         ratio = whole / seconds
         print(

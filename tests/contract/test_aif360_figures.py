@@ -7,8 +7,8 @@ from aif360.datasets import BinaryLabelDataset
 from aif360.metrics import BinaryLabelDatasetMetric, ClassificationMetric, SampleDistortionMetric
 
 from trust_gates.fairness import counts, distortion, figures, individual, reference
+from trust_gates.fairness import metrics as glossary
 from trust_gates.fairness.rows import Rows
-from trust_gates.glossary import fairness as glossary
 
 LOW, HIGH = [0, 1], [2, 3]
 QUALITY = {"accuracy", "balanced_accuracy"}

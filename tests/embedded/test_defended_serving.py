@@ -9,12 +9,12 @@ import httpx
 import numpy as np
 import pytest
 
-from scripts.gate import Inputs
 from touchstone.delivery.serve import Server
 from touchstone.training import dataset as datasets
 from touchstone.training import launch
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
+from touchstone.training.target import open_described
 from touchstone.training.trainer import TrainConfig
 
 CODE = """
@@ -49,12 +49,10 @@ def world(tmp_path_factory):
         ),
     )
     assert launch.run(job.write(root / "job.json"), workers=1) == 0
-    gates = SimpleNamespace(robustness=None)
-    inputs = Inputs(
-        artifacts=None,
-        pipeline=SimpleNamespace(spec=SimpleNamespace(gates=gates)),
-        dataset=datasets.read(root / "dataset"),
-        source_folder=root / "source",
+    data = datasets.read(root / "dataset")
+    inputs = SimpleNamespace(
+        samples=data.samples,
+        target=lambda: open_described(root / "model", data.description),
         model_folder=root / "model",
     )
     server = Server(model="images", model_dir=root / "model", log=root / "server.log")

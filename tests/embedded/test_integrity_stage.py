@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from touchstone.artifacts.store import Store, digest_bytes, digest_file
+from touchstone.home import SHIPPED
 from touchstone.training import dataset, export
 from touchstone.training.load import load_spec
 
@@ -45,12 +46,13 @@ class Stage:
         options = {
             **self.options,
             "store": self.store.root.as_uri(),
+            "gate": "integrity",
             "image-digest": digest_bytes(b"image"),
             "result-evidence": str(self.root / "evidence"),
             "result-outcome": str(self.root / "outcome"),
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        command = [sys.executable, "-m", "scripts.gate_integrity", *arguments]
+        command = [sys.executable, "-P", SHIPPED / "scripts" / "gate.py", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     def evidence(self) -> dict[str, str]:

@@ -2,22 +2,22 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import mitigated
 import numpy as np
 import pytest
 
-from scripts.gate import Inputs
 from touchstone.delivery.sample import Sample
 from touchstone.delivery.serve import Server
 from touchstone.training import dataset as datasets
 from touchstone.training import launch
+from touchstone.training.target import open_described
 from touchstone.training.trainer import TrainConfig
 from trust_gates import fairness
-from trust_gates.fairness.groups import Protected
-from trust_gates.statistics import Requirement
-from trust_gates.verdict import Outcome, Required
+from trust_gates.fairness.policy import Fairness
+from trust_gates.verdict import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,10 @@ def world(tmp_path_factory):
         ),
     )
     assert launch.run(job.write(root / "job.json"), workers=1) == 0
-    inputs = Inputs(
-        artifacts=None,
-        pipeline=None,
-        dataset=datasets.read(root / "dataset"),
-        source_folder=root / "source",
+    data = datasets.read(root / "dataset")
+    inputs = SimpleNamespace(
+        samples=data.samples,
+        target=lambda: open_described(root / "model", data.description),
         model_folder=root / "model",
     )
     server = Server(model="hiring", model_dir=root / "model", log=root / "server.log")
@@ -156,11 +155,10 @@ def test_metadata_say_that_the_group_is_asked_for(world):
 
 def test_the_gate_sees_the_rule_and_training_told_before_and_after(world):
     inputs, _ = world
-    policy = fairness.Policy(
-        requirements=[
-            Requirement(metric="average_odds_difference", required=Required(low=-0.15, high=0.15))
-        ],
-        protected=[Protected(name="sex", privileged=["man"])],
+    policy = Fairness(
+        checks=[{"metric": "average_odds_difference", "within": [-0.15, 0.15]}],
+        protected="sex",
+        privileged=["man"],
         favorable="hired",
     )
     figures = json.loads((inputs.model_folder / "metrics.json").read_text())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from scripts import gate_quality
 from touchstone.artifacts.store import Store, digest_bytes
-from touchstone.delivery import gitops
+from touchstone.contract import model_repo
+from touchstone.delivery import champion, gitops
 from touchstone.delivery.champion import served
 from touchstone.delivery.release import Digests, Release, Serve
 from touchstone.home import SHIPPED
@@ -78,21 +80,31 @@ class Stage:
         )
         with gitops.clone(str(self.gitops)) as checkout:
             folder = checkout.path / "environments" / "production" / MODEL
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / "release.json").write_text(release.to_text())
             checkout.commit("Serve it", {})
             checkout.push("HEAD:refs/heads/main")
 
+    def champion(self) -> str:
+        """What fetch-source says is served."""
+        pipeline = model_repo.load(self.repository)
+        return champion.resolve(self.store, pipeline, str(self.gitops))
+
     def judge(self, model: str) -> Mapping[str, Any]:
-        gate_quality.main(
-            store=self.store.root.as_uri(),
-            source=self.store.put(self.repository),
-            dataset=self.dataset,
-            model=model,
-            gitops_url=str(self.gitops),
-            result_evidence=self.root / "evidence",
-            result_outcome=self.root / "outcome",
-        )
+        options = {
+            "gate": "quality",
+            "store": self.store.root.as_uri(),
+            "source": self.store.put(self.repository),
+            "dataset": self.dataset,
+            "model": model,
+            "champion": self.champion(),
+            "result-evidence": self.root / "evidence",
+            "result-outcome": self.root / "outcome",
+        }
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        command = [sys.executable, "-P", SHIPPED / "scripts" / "gate.py", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
         tree = self.store.get((self.root / "evidence").read_text(), self.root / "found")
         evidence: dict[str, Any] = json.loads((tree / "evidence.json").read_text())
         return evidence | {"outcomes": {c["name"]: c["outcome"] for c in evidence["checks"]}}
@@ -108,6 +120,23 @@ def test_a_first_release_is_judged_without_a_champion_and_the_note_says_so(stage
     assert "gain_over_champion" not in found["outcomes"]
     assert "no version is served yet" in found["notes"][-1]
     assert served(str(stage.gitops), "production", MODEL) is None
+    assert stage.champion() == ""
+
+
+def test_the_champion_is_a_digest_that_changes_with_what_is_served(stage: Stage) -> None:
+    stage.serve(digest_bytes(b"one"))
+    first = stage.champion()
+    assert stage.store.get_json(first) == {"version": "0123456789ab", "model": digest_bytes(b"one")}
+    assert stage.champion() == first
+    stage.serve(digest_bytes(b"two"))
+    assert stage.champion() != first
+
+
+def test_a_touchstone_yaml_that_compares_with_nothing_asks_nobody(stage: Stage) -> None:
+    manifest = stage.repository / "touchstone.yaml"
+    manifest.write_text(manifest.read_text().replace("      champion: {margin: 0.3}\n", ""))
+    shutil.rmtree(stage.gitops)
+    assert stage.champion() == ""
 
 
 def test_a_version_that_falls_behind_the_served_one_is_refused(stage: Stage) -> None:

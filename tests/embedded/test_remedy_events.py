@@ -80,6 +80,7 @@ class World:
             results["source"],
             results["commit"],
             results["model"],
+            self.root / "champion",
             **how,
         )
         found = [

@@ -60,6 +60,7 @@ def fetch(tmp_path, folder, revision):
         f"--result-source={results}/source",
         f"--result-commit={results}/commit",
         f"--result-model={results}/model",
+        f"--result-champion={results}/champion",
     ), results
 
 

@@ -27,6 +27,7 @@ class Stages:
 
     def run(self, name, result, *inputs):
         flags = [f"--{key}={self.digests[key]}" for key in ("source", *inputs)]
+        name, *gate = name.split()
         finished = subprocess.run(
             [
                 sys.executable,
@@ -35,7 +36,8 @@ class Stages:
                 f"--store=file://{self.store.root}",
                 *flags,
                 f"--result-{result}={self.folder / result}",
-                *([f"--result-outcome={self.folder / 'outcome'}"] if "gate" in name else []),
+                *(f"--gate={one}" for one in gate),
+                *(f"--result-outcome={self.folder / 'outcome'}" for _ in gate),
             ],
             capture_output=True,
             text=True,
@@ -130,7 +132,7 @@ def test_touchstone_yaml_mitigates_on_two_ranks_and_the_gate_judges_what_is_serv
         ("preprocess", "dataset", "data"),
         ("tune", "parameters", "dataset"),
         ("train", "model", "dataset", "parameters"),
-        ("gate_fairness", "evidence", "dataset", "model"),
+        ("gate fairness", "evidence", "dataset", "model"),
     ):
         finished = stages.run(*stage)
         assert finished.returncode == 0, finished.stderr

@@ -12,6 +12,7 @@ import pytest
 from verdict_inputs import EXAMPLE, SHOWN, dataset_tree, evidence, model_tree
 
 from touchstone.artifacts.store import Store
+from touchstone.home import SHIPPED
 from trust_gates import report
 
 
@@ -35,7 +36,7 @@ class Stage:
             "result-passed": self.root / "passed",
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        command = [sys.executable, "-m", "scripts.verdict", *arguments, *digests]
+        command = [sys.executable, "-P", SHIPPED / "scripts" / "verdict.py", *arguments, *digests]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     @property

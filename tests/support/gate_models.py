@@ -5,8 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from trust_gates.policy import Check
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
+
+
+def required(metric, low=None, high=None):
+    """A policy's check that the metric is from `low` to `high`; None leaves that side open."""
+    if low is None or high is None:
+        return Check(metric=metric, at_least=low, at_most=high)
+    return Check(metric=metric, within=(low, high))
 
 
 class Linear(torch.nn.Module):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,6 +12,7 @@ from trust_gates import __main__ as outside
 from trust_gates.errors import GateError, MissingExtraError
 
 if TYPE_CHECKING:
+    from trust_gates.gates import Gates
     from trust_gates.outside import Subject
 
 _TREE_FILE = "model.json"
@@ -29,6 +29,7 @@ def gate(
     model: outside.Model = None,
     data: outside.DataPath = None,
     seed: outside.Seed = None,
+    source: outside.Source = None,
     expect: outside.Expected = None,
     as_json: outside.AsJson = False,
     out: outside.Out = None,
@@ -36,48 +37,45 @@ def gate(
     """Judge any model by trust gates, outside a pipeline; exit code 5 when one refuses it.
 
     A model is a tree that `train` wrote, an ONNX file or a scikit-learn model in skops' format.
-    Without one, the data are a CSV of predictions.
+    Without one, the data are a CSV of predictions. The policy is a touchstone.yaml, or a YAML file
+    with only its `gates`.
 
     Example: touchstone gate quality fairness --data predictions.csv --out report/
     """
-    from trust_gates.verdict import Outcome
-
+    gates, own_seed = _policy(policy)
+    asked = outside.Asked(
+        model=model,
+        data=data,
+        source=source,
+        expect=expect or (),
+        seed=own_seed if seed is None else seed,
+    )
     try:
-        gates, own_seed = _policy(policy)
-        seed = own_seed or 0 if seed is None else seed
-        found = outside.judge_all(
-            names,
-            gates,
-            model,
-            data,
-            seed=seed,
-            expect=expect or (),
-            strict=own_seed is None,
-            open_subject=_open,
-        )
-        passed = outside.present(found, model or data, gates, seed=seed, as_json=as_json, out=out)
+        refusing = outside.judge(names, gates, asked, as_json=as_json, out=out, open_subject=_open)
     except MissingExtraError as error:
         raise PlatformError(str(error)) from None
     except GateError as error:
         raise TouchstoneError(str(error)) from None
     except ValueError as error:
         raise ManifestError(str(error), hint="docs/trust-gates.md says what is read") from None
-    if not passed:
-        refusing = [one.gate for one in found if one.outcome is not Outcome.PASSED]
+    if refusing:
         raise ModelRefusedError(f"refused by {', '.join(refusing)}")
 
 
-def _policy(path: Path) -> tuple[Mapping[str, Any], int | None]:
-    """The gates' part of a policy file, and the seed where the file is a whole touchstone.yaml.
+def _policy(path: Path) -> tuple[Gates, int]:
+    """The gates of a policy file, as a pipeline would have them, and the seed."""
+    from touchstone.contract import model_repo, remedy
+    from touchstone.documents.validated import validated
+    from touchstone.documents.yaml import load_file
+    from trust_gates.gates import GatesFile
 
-    A whole one is checked as before a pipeline, and has keys that only a pipeline can use.
-    """
-    from touchstone.contract import model_repo
-
-    if path.is_dir() or path.name == model_repo.FILE_NAME:
-        spec = model_repo.load(path).spec
-        return spec.gates.model_dump(mode="json", by_alias=True), spec.data.seed
-    return outside.read_policy(path), None
+    if path.is_dir():
+        path = path / model_repo.FILE_NAME
+    document = load_file(path)
+    if document is not None and "spec" not in document.body:
+        return validated(document, GatesFile, hint="docs/trust-gates.md lists every key").gates, 0
+    spec = model_repo.load(path).spec
+    return remedy.judged_by(spec), spec.data.seed
 
 
 def _open(model: Path | None, data: Path) -> Subject:

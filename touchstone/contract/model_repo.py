@@ -6,13 +6,11 @@ file:line:column, and `ModelPipeline.model_json_schema()` is the published JSON 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from touchstone.contract.gates import Gates, Name, Strict
 from touchstone.contract.recipe import (
     Remedy,
     Train,
@@ -21,13 +19,19 @@ from touchstone.contract.recipe import (
     evasion_against,
     mitigation_for,
 )
-from touchstone.documents.yaml import Document, load_file
+from touchstone.documents.validated import validated
+from touchstone.documents.yaml import load_file
 from touchstone.errors import ManifestError
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.mitigation import Mitigation
+from trust_gates.gates import Gates
+from trust_gates.policy import Strict
+from trust_gates.quality.policy import Quality
 
 FILE_NAME = "touchstone.yaml"
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")]
 
 
 class Metadata(Strict):
@@ -41,6 +45,12 @@ class Data(Strict):
     seed: int = Field(default=0, ge=0)
     digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
     """What the loaded data must be, as fetch-data prints it; empty accepts what is there."""
+
+
+class ModelGates(Gates):
+    """What every model is judged by: the quality gate cannot be left out."""
+
+    quality: Quality
 
 
 class Promote(Strict):
@@ -77,7 +87,7 @@ class Spec(Strict):
     data: Data
     tune: Tune | None = None
     train: Train = Train()
-    gates: Gates
+    gates: ModelGates
     remedy: Remedy | None = None
     promote: Promote = Promote()
     serve: Serve = Serve()
@@ -147,46 +157,4 @@ def load(path: Path) -> ModelPipeline:
     document = load_file(file)
     if document is None:
         raise ManifestError("got nothing, expected a mapping", location=f"{file}:1:1")
-    try:
-        return ModelPipeline.model_validate(document.body)
-    except ValidationError as error:
-        places = [problem["loc"] for problem in error.errors()]
-        problems = [
-            _explain(document, problem)
-            for problem in error.errors()
-            if not _has_inner(problem["loc"], places)
-        ]
-    first, rest = problems[0], problems[1:]
-    raise ManifestError(
-        "\n".join([first[1], *(f"{place}: {text}" for place, text in rest)]),
-        location=first[0],
-        hint="docs/model-repository.md lists every key",
-    )
-
-
-def _has_inner(path: tuple[str | int, ...], places: Sequence[tuple[str | int, ...]]) -> bool:
-    # pydantic also calls a list too short when its only item was refused: that item says more.
-    return any(len(place) > len(path) and place[: len(path)] == path for place in places)
-
-
-def _explain(document: Document, problem: Any) -> tuple[str, str]:
-    path: Sequence[str | int] = problem["loc"]
-    place = document.location(path)
-    field = ".".join(str(part) for part in path)
-    match problem["type"]:
-        case "extra_forbidden":
-            return place, f"got unknown key {field}, expected one of the documented keys"
-        case "missing":
-            return place, f"{field} is missing"
-        case "value_error":
-            reason = str(problem["ctx"]["error"])
-            if reason.startswith("got "):
-                return place, f"{field}: {reason}"
-            return place, f"{field}: got {problem['input']!r}, expected {reason}"
-        case _:
-            return place, f"{field}: got {problem['input']!r}, expected {_expected(problem)}"
-
-
-def _expected(problem: Any) -> str:
-    message: str = problem["msg"]
-    return message.removeprefix("Input should be ").removeprefix("Value error, ")
+    return validated(document, ModelPipeline, hint="docs/model-repository.md lists every key")

@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from touchstone.contract.gates import Fairness, Robustness, Strict
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.methods import NORMS
 from touchstone.training.mitigation import Mitigation
 from touchstone.training.spec import Precision
+from trust_gates.fairness.policy import Fairness
+from trust_gates.policy import Strict
+from trust_gates.robustness.policy import Robustness
 
 
 class Objective(Strict):

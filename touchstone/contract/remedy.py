@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.artifacts.store import Store
-from touchstone.contract.gates import Gates
 from touchstone.contract.model_repo import Spec
 from touchstone.errors import UsageError
+from trust_gates.gates import Gates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,9 @@ import numpy as np
 from touchstone.training.spec import Batch, Description, RawData
 from trust_gates.inputs import arrays as files
 from trust_gates.inputs.arrays import Arrays, check, key
+from trust_gates.inputs.dataset import samples_of
 from trust_gates.inputs.description import FILE
+from trust_gates.samples import Samples
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +31,15 @@ class Dataset:
 
     description: Description
     splits: Mapping[str, Arrays]
+
+    def samples(self, split: str = "test") -> Samples:
+        """A split as the gates see it; by default that of which nothing was trained or tuned on."""
+        return samples_of(
+            self.splits[split],
+            task=self.description.task,
+            classes=self.description.classes,
+            protected=self.description.protected,
+        )
 
 
 def batch_of(arrays: Arrays, rows: np.ndarray | slice, device: str = "cpu") -> Batch:

@@ -11,6 +11,19 @@ from trust_gates.target import Target, Watch
 if TYPE_CHECKING:
     import torch
 
+    from touchstone.training.spec import Description
+
+
+def open_described(folder: Path, description: Description) -> Target:
+    """`open_tree`, with the limits that the dataset's description sets to inputs.
+
+    Raises:
+        ValueError: as `open_tree`; or the description limits a feature that there is not.
+    """
+    inputs = description.inputs
+    low, high = float(inputs["low"]), float(inputs["high"])
+    return open_tree(folder, low=low, high=high, reach=Reach.described(inputs))
+
 
 def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = None) -> Target:
     """The model of a tree that `train` wrote, on the GPU where there is one.

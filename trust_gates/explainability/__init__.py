@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.explainability import faithfulness, features, inside, methods, pictures, sanity
 from trust_gates.explainability.faithfulness import Curves
-from trust_gates.explainability.features import Feature, Protection
+from trust_gates.explainability.features import Feature
+from trust_gates.explainability.metrics import METRICS
 from trust_gates.explainability.parts import Parts
+from trust_gates.explainability.policy import Explainability
 from trust_gates.explainability.subject import Subject, feature_names, of_samples
-from trust_gates.glossary import explainability as glossary
+from trust_gates.policy import Setting
 from trust_gates.samples import Samples
 from trust_gates.statistics import (
-    Requirement,
     decide,
     mean,
     missing,
@@ -29,38 +29,12 @@ GATE = "explainability"
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How decisions are explained, and what must be true of the explanations."""
-
-    requirements: Sequence[Requirement]
-    method: str = "integrated_gradients"
-    samples: int = 64
-    features: Sequence[str] = ()
-    """Names of an input's features, or of an image's channels."""
-
-    protected: Sequence[str] = ()
-    """Attributes that decisions must not rest on; by default all that the samples have."""
-
-    proxy: float = 0.5
-    """From this association with one of them on, a feature counts as its proxy."""
-
-    confidence: float = 0.95
-    seed: int = 0
-
-    @property
-    def protection(self) -> Protection:
-        """What decisions must not rest on."""
-        return Protection(attributes=self.protected, proxy=self.proxy, seed=self.seed)
-
-    def __post_init__(self) -> None:
-        if self.method not in methods.METHODS:
-            raise ValueError(
-                f"got the method {self.method!r}, expected one of {list(methods.METHODS)}"
-            )
-
-
-def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
+def judge(
+    target: Target,
+    samples: Samples,
+    policy: Explainability,
+    setting: Setting = Setting(),
+) -> Evidence:
     """Attribute up to `policy.samples` decisions to their inputs and decide on what that shows.
 
     Metrics: `faithfulness`, `deletion_gain`, `insertion_gain`, `stability`; for rows of features
@@ -74,19 +48,19 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     """
     if not len(samples):
         raise ValueError("got no samples to explain decisions on, expected at least one")
-    names = feature_names(policy.features, samples.inputs)
-    subject = of_samples(target, samples, policy.samples, policy.seed)
+    names = feature_names(setting.features, samples.inputs)
+    subject = of_samples(target, samples, policy.samples, setting.seed)
     parts = Parts.of(samples.inputs.shape[1:])
     if not len(subject):
-        return _nothing(samples, policy)
-    attributions = methods.attribute(policy.method, subject, parts, seed=policy.seed)
+        return _nothing(samples, policy, setting)
+    attributions = methods.attribute(policy.method, subject, parts, seed=setting.seed)
     relevance = parts.total(attributions)
     similarity = sanity.check_depends_on_weights(
-        policy.method, subject, parts, relevance, policy.seed
+        policy.method, subject, parts, relevance, setting.seed
     )
-    curves = faithfulness.measure(subject, parts, relevance, policy.seed)
-    weights = resample_weights(len(subject), policy.seed)
-    stable = sanity.stability(policy.method, subject, parts, relevance, policy.seed)
+    curves = faithfulness.measure(subject, parts, relevance, setting.seed)
+    weights = resample_weights(len(subject), setting.seed)
+    stable = sanity.stability(policy.method, subject, parts, relevance, setting.seed)
     measures = {
         "faithfulness": mean(curves.faithfulness, weights),
         "deletion_gain": mean(curves.deletion_gain, weights),
@@ -105,7 +79,9 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
         }
         figures["object_area"] = float(within.mean())
     if samples.inputs.ndim == 2:
-        shares = features.of_rows(samples, attributions, weights, names, policy.protection)
+        shares = features.of_rows(
+            samples, attributions, weights, names, policy.protection(setting.seed)
+        )
         counted = np.array([feature.counted for feature in shares])
         measures["protected_share"] = mean(features.share(attributions, counted), weights)
         notes.append(features.note(shares, policy.proxy))
@@ -113,26 +89,26 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
         shares = features.of_channels(attributions, weights, names)
     return Evidence(
         gate=GATE,
-        checks=decide(GATE, measures, policy.requirements, confidence=policy.confidence),
+        checks=decide(GATE, measures, policy.requirements, confidence=setting.confidence),
         figures={**{name: measure.value for name, measure in measures.items()}, **figures},
-        pictures=_pictures(subject, samples, attributions, curves, shares, policy),
+        pictures=_pictures(subject, samples, attributions, curves, shares, setting.confidence),
         captions=pictures.CAPTIONS,
-        tables=[features.table(shares, policy.confidence)],
+        tables=[features.table(shares, setting.confidence)],
         notes=notes,
     )
 
 
-def _nothing(samples: Samples, policy: Policy) -> Evidence:
+def _nothing(samples: Samples, policy: Explainability, setting: Setting) -> Evidence:
     """A model that decides nothing leaves nothing to explain, which passes no check."""
     why = "the model decided nothing that could be explained: "
     if samples.detection:
         why += "it found no object in any of the images"
     else:
         why += "it answered every sample with something that is no number"
-    measures = {metric.name: missing(why) for metric in glossary.METRICS}
+    measures = {metric.name: missing(why) for metric in METRICS}
     return Evidence(
         gate=GATE,
-        checks=decide(GATE, measures, policy.requirements, confidence=policy.confidence),
+        checks=decide(GATE, measures, policy.requirements, confidence=setting.confidence),
         notes=[why],
     )
 
@@ -143,7 +119,7 @@ def _pictures(
     attributions: Array,
     curves: Curves,
     shares: Sequence[Feature],
-    policy: Policy,
+    confidence: float,
 ) -> dict[str, bytes]:
     shown = subject.take(subject.numbers[: pictures.SHOWN])
     some = attributions[: len(shown)]
@@ -151,7 +127,7 @@ def _pictures(
     found = {"explainability-faithfulness": pictures.curves(curves)}
     if subject.inputs.ndim == 2:
         names = [feature.name for feature in shares]
-        found["explainability-features"] = pictures.shares(shares, policy.confidence)
+        found["explainability-features"] = pictures.shares(shares, confidence)
         found["explainability-samples"] = pictures.bars(names, shown.inputs, some, titles)
     else:
         low, high = subject.target.low, subject.target.high

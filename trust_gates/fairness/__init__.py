@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from trust_gates.fairness import distortion, picture, regression, rows, shown
-from trust_gates.fairness.groups import Grouping, Protected, grouping
+from trust_gates.fairness.groups import Grouping, grouping
 from trust_gates.fairness.measured import View, measure, suffixed
+from trust_gates.fairness.policy import Fairness
 from trust_gates.fairness.rows import Rows
+from trust_gates.policy import Setting
 from trust_gates.samples import Floats, Ints, Samples
 from trust_gates.statistics import Measure, Requirement, decide
 from trust_gates.target import Target
@@ -19,32 +21,13 @@ from trust_gates.verdict import Evidence, Table
 GATE = "fairness"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """Whom to compare, and how equal they must be."""
-
-    requirements: Sequence[Requirement]
-    protected: Sequence[Protected]
-    favorable: str | int | Sequence[str] | None = None
-    """A classifier's favorable class or classes, by name or index. None: with three classes or
-    more, each in turn against the rest. A detection is favorable when found."""
-
-    minimum_group: int = 30
-    """Fewer samples (or objects) than this in a group are too few to judge."""
-
-    alpha: float = 2.0
-    """Of the generalized entropy indices: how much the worst off weigh."""
-
-    features: tuple[str, ...] = ()
-    """Names of the inputs' features; without them inputs are not taken for features of anybody
-    (they may be pixels, or mere row numbers)."""
-
-    confidence: float = 0.95
-    seed: int = 0
-
-
-def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
-    """Compare the groups by AIF360's figures (`glossary.fairness`) and decide.
+def judge(
+    target: Target,
+    samples: Samples,
+    policy: Fairness,
+    setting: Setting = Setting(),
+) -> Evidence:
+    """Compare the groups by AIF360's figures (`fairness.metrics`) and decide.
 
     Every comparison of groups, and with one-vs-rest every class, has a check of its own named
     `metric[comparison]`; all of them must pass, with one correction for all of them.
@@ -52,7 +35,7 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     Raises:
         ValueError: the policy's attribute, class or metric is unknown.
     """
-    groups = grouping(samples.groups, policy.protected)
+    groups = grouping(samples.groups, policy.attributes)
     if samples.detection:
         views = [View(rows=rows.of_detector(target.claims(samples.inputs), samples, groups.member))]
     else:
@@ -65,21 +48,34 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
                     samples,
                     groups.member,
                     classes,
-                    alike=bool(policy.features) and samples.inputs.ndim == 2,
+                    alike=bool(setting.features) and samples.inputs.ndim == 2,
                 ),
-                features=policy.features,
+                features=setting.features,
             )
             for name, classes in _favorable(samples, policy).items()
         ]
-    return _judge(views, groups, policy, _distortion(target, samples, groups, policy))
+    return _judge(
+        views, groups, policy, setting, _distortion(target, samples, groups, setting.seed)
+    )
 
 
-def judge_rows(decisions: Rows, groups: Grouping, policy: Policy) -> Evidence:
+def judge_rows(
+    decisions: Rows,
+    groups: Grouping,
+    policy: Fairness,
+    setting: Setting = Setting(),
+) -> Evidence:
     """The same, of decisions made already."""
-    return _judge([View(rows=decisions)], groups, policy, {})
+    return _judge([View(rows=decisions)], groups, policy, setting, {})
 
 
-def judge_numbers(truth: Floats, predicted: Floats, groups: Grouping, policy: Policy) -> Evidence:
+def judge_numbers(
+    truth: Floats,
+    predicted: Floats,
+    groups: Grouping,
+    policy: Fairness,
+    setting: Setting = Setting(),
+) -> Evidence:
     """Compare the groups by what numbers (n,) a regression predicts for them.
 
     Raises:
@@ -93,21 +89,26 @@ def judge_numbers(truth: Floats, predicted: Floats, groups: Grouping, policy: Po
         ]
         compared = rows_of[0] | rows_of[1]
         found = regression.measures(
-            truth[compared], predicted[compared], rows_of[1][compared], seed=policy.seed
+            truth[compared], predicted[compared], rows_of[1][compared], seed=setting.seed
         )
         measures |= suffixed(found, comparison.name)
-    return _evidence(measures, groups, policy, tables=[], notes=[])
+    return _evidence(measures, groups, policy, setting, tables=[], notes=[])
 
 
 def _judge(
-    views: Sequence[View], groups: Grouping, policy: Policy, further: Mapping[str, Measure]
+    views: Sequence[View],
+    groups: Grouping,
+    policy: Fairness,
+    setting: Setting,
+    further: Mapping[str, Measure],
 ) -> Evidence:
-    found = [measure(view, groups, alpha=policy.alpha, seed=policy.seed) for view in views]
+    found = [measure(view, groups, alpha=policy.alpha, seed=setting.seed) for view in views]
     measures = {n: one for each in found for n, one in each.measures.items()} | dict(further)
     return _evidence(
         measures,
         groups,
         policy,
+        setting,
         tables=[shown.group_table(view, groups) for view in views],
         notes=[note for each in found for note in each.notes],
         member=views[0].rows.group,
@@ -117,7 +118,8 @@ def _judge(
 def _evidence(
     measures: Mapping[str, Measure],
     groups: Grouping,
-    policy: Policy,
+    policy: Fairness,
+    setting: Setting,
     *,
     tables: Sequence[Table],
     notes: Sequence[str],
@@ -129,7 +131,7 @@ def _evidence(
         GATE,
         measures,
         requirements,
-        confidence=policy.confidence,
+        confidence=setting.confidence,
         minimum=policy.minimum_group,
     )
     rows_of = groups.member if member is None else member
@@ -137,7 +139,7 @@ def _evidence(
     worst = shown.worst({name: one.value for name, one in measures.items()})
     required = {one.metric: one.required for one in requirements}
     drawn = {name: measures[name] for name in shown.pictured(list(required), worst)}
-    who = " and ".join(one.name for one in policy.protected)
+    who = " and ".join(one.name for one in policy.attributes)
     named = ", ".join(f"{n} {size}" for n, size in zip(groups.names, sizes, strict=True))
     return Evidence(
         gate=GATE,
@@ -146,16 +148,16 @@ def _evidence(
             **{name: measures[full].value for name, full in worst.items()},
             "smallest_group": float(sizes.min(initial=len(rows_of))),
         },
-        pictures={"fairness": picture.draw(drawn, required, policy.confidence)},
+        pictures={"fairness": picture.draw(drawn, required, setting.confidence)},
         captions={
             "fairness": "Fairness figures with their intervals; the required range in green."
         },
-        tables=[*tables, *shown.worst_table(measures, policy.confidence)],
+        tables=[*tables, *shown.worst_table(measures, setting.confidence)],
         notes=[f"protected attribute {who}: {named}", *shown.worst_notes(checks), *notes],
     )
 
 
-def _favorable(samples: Samples, policy: Policy) -> dict[str, list[int]]:
+def _favorable(samples: Samples, policy: Fairness) -> dict[str, list[int]]:
     """The favorable classes' indices; by the class's name where each has its turn."""
     given, classes = policy.favorable, list(samples.classes)
     if given is None and len(classes) > 2:
@@ -169,7 +171,7 @@ def _favorable(samples: Samples, policy: Policy) -> dict[str, list[int]]:
 
 
 def _distortion(
-    target: Target, samples: Samples, groups: Grouping, policy: Policy
+    target: Target, samples: Samples, groups: Grouping, seed: int
 ) -> dict[str, Measure]:
     """How far the model's own repair moves its inputs, where it has one."""
     repaired = target.repaired(samples)
@@ -177,7 +179,7 @@ def _distortion(
         return {}
     first = np.isin(groups.member, groups.comparisons[0].privileged)
     before, after = (values.reshape(len(samples), -1) for values in (samples.inputs, repaired))
-    return distortion.measures(before, after, first, seed=policy.seed)
+    return distortion.measures(before, after, first, seed=seed)
 
 
 def _expanded(

@@ -39,7 +39,7 @@ def distances(before: Floats, after: Floats) -> dict[str, Array]:
 
 
 def measures(before: Floats, after: Floats, privileged: Bools, *, seed: int) -> dict[str, Measure]:
-    """Every figure of `glossary.fairness.DISTORTION`; totals and maxima are of these very rows."""
+    """Every figure of `fairness.metrics.DISTORTION`; totals and maxima are of these very rows."""
     found: dict[str, Measure] = {}
     for kind, distance in distances(before, after).items():
         sides = distance[~privileged], distance[privileged]

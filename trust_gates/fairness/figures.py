@@ -72,7 +72,7 @@ def rates(counts: Array) -> dict[str, Array]:
 
 
 def pair(unprivileged: Array, privileged: Array, *, alpha: float) -> dict[str, Array]:
-    """Every figure of `glossary.fairness.PAIRS`, (R,), of counts (R, 6) of two groups."""
+    """Every figure of `fairness.metrics.PAIRS`, (R,), of counts (R, 6) of two groups."""
     low, high = rates(unprivileged), rates(privileged)
 
     def gap(rate: str) -> Array:

@@ -9,16 +9,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.fairness.policy import Protected
 from trust_gates.samples import Bools, Ints
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protected:
-    """One protected attribute."""
-
-    name: str
-    privileged: Sequence[str]
-    """Its privileged values; all others are unprivileged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

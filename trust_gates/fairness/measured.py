@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trust_gates.fairness import counts, figures, individual, reference, subgroups
 from trust_gates.fairness.groups import Comparison, Grouping
+from trust_gates.fairness.metrics import PAIRS, SUBGROUPS
 from trust_gates.fairness.rows import Rows
-from trust_gates.glossary.fairness import PAIRS, SUBGROUPS
 from trust_gates.statistics import Measure, missing, resampled
 
 _SCANNED_FEATURES = 8
@@ -41,7 +41,7 @@ class Measured:
 
 
 def measure(view: View, groups: Grouping, *, alpha: float, seed: int) -> Measured:
-    """Every figure of `glossary.fairness` that decisions and scores allow."""
+    """Every figure of `fairness.metrics` that decisions and scores allow."""
     collapsed = counts.collapse(view.rows, len(groups.names))
     observed = collapsed.observed()[0]
     drawn = collapsed.resampled(seed) if len(view.rows) else observed[None]

@@ -78,7 +78,7 @@ def metric(columns: Array, unprivileged: list[int], privileged: list[int]) -> An
 def pair(
     columns: Array, unprivileged: list[int], privileged: list[int], *, alpha: float
 ) -> dict[str, float]:
-    """Every figure of `glossary.fairness.PAIRS`, of counts (groups, 6)."""
+    """Every figure of `fairness.metrics.PAIRS`, of counts (groups, 6)."""
     sides = (columns[side].sum(axis=0)[None] for side in (unprivileged, privileged))
     ours = figures.pair(*sides, alpha=alpha)
     asked = metric(columns, unprivileged, privileged)

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 def measures(
     truth: Floats, predicted: Floats, privileged: Bools, *, seed: int
 ) -> dict[str, Measure]:
-    """Every figure of `glossary.fairness.REGRESSION`, of numbers (n,).
+    """Every figure of `fairness.metrics.REGRESSION`, of numbers (n,).
 
     Raises:
         ValueError: the lengths differ, or a number is not finite.

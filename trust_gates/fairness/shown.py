@@ -9,7 +9,7 @@ import numpy as np
 from trust_gates.fairness import counts, figures
 from trust_gates.fairness.groups import Grouping
 from trust_gates.fairness.measured import View
-from trust_gates.glossary.fairness import METRICS
+from trust_gates.fairness.metrics import METRICS
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Check, Table
 

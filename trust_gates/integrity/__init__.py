@@ -9,6 +9,8 @@ from pathlib import Path
 
 from trust_gates.integrity import data, executables, files, labels, pickles, pinning, poison
 from trust_gates.integrity.findings import GATE, Finding
+from trust_gates.integrity.policy import Integrity, Poisoning
+from trust_gates.policy import Setting
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, Requirement, decide, exact
 from trust_gates.target import Target
@@ -54,30 +56,20 @@ class Subject:
     """Loads the model for the search for backdoors; not called where its files are not sound."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What is required beyond the counts that must be zero, and how it is decided."""
-
-    requirements: Sequence[Requirement] = ()
-    poisoning: poison.Policy | None = None
-    """How to search the training data for backdoors; None does not search."""
-
-    pinned: bool = False
-    """Whether what is not pinned in the model repository is refused, or only noted."""
-
-    confidence: float = 0.95
-    seed: int = 0
-
-
-def judge(subject: Subject, policy: Policy | None = None) -> Evidence:
+def judge(
+    subject: Subject,
+    policy: Integrity = Integrity(),
+    setting: Setting = Setting(),
+) -> Evidence:
     """Count what is wrong, which must be nothing; measure what can only be estimated.
 
     Nothing is loaded that could run code: weights are read as safetensors only.
     """
-    policy = policy or Policy()
     found = sorted(path for path in subject.model.rglob("*") if path.is_file())
     notes = [f"examined {len(found)} files of the model"]
-    loose, examined = ([], 0) if subject.source is None else pinning.unpinned(subject.source)
+    loose, examined = ["there is no model repository to look into"], 0
+    if subject.source is not None:
+        loose, examined = pinning.unpinned(subject.source)
     of_files = [
         files.free_of("pickle_files", subject.model, found, pickles.reason),
         files.free_of("executable_files", subject.model, found, executables.reason),
@@ -89,22 +81,22 @@ def judge(subject: Subject, policy: Policy | None = None) -> Evidence:
     findings = [*of_files, schema, groups, data.leaked(subject.splits)]
     if policy.pinned:
         findings.append(Finding("unpinned_dependencies", loose, examined))
-    else:
+    elif subject.source is not None:
         notes += [f"not pinned: {what}" for what in loose]
     # What broke the schema would break the arithmetic too; the gate has failed already.
-    measures = {} if schema.items else _measures(subject, policy, notes)
+    measures = {} if schema.items else _measures(subject, setting.seed, notes)
     own = {requirement.metric for requirement in policy.requirements}
     required = [
         *policy.requirements,
         *(r for r in DEFAULTS if r.metric not in own and r.metric in measures),
     ]
     measures |= {r.metric: _missing() for r in required if r.metric not in measures}
-    scanned = _scan(subject, policy, notes, [*of_files, schema])
+    scanned = _scan(subject, policy.poisoning, setting, notes, [*of_files, schema])
     return Evidence(
         gate=GATE,
         checks=[
             *(finding.check() for finding in findings),
-            *decide(GATE, measures, required, confidence=policy.confidence),
+            *decide(GATE, measures, required, confidence=setting.confidence),
             *(scanned.checks if scanned else ()),
         ],
         figures={
@@ -117,7 +109,7 @@ def judge(subject: Subject, policy: Policy | None = None) -> Evidence:
     )
 
 
-def _measures(subject: Subject, policy: Policy, notes: list[str]) -> dict[str, Measure]:
+def _measures(subject: Subject, seed: int, notes: list[str]) -> dict[str, Measure]:
     splits = subject.splits
     train, test = splits.get("train"), splits.get(data.TEST)
     if train is None or test is None or not len(train) or not len(test):
@@ -127,10 +119,8 @@ def _measures(subject: Subject, policy: Policy, notes: list[str]) -> dict[str, M
     if train.detection:
         notes.append("label leaks and label noise are measured for classifiers only")
         return found
-    found["single_feature_accuracy"] = labels.single_feature(
-        train, test, subject.features, policy.seed
-    )
-    found["label_noise"] = labels.noise(train, train.inputs, policy.seed)
+    found["single_feature_accuracy"] = labels.single_feature(train, test, subject.features, seed)
+    found["label_noise"] = labels.noise(train, train.inputs, seed)
     return found
 
 
@@ -144,9 +134,13 @@ def _missing() -> Measure:
 
 
 def _scan(
-    subject: Subject, policy: Policy, notes: list[str], before: Sequence[Finding]
+    subject: Subject,
+    poisoning: Poisoning | None,
+    setting: Setting,
+    notes: list[str],
+    before: Sequence[Finding],
 ) -> Evidence | None:
-    if policy.poisoning is None:
+    if poisoning is None:
         notes.append("the training data was not searched for backdoors (poisoning is not declared)")
         return None
     train = subject.splits.get("train")
@@ -154,4 +148,8 @@ def _scan(
         return poison.unscanned("there are no training samples, or no model to ask about them")
     if any(finding.check().outcome is not Outcome.PASSED for finding in before):
         return poison.unscanned("a model or data that failed the checks of its files is not run")
-    return poison.scan(subject.target(), train, policy.poisoning)
+    try:
+        target = subject.target()
+    except ValueError as error:
+        return poison.unscanned(f"the model cannot be asked: {error}")
+    return poison.scan(target, train, poisoning, setting)

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
+from trust_gates.policy import Setting
 from trust_gates.quality import bootstrap, calibration, classification, detection, slices
 from trust_gates.quality.champion import Discordant
+from trust_gates.quality.policy import Quality
 from trust_gates.quality.slices import Slices
 from trust_gates.samples import Boxes, Samples
 from trust_gates.statistics import (
-    MINIMUM_SAMPLES,
     Measure,
     Requirement,
     decide,
@@ -34,19 +35,6 @@ CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss"
 DETECTION = ("map50", "map50_95", "recall", "ece")
 _GAIN = "gain_over_champion"
 _NEVER = ("constant_prediction", "non_finite_outputs")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What the model must reach."""
-
-    requirements: Sequence[Requirement]
-    minimum_slice: int = MINIMUM_SAMPLES
-    margin: float | None = None
-    """How much less accuracy, or map50, than the champion it may have; None compares nothing."""
-
-    confidence: float = 0.95
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,45 +73,54 @@ def ask(target: Target, samples: Samples) -> Answers:
 
 
 def judge(
-    target: Target, samples: Samples, policy: Policy, champion: Champion | None = None
+    target: Target,
+    samples: Samples,
+    policy: Quality,
+    setting: Setting = Setting(),
+    champion: Champion | None = None,
 ) -> Evidence:
     """Measure on all samples and decide.
 
     Metrics of classifiers: those of `CLASSIFICATION` and `worst_slice_accuracy`; of detectors:
     those of `DETECTION` and `worst_slice_recall`. Checks that answers are finite and not always
-    the same are always added, and with a margin and a champion `gain_over_champion`.
+    the same are always added, and `gain_over_champion` where the policy compares with a champion.
 
     Raises:
         GateError: the model does not answer as promised.
         ValueError: the policy names an unknown metric.
     """
     answers = ask(target, samples) if len(samples) else []
-    return judge_answers(answers, samples, policy, champion)
+    return judge_answers(answers, samples, policy, setting, champion)
 
 
 def judge_answers(
-    answers: Answers, samples: Samples, policy: Policy, champion: Champion | None = None
+    answers: Answers,
+    samples: Samples,
+    policy: Quality,
+    setting: Setting = Setting(),
+    champion: Champion | None = None,
 ) -> Evidence:
     """The same, of answers that were given already."""
     if not len(samples):
         found = _no_samples(samples, policy)
     elif samples.detection:
-        found = _detection(answers, samples, policy, champion)
+        found = _detection(answers, samples, policy, setting, champion)
     else:
-        found = _classification(answers, samples, policy, champion)
+        found = _classification(answers, samples, policy, setting, champion)
     measures = {**found.measures, **_never(answers, samples)}
     requirements = list(policy.requirements)
     notes = found.slices.notes
-    if policy.margin is not None and champion is None:
+    if policy.champion is not None and champion is None:
         notes = [*notes, "no version is served yet: there is no champion to compare with"]
-    elif policy.margin is not None:
-        requirements.append(Requirement(metric=_GAIN, required=Required(low=-policy.margin)))
+    elif policy.champion is not None:
+        no_worse = Required(low=-policy.champion.margin)
+        requirements.append(Requirement(metric=_GAIN, required=no_worse))
     nothing = [Requirement(metric=name, required=Required(high=0)) for name in _NEVER]
     return Evidence(
         gate=GATE,
         checks=[
-            *decide(GATE, measures, requirements, confidence=policy.confidence),
-            *decide(GATE, measures, nothing, confidence=policy.confidence, minimum=0),
+            *decide(GATE, measures, requirements, confidence=setting.confidence),
+            *decide(GATE, measures, nothing, confidence=setting.confidence, minimum=0),
         ],
         figures={**{name: one.value for name, one in measures.items()}, **found.figures},
         pictures={} if found.picture is None else {"quality-calibration": found.picture},
@@ -133,17 +130,21 @@ def judge_answers(
                 "as it is sure."
             )
         },
-        tables=[found.slices.table("Groups and classes, the worst first", policy.confidence)],
+        tables=[found.slices.table("Groups and classes, the worst first", setting.confidence)],
         notes=notes,
     )
 
 
 def _classification(
-    answers: Answers, samples: Samples, policy: Policy, champion: Champion | None
+    answers: Answers,
+    samples: Samples,
+    policy: Quality,
+    setting: Setting,
+    champion: Champion | None,
 ) -> _Found:
     now = classification.Answers.of(np.asarray(answers), samples)
     by_slice = slices.of_classifier(now, samples, policy.minimum_slice)
-    measures = bootstrap.measure(now.figures, len(samples), policy.seed)
+    measures = bootstrap.measure(now.figures, len(samples), setting.seed)
     measures |= {
         "accuracy": proportion(int(now.right.sum()), len(samples)),
         "worst_slice_accuracy": by_slice.worst,
@@ -159,16 +160,20 @@ def _classification(
     return _Found(
         measures=measures,
         slices=by_slice,
-        picture=calibration.diagram(now.confidence, now.right, policy.confidence),
+        picture=calibration.diagram(now.confidence, now.right, setting.confidence),
         figures=figures,
     )
 
 
 def _detection(
-    answers: Answers, samples: Samples, policy: Policy, champion: Champion | None
+    answers: Answers,
+    samples: Samples,
+    policy: Quality,
+    setting: Setting,
+    champion: Champion | None,
 ) -> _Found:
     now = detection.Answers.of(list(answers), samples)
-    by_slice = slices.of_detector(now, samples, policy.minimum_slice, policy.seed)
+    by_slice = slices.of_detector(now, samples, policy.minimum_slice, setting.seed)
     before = None
     if champion is not None and champion.answers is not None:
         before = detection.Answers.of(list(champion.answers), samples)
@@ -181,18 +186,18 @@ def _detection(
             found[_GAIN] = found["map50"] - found["champion_map50"]
         return found
 
-    measures = bootstrap.measure(figures, len(samples), policy.seed)
+    measures = bootstrap.measure(figures, len(samples), setting.seed)
     measures["worst_slice_recall"] = by_slice.worst
     if champion is not None and before is None:
         measures[_GAIN] = missing(champion.missing)
     return _Found(
         measures=measures,
         slices=by_slice,
-        picture=calibration.diagram(now.confidence, now.right, policy.confidence),
+        picture=calibration.diagram(now.confidence, now.right, setting.confidence),
     )
 
 
-def _no_samples(samples: Samples, policy: Policy) -> _Found:
+def _no_samples(samples: Samples, policy: Quality) -> _Found:
     names = DETECTION if samples.detection else CLASSIFICATION
     worst = "worst_slice_recall" if samples.detection else "worst_slice_accuracy"
     why = "there were no samples to measure it on"

@@ -37,7 +37,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, interval=interval, cell=cell, meaning=glossary.meaning, strip=strip
+        number=number,
+        interval=interval,
+        cell=cell,
+        meaning=glossary.meaning,
+        advice=glossary.advice,
+        strip=strip,
     )
     environment.globals["signs"] = _SIGNS
     return environment

@@ -55,7 +55,10 @@ def _verdict(report: Report) -> list[str]:
     lines += ["## What decided", ""]
     if report.passed:
         lines += ["Every check passed; these came closest to their limit:", ""]
-    lines += [f"- {_MARKS[c.outcome]} **{c.gate}**: {escape(c.reason)}" for c in report.decisive]
+    for check in report.decisive:
+        lines.append(f"- {_MARKS[check.outcome]} **{check.gate}**: {escape(check.reason)}")
+        if advice := glossary.advice(check):
+            lines[-1] += f"<br>*What to do:* {escape(advice)}"
     return [*lines, ""]
 
 

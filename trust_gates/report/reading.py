@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trust_gates import glossary
+from trust_gates import GATES, glossary
 from trust_gates.report import card
 from trust_gates.verdict import Check, Outcome, Table
 
@@ -144,8 +144,7 @@ def interval(check: Check) -> str:
 
 
 def _place(gate: str) -> tuple[int, str]:
-    known = list(glossary.GATES)
-    return (known.index(gate) if gate in known else len(known), gate)
+    return (GATES.index(gate) if gate in GATES else len(GATES), gate)
 
 
 def _gate(

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from trust_gates.policy import Setting
 from trust_gates.robustness import attacks, evasion, figures, masking, pictures, weak
 from trust_gates.robustness.attacks.attack import Task
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.measure import measure
-from trust_gates.robustness.policy import Policy
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.sweep import Curves, sweep
 from trust_gates.robustness.victim import Victim, totals
 from trust_gates.samples import Samples
@@ -18,13 +19,16 @@ from trust_gates.statistics import Requirement, decide, exact
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Required, Table
 
-__all__ = ["Policy", "judge"]
-
 GATE = "robustness"
 _SHOWN = 4
 
 
-def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
+def judge(
+    target: Target,
+    samples: Samples,
+    policy: Robustness,
+    setting: Setting = Setting(),
+) -> Evidence:
     """Attack up to `policy.samples` samples and decide on what survives all attacks.
 
     Metrics: `robust_accuracy` for classifiers; `robust_recall`, `robust_map50` and
@@ -42,11 +46,12 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
     task: Task = "detection" if samples.detection else "classification"
     attacks.chosen(policy.attacks, policy.norm, task)
     wanted = figures.chosen(policy.wanted, policy.norm, task)
-    target = policy.limit(target)
-    broken = {n: weak.check_attack(n, samples, target, policy.budget) for n in policy.names}
+    budget = policy.budget(setting.seed)
+    target = policy.limit(target, setting.features)
+    broken = {n: weak.check_attack(n, samples, target, budget) for n in policy.names}
     victim = Victim.of(target, samples)
-    measured = measure(victim, samples, policy)
-    curves = sweep(victim, samples, policy.names, policy.budget, policy.sweep)
+    measured = measure(victim, samples, policy, setting)
+    curves = sweep(victim, samples, policy.names, budget, policy.sweep)
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
     more = figures.measure(
         wanted,
@@ -54,22 +59,22 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             victim=victim,
             samples=samples,
             attacked=attacked,
-            budget=policy.budget,
-            confidence=policy.confidence,
+            budget=budget,
+            confidence=setting.confidence,
         ),
     )
     measures |= more.measures
-    signs = masking.look(victim, samples, attacked, policy.budget, curves.unbounded)
+    signs = masking.look(victim, samples, attacked, budget, curves.unbounded)
     flags = signs.flags()
-    seen = evasion.look(victim, samples, attacked, policy.budget, policy.confidence)
+    seen = evasion.look(victim, samples, attacked, budget, setting.confidence)
     measures |= seen.measures if seen else {}
     measures["gradient_masking"] = exact(len(flags), len(samples))
     masked = Requirement(metric="gradient_masking", required=Required(high=0))
     return Evidence(
         gate=GATE,
         checks=[
-            *decide(GATE, measures, policy.requirements, confidence=policy.confidence),
-            *decide(GATE, measures, [masked], confidence=policy.confidence, minimum=0),
+            *decide(GATE, measures, policy.requirements, confidence=setting.confidence),
+            *decide(GATE, measures, [masked], confidence=setting.confidence, minimum=0),
         ],
         figures={
             **{name: figure.value for name, figure in measures.items()},
@@ -77,7 +82,7 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
             "noise": signs.noise,
         },
         pictures={
-            **_pictures(victim, samples, attacked, policy, curves),
+            **_pictures(victim, samples, attacked, policy, setting, curves),
             **more.pictures,
             **(seen.pictures if seen else {}),
         },
@@ -91,7 +96,7 @@ def judge(target: Target, samples: Samples, policy: Policy) -> Evidence:
         },
         tables=(
             _attacks_table(attacked, broken),
-            curves.table(policy.confidence),
+            curves.table(setting.confidence),
             *more.tables,
             *((seen.table,) if seen else ()),
         ),
@@ -115,7 +120,8 @@ def _pictures(
     victim: Victim,
     samples: Samples,
     attacked: Attacked,
-    policy: Policy,
+    policy: Robustness,
+    setting: Setting,
     curves: Curves,
 ) -> dict[str, bytes]:
     shown = {
@@ -124,7 +130,7 @@ def _pictures(
             chosen=policy.epsilon,
             norm=policy.norm,
             figure_name="robust_recall" if samples.detection else "robust_accuracy",
-            confidence=policy.confidence,
+            confidence=setting.confidence,
         )
     }
     # The samples that lost the most, so that a reviewer sees what an attack looks like.

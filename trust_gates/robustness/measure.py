@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trust_gates.matching import PrecisionTable
+from trust_gates.policy import Setting
 from trust_gates.robustness.ensemble import Attacked, Held, attack, share
-from trust_gates.robustness.policy import Policy
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 from trust_gates.sequential import Look, batches, sequential, settled
@@ -30,26 +31,26 @@ class Measured:
     notes: Sequence[str] = ()
 
 
-def measure(victim: Victim, samples: Samples, policy: Policy) -> Measured:
-    """Attack up to `policy.samples` samples, drawn at random with the policy's seed.
+def measure(victim: Victim, samples: Samples, policy: Robustness, setting: Setting) -> Measured:
+    """Attack up to `policy.samples` samples, drawn at random with the run's seed.
 
     Only robust accuracy has a confidence sequence: where something else is required, and for
     detectors, all samples are attacked.
     """
     stops = all(r.metric == "robust_accuracy" for r in policy.requirements)
-    order = np.random.default_rng(policy.seed).permutation(len(samples))[: policy.samples]
-    if policy.sequential and policy.requirements and stops and not victim.detection:
-        return _in_looks(victim, samples.take(order), policy)
+    order = np.random.default_rng(setting.seed).permutation(len(samples))[: policy.samples]
+    if policy.sequential and stops and not victim.detection:
+        return _in_looks(victim, samples.take(order), policy, setting)
     chosen = samples.take(np.sort(order))
-    attacked = attack(victim, chosen, policy.names, policy.budget)
+    attacked = attack(victim, chosen, policy.names, policy.budget(setting.seed))
     if victim.detection:
-        figures = _of_detector(victim, chosen, attacked, policy.seed)
+        figures = _of_detector(victim, chosen, attacked, setting.seed)
     else:
-        figures = {"robust_accuracy": share(attacked.held, chosen, policy.seed)}
+        figures = {"robust_accuracy": share(attacked.held, chosen, setting.seed)}
     return Measured(samples=chosen, attacked=attacked, figures=figures)
 
 
-def _in_looks(victim: Victim, samples: Samples, policy: Policy) -> Measured:
+def _in_looks(victim: Victim, samples: Samples, policy: Robustness, setting: Setting) -> Measured:
     """Attack a part, look, and go on only while a requirement is open.
 
     Where the model fails even if all that the cheap attacks left of a part were right, the dear
@@ -62,7 +63,7 @@ def _in_looks(victim: Victim, samples: Samples, policy: Policy) -> Measured:
         return {"robust_accuracy": sequential(looks, planned=len(samples))}
 
     def checks(looks: Sequence[Look]) -> list[Check]:
-        return decide("", figures(looks), policy.requirements, confidence=policy.confidence)
+        return decide("", figures(looks), policy.requirements, confidence=setting.confidence)
 
     def hopeless(held: Held) -> bool:
         hits, seen = looks[-1] if looks else (0, 0)
@@ -71,7 +72,7 @@ def _in_looks(victim: Victim, samples: Samples, policy: Policy) -> Measured:
 
     for rows in batches(len(samples)):
         part = samples.take(np.arange(rows.start, rows.stop))
-        parts.append(attack(victim, part, policy.names, policy.budget, hopeless))
+        parts.append(attack(victim, part, policy.names, policy.budget(setting.seed), hopeless))
         hits = looks[-1][0] if looks else 0
         looks.append((hits + int(parts[-1].held.sum()), rows.stop))
         if settled(checks(looks)):

@@ -2,65 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
 
+from pydantic import Field, ValidationInfo, field_validator
+
+from trust_gates.policy import Check, Fraction, GatePolicy, Range, measured
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures
 from trust_gates.robustness.attacks.attack import Budget, Norm
-from trust_gates.statistics import Requirement
+from trust_gates.robustness.metrics import METRICS
 from trust_gates.target import Target
 
+_ATTACKS = {"items": {"type": "string", "enum": [*attacks.ATTACKS, *attacks.ENSEMBLES]}}
+_FIGURES = {"items": {"type": "string", "enum": list(figures.FIGURES)}}
+"""Every name in the JSON Schema: an editor can then offer them."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+
+class Robustness(GatePolicy):
     """What the gate attacks with, and what must survive."""
 
-    requirements: Sequence[Requirement]
-    epsilon: float
-    """The largest change of an input, in the norm and in the inputs' own units."""
-
     norm: Norm = "linf"
-    attacks: Sequence[str] = ("fgsm", "pgd", "square")
-    """Names of attacks and of ensembles."""
+    """How a change of an input is measured."""
 
-    samples: int = 128
+    epsilon: Fraction
+    """The attack's budget in input units, inputs of images being in [0, 1]; under l0 the number
+    of values that may change. `8/255` is a number, too."""
+
+    attacks: Annotated[tuple[str, ...], Field(json_schema_extra=_ATTACKS)] = (
+        "fgsm",
+        "pgd",
+        "square",
+    )
+    """Names of attacks and of ensembles, a white-box and a black-box one at least."""
+
+    samples: int = Field(default=128, ge=1)
     """At most so many are attacked."""
 
     sequential: bool = True
-    """Stop a classifier's attacks as soon as the samples seen decide every requirement."""
+    """Stop as soon as the samples seen decide every check of a classifier; else attack them all."""
 
-    figures: Sequence[str] = ()
-    """Further figures to measure besides those that requirements name."""
+    steps: int | None = Field(default=None, ge=1)
+    """Effort of every iterated attack, instead of each one's own or that of an ensemble."""
 
-    sweep: Sequence[float] = ()
-    """Further budgets to show; by default a quarter to four times epsilon."""
+    queries: int | None = Field(default=None, ge=1)
+    """Effort of every black-box attack, likewise."""
 
-    confidence: float = 0.95
-    seed: int = 0
-    steps: int | None = None
-    queries: int | None = None
-    """Effort of each attack; by default the attack's own, or that of an ensemble."""
-
-    features: Sequence[str] = ()
-    """Names of an input row's values."""
-
-    immutable: Sequence[str] = ()
+    immutable: tuple[str, ...] = ()
     """Features that no attacker can change, besides those that the dataset declares."""
 
-    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """The lowest and the highest value that an attacker can give a feature."""
+    bounds: dict[str, Range] = Field(default_factory=dict)
+    """Lowest and highest value that an attacker can give a feature."""
 
-    def __post_init__(self) -> None:
-        attacks.chosen(self.attacks, self.norm)
-        figures.chosen(self.figures, self.norm)
-        if self.norm == "l0" and self.epsilon < 1:
-            raise ValueError(
-                f"got epsilon {self.epsilon} under l0, expected the number of values that may "
-                "change, at least 1"
-            )
-        if not all(epsilon > 0 for epsilon in (self.epsilon, *self.sweep)):
-            raise ValueError(f"got epsilon {self.epsilon}, sweep {self.sweep}, expected > 0")
+    figures: Annotated[tuple[str, ...], Field(json_schema_extra=_FIGURES)] = ()
+    """Further figures to measure, besides those that checks name."""
+
+    sweep: tuple[Fraction, ...] = ()
+    """Further budgets for the picture of accuracy against epsilon; by default a quarter to four
+    times epsilon."""
+
+    checks: tuple[Annotated[Check, measured("robustness", METRICS)], ...] = Field(min_length=1)
+    """What must hold."""
+
+    @field_validator("attacks")
+    @classmethod
+    def _known(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        attacks.chosen(names, info.data.get("norm", "linf"))
+        return names
+
+    @field_validator("figures")
+    @classmethod
+    def _measured(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        figures.chosen(names, info.data.get("norm", "linf"))
+        return names
+
+    @field_validator("epsilon", "sweep")
+    @classmethod
+    def _small(cls, value: float | tuple[float, ...], info: ValidationInfo) -> Any:
+        least = value if isinstance(value, float) else 1
+        if info.data.get("norm") == "l0" and least < 1:
+            raise ValueError("at least 1 under the norm l0: a number of values")
+        largest = max(value, default=0) if isinstance(value, tuple) else value
+        if info.data.get("norm") == "linf" and largest > 1:
+            raise ValueError("less than or equal to 1 under the norm linf")
+        return value
 
     @property
     def names(self) -> list[str]:
@@ -69,12 +95,11 @@ class Policy:
 
     @property
     def wanted(self) -> list[str]:
-        """The further figures that the policy asks for, and those that its requirements name."""
-        required = [r.metric for r in self.requirements if r.metric in figures.FIGURES]
+        """The further figures that the policy asks for, and those that its checks name."""
+        required = [check.metric for check in self.checks if check.metric in figures.FIGURES]
         return [*required, *self.figures]
 
-    @property
-    def budget(self) -> Budget:
+    def budget(self, seed: int) -> Budget:
         """What each attack may spend."""
         ensembles = [attacks.ENSEMBLES[n] for n in self.attacks if n in attacks.ENSEMBLES]
         return Budget(
@@ -82,11 +107,14 @@ class Policy:
             epsilon=self.epsilon,
             steps=self.steps or max((e.steps for e in ensembles), default=None),
             queries=self.queries or max((e.queries for e in ensembles), default=None),
-            seed=self.seed,
+            seed=seed,
         )
 
-    def limit(self, target: Target) -> Target:
+    def limit(self, target: Target, features: Sequence[str]) -> Target:
         """The target with the policy's limits on an attacker within those of the dataset.
+
+        Args:
+            features: names of an input row's values.
 
         Raises:
             ValueError: a limit is on no feature, or nothing is left to change.
@@ -94,7 +122,7 @@ class Policy:
         if not self.immutable and not self.bounds:
             return target
         own = Reach.of_features(
-            self.features,
+            features,
             low=target.low,
             high=target.high,
             immutable=self.immutable,

@@ -1,16 +1,21 @@
 """`touchstone gate` and `python -m trust_gates`: one judgement, exit codes to rely on."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from touchstone import cli
+from touchstone.contract.model_repo import ModelPipeline
 from trust_gates import __main__ as gates_cli
 from trust_gates import report
 from trust_gates.errors import GateError, MissingExtraError
+from trust_gates.gates import GatesFile
 
 POLICY = "gates: {quality: {checks: [{metric: accuracy, atLeast: 0.7}]}}"
 COMMANDS = {
@@ -83,9 +88,12 @@ def test_a_wrong_command_line_is_2(run, arguments, problem):
     ("content", "problem"),
     [
         ("quality: [", "gates.yaml"),
-        ("- quality", "got list, expected a mapping of gates"),
-        ("gates: {fairness: {}}", "got a policy for fairness, expected one for quality"),
+        ("- quality", "expected a mapping"),
+        ("", "expected a mapping"),
+        ("gates: {integrity: {}}", "got a policy for integrity, expected one for quality"),
         (POLICY.replace("accuracy", "charm"), "got the metric 'charm'"),
+        (POLICY.replace("accuracy", "map50"), "got the metric 'map50'"),
+        (POLICY + "\nseed: 7", "got unknown key seed"),
     ],
 )
 def test_a_wrong_policy_is_4(run, tmp_path, content, problem):
@@ -118,8 +126,6 @@ def test_a_missing_library_is_3_and_a_gate_that_does_not_work_1(run, monkeypatch
 
 
 def test_integrity_holds_files_against_the_digests_given(run, tmp_path):
-    import hashlib
-
     import torch
     from safetensors.torch import save_file
 
@@ -136,6 +142,72 @@ def test_integrity_holds_files_against_the_digests_given(run, tmp_path):
     assert "failed: integrity: digest_mismatches: got 1" in out
 
 
+INTEGRITY = """\
+gates:
+  integrity:
+    checks: [{metric: label_noise, atMost: 0.05}, {metric: single_feature_accuracy, atMost: 0.3}]
+    poisoning: {recall: 0.7}
+    pinned: true
+"""
+
+
+def test_integrity_is_judged_by_all_that_its_policy_asks(run, tmp_path):
+    """A third of the labels is wrong, and nothing that was asked for is left out."""
+    generator = np.random.default_rng(0)
+    inputs = generator.random((1200, 6)).astype(np.float32)
+    right = (inputs[:, 0] + inputs[:, 1] > 1).astype(np.int64)
+    labels = np.where(generator.random(1200) < 0.35, 1 - right, right)
+    sex = generator.integers(0, 2, 1200)
+    (tmp_path / "data").mkdir()
+    splits = {"train": slice(700), "validation": slice(700, 850), "test": slice(850, 1200)}
+    for name, rows in splits.items():
+        arrays = {"inputs": inputs[rows], "labels": labels[rows], "protected_sex": sex[rows]}
+        np.savez(tmp_path / "data" / f"{name}.npz", **arrays)
+    described = {"shape": [6], "low": 0, "high": 1, "features": list("abcdef")}
+    document = {"task": "classification", "classes": ["no", "yes"], "inputs": described}
+    document |= {"protected": {"sex": ["f", "m"]}, "seed": 0}
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(document))
+    (tmp_path / "tree").mkdir()
+    save_file({"w": np.ones((2, 6), np.float32)}, tmp_path / "tree" / "model.safetensors")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "requirements.txt").write_text("numpy\n")
+    (tmp_path / "gates.yaml").write_text(INTEGRITY)
+
+    digest = hashlib.sha256((tmp_path / "tree" / "model.safetensors").read_bytes()).hexdigest()
+    asked = ["integrity", "--model=tree", "--data=data", "--json"]
+    asked.append(f"--expect=model.safetensors=sha256:{digest}")
+    code, out, _ = run(*asked, "--source=source")
+    checks = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert code == 5
+    assert checks["label_noise"]["outcome"] == "failed"
+    assert checks["label_noise"]["required"] == {"low": None, "high": 0.05}
+    assert checks["label_noise"]["measured"] == pytest.approx(0.35, abs=0.06)
+    assert checks["label_noise"]["interval"]["confidence"] >= 0.95
+    assert checks["single_feature_accuracy"]["outcome"] == "failed"
+    assert checks["single_feature_accuracy"]["required"] == {"low": None, "high": 0.3}
+    assert checks["poisoned_samples"]["outcome"] == "insufficient evidence"
+    assert "the model cannot be asked" in checks["poisoned_samples"]["reason"]
+    assert "numpy has no exact version" in checks["unpinned_dependencies"]["reason"]
+
+    without = {check["name"]: check for check in json.loads(run(*asked)[1])["checks"]}
+    assert without["unpinned_dependencies"]["outcome"] == "failed"
+    assert "there is no model repository" in without["unpinned_dependencies"]["reason"]
+
+
+def test_a_key_that_only_a_pipeline_can_use_is_named(run, tmp_path):
+    (tmp_path / "gates.yaml").write_text(POLICY.replace("checks:", "champion: {}, checks:"))
+    code, out, _ = run("quality", "--data=predictions.csv")
+    assert code == 0
+    assert "note: quality: gates.quality.champion is not used here" in out
+
+
+def test_only_touchstone_gate_judges_by_a_whole_touchstone_yaml(monkeypatch, capsys):
+    asked = ["gate", "quality", "--data=x.csv", f"--policy={EXAMPLE / 'touchstone.yaml'}"]
+    code, _, err = _trust_gates(monkeypatch, capsys, *asked)
+    assert code == 4
+    assert "which `touchstone gate` judges by" in err
+
+
 def _trust_gates(monkeypatch, capsys, *arguments):
     monkeypatch.setattr("sys.argv", ["trust_gates", *arguments])
     with pytest.raises(SystemExit) as exit_:
@@ -143,9 +215,25 @@ def _trust_gates(monkeypatch, capsys, *arguments):
     return exit_.value.code or 0, *capsys.readouterr()
 
 
-def test_the_schema_is_printed(monkeypatch, capsys):
+def test_the_schemas_are_printed(monkeypatch, capsys):
     code, out, _ = _trust_gates(monkeypatch, capsys, "schema")
     assert (code, json.loads(out)) == (0, report.schema())
+    code, out, _ = _trust_gates(monkeypatch, capsys, "schema", "gates")
+    assert (code, json.loads(out)) == (0, GatesFile.model_json_schema())
+    for name, expected in (
+        (None, ModelPipeline.model_json_schema()),
+        ("gates", GatesFile.model_json_schema()),
+        ("verdict", report.schema()),
+    ):
+        code, out, _ = _touchstone(monkeypatch, capsys, *([name] if name else []), command="schema")
+        assert (code, json.loads(out)) == (0, expected)
+
+
+def test_the_keys_of_a_gate_are_printed(monkeypatch, capsys):
+    code, out, _ = _trust_gates(monkeypatch, capsys, "keys", "quality")
+    assert code == 0
+    assert "| `minimumSlice` | integer ≥ 1 | `30` |" in out
+    assert _trust_gates(monkeypatch, capsys, "keys", "charm")[0] == 2
 
 
 def test_a_report_is_written_again_from_its_verdict(monkeypatch, capsys, tmp_path):
@@ -167,11 +255,16 @@ def test_a_report_is_written_again_from_its_verdict(monkeypatch, capsys, tmp_pat
 EXAMPLE = Path(__file__).parents[3] / "training" / "examples" / "tabular"
 
 
-def _touchstone(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr("sys.argv", ["touchstone", "gate", *arguments])
+def _touchstone(monkeypatch, capsys, *arguments, command="gate"):
+    monkeypatch.setattr("sys.argv", ["touchstone", command, *arguments])
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     return exit_.value.code or 0, *capsys.readouterr()
+
+
+def _confidence(document):
+    (check,) = [check for check in document["checks"] if check["name"] == "accuracy"]
+    return check["interval"]["confidence"]
 
 
 def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys, tmp_path):
@@ -202,6 +295,16 @@ def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys
     assert code == 5  # it was never trained
     assert "accuracy" in {check["name"] for check in document["checks"]}
     assert document["seeds"] == {"gates": 7}  # as in the pipeline
+    assert _confidence(document) == pytest.approx(1 - 0.05 / 4)
+
+    # Each round of a remedy has its chance to pass: here 1 + 3 * (2 * 2 - 1) models.
+    text = (EXAMPLE / "touchstone.yaml").read_text()
+    remedy = "  remedy: {fairness: reweighing, robustness: trades, maxRounds: 3}\n"
+    (tmp_path / "touchstone.yaml").write_text(text + remedy)
+    policy = f"--policy={tmp_path}"
+    document = json.loads(_touchstone(monkeypatch, capsys, "quality", *asked, policy)[1])
+    assert document["gates"]["confidence"] == pytest.approx(1 - 0.05 / 10)
+    assert _confidence(document) == pytest.approx(0.99875)
 
 
 def test_a_whole_touchstone_yaml_is_checked_with_its_places(monkeypatch, capsys, tmp_path):

@@ -5,7 +5,13 @@ import logging
 import numpy as np
 import pytest
 import torch
-from gate_models import linear_samples, linear_target, many_class_linear, small_convolution
+from gate_models import (
+    linear_samples,
+    linear_target,
+    many_class_linear,
+    required,
+    small_convolution,
+)
 
 from trust_gates import robustness
 from trust_gates.reach import Reach
@@ -13,10 +19,10 @@ from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.native import hopskipjump
 from trust_gates.robustness.native.problem import Problem
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
-from trust_gates.statistics import Requirement
 from trust_gates.target import Target
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 WEIGHT = np.random.default_rng(5).normal(size=12)
 DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
@@ -195,8 +201,8 @@ def test_hopskipjump_gives_up_where_no_input_is_wrong():
 
 def test_a_random_search_that_beats_a_greedy_one_under_l0_is_no_sign_of_masking():
     target, samples = small_convolution()
-    policy = robustness.Policy(
-        requirements=[Requirement(metric="robust_accuracy", required=Required(low=0.9))],
+    policy = Robustness(
+        checks=[required("robust_accuracy", low=0.9)],
         norm="l0",
         epsilon=3,
         attacks=("jsma", "sparse-rs"),

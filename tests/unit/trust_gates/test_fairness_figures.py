@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from gate_models import required
 
 from trust_gates import fairness
 from trust_gates.fairness import counts, distortion, figures, individual, regression, subgroups
-from trust_gates.fairness.groups import Protected, grouping
+from trust_gates.fairness import metrics as glossary
+from trust_gates.fairness.groups import grouping
+from trust_gates.fairness.policy import Fairness, Protected
 from trust_gates.fairness.rows import Rows
-from trust_gates.glossary import fairness as glossary
-from trust_gates.statistics import Requirement
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 LOW, HIGH = [0], [1]
 
@@ -155,10 +156,10 @@ def test_a_regression_is_judged_group_by_group():
     truth = generator.normal(size=4000)
     predicted = truth + 0.5 * (sex == "m") + 0.1 * generator.normal(size=4000)
     protected = [Protected(name="sex", privileged=["m"])]
-    policy = fairness.Policy(
-        requirements=[
-            Requirement(metric="mean_residual_difference", required=Required(low=-0.1, high=0.1)),
-            Requirement(metric="mean_squared_error_ratio", required=Required(low=0.001, high=2)),
+    policy = Fairness(
+        checks=[
+            required("mean_residual_difference", low=-0.1, high=0.1),
+            required("mean_squared_error_ratio", low=0.001, high=2),
         ],
         protected=protected,
     )

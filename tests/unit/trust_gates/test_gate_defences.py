@@ -3,10 +3,12 @@
 import pytest
 import torch
 from defended import dataset, images_arrays, images_net
+from gate_models import required
 
 from touchstone.training.defences import Defence, wrap_inputs
 from touchstone.training.trainer import TrainConfig, train
-from trust_gates.robustness import Policy, judge
+from trust_gates.robustness import judge
+from trust_gates.robustness.policy import Robustness
 from trust_gates.samples import Samples
 from trust_gates.target import Target
 from trust_gates.verdict import Outcome
@@ -25,7 +27,11 @@ def evidence(spec):
     target = Target(
         module=module.eval(), predict=lambda x: spec.predict(module, x), low=0.0, high=1.0
     )
-    return judge(target, SAMPLES, Policy(requirements=(), epsilon=0.25))
+    return judge(
+        target,
+        SAMPLES,
+        Robustness(checks=[required("robust_accuracy", low=0)], epsilon=0.25, sequential=False),
+    )
 
 
 def masking(found):

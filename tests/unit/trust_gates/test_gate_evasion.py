@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gate_models import linear_samples, linear_target
+from gate_models import linear_samples, linear_target, required
 
-from trust_gates.robustness import Policy, evasion, judge
+from trust_gates.robustness import evasion, judge
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Attacked
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
-from trust_gates.statistics import Requirement
 from trust_gates.target import Watch
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 WEIGHT = np.ones(8) * 4
 SAMPLES = linear_samples(WEIGHT, count=120)
@@ -117,10 +117,10 @@ def test_without_a_broken_sample_there_is_no_recall():
 def test_the_gate_decides_on_a_detectors_figures():
     target = replace(linear_target(WEIGHT), watch=Watch(off_grid, 0.0))
     requirements = [
-        Requirement(metric="evasion_auc", required=Required(low=0.6)),
-        Requirement(metric="evasion_adaptive_recall", required=Required(low=0.9)),
+        required("evasion_auc", low=0.6),
+        required("evasion_adaptive_recall", low=0.9),
     ]
-    evidence = judge(target, SAMPLES, Policy(requirements=requirements, epsilon=EPSILON))
+    evidence = judge(target, SAMPLES, Robustness(checks=requirements, epsilon=EPSILON))
     outcomes = {check.name: check.outcome for check in evidence.checks}
     assert outcomes["evasion_auc"] is Outcome.PASSED
     assert outcomes["evasion_adaptive_recall"] is Outcome.FAILED

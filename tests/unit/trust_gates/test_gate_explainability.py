@@ -1,35 +1,29 @@
 """An explanation must be the model's, faithful, steady, and free of what must not decide."""
 
-import typing
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from gate_models import linear_samples, linear_target
+from gate_models import linear_samples, linear_target, required
 
-from touchstone.contract.gates import Explainability
 from trust_gates import explainability
 from trust_gates.errors import GateError
 from trust_gates.explainability import association, methods, sanity
 from trust_gates.explainability.parts import Parts
+from trust_gates.explainability.policy import Explainability
 from trust_gates.explainability.subject import of_samples
+from trust_gates.policy import Setting
 from trust_gates.samples import Boxes, Samples
-from trust_gates.statistics import Requirement
 from trust_gates.target import Target
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 WEIGHT = np.array([3.0, -2.0, 1.5, 1.0, -0.7, 0.5])
 
 
 def policy(*metrics, low=0.05, high=1.0, **more):
-    required = Required(low=low, high=high)
-    return explainability.Policy(
-        requirements=[
-            Requirement(metric=m, required=required) for m in metrics or ("faithfulness",)
-        ],
-        **more,
-    )
+    names = metrics or ("faithfulness",)
+    return Explainability(checks=[required(name, low, high) for name in names], **more)
 
 
 def grouped(weight=WEIGHT, count=200):
@@ -47,7 +41,8 @@ def grouped(weight=WEIGHT, count=200):
     )
 
 
-NAMES = ["sex", "height", "c", "d", "e", "f"]
+NAMES = ("sex", "height", "c", "d", "e", "f")
+NAMED = Setting(features=NAMES)
 
 
 def marked(monkeypatch, name, attribute):
@@ -120,8 +115,8 @@ def spots(count=40, seed=0, across=False):
 
 
 def test_touchstone_yaml_offers_every_method_and_no_other():
-    offered = typing.get_args(Explainability.model_fields["method"].annotation)
-    assert set(offered) == set(methods.METHODS)
+    offered = Explainability.model_json_schema()["properties"]["method"]["enum"]
+    assert offered == list(methods.METHODS)
 
 
 @pytest.mark.parametrize("name", ["integrated_gradients", "occlusion", "kernel_shap"])
@@ -191,22 +186,22 @@ def test_a_model_without_weights_cannot_be_shown_to_be_explained():
 
 def test_a_model_that_uses_the_protected_feature_is_refused_by_that_check_alone():
     samples = grouped()
-    required = [
-        Requirement(metric="faithfulness", required=Required(low=0.02)),
-        Requirement(metric="protected_share", required=Required(high=0.2)),
+    asked_for = [
+        required("faithfulness", low=0.02),
+        required("protected_share", high=0.2),
     ]
-    asked = explainability.Policy(requirements=required, features=NAMES)
-    leaning = explainability.judge(linear_target(WEIGHT), samples, asked)
+    asked = Explainability(checks=asked_for)
+    leaning = explainability.judge(linear_target(WEIGHT), samples, asked, NAMED)
     assert [check.outcome for check in leaning.checks] == [Outcome.PASSED, Outcome.FAILED]
     assert leaning.checks[1].measured > 0.5
-    blind = explainability.judge(linear_target(WEIGHT * [0, 0, 1, 1, 1, 1]), samples, asked)
+    blind = explainability.judge(linear_target(WEIGHT * [0, 0, 1, 1, 1, 1]), samples, asked, NAMED)
     assert blind.outcome is Outcome.PASSED
     assert blind.checks[1].measured == 0
 
 
 def test_proxies_are_found_and_named():
     evidence = explainability.judge(
-        linear_target(WEIGHT), grouped(), policy("protected_share", low=0.0, features=NAMES)
+        linear_target(WEIGHT), grouped(), policy("protected_share", low=0.0), NAMED
     )
     (note,) = [note for note in evidence.notes if "proxies" in note]
     assert "sex (tells sex: 1.00), height (tells sex: 1.00)" in note
@@ -224,7 +219,7 @@ def test_an_attribute_is_protected_by_its_name_too_and_a_proxy_by_the_policys_bo
         groups={"c": np.random.default_rng(0).permutation(samples.groups["sex"])},
     )
     evidence = explainability.judge(
-        linear_target(WEIGHT), shuffled, policy("protected_share", low=0.0, features=NAMES)
+        linear_target(WEIGHT), shuffled, policy("protected_share", low=0.0), NAMED
     )
     assert "proxies: c (tells c" in evidence.notes[-1]
     assert "height" not in evidence.notes[-1]
@@ -297,7 +292,9 @@ def test_an_image_classifier_is_explained_by_maps():
         module[2].weight.copy_(weight * 5)
     samples = Samples(inputs=images.inputs, classes=["left", "right"], labels=labels)
     target = Target(module=module, predict=module, low=0.0, high=1.0)
-    evidence = explainability.judge(target, samples, policy(features=["red", "green", "blue"]))
+    evidence = explainability.judge(
+        target, samples, policy(), Setting(features=("red", "green", "blue"))
+    )
     assert evidence.outcome is Outcome.PASSED, evidence.checks[0].reason
     assert "explainability-maps" in evidence.pictures
     assert {row[0] for row in evidence.tables[0].rows} == {"red", "green", "blue"}
@@ -306,16 +303,16 @@ def test_an_image_classifier_is_explained_by_maps():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"method": "lime"}, r"got the method 'lime', expected one of \['saliency'"),
-        ({"features": ["a"]}, r"got 1 names of features \['a'\], expected 6"),
+        ({"features": ("a",)}, r"got 1 names of features \['a'\], expected 6"),
         ({"protected": ["age"]}, r"got the protected attributes \['age'\].*: sex"),
+        ({"method": "lime"}, r"one of \['saliency'.*'lime'"),
         ({"metrics": ["pointing_game"]}, "got the metric 'pointing_game' .* expected one of"),
     ],
 )
 def test_what_does_not_fit_is_named(more, message):
-    metrics = more.pop("metrics", ())
+    metrics, setting = more.pop("metrics", ()), Setting(features=more.pop("features", ()))
     with pytest.raises(ValueError, match=message):
-        explainability.judge(linear_target(WEIGHT), grouped(), policy(*metrics, **more))
+        explainability.judge(linear_target(WEIGHT), grouped(), policy(*metrics, **more), setting)
 
 
 def test_kernel_shap_does_not_know_images():

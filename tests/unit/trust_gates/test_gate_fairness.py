@@ -6,16 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gate_models import linear_samples, linear_target, spot_samples, spot_target
+from gate_models import linear_samples, linear_target, required, spot_samples, spot_target
 
 from trust_gates import fairness
-from trust_gates.fairness.groups import Comparison, Grouping, Protected, grouping
+from trust_gates.fairness import metrics as glossary
+from trust_gates.fairness.groups import Comparison, Grouping, grouping
+from trust_gates.fairness.policy import Fairness, Protected
 from trust_gates.fairness.rows import Rows, of_detector
-from trust_gates.glossary import fairness as glossary
+from trust_gates.policy import Setting
 from trust_gates.samples import Boxes, Samples
-from trust_gates.statistics import Requirement
 from trust_gates.target import Target
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 GAP = "equal_opportunity_difference"
 
@@ -33,8 +34,8 @@ def rows(*groups):
 
 def policy(metric=GAP, low=-0.1, high=0.1, **more):
     lighting = Protected(name="lighting", privileged=["day"])
-    return fairness.Policy(
-        requirements=[Requirement(metric=metric, required=Required(low=low, high=high))],
+    return Fairness(
+        checks=[required(metric, low=low, high=high)],
         **{"protected": [lighting], **more},
     )
 
@@ -106,7 +107,7 @@ def test_a_group_below_the_minimum_is_insufficient_evidence():
     ],
 )
 def test_an_absent_group_fails(groups):
-    check = judge(rows(*groups), policy(low=-2, high=2)).checks[0]
+    check = judge(rows(*groups), policy(low=-1, high=1)).checks[0]
     assert check.outcome is Outcome.FAILED
     assert math.isnan(check.measured)
     assert "there are no samples" in check.reason
@@ -198,16 +199,17 @@ def two_attributes(count=6000, seed=0):
 
 
 def test_an_intersection_that_fares_worst_is_refused_by_name():
-    asked = fairness.Policy(
-        requirements=[Requirement(metric=GAP, required=Required(low=-0.3, high=0.3))],
+    asked = Fairness(
+        checks=[required(GAP, low=-0.3, high=0.3)],
         protected=[
             Protected(name="sex", privileged=["m"]),
             Protected(name="race", privileged=["y", "z"]),
         ],
         favorable="yes",
-        features=("a", "b", "c"),
     )
-    evidence = fairness.judge(linear_target(np.ones(3)), two_attributes(), asked)
+    evidence = fairness.judge(
+        linear_target(np.ones(3)), two_attributes(), asked, Setting(features=("a", "b", "c"))
+    )
     outcomes = {check.name: check.outcome for check in evidence.checks}
     assert outcomes[f"{GAP}[sex]"] is Outcome.PASSED
     assert outcomes[f"{GAP}[race]"] is Outcome.PASSED
@@ -223,8 +225,8 @@ def test_an_intersection_that_fares_worst_is_refused_by_name():
 def test_an_intersection_that_nobody_is_in_fails():
     samples = two_attributes(count=900)
     absent = (samples.groups["sex"] == "f") & (samples.groups["race"] == "z")
-    asked = fairness.Policy(
-        requirements=[Requirement(metric=GAP, required=Required(low=-1, high=1))],
+    asked = Fairness(
+        checks=[required(GAP, low=-1, high=1)],
         protected=[
             Protected(name="sex", privileged=["m"]),
             Protected(name="race", privileged=["y"]),

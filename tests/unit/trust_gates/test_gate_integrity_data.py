@@ -4,15 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from gate_models import required
 from sklearn.datasets import load_diabetes, load_digits
 from test_gate_integrity import SPLITS, failed, rows, subject  # noqa: F401
 from test_gate_integrity import model as model  # noqa: PLC0414 (a fixture)
 
 from trust_gates import integrity
 from trust_gates.integrity import data, labels
+from trust_gates.integrity.policy import Integrity
 from trust_gates.samples import Boxes, Samples
-from trust_gates.statistics import Requirement
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 
 def with_inputs(samples, inputs):
@@ -176,8 +177,8 @@ def test_label_noise_has_a_bound_only_where_the_policy_gives_one(model):
     splits = cut(noisy(digits(), 0.2), 700)
     tampered = subject(model, splits=splits, groups={})
     assert "label_noise" not in failed(integrity.judge(tampered))
-    bound = Requirement(metric="label_noise", required=Required(high=0.05))
-    evidence = integrity.judge(tampered, integrity.Policy(requirements=[bound]))
+    bound = required("label_noise", high=0.05)
+    evidence = integrity.judge(tampered, Integrity(checks=[bound]))
     assert "label_noise" in failed(evidence)
 
 
@@ -189,9 +190,9 @@ def test_too_few_samples_of_a_class_leave_the_noise_unknown():
 
 
 def test_a_bound_on_what_a_detector_has_not_fails(model):
-    bound = Requirement(metric="label_noise", required=Required(high=0.05))
+    bound = required("label_noise", high=0.05)
     evidence = integrity.judge(
-        subject(model, splits={"test": SPLITS["test"]}), integrity.Policy(requirements=[bound])
+        subject(model, splits={"test": SPLITS["test"]}), Integrity(checks=[bound])
     )
     assert "could not be measured" in failed(evidence)["label_noise"]
 

@@ -9,6 +9,7 @@ from test_gate_integrity import model as model  # noqa: PLC0414 (a fixture)
 
 from trust_gates import integrity
 from trust_gates.integrity import executables, pinning
+from trust_gates.integrity.policy import Integrity
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -129,5 +130,5 @@ def test_what_is_not_pinned_is_noted_or_refused_as_the_policy_says(model, tmp_pa
     evidence = integrity.judge(subject(model, source=source))
     assert failed(evidence) == {}
     assert any("not pinned: requirements.txt:1: numpy" in note for note in evidence.notes)
-    strict = integrity.judge(subject(model, source=source), integrity.Policy(pinned=True))
+    strict = integrity.judge(subject(model, source=source), Integrity(pinned=True))
     assert "numpy has no exact version" in failed(strict)["unpinned_dependencies"]

@@ -14,6 +14,7 @@ from trust_gates.integrity import poison
 from trust_gates.integrity.poison import inversion, occlusion
 from trust_gates.integrity.poison.plant import learned, plant, trigger
 from trust_gates.integrity.poison.suspects import signature
+from trust_gates.integrity.policy import Integrity, Poisoning
 from trust_gates.samples import Samples
 from trust_gates.target import Target
 from trust_gates.verdict import Outcome
@@ -74,7 +75,7 @@ def check(evidence, name="poisoned_samples"):
 
 
 def test_clean_digits_pass_and_the_report_says_how_well_was_looked(clean):
-    evidence = poison.scan(*clean, poison.Policy())
+    evidence = poison.scan(*clean, Poisoning())
     assert check(evidence).outcome is Outcome.PASSED, check(evidence).reason
     assert evidence.figures["planted_recall"] >= 0.8
     assert evidence.figures["planted_false_positive_rate"] <= 0.02
@@ -87,13 +88,13 @@ def test_clean_digits_pass_and_the_report_says_how_well_was_looked(clean):
 
 def test_backdoored_digits_are_refused():
     samples = poisoned(digits(900))
-    evidence = poison.scan(trained(samples), samples, poison.Policy())
+    evidence = poison.scan(trained(samples), samples, Poisoning())
     assert check(evidence).outcome is Outcome.FAILED
     assert 40 <= check(evidence).measured <= 70
 
 
 def test_a_detector_that_cannot_see_the_planted_backdoor_clears_nothing(clean):
-    blind = poison.Policy(detectors=["spectral_signatures"], recall=0.9)
+    blind = Poisoning(detectors=["spectral_signatures"], recall=0.9)
     found = check(poison.scan(*clean, blind))
     assert found.outcome is Outcome.INSUFFICIENT
     assert "cannot clear it" in found.reason
@@ -108,7 +109,7 @@ def test_what_cannot_be_searched_clears_nothing(clean):
         (spot_samples(60), "two classes or more"),
         (samples.take(np.arange(40)), "40 samples are too few, expected at least 50"),
     ):
-        found = check(poison.scan(target, training, poison.Policy()))
+        found = check(poison.scan(target, training, Poisoning()))
         assert found.outcome is Outcome.INSUFFICIENT
         assert why in found.reason
 
@@ -122,7 +123,7 @@ def test_a_model_that_cannot_learn_the_backdoor_clears_nothing():
         return torch.nn.functional.one_hot(other, 2) + 0 * layer(inputs)
 
     stuck = Target(module=layer, predict=constant, low=0.0, high=1.0)
-    found = check(poison.scan(stuck, samples, poison.Policy()))
+    found = check(poison.scan(stuck, samples, Poisoning()))
     assert found.outcome is Outcome.INSUFFICIENT
     assert "did not learn the planted backdoor (0% of 90%)" in found.reason
 
@@ -208,22 +209,22 @@ def test_marks_of_one_size_are_no_anomaly():
 def test_inversion_that_is_too_dear_clears_nothing(clean, monkeypatch):
     monkeypatch.setattr(inversion, "LARGEST", 1000)
     found = check(
-        poison.scan(*clean, poison.Policy(detectors=["trigger_inversion"])), "trigger_classes"
+        poison.scan(*clean, Poisoning(detectors=["trigger_inversion"])), "trigger_classes"
     )
     assert found.outcome is Outcome.INSUFFICIENT
     assert "at most 1000" in found.reason
 
 
 def test_an_unknown_detector_is_named(clean):
-    with pytest.raises(ValueError, match="strip.*expected any of activation_clustering"):
-        poison.scan(*clean, poison.Policy(detectors=["strip"]))
+    with pytest.raises(ValueError, match="one of .'activation_clustering'.*strip"):
+        poison.scan(*clean, Poisoning(detectors=["strip"]))
 
 
 def test_the_gate_scans_only_what_is_sound_and_says_when_it_does_not(model, clean):
     def never():
         raise AssertionError("a model with a pickle in it must not be loaded")
 
-    policy = integrity.Policy(poisoning=poison.Policy())
+    policy = Integrity(poisoning=Poisoning())
     (model / "weights.pkl").write_bytes(b"x")
     reasons = failed(integrity.judge(subject(model, target=never), policy))
     assert "is not run" in reasons["poisoned_samples"]

@@ -10,6 +10,7 @@ from gate_models import (
     linear_samples,
     linear_target,
     many_class_linear,
+    required,
     small_convolution,
     spot_samples,
     spot_target,
@@ -18,10 +19,10 @@ from gate_models import (
 from trust_gates import robustness
 from trust_gates.reach import Reach
 from trust_gates.robustness.masking import Signs
+from trust_gates.robustness.policy import Robustness
 from trust_gates.samples import Samples
-from trust_gates.statistics import Requirement
 from trust_gates.target import Target
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 WEIGHT = np.random.default_rng(5).normal(size=12)
 
@@ -31,8 +32,8 @@ def masking(target, samples, *, epsilon=0.02, metric="robust_accuracy", **more):
     evidence = robustness.judge(
         target,
         samples,
-        robustness.Policy(
-            requirements=[Requirement(metric=metric, required=Required(low=0.0))],
+        Robustness(
+            checks=[required(metric, low=0.0)],
             epsilon=epsilon,
             **({"samples": 60, "sequential": False} | more),
         ),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gate_models import linear_samples, linear_target, spot_samples, spot_target
+from gate_models import linear_samples, linear_target, required, spot_samples, spot_target
 from scipy.special import softmax
 from sklearn import metrics
 
@@ -12,16 +12,17 @@ from trust_gates.quality import Champion, calibration
 from trust_gates.quality.champion import Discordant
 from trust_gates.quality.classification import Answers
 from trust_gates.quality.detection import Answers as Claims
+from trust_gates.quality.policy import Quality
 from trust_gates.samples import Boxes, Samples
-from trust_gates.statistics import Requirement, proportion
-from trust_gates.verdict import Outcome, Required
+from trust_gates.statistics import proportion
+from trust_gates.verdict import Outcome
 
 CLASSES = ["a", "b", "c"]
+RIVAL = {"margin": 0.02}
 
 
 def policy(metric="accuracy", low=0.0, high=1.0, **more):
-    required = Required(low=low, high=high)
-    return quality.Policy(requirements=[Requirement(metric=metric, required=required)], **more)
+    return Quality(checks=[required(metric, low, high)], **more)
 
 
 def labelled(labels, classes=CLASSES, **groups):
@@ -206,7 +207,7 @@ def pair(count, gained, lost):
 def test_a_version_must_be_shown_to_be_no_worse_than_the_served_one(count, gained, lost, outcome):
     now, before, samples = pair(count, gained, lost)
     champion = Champion(version="abc", answers=before)
-    evidence = quality.judge_answers(now, samples, policy(margin=0.02), champion)
+    evidence = quality.judge_answers(now, samples, policy(champion=RIVAL), champion=champion)
     assert outcomes(evidence)["gain_over_champion"] is outcome
     assert outcomes(evidence)["accuracy"] is Outcome.PASSED
     assert evidence.figures["champion_accuracy"] == pytest.approx(0.8)
@@ -215,7 +216,7 @@ def test_a_version_must_be_shown_to_be_no_worse_than_the_served_one(count, gaine
 
 def test_a_first_release_has_no_champion_and_says_so():
     samples, logits = noisy()
-    evidence = quality.judge_answers(logits, samples, policy(margin=0.02))
+    evidence = quality.judge_answers(logits, samples, policy(champion=RIVAL))
     assert "gain_over_champion" not in outcomes(evidence)
     assert evidence.notes[-1].startswith("no version is served yet")
 
@@ -223,11 +224,13 @@ def test_a_first_release_has_no_champion_and_says_so():
 def test_a_champion_that_cannot_be_asked_fails_the_check():
     samples, logits = noisy()
     champion = Champion(version="abc", missing="it wants pictures")
-    evidence = quality.judge_answers(logits, samples, policy(margin=0.02), champion)
+    evidence = quality.judge_answers(logits, samples, policy(champion=RIVAL), champion=champion)
     assert outcomes(evidence)["gain_over_champion"] is Outcome.FAILED
     spots = spot_samples(40)
     claims = spot_target().claims(spots.inputs)
-    evidence = quality.judge_answers(claims, spots, policy("recall", margin=0.02), champion)
+    evidence = quality.judge_answers(
+        claims, spots, policy("recall", champion=RIVAL), champion=champion
+    )
     assert "it wants pictures" in evidence.checks[1].reason
 
 
@@ -295,8 +298,8 @@ def test_a_detectors_worst_slice_and_its_champion():
     evidence = quality.judge_answers(
         now,
         samples,
-        policy("worst_slice_recall", low=0.8, margin=0.02),
-        Champion(version="abc", answers=before),
+        policy("worst_slice_recall", low=0.8, champion=RIVAL),
+        champion=Champion(version="abc", answers=before),
     )
     assert evidence.checks[0].reason.startswith("worst_slice_recall (light: night): got 0.500")
     assert outcomes(evidence)["gain_over_champion"] is Outcome.FAILED

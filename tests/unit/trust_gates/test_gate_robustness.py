@@ -6,20 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gate_models import linear_samples, linear_target, spot_samples, spot_target
+from gate_models import linear_samples, linear_target, required, spot_samples, spot_target
 
 from trust_gates import robustness
 from trust_gates.errors import GateError
+from trust_gates.policy import Setting
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures, weak
 from trust_gates.robustness.attacks.attack import Attack, Budget
 from trust_gates.robustness.corruptions import CORRUPTIONS
 from trust_gates.robustness.measure import measure
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
-from trust_gates.statistics import Requirement, decide
+from trust_gates.statistics import decide
 from trust_gates.target import Target
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 PNG = b"\x89PNG\r\n"
 
@@ -30,8 +32,7 @@ def weight():
 
 
 def policy(epsilon, metric="robust_accuracy", low=0.3, **more):
-    requirements = [Requirement(metric=metric, required=Required(low=low))]
-    return robustness.Policy(requirements=requirements, epsilon=epsilon, **more)
+    return Robustness(checks=[required(metric, low)], epsilon=epsilon, **more)
 
 
 def test_a_linear_models_robust_accuracy_is_exact(weight):
@@ -71,13 +72,13 @@ def test_a_model_that_fails_by_cheap_attacks_is_spared_the_dear_ones(monkeypatch
         return run(name, victim, part, budget)
 
     monkeypatch.setattr(attacks, "run", watched)
-    found = measure(Victim.of(target, samples), samples, policy(0.05, low=0.9))
+    found = measure(Victim.of(target, samples), samples, policy(0.05, low=0.9), Setting())
     assert met == ["fgsm"]
     assert "spared the dearer attacks" in found.notes[1]
     (check,) = decide("g", found.figures, policy(0.05, low=0.9).requirements, confidence=0.95)
     assert (check.outcome, check.samples) == (Outcome.FAILED, 30)
     met.clear()
-    found = measure(Victim.of(target, samples), samples, policy(0.001, low=0.5))
+    found = measure(Victim.of(target, samples), samples, policy(0.001, low=0.5), Setting())
     assert met == ["fgsm", "pgd", "square"]
     assert len(found.notes) == 1
 
@@ -206,9 +207,9 @@ def test_attacks_run_white_before_black_and_cheap_before_dear():
 
 
 def test_an_ensemble_brings_its_standard_effort():
-    assert policy(0.1, attacks=("autoattack",)).budget.queries == 5000
-    assert policy(0.1, attacks=("autoattack",), steps=7).budget.steps == 7
-    assert policy(0.1).budget.queries is None
+    assert policy(0.1, attacks=("autoattack",)).budget(seed=0).queries == 5000
+    assert policy(0.1, attacks=("autoattack",), steps=7).budget(seed=0).steps == 7
+    assert policy(0.1).budget(seed=0).queries is None
 
 
 def test_what_is_served_must_hold_too(weight):
@@ -299,8 +300,8 @@ def test_predictions_that_are_not_finite_count_as_wrong(weight):
         ({"attacks": ("fgsm", "pgd")}, "black-box one"),
         ({"attacks": ("square",)}, "white-box one"),
         ({"attacks": ("autoattack",), "norm": "l0"}, "under the norm l0"),
-        ({"epsilon": 0.0}, "expected > 0"),
-        ({"epsilon": float("nan")}, "expected > 0"),
+        ({"epsilon": 0.0}, "greater than 0"),
+        ({"epsilon": float("nan")}, "greater than 0"),
         ({"norm": "l0", "attacks": ("jsma", "sparse-rs"), "epsilon": 0.5}, "at least 1"),
         ({"figures": ("clever",)}, r"got figures \['clever'\]"),
         (

@@ -5,13 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from gate_models import Linear, linear_samples, linear_target
+from gate_models import Linear, linear_samples, linear_target, required
 
 from trust_gates import outside, robustness
 from trust_gates.errors import GateError
 from trust_gates.inputs import opaque
-from trust_gates.statistics import Requirement
-from trust_gates.verdict import Outcome, Required
+from trust_gates.robustness.policy import Robustness
+from trust_gates.verdict import Outcome
 
 WEIGHT = np.array([1.0, -2.0, 0.5, 3.0])
 
@@ -75,8 +75,8 @@ def test_probabilities_become_logarithms_and_logits_stay():
 
 
 def _robustness(target):
-    policy = robustness.Policy(
-        requirements=[Requirement(metric="robust_accuracy", required=Required(low=0.1))],
+    policy = Robustness(
+        checks=[required("robust_accuracy", low=0.1)],
         epsilon=0.02,
         samples=100,
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gate_models import required
 
 from trust_gates.reach import Reach
-from trust_gates.robustness import Policy
+from trust_gates.robustness.policy import Robustness
 from trust_gates.target import Target
 
 FEATURES = ["age", "sex", "dose"]
@@ -66,7 +67,11 @@ def limited(described, **more):
         reach=Reach.described(described),
     )
     features = described.get("features", ())
-    return Policy(requirements=[], epsilon=0.1, features=features, **more).limit(target).reach
+    return (
+        Robustness(checks=[required("robust_accuracy", low=0)], epsilon=0.1, **more)
+        .limit(target, features)
+        .reach
+    )
 
 
 def test_the_policy_adds_to_what_the_dataset_says_of_its_features():

@@ -9,6 +9,7 @@ from gate_models import (
     linear_samples,
     linear_target,
     many_class_linear,
+    required,
     small_convolution,
     spot_samples,
     spot_target,
@@ -21,11 +22,12 @@ from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from trust_gates.robustness.figures.clever import Effort, scores
 from trust_gates.robustness.native import balls, clever
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
-from trust_gates.statistics import Requirement, median
+from trust_gates.statistics import median
 from trust_gates.target import Target
-from trust_gates.verdict import Outcome, Required
+from trust_gates.verdict import Outcome
 
 WEIGHT = np.random.default_rng(5).normal(size=12)
 DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
@@ -260,8 +262,8 @@ def test_the_worst_corruption_is_the_one_that_leaves_least():
 
 
 def test_a_detector_is_judged_under_corruption_too_and_by_nothing_else():
-    policy = robustness.Policy(
-        requirements=[Requirement(metric="corruption_accuracy", required=Required(low=0.5))],
+    policy = Robustness(
+        checks=[required("corruption_accuracy", low=0.5)],
         epsilon=0.02,
     )
     evidence = robustness.judge(spot_target(), spot_samples(), policy)
@@ -270,17 +272,19 @@ def test_a_detector_is_judged_under_corruption_too_and_by_nothing_else():
     assert "robust_map50_95" in evidence.figures
     with pytest.raises(ValueError, match="for detection"):
         robustness.judge(
-            spot_target(), spot_samples(), replace(policy, figures=("clever_untargeted",))
+            spot_target(),
+            spot_samples(),
+            policy.model_copy(update={"figures": ("clever_untargeted",)}),
         )
 
 
 def test_a_required_figure_is_measured_on_all_samples_and_decided_by_its_interval():
     samples = linear_samples(WEIGHT, count=60)
     distance = float(np.median(linear_distances(samples, "linf")))
-    policy = robustness.Policy(
-        requirements=[
-            Requirement(metric="minimal_perturbation", required=Required(low=distance / 3)),
-            Requirement(metric="robust_accuracy", required=Required(low=0.5)),
+    policy = Robustness(
+        checks=[
+            required("minimal_perturbation", low=distance / 3),
+            required("robust_accuracy", low=0.5),
         ],
         epsilon=0.001,
         figures=("loss_sensitivity",),

@@ -8,23 +8,20 @@ that find enough of ours can clear the data.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from trust_gates.integrity.poison import inversion
 from trust_gates.integrity.poison.plant import TOOK, Planted, learned, plant
 from trust_gates.integrity.poison.suspects import DETECTORS, Suspects, View
+from trust_gates.integrity.policy import Poisoning
+from trust_gates.policy import Setting
 from trust_gates.samples import Bools, Samples
 from trust_gates.statistics import exact, proportion
 from trust_gates.target import Target
 from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required, Table
 
 GATE = "integrity"
-INVERSION = "trigger_inversion"
-NAMES = (*DETECTORS, INVERSION)
-"""Every detector that touchstone.yaml can ask for."""
-
 _FEWEST = 50
 """With fewer training samples no planted backdoor is large enough to measure recall on."""
 
@@ -32,50 +29,33 @@ _RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
 """False-positive rates of the points of the ROC curves."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How hard to look."""
-
-    detectors: Sequence[str] = tuple(DETECTORS)
-    samples: int = 1200
-    """Most training samples that are examined; their pairwise distances are held in memory."""
-
-    recall: float = 0.7
-    """Share of the planted samples that must be found, by the lower confidence bound."""
-
-    confidence: float = 0.95
-    seed: int = 0
-
-
-def scan(target: Target, training: Samples, policy: Policy) -> Evidence:
-    """Look for a backdoor in the training samples of a classifier, and measure how well it looked.
-
-    Raises:
-        ValueError: a detector is unknown.
-    """
-    unknown = set(policy.detectors) - set(NAMES)
-    if unknown:
-        raise ValueError(f"got detectors {sorted(unknown)}, expected any of {', '.join(NAMES)}")
+def scan(
+    target: Target,
+    training: Samples,
+    policy: Poisoning = Poisoning(),
+    setting: Setting = Setting(),
+) -> Evidence:
+    """Look for a backdoor in a classifier's training samples, and measure how well it looked."""
     if training.labels is None or len(np.unique(training.labels)) < 2:
         return unscanned("the search for backdoors is for classifiers with two classes or more")
     if len(training) < _FEWEST:
         return unscanned(f"{len(training)} samples are too few, expected at least {_FEWEST}")
     samples = training.take(
-        np.random.default_rng(policy.seed).permutation(len(training))[: policy.samples]
+        np.random.default_rng(setting.seed).permutation(len(training))[: policy.samples]
     )
     names = [name for name in policy.detectors if name in DETECTORS]
-    inverts = INVERSION in policy.detectors
-    found = _detect(target, samples, names, policy.seed)
-    sizes = _invert(target, samples, policy.seed) if inverts else None
-    planted = plant(samples, target.low, target.high, seed=policy.seed)
-    with learned(target, planted, seed=policy.seed) as took:
-        calibrated = _detect(target, planted.samples, names, policy.seed)
-        again = _invert(target, planted.samples, policy.seed) if sizes is not None else None
+    inverts = inversion.INVERSION in policy.detectors
+    found = _detect(target, samples, names, setting.seed)
+    sizes = _invert(target, samples, setting.seed) if inverts else None
+    planted = plant(samples, target.low, target.high, seed=setting.seed)
+    with learned(target, planted, seed=setting.seed) as took:
+        calibrated = _detect(target, planted.samples, names, setting.seed)
+        again = _invert(target, planted.samples, setting.seed) if sizes is not None else None
     checks, figures = [], {"planted_success": took}
     if names:
         caught = np.any([suspects.flagged for suspects in calibrated.values()], axis=0)
         recall = proportion(int(caught[planted.mask].sum()), int(planted.mask.sum()))
-        interval = recall.interval(policy.confidence)
+        interval = recall.interval(setting.confidence)
         blind = f"of {recall.samples} planted samples {recall.value:.0%} were found"
         blind += f" (at least {interval.low:.0%}), expected at least {policy.recall:.0%}"
         trusted = took >= TOOK and interval.low >= policy.recall

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from trust_gates.target import Target
 
+INVERSION = "trigger_inversion"
+"""Its name in a policy."""
+
 FEWEST_CLASSES = 5
 """With fewer, the median deviation of the classes' mark sizes says nothing."""
 

@@ -8,44 +8,60 @@ for ratios, and AIF360's ±0.1 for differences.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from trust_gates.metric import Metric, difference, share
+from trust_gates.quality.metrics import METRICS as QUALITY
 
 QUESTION = "Are favorable outcomes shared evenly between the groups?"
 
 _TENTH = (-0.1, 0.1)
 
+_MITIGATE = (
+    "Train with a mitigation (spec.train.mitigation), or add training data of the group that lost; "
+    "the table of groups shows which."
+)
+_COLLECT = "Find out how the labels came about, and collect anew or reweigh: no model learned this."
+_LEARN = "Train longer, or set another threshold for a decision; the table of groups shows where."
+_MILDER = "Repair less (the options of spec.train.mitigation), or mitigate in training instead."
 
-def _gap(name: str, of: str) -> Metric:
-    return difference(name, f"{of}, unprivileged less privileged", fair=_TENTH)
+
+def _advised(advice: str, *metrics: Metric) -> tuple[Metric, ...]:
+    """All of them, with the advice where they have none of their own."""
+    return tuple(replace(metric, advice=metric.advice or advice) for metric in metrics)
 
 
-def _ratio(name: str, of: str) -> Metric:
-    return _open(name, f"{of}, unprivileged over privileged", ideal=1, fair=(0.8, 1.25))
+def _gap(name: str, of: str, advice: str = "") -> Metric:
+    return difference(name, f"{of}, unprivileged less privileged", advice, fair=_TENTH)
 
 
-def _open(
-    name: str, meaning: str, *, ideal: float = 0, fair: tuple[float, float] | None = None
-) -> Metric:
-    return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, fair=fair)
+def _ratio(name: str, of: str, advice: str = "") -> Metric:
+    ratio = _open(name, f"{of}, unprivileged over privileged", advice, ideal=1)
+    return replace(ratio, fair=(0.8, 1.25))
+
+
+def _open(name: str, meaning: str, advice: str = "", *, ideal: float = 0) -> Metric:
+    return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, advice=advice)
 
 
 def _distance(name: str, meaning: str) -> Metric:
     return Metric(name=name, meaning=meaning, ideal=0, low=0, high=1, fair=(0, 0.1))
 
 
+_FAVORABLE = "share favorable in the data itself"
 _FOUND = "share found of those who should be"
 _MISSED = "share missed of those who should be found"
 _ALARM = "share wrongly favored of those who should not be"
 _OMITTED = "share of the rejected who should have been favored"
 _DISCOVERED = "share of the favored who should not have been"
 
-PAIRS = (
+PAIRS = _advised(
+    _MITIGATE,
     _gap("statistical_parity_difference", "share favored"),
     _gap("mean_difference", "share favored"),
     _ratio("disparate_impact", "share favored"),
-    _gap("label_statistical_parity_difference", "share favorable in the data itself"),
-    _ratio("label_disparate_impact", "share favorable in the data itself"),
+    _gap("label_statistical_parity_difference", _FAVORABLE, _COLLECT),
+    _ratio("label_disparate_impact", _FAVORABLE, _COLLECT),
     _gap("equal_opportunity_difference", _FOUND),
     _gap("true_positive_rate_difference", _FOUND),
     _gap("false_positive_rate_difference", _ALARM),
@@ -83,7 +99,8 @@ PAIRS = (
 )
 """Compare one unprivileged group with one privileged group."""
 
-RATES = (
+RATES = _advised(
+    _LEARN,
     share("true_positive_rate", _FOUND),
     share("true_negative_rate", "share rejected of those who should be"),
     share("false_positive_rate", _ALARM, ideal=0),
@@ -95,7 +112,7 @@ RATES = (
     share("error_rate", "share decided wrongly", ideal=0),
     Metric(name="power", meaning="number found of those who should be", low=0),
     share("selection_rate", "share favored", ideal=None),
-    share("base_rate", "share favorable in the data itself", ideal=None),
+    share("base_rate", _FAVORABLE, _COLLECT, ideal=None),
     share("generalized_true_positive_rate", "mean score of those who should be found"),
     share("generalized_true_negative_rate", "one less the mean score of those who should not be"),
     share("generalized_false_positive_rate", "mean score of those who should not be", ideal=0),
@@ -105,7 +122,8 @@ RATES = (
 )
 """Of all rows together; the report also shows them group by group."""
 
-INDIVIDUAL = (
+INDIVIDUAL = _advised(
+    _MITIGATE,
     _open("generalized_entropy_index", "inequality of benefit between people (alpha as declared)"),
     _open("theil_index", "inequality of benefit between individuals"),
     _open("coefficient_of_variation", "spread of benefit between people, in units of its mean"),
@@ -119,13 +137,19 @@ INDIVIDUAL = (
         "spread of benefit between all intersections, in units of its mean",
     ),
     share("consistency", "how alike the five nearest neighbors of each sample are decided"),
-    share("label_consistency", "how alike the five nearest neighbors of each sample are labelled"),
+    share(
+        "label_consistency",
+        "how alike the five nearest neighbors of each sample are labelled",
+        _COLLECT,
+    ),
 )
 
-INTERSECTIONS = (
+INTERSECTIONS = _advised(
+    _MITIGATE,
     _open(
         "smoothed_empirical_differential_fairness",
         "largest log ratio of favorable labels between any two intersections (Foulds 2018)",
+        _COLLECT,
     ),
     Metric(
         name="differential_fairness_bias_amplification",
@@ -134,7 +158,8 @@ INTERSECTIONS = (
     ),
 )
 
-SUBGROUPS = (
+SUBGROUPS = _advised(
+    _MITIGATE,
     difference(
         "bias_scan_overprediction",
         "mean score less favorable share in the subgroup that a bias scan finds worst (MDSS)",
@@ -149,25 +174,33 @@ SUBGROUPS = (
 """Found on one half of the rows, measured on the other."""
 
 _KINDS = ("euclidean", "manhattan", "mahalanobis")
-DISTORTION = tuple(
-    metric
-    for kind in _KINDS
-    for metric in (
-        _open(f"total_{kind}_distance", f"{kind} distance that a repair moves inputs, summed"),
-        _open(f"average_{kind}_distance", f"{kind} distance that a repair moves an input"),
-        _open(f"maximum_{kind}_distance", f"largest {kind} distance that a repair moves an input"),
-        Metric(
-            name=f"mean_{kind}_distance_difference",
-            meaning=f"mean {kind} distance that a repair moves an input, "
-            "unprivileged less privileged",
-            ideal=0,
-        ),
-        _ratio(f"mean_{kind}_distance_ratio", f"mean {kind} distance that a repair moves an input"),
-    )
+DISTORTION = _advised(
+    _MILDER,
+    *(
+        metric
+        for kind in _KINDS
+        for metric in (
+            _open(f"total_{kind}_distance", f"{kind} distance that a repair moves inputs, summed"),
+            _open(f"average_{kind}_distance", f"{kind} distance that a repair moves an input"),
+            _open(
+                f"maximum_{kind}_distance", f"largest {kind} distance that a repair moves an input"
+            ),
+            Metric(
+                name=f"mean_{kind}_distance_difference",
+                meaning=f"mean {kind} distance that a repair moves an input, "
+                "unprivileged less privileged",
+                ideal=0,
+            ),
+            _ratio(
+                f"mean_{kind}_distance_ratio", f"mean {kind} distance that a repair moves an input"
+            ),
+        )
+    ),
 )
 """What a preprocessing remedy costs: measured where the model repairs its inputs."""
 
-REGRESSION = (
+REGRESSION = _advised(
+    _MITIGATE,
     Metric(
         name="mean_prediction_difference",
         meaning="mean prediction, unprivileged less privileged",
@@ -188,3 +221,6 @@ REGRESSION = (
 METRICS = (
     *PAIRS, *RATES, *INDIVIDUAL, *INTERSECTIONS, *SUBGROUPS, *DISTORTION, *REGRESSION
 )  # fmt: skip
+
+ALSO = tuple(one for one in QUALITY if one.name in ("accuracy", "balanced_accuracy"))
+"""Figures of the quality gate that are measured here as well."""

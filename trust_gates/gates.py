@@ -1,0 +1,55 @@
+"""What all gates are asked together: the `gates` of a touchstone.yaml and of a gates file."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trust_gates import GATES
+from trust_gates.explainability.policy import Explainability
+from trust_gates.fairness.policy import Fairness
+from trust_gates.integrity.policy import Integrity
+from trust_gates.policy import GatePolicy, Setting, Strict
+from trust_gates.quality.policy import Quality
+from trust_gates.robustness.policy import Robustness
+
+
+class Gates(Strict):
+    """What is judged, and what must hold; a gate that is left out is not asked."""
+
+    quality: Quality | None = None
+    robustness: Robustness | None = None
+    fairness: Fairness | None = None
+    explainability: Explainability | None = None
+    integrity: Integrity = Integrity()
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of a whole verdict: the chance that it lets a model pass that fails a check is the rest."""
+
+    def policy(self, gate: str) -> GatePolicy | None:
+        """The policy of the gate of that name."""
+        found: GatePolicy | None = getattr(self, gate)
+        return found
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """Names of the gates that must have judged the model before it can be promoted."""
+        return tuple(name for name in GATES if self.policy(name) is not None)
+
+    @property
+    def confidence_each(self) -> float:
+        """What each gate must decide at, so that `confidence` holds for all checks of a verdict.
+
+        Bonferroni: the gates that estimate share the chance of error equally, and each applies
+        Holm's step-down to its own checks (`trust_gates.statistics.decide`).
+        """
+        estimating = [one for name in GATES if (one := self.policy(name)) and one.estimates]
+        return 1 - (1 - self.confidence) / max(1, len(estimating))
+
+    def setting(self, *, seed: int = 0, features: tuple[str, ...] = ()) -> Setting:
+        """What each gate is told besides its policy."""
+        return Setting(confidence=self.confidence_each, seed=seed, features=features)
+
+
+class GatesFile(Strict):
+    """A YAML file with nothing but the gates' policies."""
+
+    gates: Gates

@@ -1,0 +1,49 @@
+"""What the integrity gate is asked beyond the counts that must always be zero."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from trust_gates.integrity.metrics import CHECKED
+from trust_gates.integrity.poison.inversion import INVERSION
+from trust_gates.integrity.poison.suspects import DETECTORS
+from trust_gates.policy import Check, GatePolicy, OneOf, Strict, measured
+
+NAMES = (*DETECTORS, INVERSION)
+"""Every detector that can be asked for."""
+
+
+class Poisoning(Strict):
+    """A search for backdoors in a classifier's training data, by detectors tried on one of ours."""
+
+    detectors: tuple[Annotated[str, OneOf(NAMES)], ...] = Field(
+        default=tuple(DETECTORS), min_length=1
+    )
+    """How to look for them."""
+
+    samples: int = Field(default=1200, ge=50, le=5000)
+    """Most training samples that are examined: time and memory grow with their square."""
+
+    recall: float = Field(default=0.7, gt=0, lt=1)
+    """Share of a planted backdoor that must be found, by the lower confidence bound."""
+
+
+class Integrity(GatePolicy):
+    """What can be chosen: counts of what is wrong are always required to be zero."""
+
+    checks: tuple[Annotated[Check, measured("integrity", CHECKED)], ...] = ()
+    """Bounds for near_duplicate_rate (by default at most 0.01), single_feature_accuracy (at most
+    0.99) and label_noise (none)."""
+
+    poisoning: Poisoning | None = None
+    """Search the training data for backdoors: `{}`, or its `detectors`, `samples`, `recall`."""
+
+    pinned: bool = False
+    """Refuse base images without a digest and packages without a version; else they are noted."""
+
+    @property
+    def estimates(self) -> bool:
+        """It counts, which leaves nothing to chance, unless it is asked for more."""
+        return bool(self.checks) or self.poisoning is not None

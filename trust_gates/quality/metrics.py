@@ -1,0 +1,64 @@
+"""The quality gate's figures."""
+
+from trust_gates.metric import Metric, count, difference, share
+
+QUESTION = "Does it do its task on samples it has never seen?"
+
+_LEARN = "Train longer, tune more trials or add training data; the worst slices show where."
+_BALANCE = "Add or weigh up samples of the labels that are rarely right; the slices name them."
+_CALIBRATE = "Calibrate its scores, for instance by a temperature fitted on the validation split."
+_SLICE = "Add training data of the group or class that the table of slices lists first."
+
+METRICS = (
+    share("accuracy", "share of decisions that are right", _LEARN),
+    share("balanced_accuracy", "accuracy, each label counted equally", _BALANCE),
+    share(
+        "f1_macro", "harmonic mean of precision and recall, each label counted equally", _BALANCE
+    ),
+    share(
+        "auc",
+        "chance that a sample of a class scores above one that is not, mean of classes",
+        _LEARN,
+    ),
+    count("log_loss", "mean surprise at the true label, in nats", _CALIBRATE),
+    Metric(
+        name="brier",
+        meaning="mean squared distance of the probabilities from the truth, summed over classes",
+        ideal=0,
+        low=0,
+        high=2,
+        advice=_CALIBRATE,
+    ),
+    share(
+        "ece", "expected gap between how sure it is and how often it is right", _CALIBRATE, ideal=0
+    ),
+    share("map50", "mean average precision at IoU 0.5", _LEARN),
+    share("map50_95", "mean average precision over IoU 0.5 to 0.95", _LEARN),
+    share("recall", "share of true objects that were found", _LEARN),
+    share("worst_slice_accuracy", "accuracy in the group or class where it is lowest", _SLICE),
+    share("worst_slice_recall", "recall in the group or class where it is lowest", _SLICE),
+    difference(
+        "gain_over_champion",
+        "accuracy or map50, less the served version's on these samples",
+        "Keep the served version, or find out what the new one lost on the same samples.",
+    ),
+    share("champion_accuracy", "accuracy of the served version on these samples", ideal=None),
+    share("champion_map50", "map50 of the served version on these samples", ideal=None),
+    share(
+        "mcnemar_p",
+        "chance of so uneven a split of the samples that only one of the two versions gets right, "
+        "if both are equally good",
+        ideal=None,
+    ),
+    share(
+        "constant_prediction",
+        "whether it answers the same whatever it is shown",
+        "See whether its loss fell at all: too high a learning rate does this.",
+        ideal=0,
+    ),
+    count(
+        "non_finite_outputs",
+        "samples on which it answers with something that is no number",
+        "Look for a division by zero, a logarithm of zero or an overflow in `predict`.",
+    ),
+)

@@ -6,8 +6,6 @@ TORCH      := torch==2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
 
-.PHONY: help setup demo check lint test test-long bench gates-table fuzz kill yardstick clean
-
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -57,8 +55,9 @@ bench: setup ## what a step, an event and a verdict cost, against named peers in
 	$(BIN)/python tests/bench/poison.py
 	$(BIN)/python tests/bench/defences.py
 
-gates-table: setup ## run every attack, defence and metric by name, write docs/trust-gates.md
-	$(BIN)/python tests/bench/gates_table.py
+reference: setup ## write the generated pages of docs/reference anew
+	$(BIN)/python -m tests.yardstick.rules --write docs/reference/rules.md
+	$(BIN)/python -m tests.yardstick.names --write docs/reference/names.md
 
 FUZZ_SECONDS ?= 600
 fuzz: setup ## look for inputs that break us, new ones every time, for FUZZ_SECONDS
@@ -72,7 +71,7 @@ kill: setup ## kill -9 the engine at KILLS random moments; every run must end as
 	$(BIN)/python -m tests.endurance --kills $(KILLS)
 
 yardstick: setup ## measure against Tekton's own examples and conformance cases; TEKTON=checkout
-	$(BIN)/python -m tests.yardstick $(TEKTON) --write docs/parity.md
+	$(BIN)/python -m tests.yardstick $(TEKTON) --write docs/reference/parity.md
 
 clean: ## remove what the tools left, keep the virtual environment
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -1,6 +1,6 @@
 """Measure the embedded engine against a checkout of tektoncd/pipeline; exit 1 where one got worse.
 
-python -m tests.yardstick /path/to/tektoncd-pipeline [--only GLOB] [--write docs/parity.md]
+python -m tests.yardstick /path/to/tektoncd-pipeline [--only GLOB] [--write PAGE]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pass tables, for the terminal and for docs/parity.md."""
+"""The pass tables, for the terminal and for docs/reference/parity.md."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def summary(outcomes: Sequence[Outcome], verdicts: Sequence[Verdict]) -> list[st
 def markdown(
     outcomes: Sequence[Outcome], verdicts: Sequence[Verdict], *, commit: str, limit: float
 ) -> str:
-    """docs/parity.md."""
+    """docs/reference/parity.md."""
     misses = [outcome for outcome in outcomes if outcome.miss]
     parts = [
         _HEAD.format(commit=commit, limit=f"{limit:g}", result_limit=examples.RESULT_LIMIT),

@@ -4,7 +4,7 @@ Each file of tests/embedded/tekton/refused is a list of cases. `--- # what is wr
 `---` alone parts the documents of one. A comment `# tekton: message` or `# embedded: message` below
 a line says what must be told about that line; nothing else may be told.
 
-    python -m tests.yardstick.rules --write docs/rules.md
+    python -m tests.yardstick.rules --write docs/reference/rules.md
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WHO = {"tekton": "Tekton", "embedded": "this engine alone"}
 _HEADER = """\
 # What is refused
 
-Made by `python -m tests.yardstick.rules --write docs/rules.md` from the cases of
+Made by `python -m tests.yardstick.rules --write docs/reference/rules.md` from the cases of
 `tests/embedded/tekton/refused`. Each case is a test: these messages at their places, no others.
 [validate.md](validate.md) says how they are told.
 """
@@ -51,7 +51,7 @@ def cases(file: Path) -> Iterator[Case]:
 
 
 def table() -> str:
-    """docs/rules.md: every case with who refuses it and what is told."""
+    """docs/reference/rules.md: every case with who refuses it and what is told."""
     text = _HEADER
     for file in sorted(FOLDER.glob("*.yaml")):
         text += f"\n## {file.stem.replace('_', ' ').capitalize()}\n\n"

@@ -35,7 +35,7 @@ def events(
         typer.echo(json.dumps([_document(item) for item in found], indent=2))
         return
     if not found:
-        typer.echo("no event yet; docs/events.md says how to connect a forge")
+        typer.echo("no event yet; docs/reference/events.md says how to connect a forge")
     for item in found:
         _print(item)
 

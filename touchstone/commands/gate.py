@@ -57,7 +57,9 @@ def gate(
     except GateError as error:
         raise TouchstoneError(str(error)) from None
     except ValueError as error:
-        raise ManifestError(str(error), hint="docs/trust-gates.md says what is read") from None
+        raise ManifestError(
+            str(error), hint="docs/reference/trust-gates.md says what is read"
+        ) from None
     if refusing:
         raise ModelRefusedError(f"refused by {', '.join(refusing)}")
 
@@ -73,7 +75,9 @@ def _policy(path: Path) -> tuple[Gates, int]:
         path = path / model_repo.FILE_NAME
     document = load_file(path)
     if document is not None and "spec" not in document.body:
-        return validated(document, GatesFile, hint="docs/trust-gates.md lists every key").gates, 0
+        return validated(
+            document, GatesFile, hint="docs/reference/trust-gates.md lists every key"
+        ).gates, 0
     spec = model_repo.load(path).spec
     return remedy.judged_by(spec), spec.data.seed
 

@@ -157,4 +157,6 @@ def load(path: Path) -> ModelPipeline:
     document = load_file(file)
     if document is None:
         raise ManifestError("got nothing, expected a mapping", location=f"{file}:1:1")
-    return validated(document, ModelPipeline, hint="docs/model-repository.md lists every key")
+    return validated(
+        document, ModelPipeline, hint="docs/reference/model-repository.md lists every key"
+    )

@@ -122,7 +122,7 @@ def _named(value: Any) -> Any:
 
 
 class Remedy(Strict):
-    """How a refused model is trained again, without anyone asking (docs/remedies.md)."""
+    """How a refused model is trained again, unasked (docs/explanation/remedies.md)."""
 
     fairness: Annotated[Mitigation | None, BeforeValidator(_named)] = None
     """A mitigation, or its method's name alone."""

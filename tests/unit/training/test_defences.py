@@ -334,7 +334,7 @@ def test_a_model_tree_whose_defences_were_removed_is_refused(tmp_path):
         load_model(tmp_path)
 
 
-DOCS = (Path(touchstone.__file__).parents[1] / "docs" / "defences.md").read_text()
+DOCS = (Path(touchstone.__file__).parents[1] / "docs" / "explanation" / "defences.md").read_text()
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,4 +1,4 @@
-"""docs/fairness.md names what there is, with the defaults that there are."""
+"""docs/reference/fairness.md names what there is, with the defaults that there are."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import trust_gates
 from touchstone.training.mitigation import METHODS
 from trust_gates.fairness import metrics as glossary
 
-TEXT = (Path(trust_gates.__file__).parents[1] / "docs" / "fairness.md").read_text()
+TEXT = (Path(trust_gates.__file__).parents[1] / "docs" / "reference" / "fairness.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", TEXT))
 
 

@@ -327,6 +327,6 @@ def test_no_samples_are_refused(weight):
 
 
 def test_the_documentation_lists_every_attack_figure_and_corruption():
-    text = (Path(__file__).parents[3] / "docs" / "robustness.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "robustness.md").read_text()
     for name in (*attacks.ATTACKS, *attacks.ENSEMBLES, *figures.FIGURES, *CORRUPTIONS):
         assert f"`{name}`" in text

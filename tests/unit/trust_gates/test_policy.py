@@ -193,10 +193,10 @@ def test_the_published_schema_accepts_the_examples_and_what_they_say_of_gates(na
 
 @pytest.mark.parametrize("gate", GATES)
 def test_the_page_of_a_gate_shows_its_keys_as_the_policy_has_them(gate):
-    page = (ROOT / f"docs/{gate}.md").read_text()
+    page = (ROOT / f"docs/reference/{gate}.md").read_text()
     table = keys.table(gate)
     assert table in page, (
-        f"put this into docs/{gate}.md (python -m trust_gates keys {gate}):\n{table}"
+        f"put this into docs/reference/{gate}.md (python -m trust_gates keys {gate}):\n{table}"
     )
 
 

@@ -2,7 +2,7 @@
 
 Only a Task that says so by an annotation has a key: the annotation promises that its results
 follow from what is named here. Whatever could change the results without changing the document
-makes the TaskRun one that cannot be cached, with the reason; see docs/runs.md.
+makes the TaskRun one that cannot be cached, with the reason; see docs/reference/runs.md.
 """
 
 from __future__ import annotations

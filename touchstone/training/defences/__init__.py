@@ -100,7 +100,7 @@ METHODS: dict[str, Method] = {
 
 
 class Defence(Chosen):
-    """A defence against adversarial inputs (docs/defences.md)."""
+    """A defence against adversarial inputs (docs/explanation/defences.md)."""
 
     KNOWN: ClassVar[Mapping[str, Method]] = METHODS
 

@@ -87,7 +87,7 @@ METHODS: dict[str, Method] = {
 
 
 class Mitigation(Chosen):
-    """A remedy for an unfair model, applied while it is trained (docs/fairness.md)."""
+    """A remedy for an unfair model, applied while it is trained (docs/reference/fairness.md)."""
 
     KNOWN: ClassVar[Mapping[str, Method]] = METHODS
 

@@ -1,0 +1,50 @@
+"""Every page that is named exists, and the generated ones are fresh."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.yardstick import names
+from touchstone.home import SHIPPED
+
+PAGES = [*sorted((SHIPPED / "docs").rglob("*.md")), *sorted(SHIPPED.glob("*.md"))]
+FILES = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+    cwd=SHIPPED,
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout.split()
+TEKTONS_OWN = {"docs/debug.md", "docs/cel_expressions.md"}
+"""Pages of Tekton's documentation that comments name as the source of a fact."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(SHIPPED)))
+def test_every_link_of_a_page_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    absent = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert absent == []
+
+
+def test_every_page_that_code_and_yaml_name_is_there():
+    named = {}
+    for name in FILES:
+        file = SHIPPED / name
+        if file.suffix in {".py", ".yaml", ".toml", ".j2"} and file.is_file():
+            for page in re.findall(r"\bdocs/[\w/-]+\.md", file.read_text()):
+                named.setdefault(page, name)
+    absent = {page: file for page, file in named.items() if not (SHIPPED / page).is_file()}
+    assert set(absent) <= TEKTONS_OWN, absent
+
+
+def test_every_page_is_in_the_index():
+    index = (SHIPPED / "docs" / "README.md").read_text()
+    pages = [page.relative_to(SHIPPED / "docs") for page in PAGES if "docs" in page.parts]
+    lone = [str(page) for page in pages if page.parts[0] != "decisions" and str(page) not in index]
+    assert lone == ["README.md"]
+
+
+def test_the_page_of_names_is_fresh():
+    found = (SHIPPED / "docs" / "reference" / "names.md").read_text()
+    assert found == names.page(), "run: make reference"

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from touchstone.training.declared import Declared, Option
 
@@ -88,7 +87,7 @@ class Chosen(Declared):
 
     @classmethod
     def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+        cls, core_schema: Any, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """With every method's name: an editor can then offer them."""
         schema = handler.resolve_ref_schema(handler(core_schema))

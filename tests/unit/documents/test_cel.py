@@ -24,6 +24,7 @@ def within(**body):
         ("string(7)", "7"),
         ("string(7.0)", "7"),
         ("string(12345678.0)", "1.2345678e+07"),
+        ("string(12345678901.0)", "1.2345678901e+10"),
         ("string(true)", "true"),
         ("[1, 2, 3].map(x, x > 1, x * 2)", [4, 6]),
         ("has({'a': 1}.b)", False),
@@ -46,6 +47,7 @@ def test_values_become_text_and_json_as_in_cel_go(expression, value):
     [
         ("'2' == 2", r"no matching overload for '_==_' applied to '\(string, int\)'"),
         ("1 + 1.0", "no matching overload"),
+        ("true ? 1 : 'b'", "no matching overload"),
         ("absent == 1", "undeclared reference to 'absent'"),
         ("'a'.shuffle()", "undeclared reference to 'shuffle'"),
         ("size(1)", "no matching overload"),

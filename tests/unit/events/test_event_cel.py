@@ -86,6 +86,8 @@ def test_expression_means_what_tekton_documents(expression, value):
         "'['.parseJSON()",
         "body.ref.matches('(')",
         "unknown == 1",
+        "has(body.absent.more)",
+        "string(body.nothing)",
     ],
 )
 def test_expression_that_fails_on_the_event_is_an_error_never_true(expression):
@@ -175,6 +177,11 @@ def test_header_names_are_written_as_go_writes_them(name, written):
         ("math.ceil(1.2)", 2),
         ("math.round(-1.5)", -2),
         ("math.abs(-2)", 2),
+        ("math.bitAnd(6, 3)", 2),
+        ("[{'n': 2}, {'n': 1}].sortBy(x, x.n)", [{"n": 1}, {"n": 2}]),
+        ("'%s is %d'.format(['a', 1])", "a is 1"),
+        ("string(body.deleted)", "false"),
+        ("string(body.count)", "2"),
     ],
 )
 def test_tektons_and_cel_gos_extensions_are_there(expression, value):

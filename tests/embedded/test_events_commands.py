@@ -117,7 +117,11 @@ def test_trigger_says_which_part_of_a_filter_was_false(home, tmp_path):
     assert "body.ref == 'refs/heads/main' is false" in said
 
 
-PREVIEWS = """
+def test_a_number_and_a_truth_value_become_text_as_on_a_cluster(home, tmp_path):
+    """The namespace of a preview is named after a merge request (tektoncd/triggers#1092)."""
+    (tmp_path / "body.json").write_text('{"pull_request": {"number": 7, "draft": false}}')
+    (tmp_path / "listener.yaml").write_text(
+        """
 apiVersion: triggers.tekton.dev/v1beta1
 kind: EventListener
 metadata: {name: previews}
@@ -131,21 +135,43 @@ spec:
       - name: overlays
         value:
         - {key: namespace, expression: "'preview-' + string(body.pull_request.number)"}
-        - {key: share, expression: "body.share"}
+        - {key: small, expression: "1.0 / 100000.0"}
+        - {key: smaller, expression: "1.0 / 10000000.0"}
+        - {key: large, expression: "1e21"}
+        - {key: digest, expression: "b'ab'"}
     bindings:
-    - {name: namespace, value: "$(extensions.namespace)-$(extensions.share)"}
+    - {name: namespace, value: "$(extensions.namespace)"}
+    - {name: others, value: "$(extensions.small) $(extensions.smaller) $(extensions.large) $(extensions.digest)"}
     template:
       spec:
-        params: [{name: namespace}]
+        params: [{name: namespace}, {name: others}]
         resourcetemplates:
-        - {apiVersion: v1, kind: ConfigMap, metadata: {name: out},
-           data: {namespace: "$(tt.params.namespace)"}}
+        - apiVersion: v1
+          kind: ConfigMap
+          metadata: {name: out}
+          data: {namespace: "$(tt.params.namespace)", others: "$(tt.params.others)"}
+"""  # noqa: E501
+    )
+    files = (str(tmp_path / "body.json"), "-f", str(tmp_path / "listener.yaml"))
+    (found,) = json.loads(
+        touchstone("trigger", *files, "-H", "Content-Type: application/json", "--json")
+    )
+    data = {"namespace": "preview-7", "others": "0.00001 1e-7 1e+21 YWI="}
+    assert found["objects"][0]["data"] == data
+
+
+def test_validate_refuses_a_filter_that_no_event_can_satisfy(home, tmp_path):
+    (tmp_path / "listener.yaml").write_text(
+        """
+apiVersion: triggers.tekton.dev/v1beta1
+kind: EventListener
+metadata: {name: l}
+spec:
+  triggers:
+  - interceptors: [{ref: {name: cel}, params: [{name: filter, value: "'2' == 2"}]}]
+    template: {spec: {resourcetemplates: [{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}]}}
 """
-
-
-def test_trigger_writes_numbers_and_truth_as_tekton_does(home, tmp_path):
-    body, listener = tmp_path / "pull-request.json", tmp_path / "listener.yaml"
-    body.write_text(json.dumps({"pull_request": {"number": 7, "draft": False}, "share": 1e-7}))
-    listener.write_text(PREVIEWS)
-    (found,) = json.loads(touchstone("trigger", str(body), "-f", str(listener), "--json"))
-    assert found["objects"][0]["data"] == {"namespace": "preview-7-1e-7"}
+    )
+    result = CliRunner().invoke(_app(), ["validate", str(tmp_path / "listener.yaml")])
+    assert isinstance(result.exception, TouchstoneError)
+    assert "applied to '(string, int)'" in result.output

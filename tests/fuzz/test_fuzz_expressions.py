@@ -16,9 +16,8 @@ from touchstone.engine.language import when
 from touchstone.engine.language.substitute import Scope
 from touchstone.errors import ManifestError
 from touchstone.events import bindings, jsonpath, templates
-from touchstone.events import cel_functions as tekton_cel
+from touchstone.events.interceptors.cel import DIALECT
 
-PLAIN = cel.Dialect()
 BODIES = [sample.body for sample in SAMPLES]
 CONTEXT = {
     "body": BODIES[0], "header": {"X-Github-Event": ["push"]}, "extensions": {"n": 1.5, "l": [2]},
@@ -29,49 +28,12 @@ _ATOMS = ["body", "body.ref", "body.commits", "header", "extensions.n", "extensi
           "9223372036854775807", "1e308", "body.nothing", "b'\\xff'", "requestURL", "type(1)",
           "timestamp('2026-01-01T00:00:00Z')", "duration('1h')"]  # fmt: skip
 _OPERATORS = ["==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "&&", "||", "in"]
-_FUNCTIONS = [
-    *(
-        [
-            "match",
-            "canonical",
-            "truncate",
-            "compareSecret",
-            "parseJSON",
-            "parseYAML",
-            "parseURL",
-            "marshalJSON",
-        ]
-    ),
-    *(
-        [
-            "translate",
-            "first",
-            "last",
-            "decodeb64",
-            "distinct",
-            "flatten",
-            "reverse",
-            "slice",
-            "sort",
-            "range",
-            "contains",
-        ]
-    ),
-    *(
-        [
-            "equivalent",
-            "intersects",
-            "split",
-            "join",
-            "replace",
-            "substring",
-            "charAt",
-            "decode",
-            "encode",
-            "greatest",
-        ]
-    ),
-]
+_FUNCTIONS = ["abs", "canonical", "ceil", "charAt", "compareSecret", "contains", "decode",
+              "decodeb64", "distinct", "encode", "equivalent", "first", "flatten", "floor",
+              "format", "greatest", "indexOf", "intersects", "join", "last", "lastIndexOf",
+              "least", "lowerAscii", "marshalJSON", "match", "parseJSON", "parseURL", "parseYAML",
+              "quote", "range", "replace", "reverse", "round", "sign", "slice", "sort", "split",
+              "substring", "translate", "trim", "truncate", "trunc", "upperAscii"]  # fmt: skip
 _GLOBAL = ["size", "int", "uint", "double", "string", "bytes", "bool", "type", "has", "dyn",
            "timestamp", "duration"]  # fmt: skip
 _MACROS = ["all", "exists", "exists_one", "map", "filter"]
@@ -87,7 +49,7 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("({} {} {})".format, inner, st.sampled_from(_OPERATORS), inner)
         | st.builds(_call, inner, st.sampled_from(_FUNCTIONS), few)
         | st.builds(
-            _call, st.sampled_from(["base64", "lists", "math", "sets"]),
+            _call, st.sampled_from(["base64", "lists", "math", "sets", "strings"]),
             st.sampled_from(_FUNCTIONS), few,
         )
         | st.builds("{}({})".format, st.sampled_from([*_GLOBAL, *_FUNCTIONS]), inner)
@@ -111,7 +73,7 @@ EXPRESSIONS = _grown(_SIMPLE) | st.recursive(_SIMPLE, _grown, max_leaves=6) | _N
 
 @given(EXPRESSIONS | ours.spoiled(["body.ref.split('/')[2] == 'main' && has(body.a)"]) | st.text())
 def test_cel_gives_json_or_a_cel_error(source: str) -> None:
-    for evaluate in (PLAIN.evaluate, tekton_cel.evaluate):
+    for evaluate in (cel.PLAIN.evaluate, DIALECT.evaluate):
         try:
             value = evaluate(source, CONTEXT)
         except cel.CelError:

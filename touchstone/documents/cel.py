@@ -1,36 +1,32 @@
-"""CEL as cel-go speaks it, by Google's C++ implementation: what is ours is JSON in and JSON out.
+"""Does an expression compile as CEL, and what does it give?
 
-JSON numbers given as variables are doubles, whole ones too, as Go decodes them.
+Google's own C++ answers, in a process of its own (touchstone.documents.cel_host): its Python
+binding may abort on a JSON null and keeps whatever a function takes (decision 0007), and an
+expression may ask for more time and memory than there is.
 """
 
 from __future__ import annotations
 
-import base64
-import math
-import re
-from collections.abc import Mapping, Sequence
+import json
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
-
-from cel_expr_python import cel
 
 Value = Any
 """A JSON value: None, bool, int, float, str, list or dict with string keys."""
 
-OBJECT = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-"""The type of a variable that holds a JSON object."""
+Secrets = Callable[[str, str], bytes]
+"""The value of (Secret's name, key); raises an exception that says why there is none."""
+
+_PATIENCE = 30
+"""Seconds that one answer may take, the start of the process included."""
 
 _SHOWN = 80
-"""Characters of an expression that a message about its size shows."""
-
-_LARGEST_WHOLE = 1e21
-"""From here on Go writes a double with an exponent."""
-
-_DEEP = re.compile(r"recursion|codepoint limit")
-_REASON = re.compile(
-    r"ERROR: <input>:[-\d]+:[-\d]+: (.*?)(?: expecting \{.*| \(in container ''\))?$", re.M
-)
-_CODE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
+"""Characters of an expression that a message shows."""
 
 
 class CelError(Exception):
@@ -38,113 +34,129 @@ class CelError(Exception):
 
 
 class Dialect:
-    """CEL's standard library together with the variables and functions that a caller declares."""
+    """CEL with the variables and functions of one host.
 
-    def __init__(
-        self,
-        variables: Mapping[str, cel.Type] | None = None,
-        functions: Sequence[cel.FunctionDecl] = (),
-        extensions: Sequence[cel.CelExtensionBase] = (),
-    ) -> None:
-        self._environment = cel.NewEnv(
-            variables=dict(variables or {}), functions=list(functions), extensions=list(extensions)
-        )
-        self._compiled = lru_cache(maxsize=256)(self._compile)
+    `module` is the name of a module that runs `touchstone.documents.cel_host.serve`.
+    """
 
-    def compile(self, source: str) -> cel.Expression:
-        """Check the expression, types included, and make it ready to evaluate.
+    def __init__(self, module: str) -> None:
+        self._host = _Host(module)
+        self._refusal = lru_cache(maxsize=1024)(self._check)
+
+    def compile(self, source: str) -> None:
+        """Check syntax, names and types.
 
         Raises:
-            CelError: it is not CEL, names a variable or calls a function that this dialect does
-                not have, or can never fit its types.
+            CelError: nothing could ever satisfy the expression.
         """
-        return self._compiled(source)
+        if refusal := self._refusal(source):
+            raise CelError(f"got {_short(source)}, expected a CEL expression: {refusal}")
 
-    def _compile(self, source: str) -> cel.Expression:
-        try:
-            return self._environment.compile(source)
-        except (RuntimeError, ValueError) as error:
-            raise CelError(_refused(source, str(error))) from None
-
-    def evaluate(self, source: str, context: Mapping[str, Value] | None = None) -> Value:
-        """The expression's value as JSON; otherwise as `value`."""
-        return to_json(self.value(source, context), source)
-
-    def value(self, source: str, context: Mapping[str, Value] | None = None) -> Any:
-        """The expression's value in Python; `context` maps variable names to JSON values.
+    def evaluate(
+        self, source: str, context: Mapping[str, Value], *, secrets: Secrets | None = None
+    ) -> Value:
+        """The expression's value as JSON; `context` maps variable names to JSON values.
 
         Raises:
             CelError: the expression is wrong, or fails on this context (an absent field, for
                 example).
         """
-        expression = self.compile(source)
+        self.compile(source)
+        reply = self._reply(source, context, secrets)
+        if "failed" in reply:
+            raise CelError(f"{_short(source)} failed: {reply['failed']}")
+        return reply["value"]
+
+    def _check(self, source: str) -> str:
+        return str(self._reply(source, None).get("refused", ""))
+
+    def _reply(
+        self, source: str, context: Mapping[str, Value] | None, secrets: Secrets | None = None
+    ) -> dict[str, Any]:
         try:
-            data = {name: to_cel(value) for name, value in (context or {}).items()}
-            result = expression.eval(data=data)
-        except (RuntimeError, ValueError, TypeError, OverflowError) as error:
-            raise CelError(f"{_short(source)} failed: {_said(str(error))}") from None
-        value = result.plain_value()
-        if result.type() == cel.Type.ERROR:
-            raise CelError(f"{_short(source)} failed: {_said(str(value))}")
-        return value
-
-
-def _refused(source: str, message: str) -> str:
-    if _DEEP.search(message):
-        return f"got {_short(source)}, which is nested too deeply"
-    reason = "; ".join(_REASON.findall(message)) or _said(message)
-    return f"got {_short(source)}, expected a CEL expression: {reason}"
-
-
-def _said(message: str) -> str:
-    return _CODE.sub("", message.partition("\n")[0])
+            return self._host.ask(f"{json.dumps(source)}\n{json.dumps(context)}\n", secrets)
+        except (OSError, EOFError, RecursionError) as error:
+            raise CelError(f"{_short(source)} failed: {error}") from None
 
 
 def _short(source: str) -> str:
     return repr(source if len(source) <= _SHOWN else f"{source[:_SHOWN]}…")
 
 
-def to_cel(value: Value) -> Any:
-    """A JSON value as CEL takes it: numbers become doubles.
+class _Host:
+    """A process that is started when first asked, and anew where it has ended."""
 
-    Raises:
-        ValueError: a text holds NUL or half of a surrogate pair.
-        OverflowError: a number is beyond what a double can hold.
-    """
-    if isinstance(value, dict):
-        return {_text(key): to_cel(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [to_cel(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
-        return _text(value)
-    return value
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._process: subprocess.Popen[bytes] | None = None
+        self._turn = threading.Lock()
+
+    def ask(self, question: str, secrets: Secrets | None) -> dict[str, Any]:
+        """The answer. Raises TimeoutError or EOFError where the process gives none."""
+        with self._turn:
+            before, reply = self._process, None
+            while reply is None:
+                try:
+                    reply = self._exchange(question, secrets)
+                except (BrokenPipeError, EOFError):
+                    code = self._end()
+                    if before is None:
+                        raise EOFError(
+                            f"the process that evaluates it ended with {code}, as it does where"
+                            " an expression takes too much memory"
+                        ) from None
+                    before = None  # it had ended after its last answer, or was killed
+                except BaseException:  # a late answer must not meet the next question
+                    self._end()
+                    raise
+            return reply
+
+    def _exchange(self, question: str, secrets: Secrets | None) -> dict[str, Any]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", self._module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is not for it
+            )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin and stdout  # noqa: S101  as asked for
+        poll = select.poll()
+        poll.register(stdout, select.POLLIN)
+        while True:
+            stdin.write(question.encode())
+            stdin.flush()
+            if not poll.poll(_PATIENCE * 1000):
+                raise TimeoutError(f"no answer within {_PATIENCE} seconds")
+            answer = stdout.readline()
+            if not answer.endswith(b"\n"):
+                raise EOFError
+            reply: dict[str, Any] = json.loads(answer)
+            if "secret" not in reply:
+                return reply
+            question = _looked_up(reply["secret"], secrets)
+
+    def _end(self) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.kill()
+        process.communicate()
+        return process.returncode
 
 
-def _text(value: str) -> str:
-    # The C++ side would read "main" where the event says "main", NUL and more.
-    if "\0" in value or not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise ValueError(f"got {_short(value)}, expected text without NUL and lone surrogates")
-    return value
+def _looked_up(wanted: list[str], secrets: Secrets | None) -> str:
+    """The line that answers the host's question for a Secret: its value, or why there is none."""
+    name, key = wanted
+    try:
+        if secrets is None:
+            raise LookupError("compareSecret has no secrets here")
+        found = {"value": secrets(name, key).decode("latin-1")}
+    except Exception as error:  # whatever it is, the expression fails and says so
+        found = {"missing": str(error)}
+    return f"{json.dumps(found)}\n"
 
 
-def to_json(value: Any, source: str) -> Value:
-    """CEL's value as JSON: bytes as base64 text, a whole double as an integer.
-
-    Raises:
-        CelError: JSON cannot hold it; the message names `source`.
-    """
-    if value is None or isinstance(value, bool | str | int):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        whole = value.is_integer() and abs(value) < _LARGEST_WHOLE
-        return int(value) if whole else value
-    if isinstance(value, bytes | bytearray):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, list):
-        return [to_json(item, source) for item in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: to_json(item, source) for key, item in value.items()}
-    shown = value if isinstance(value, float) else f"a {type(value).__name__}"
-    raise CelError(f"{_short(source)} gave {shown}, expected a value that JSON can hold")
+PLAIN = Dialect("touchstone.documents.cel_host")
+"""CEL's standard library, without variables."""

@@ -97,6 +97,12 @@ def process(name, params, body=None, config=None, **headers):
         ),
         ("slack", {"requestedFields": ["text"]}, {}, "missing header in payload"),
         ("cel", {"filter": "body.x == 1.0"}, {}, "error evaluating cel expression"),
+        (
+            "cel",
+            {"overlays": [{"key": "a", "expression": "[].first()"}]},
+            {},
+            "error evaluating cel expression: got null for 'a'",
+        ),
         ("cel", {"filter": "has(body.x)"}, {}, "expression has(body.x) did not return true"),
         ("cel", {"filter": "'hus'.compareSecret('k', 's')"}, {}, "did not return true"),
         ("cel", {"filter": "'hush'.compareSecret('x', 's')"}, {}, "has no key x"),
@@ -119,7 +125,7 @@ def test_an_event_is_stopped_with_tektons_words(name, params, headers, message):
         ("gitlab", {"eventTypes": "Push Hook"}, "list of texts"),
         ("slack", {}, "requestedFields"),
         ("cel", {"overlays": [{"key": "a"}]}, "key and expression"),
-        ("cel", {"filter": "body.x.sortBy(y, y)"}, "'sortBy'"),
+        ("cel", {"filter": "body.x.shuffle()"}, "'shuffle'"),
         ("nobody", {}, "'nobody'"),
     ],
 )

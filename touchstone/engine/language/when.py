@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from touchstone.documents.cel import PLAIN, CelError
 from touchstone.engine.language.substitute import Scope
 from touchstone.errors import ManifestError
 
-if TYPE_CHECKING:
-    from touchstone.documents.cel import Dialect
+_HINT = "; only CEL's own names are here: Tekton's are written '$(params.NAME)', in quotes"
 
 
 class CelEvaluationError(ManifestError):
@@ -33,15 +32,11 @@ def check_cel(source: str) -> None:
 
     Raises CelEvaluationError.
     """
-    from touchstone.documents.cel import CelError
-
     try:
-        _dialect().compile(source)
+        PLAIN.compile(source)
     except CelError as error:
-        hint = "a variable of Tekton is written '$(params.NAME)', in quotes"
-        raise CelEvaluationError(
-            f"{error}; {hint}" if "undeclared" in str(error) else str(error)
-        ) from None
+        hint = _HINT if "undeclared reference" in str(error) else ""
+        raise CelEvaluationError(f"{error}{hint}") from None
 
 
 def _holds(expression: Mapping[str, Any]) -> bool:
@@ -52,19 +47,10 @@ def _holds(expression: Mapping[str, Any]) -> bool:
 
 
 def _cel(source: str) -> bool:
-    from touchstone.documents.cel import CelError
-
     try:
-        value = _dialect().evaluate(source, {})
+        value = PLAIN.evaluate(source, {})
     except CelError as error:
         raise CelEvaluationError(str(error)) from None
     if not isinstance(value, bool):
         raise CelEvaluationError(f"The CEL expression {source} is not evaluated to a boolean")
     return value
-
-
-@lru_cache(maxsize=1)
-def _dialect() -> Dialect:
-    from touchstone.documents.cel import Dialect
-
-    return Dialect()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from touchstone.events import cel_functions
+from touchstone.documents.cel import CelError, Dialect
 from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef, refuse_unknown
 
@@ -17,6 +17,9 @@ _PROOF = re.compile(
     r"[^!|?&]+\.compareSecret\(\s*(['\"])(?P<key>[^'\"]+)\1\s*,\s*(['\"])(?P<name>[^'\"]+)\3"
     r"\s*(,[^)]*)?\)"
 )
+DIALECT = Dialect("touchstone.events.cel_functions")
+"""CEL with Tekton's variables and functions."""
+
 _SHOWN = 200
 """Characters of a value that notes show."""
 
@@ -48,8 +51,8 @@ class Cel:
         pairs = tuple((item["key"], item["expression"]) for item in overlays)
         for expression in filter(None, [condition, *(pair[1] for pair in pairs)]):
             try:
-                cel_functions.compile_expression(expression)
-            except cel_functions.CelError as error:
+                DIALECT.compile(expression)
+            except CelError as error:
                 raise ValueError(str(error)) from None
         return cls(filter=condition, overlays=pairs)
 
@@ -66,10 +69,7 @@ class Cel:
         notes: list[str] = []
         added: dict[str, Any] = {}
         try:
-            if (
-                self.filter
-                and cel_functions.evaluate(self.filter, context, secrets=secrets) is not True
-            ):
+            if self.filter and DIALECT.evaluate(self.filter, context, secrets=secrets) is not True:
                 notes += self._explained(context, secrets)
                 raise StoppedError(
                     f"expression {self.filter} did not return true", notes=tuple(notes)
@@ -77,10 +77,12 @@ class Cel:
             if self.filter:
                 notes.append(f"{self.filter} is true")
             for key, expression in self.overlays:
-                value = cel_functions.overlay(expression, context, secrets=secrets)
+                value = DIALECT.evaluate(expression, context, secrets=secrets)
+                if value is None:
+                    raise CelError(f"got null for {key!r}, of which Tekton makes no JSON")
                 _nest(added, key, value)
                 notes.append(f"extensions.{key} = {_shown(value)}")
-        except cel_functions.CelError as error:
+        except CelError as error:
             raise StoppedError(
                 f"error evaluating cel expression: {error}", notes=tuple(notes)
             ) from None
@@ -93,9 +95,9 @@ class Cel:
         context = _context(request, body=any("body" in part for part in parts))
         for part in parts:
             try:
-                if cel_functions.evaluate(part, context, secrets=secrets) is not True:
+                if DIALECT.evaluate(part, context, secrets=secrets) is not True:
                     raise StoppedError(f"expression {part} did not return true")
-            except cel_functions.CelError as error:
+            except CelError as error:
                 raise StoppedError(f"error evaluating cel expression: {error}") from None
 
     def _parts(self) -> tuple[str, ...]:
@@ -104,8 +106,8 @@ class Cel:
     def _explained(self, context: Mapping[str, Any], secrets: Secrets) -> Iterator[str]:
         for part in self._parts():
             try:
-                yield f"{part} is {_shown(cel_functions.evaluate(part, context, secrets=secrets))}"
-            except cel_functions.CelError as error:
+                yield f"{part} is {_shown(DIALECT.evaluate(part, context, secrets=secrets))}"
+            except CelError as error:
                 yield f"{part} is an error: {error}"
 
 

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from touchstone.training import dataset, defences, export
+from touchstone.training import dataset, export
 from touchstone.training.dataset import Dataset
+from touchstone.training.defences import wrap
 from touchstone.training.launch import Job
 from touchstone.training.load import load_spec
 from touchstone.training.mitigation.served import Served
@@ -33,10 +34,10 @@ def main(job_file: str) -> int:
     spec = load_spec(job.source, job.entrypoint)
     data = dataset.read(job.dataset, splits=("train", "validation"))
     inputs = data.description.inputs
-    spec = defences.wrap_inputs(spec, job.config.defences, inputs)
+    spec = wrap.inputs(spec, job.config.defences, inputs)
     ranks = from_environment()
     try:
-        trained = defences.wrap_training(spec, job.config.defences, inputs)
+        trained = wrap.training(spec, job.config.defences, inputs)
         module, figures, served = _train(trained, data, job, ranks)
     except PreemptedError as stopped:
         _say(str(stopped))

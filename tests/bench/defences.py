@@ -16,7 +16,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from touchstone.training.dataset import Dataset
-from touchstone.training.defences import METHODS, Defence, wrap_inputs, wrap_training
+from touchstone.training.defences import METHODS, Defence, wrap
 from touchstone.training.spec import Batch, Description, ModelSpec, RawData
 from touchstone.training.trainer import TrainConfig, train
 from trust_gates.policy import Check
@@ -76,10 +76,10 @@ def main() -> int:
 
 def _row(name: str, data: Dataset) -> tuple[float, bool]:
     chosen = [Defence(method=name, options=OPTIONS.get(name, {}))] if name else []
-    spec = wrap_inputs(Digits(), chosen, data.description.inputs)
+    spec = wrap.inputs(Digits(), chosen, data.description.inputs)
     config = TrainConfig(epochs=12, batch_size=64, parameters={"learning_rate": 0.005})
     start = time.process_time()
-    module, _ = train(wrap_training(spec, chosen, data.description.inputs), data, config)
+    module, _ = train(wrap.training(spec, chosen, data.description.inputs), data, config)
     seconds = time.process_time() - start
     found = _judged(spec, module.eval(), data)
     (check,) = (one for one in found.checks if one.name == "gradient_masking")

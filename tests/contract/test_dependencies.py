@@ -11,7 +11,7 @@ from touchstone.home import SHIPPED
 PROJECT = tomllib.loads((SHIPPED / "pyproject.toml").read_text())["project"]
 OWN = {"touchstone", "trust_gates"}
 
-USED_LATER = {"kfp", "kserve", "kubernetes", "torch"}
+USED_LATER = {"kfp", "kserve", "kubernetes", "pyyaml", "torch"}
 """Fixed by what Touchstone is for, whether or not a module imports them yet."""
 
 WITHOUT_IMPORT = {"cmaes": "Optuna's CMA-ES sampler imports it", "protobuf": "google.protobuf"}

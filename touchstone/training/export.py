@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from touchstone.training.defences import Defence, from_json, wrap_inputs
+from touchstone.training.defences import Defence, from_json, wrap
 from touchstone.training.load import load_spec
 from touchstone.training.spec import Description, ModelSpec, Parameter
 
@@ -89,7 +89,7 @@ def load_model(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, A
     document = describe(directory)
     spec = load_spec(directory / "code", document["entrypoint"])
     defences = from_json(document.get("defences", ()))
-    spec = wrap_inputs(spec, defences, document["inputs"])
+    spec = wrap.inputs(spec, defences, document["inputs"])
     module = spec.build(document["parameters"])
     try:
         weights = load_file(directory / WEIGHTS)

@@ -12,7 +12,7 @@ from defended import batch, dataset, images_arrays, images_net, rows_arrays, row
 
 import touchstone
 from touchstone.home import SHIPPED
-from touchstone.training.defences import METHODS, Defence, from_json, wrap_inputs, wrap_training
+from touchstone.training.defences import METHODS, Defence, from_json, wrap
 from touchstone.training.defences.ball import Ball
 from touchstone.training.evasion import Evasion
 from touchstone.training.export import export, load_model
@@ -32,11 +32,11 @@ def _one_thread():
 def trained(spec, data, *defences, epochs=10, **changes):
     chosen = [Defence(method=name, options=options) for name, options in defences]
     inputs = data.description.inputs
-    answers = wrap_inputs(spec, chosen, inputs)
+    answers = wrap.inputs(spec, chosen, inputs)
     config = TrainConfig(
         epochs=epochs, batch_size=64, parameters={"learning_rate": 0.02}, **changes
     )
-    module, _ = train(wrap_training(answers, chosen, inputs), data, config)
+    module, _ = train(wrap.training(answers, chosen, inputs), data, config)
     return answers, module.eval()
 
 
@@ -107,11 +107,11 @@ def test_adversarial_training_serves_detectors(tmp_path):
     from touchstone.training.dataset import batch_of
 
     given = batch_of(data.arrays, slice(0, 4))
-    hard = wrap_training(spec, [Defence(method="adversarial_training")], inputs)
+    hard = wrap.training(spec, [Defence(method="adversarial_training")], inputs)
     assert hard.loss(module, given) > spec.loss(module, given)
     for method in ("trades", "virtual_adversarial_training", "label_smoothing"):
         with pytest.raises(ValueError, match="class probabilities, got the task detection"):
-            wrap_training(spec, [Defence(method=method)], inputs)
+            wrap.training(spec, [Defence(method=method)], inputs)
 
 
 def test_virtual_adversarial_training_smooths_the_answers_around_the_data():
@@ -129,7 +129,7 @@ def test_virtual_adversarial_training_smooths_the_answers_around_the_data():
 def test_smoothed_labels_are_those_of_pytorch():
     given = batch(IMAGES.splits["train"], 50)
     module = images_net().build({}).eval()
-    spec = wrap_training(
+    spec = wrap.training(
         images_net(), [Defence(method="label_smoothing", options={"smoothing": 0.3})], {}
     )
     expected = torch.nn.functional.cross_entropy(
@@ -140,7 +140,7 @@ def test_smoothed_labels_are_those_of_pytorch():
 
 def test_gaussian_noise_reaches_its_share_with_its_width_within_the_range():
     options = {"sigma": 0.2, "share": 0.25}
-    noisy = wrap_training(
+    noisy = wrap.training(
         rows_net(),
         [Defence(method="gaussian_augmentation", options=options)],
         {"shape": [20], "low": -9, "high": 9},
@@ -150,7 +150,7 @@ def test_gaussian_noise_reaches_its_share_with_its_width_within_the_range():
     moved = (change != 0).any(dim=1)
     assert moved.float().mean() == pytest.approx(0.25, abs=0.03)
     assert change[moved].std() == pytest.approx(0.2, abs=0.01)
-    narrow = wrap_training(
+    narrow = wrap.training(
         rows_net(),
         [Defence(method="gaussian_augmentation")],
         {"shape": [20], "low": 0.4, "high": 1},
@@ -161,7 +161,7 @@ def test_gaussian_noise_reaches_its_share_with_its_width_within_the_range():
 @pytest.mark.parametrize("method", sorted(n for n, m in METHODS.items() if m.stage == "training"))
 def test_a_resumed_training_draws_what_an_undisturbed_one_does(method, tmp_path):
     data = dataset(rows_arrays, (128, 20, 20))
-    spec = wrap_training(rows_net(), [Defence(method=method)], data.description.inputs)
+    spec = wrap.training(rows_net(), [Defence(method=method)], data.description.inputs)
     config = TrainConfig(epochs=3, batch_size=64)
     whole, _ = train(spec, data, config)
 
@@ -181,7 +181,7 @@ def test_a_resumed_training_draws_what_an_undisturbed_one_does(method, tmp_path)
 
 @pytest.mark.parametrize("method", ["adversarial_training", "virtual_adversarial_training"])
 def test_the_network_trains_on_after_it_was_attacked(method):
-    spec = wrap_training(rows_net(), [Defence(method=method)], ROWS.description.inputs)
+    spec = wrap.training(rows_net(), [Defence(method=method)], ROWS.description.inputs)
     module = rows_net().build({}).train()
     spec.loss(module, batch(ROWS.splits["train"], 8)).backward()
     assert module.training
@@ -195,7 +195,7 @@ def test_half_precision_finds_the_same_direction(method):
 
     def loss(enabled):
         chosen = [Defence(method=method, options={"epsilon": 0.5})]
-        spec = wrap_training(rows_net(), chosen, ROWS.description.inputs)
+        spec = wrap.training(rows_net(), chosen, ROWS.description.inputs)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             return (spec.loss(module, given) - rows_net().loss(module, given)).item()
 
@@ -224,7 +224,7 @@ def test_an_attack_goes_through_the_defence(defence):
 def test_thermometer_widens_the_first_layer_and_nothing_else():
     defences = [Defence(method="thermometer_encoding", options={"levels": 6})]
     for data, net, layer in ((IMAGES, images_net(), "in_channels"), (ROWS, rows_net(), "")):
-        module = wrap_inputs(net, defences, data.description.inputs).build({})
+        module = wrap.inputs(net, defences, data.description.inputs).build({})
         plain = net.build({})
         size = layer or "in_features"
         assert getattr(module[0], size) == 6 * getattr(plain[0], size)
@@ -234,7 +234,7 @@ def test_thermometer_widens_the_first_layer_and_nothing_else():
 def test_thermometer_refuses_a_network_that_it_cannot_widen():
     defences = [Defence(method="thermometer_encoding")]
     for build in (torch.nn.ReLU, lambda: torch.nn.Sequential(torch.nn.Linear(5, 2))):
-        spec = wrap_inputs(type(rows_net())(build), defences, ROWS.description.inputs)
+        spec = wrap.inputs(type(rows_net())(build), defences, ROWS.description.inputs)
         with pytest.raises(ValueError, match=r"takes inputs \(20,\), got"):
             spec.build({})
 
@@ -249,13 +249,13 @@ def test_thermometer_refuses_a_network_that_it_cannot_widen():
 )
 def test_a_defence_of_images_refuses_rows(method, said):
     with pytest.raises(ValueError, match=said):
-        wrap_inputs(rows_net(), [Defence(method=method)], ROWS.description.inputs)
+        wrap.inputs(rows_net(), [Defence(method=method)], ROWS.description.inputs)
 
 
 def test_nothing_follows_a_thermometer():
     chosen = [Defence(method=name) for name in ("thermometer_encoding", "feature_squeezing")]
     with pytest.raises(ValueError, match="expected it to be the last one"):
-        wrap_inputs(rows_net(), chosen, ROWS.description.inputs)
+        wrap.inputs(rows_net(), chosen, ROWS.description.inputs)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def exported(folder, *defences):
     spec = load_spec(EXAMPLES / "tabular", "model.py:Progression")
     described = {"shape": [10], "low": 0.0, "high": 1.0}
     chosen = [Defence(method=name, options=options) for name, options in defences]
-    answers = wrap_inputs(spec, chosen, described)
+    answers = wrap.inputs(spec, chosen, described)
     module = answers.build({}).eval()
     export(
         folder,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from defended import batch, dataset, images_arrays, images_net, rows_arrays, rows_net
 
-from touchstone.training.defences import Defence, wrap_inputs
+from touchstone.training.defences import Defence, wrap
 from touchstone.training.defences.ball import Ball
 from touchstone.training.evasion import DETECTORS, Evasion
 from touchstone.training.evasion.fit import fit
@@ -154,7 +154,7 @@ def test_threads_do_not_see_each_others_activations():
 
 def test_the_detector_looks_at_what_the_network_sees_behind_its_defences():
     data = dataset(images_arrays, (200, 50, 50))
-    spec = wrap_inputs(
+    spec = wrap.inputs(
         images_net(),
         [Defence(method="feature_squeezing", options={"bits": 1})],
         data.description.inputs,

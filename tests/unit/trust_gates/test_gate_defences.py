@@ -5,7 +5,7 @@ import torch
 from defended import dataset, images_arrays, images_net
 from gate_models import required
 
-from touchstone.training.defences import Defence, wrap_inputs
+from touchstone.training.defences import Defence, wrap
 from touchstone.training.trainer import TrainConfig, train
 from trust_gates.robustness import judge
 from trust_gates.robustness.policy import Robustness
@@ -48,7 +48,7 @@ def masking(found):
 )
 def test_a_defence_that_only_hides_the_gradient_does_not_pass_for_robust(method, options):
     defence = Defence(method=method, options=options)
-    found = evidence(wrap_inputs(images_net(), [defence], DATA.description.inputs))
+    found = evidence(wrap.inputs(images_net(), [defence], DATA.description.inputs))
     assert found.figures["clean"] > 0.9
     assert found.figures["robust_accuracy"] < 0.2
     assert masking(found).outcome is Outcome.PASSED, found.notes

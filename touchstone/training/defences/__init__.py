@@ -6,19 +6,17 @@ Importing this costs nothing: touchstone.yaml is checked against it.
                 gates attack through it and the server serves through it
     training    changes what the network learns from, or its loss: done when training is done
 
-`wrap_inputs` makes the spec as it answers, `wrap_training` that one as it is trained.
+`wrap.inputs` makes the spec as it answers, `wrap.training` that one as it is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from importlib import import_module
-from typing import Any, ClassVar, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from touchstone.training.methods import NORMS, Chosen, Method, Value
-from touchstone.training.spec import ModelSpec
 
 _STEPS = (1, 1000)
 _WIDTH = (1e-6, 1e6)
@@ -115,37 +113,3 @@ def from_json(documents: Any) -> tuple[Defence, ...]:
         return TypeAdapter(tuple[Defence, ...]).validate_python(documents)
     except ValidationError as error:
         raise ValueError(f"got the defences {documents!r}, expected a list: {error}") from None
-
-
-def wrap_inputs(
-    spec: ModelSpec, defences: Sequence[Defence], inputs: Mapping[str, Any]
-) -> ModelSpec:
-    """The spec as it answers: each input goes through the input defences, in their order.
-
-    Raises:
-        ValueError: a defence does not work on such inputs.
-    """
-    chosen = [defence for defence in defences if defence.stage == "input"]
-    if not chosen:
-        return spec
-    from touchstone.training.defences.inputs import Defended
-
-    return Defended(spec, chosen, inputs)
-
-
-def wrap_training(
-    spec: ModelSpec, defences: Sequence[Defence], inputs: Mapping[str, Any]
-) -> ModelSpec:
-    """The spec as it is trained. Give it `wrap_inputs`' spec: attacks in training go through those.
-
-    Args:
-        inputs: of the dataset's description.
-
-    Raises:
-        ValueError: a defence does not work for the spec's task.
-    """
-    for defence in defences:
-        if defence.stage == "training":
-            module = import_module(f"touchstone.training.defences.trained.{defence.method}")
-            spec = cast("ModelSpec", module.wrap(spec, defence, inputs))
-    return spec

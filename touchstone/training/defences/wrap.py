@@ -1,0 +1,41 @@
+"""What does a spec become behind its defences: as it answers, and as it is trained?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, cast
+
+from touchstone.training.defences import Defence
+from touchstone.training.defences.inputs import Defended
+from touchstone.training.spec import ModelSpec
+
+
+def inputs(spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str, Any]) -> ModelSpec:
+    """The spec as it answers: each input goes through the input defences, in their order.
+
+    Raises:
+        ValueError: a defence does not work on such inputs.
+    """
+    chosen = [defence for defence in defences if defence.stage == "input"]
+    if not chosen:
+        return spec
+    return Defended(spec, chosen, described)
+
+
+def training(
+    spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str, Any]
+) -> ModelSpec:
+    """The spec as it is trained. Give it `inputs`' spec: attacks in training go through those.
+
+    Args:
+        described: the inputs, of the dataset's description.
+
+    Raises:
+        ValueError: a defence does not work for the spec's task.
+    """
+    for defence in defences:
+        if defence.stage == "training":
+            module = import_module(f"touchstone.training.defences.trained.{defence.method}")
+            spec = cast("ModelSpec", module.wrap(spec, defence, described))
+    return spec

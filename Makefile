@@ -6,7 +6,7 @@ TORCH      := torch==2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
 
-.PHONY: help setup demo check lint test bench gates-table fuzz kill yardstick clean
+.PHONY: help setup demo check lint test test-long bench gates-table fuzz kill yardstick clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: setup ## a push becomes a served model, a worse one is refused
 	$(BIN)/touchstone demo
 
-check: lint test ## everything CI checks
+check: test test-long ## everything CI checks
 
 lint: setup ## format, rules, types, layers
 	$(BIN)/ruff format --check .
@@ -37,8 +37,15 @@ lint: setup ## format, rules, types, layers
 	$(BIN)/lint-imports
 	$(BIN)/touchstone validate tekton
 
-test: lint ## lint, then every test that needs no cluster; T=path or K=name narrows
-	$(BIN)/pytest -m "not cluster" $(T) $(if $(K),-x -k "$(K)")
+# One thread a process: two that each take both cores wait for each other.
+PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -n $(JOBS) --dist loadfile
+JOBS  ?= auto
+
+test: lint ## lint, then the quick tests; T=path or K=name narrows, STRICT=1 makes a skip a failure
+	STRICT=$(STRICT) $(PYTEST) -m "not cluster and not long" $(T) $(if $(K),-x -k "$(K)")
+
+test-long: setup ## the tests that take tens of seconds each: whole runs, a wheel away from the checkout
+	STRICT=$(STRICT) $(PYTEST) -m "long and not cluster" $(T) $(if $(K),-x -k "$(K)")
 
 bench: setup ## what a step, an event and a verdict cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py

@@ -1,4 +1,4 @@
-"""One training process: `python -m training.worker JOB.json`; under torchrun, one of several.
+"""One training process: `python -P worker.py JOB.json`; under torch elastic, one of several.
 
 The job (`touchstone.training.launch.Job`) says what to train from and where to put it. Rank 0
 prints one line per epoch and at the end each validation figure as `name=value`, the form that
@@ -105,7 +105,7 @@ def _leave(ranks: Ranks) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.stderr.write("usage: python -m training.worker JOB.json\n")
+        sys.stderr.write("usage: python -P worker.py JOB.json\n")
         sys.exit(2)
     try:
         code = main(sys.argv[1])

@@ -75,10 +75,10 @@ def validate(document):
     jsonschema.Draft202012Validator(schema).validate(document)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize(
+    "document", [one for one in DOCUMENTS if one.values[0]["apiVersion"] != "v1"]
+)
 def test_argo_cd_accepts_the_document(document):
-    if document["apiVersion"] == "v1":
-        pytest.skip("a core object: it has no CustomResourceDefinition")
     validate(document)
 
 

@@ -1,21 +1,15 @@
 """What is wrong in ART, and why we go around it: a test fails here when ART has mended it."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from art.attacks.evasion import CarliniLInfMethod, HopSkipJump, VirtualAdversarialMethod
 from art.metrics import loss_sensitivity
+from gate_models import linear_samples, linear_target
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "gates"))
-
-from gate_models import linear_samples, linear_target  # noqa: E402
-
-from trust_gates.robustness import attacks  # noqa: E402
-from trust_gates.robustness.attacks.attack import Budget  # noqa: E402
-from trust_gates.robustness.victim import Victim  # noqa: E402
-from trust_gates.samples import Samples  # noqa: E402
+from trust_gates.robustness import attacks
+from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.victim import Victim
+from trust_gates.samples import Samples
 
 
 @pytest.fixture

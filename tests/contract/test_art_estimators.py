@@ -1,20 +1,14 @@
 """Our estimators keep ART's contract: its attacks accept them and get from them what they need."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent, SquareAttack
 from art.estimators.estimator import BaseEstimator, LossGradientsMixin, NeuralNetworkMixin
 from art.estimators.object_detection.object_detector import ObjectDetectorMixin
+from gate_models import linear_target, spot_samples, spot_target
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "gates"))
-
-from gate_models import linear_target, spot_samples, spot_target  # noqa: E402
-
-from trust_gates.robustness.estimators import (  # noqa: E402
+from trust_gates.robustness.estimators import (
     DetectorEstimator,
     RememberingDetector,
     as_labels,

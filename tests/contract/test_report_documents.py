@@ -4,8 +4,8 @@ import json
 
 import jsonschema
 import pytest
+from report_samples import DIGEST, PICTURES, check, document, evidence, full
 
-from tests.unit.gates.report_samples import DIGEST, PICTURES, check, document, evidence, full
 from trust_gates import report
 
 REMEDIED = {

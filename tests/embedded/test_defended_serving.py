@@ -1,25 +1,21 @@
 """A model trained behind defences, with an evasion detector: judged and served as one."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import defended
 import httpx
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "training"))
-
-import defended  # noqa: E402
-
-from touchstone.delivery.serve import Server  # noqa: E402
-from touchstone.training import dataset as datasets  # noqa: E402
-from touchstone.training import launch  # noqa: E402
-from touchstone.training.defences import Defence  # noqa: E402
-from touchstone.training.evasion import Evasion  # noqa: E402
-from touchstone.training.target import open_described  # noqa: E402
-from touchstone.training.trainer import TrainConfig  # noqa: E402
+from touchstone.delivery.serve import Server
+from touchstone.training import dataset as datasets
+from touchstone.training import launch
+from touchstone.training.defences import Defence
+from touchstone.training.evasion import Evasion
+from touchstone.training.target import open_described
+from touchstone.training.trainer import TrainConfig
 
 CODE = """
 

@@ -2,27 +2,22 @@
 
 import json
 import signal
-import sys
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import torch
 import uvicorn
+from delivery_platform import COMMIT, REVIEWER, make_platform
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "delivery"))
-
-from delivery_platform import COMMIT, REVIEWER, make_platform  # noqa: E402
-
-from touchstone.delivery import review  # noqa: E402
-from touchstone.delivery.serve import Serving  # noqa: E402
-from touchstone.delivery.sync import Outcome, Sync  # noqa: E402
-from touchstone.training.export import export  # noqa: E402
-from touchstone.training.spec import Description  # noqa: E402
+from touchstone.delivery import review
+from touchstone.delivery.serve import Serving
+from touchstone.delivery.sync import Outcome, Sync
+from touchstone.training.export import export
+from touchstone.training.spec import Description
 
 CODE = """
 import torch

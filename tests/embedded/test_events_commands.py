@@ -115,3 +115,37 @@ def test_trigger_says_which_part_of_a_filter_was_false(home, tmp_path):
         reference,
     )
     assert "body.ref == 'refs/heads/main' is false" in said
+
+
+PREVIEWS = """
+apiVersion: triggers.tekton.dev/v1beta1
+kind: EventListener
+metadata: {name: previews}
+spec:
+  triggers:
+  - name: preview
+    interceptors:
+    - ref: {name: cel}
+      params:
+      - {name: filter, value: "string(body.pull_request.draft) == 'false'"}
+      - name: overlays
+        value:
+        - {key: namespace, expression: "'preview-' + string(body.pull_request.number)"}
+        - {key: share, expression: "body.share"}
+    bindings:
+    - {name: namespace, value: "$(extensions.namespace)-$(extensions.share)"}
+    template:
+      spec:
+        params: [{name: namespace}]
+        resourcetemplates:
+        - {apiVersion: v1, kind: ConfigMap, metadata: {name: out},
+           data: {namespace: "$(tt.params.namespace)"}}
+"""
+
+
+def test_trigger_writes_numbers_and_truth_as_tekton_does(home, tmp_path):
+    body, listener = tmp_path / "pull-request.json", tmp_path / "listener.yaml"
+    body.write_text(json.dumps({"pull_request": {"number": 7, "draft": False}, "share": 1e-7}))
+    listener.write_text(PREVIEWS)
+    (found,) = json.loads(touchstone("trigger", str(body), "-f", str(listener), "--json"))
+    assert found["objects"][0]["data"] == {"namespace": "preview-7-1e-7"}

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from touchstone.artifacts.store import Store, digest_bytes, digest_file
+from touchstone.home import SHIPPED
 from touchstone.training import dataset, export
 from touchstone.training.load import load_spec
 
-EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
+EXAMPLE = SHIPPED / "training" / "examples" / "tabular"
 
 
 class Stage:
@@ -51,7 +52,7 @@ class Stage:
             "result-outcome": str(self.root / "outcome"),
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        command = [sys.executable, "-m", "scripts.gate", *arguments]
+        command = [sys.executable, "-P", SHIPPED / "scripts" / "gate.py", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     def evidence(self) -> dict[str, str]:

@@ -1,27 +1,23 @@
 """What the gate judged is what KServe answers, also where a fairness rule changes answers."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
+import mitigated
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "training"))
-
-import mitigated  # noqa: E402
-
-from touchstone.delivery.sample import Sample  # noqa: E402
-from touchstone.delivery.serve import Server  # noqa: E402
-from touchstone.training import dataset as datasets  # noqa: E402
-from touchstone.training import launch  # noqa: E402
-from touchstone.training.target import open_described  # noqa: E402
-from touchstone.training.trainer import TrainConfig  # noqa: E402
-from trust_gates import fairness  # noqa: E402
-from trust_gates.fairness.policy import Fairness  # noqa: E402
-from trust_gates.verdict import Outcome  # noqa: E402
+from touchstone.delivery.sample import Sample
+from touchstone.delivery.serve import Server
+from touchstone.training import dataset as datasets
+from touchstone.training import launch
+from touchstone.training.target import open_described
+from touchstone.training.trainer import TrainConfig
+from trust_gates import fairness
+from trust_gates.fairness.policy import Fairness
+from trust_gates.verdict import Outcome
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ class Stage:
             "result-outcome": self.root / "outcome",
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        command = [sys.executable, "-m", "scripts.gate", *arguments]
+        command = [sys.executable, "-P", SHIPPED / "scripts" / "gate.py", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         tree = self.store.get((self.root / "evidence").read_text(), self.root / "found")

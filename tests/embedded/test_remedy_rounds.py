@@ -12,6 +12,8 @@ from touchstone.platform.embedded import Addresses, Platform, prepare
 from touchstone.requests.embedded import EmbeddedControl
 from touchstone.requests.start import Wanted, start
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = SHIPPED / "training" / "examples" / "tabular"
 AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@example.org")
 

@@ -13,7 +13,8 @@ from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine, Message
 from touchstone.engine.pod.workspaces import Folders
 from touchstone.engine.run.inputs import UncacheableError, key_of
-from touchstone.engine.run.task_run import Order
+from touchstone.engine.run.task_run import PlannedTaskRun
+from touchstone.home import SHIPPED
 from touchstone.runs import cache
 from touchstone.runs.store import State
 
@@ -151,7 +152,7 @@ def change_path(bench, monkeypatch):
 
 
 def change_tools(bench, monkeypatch):
-    monkeypatch.setattr("touchstone.engine.run.tools._OURS", ("touchstone",))
+    monkeypatch.setattr("touchstone.engine.run.tools._OURS", (SHIPPED / "tekton",))
     return {}
 
 
@@ -284,14 +285,14 @@ def test_an_entry_is_stored_whole(bench):
     assert cache.find(bench.state, "sha256:other") is None
 
 
-def test_an_order_that_says_more_than_the_key_knows_has_none(tmp_path):
+def test_a_plan_that_says_more_than_the_key_knows_has_none(tmp_path):
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Later(Order):
+    class Later(PlannedTaskRun):
         pod: dict = dataclasses.field(default_factory=dict)
 
     order = Later(
         task="t", task_name="t", taskrun="r-t", params={}, bindings={}, pod={"env": []},
         spec={"results": [{"name": "r"}], "steps": [{"image": "bash", "script": "true"}]},
     )  # fmt: skip
-    with pytest.raises(UncacheableError, match="its order has pod"):
+    with pytest.raises(UncacheableError, match="its plan has pod"):
         key_of(order, {}, Folders(tmp_path, "r"))

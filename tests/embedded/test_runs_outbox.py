@@ -149,7 +149,7 @@ spec:
 _ENGINE = """
 import sys, threading, time
 from pathlib import Path
-from touchstone import outbox
+from touchstone.runs import outbox
 from touchstone.engine import Engine
 from touchstone.runs.store import State
 home = Path(sys.argv[1])

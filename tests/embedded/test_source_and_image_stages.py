@@ -9,6 +9,7 @@ import pytest
 
 from touchstone.artifacts.store import Store
 from touchstone.git import git
+from touchstone.home import SHIPPED
 
 YAML = """\
 apiVersion: touchstone.dev/v1
@@ -24,7 +25,7 @@ spec:
 
 def stage(name, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", f"scripts.{name}", *map(str, arguments)],
+        [sys.executable, "-P", SHIPPED / "scripts" / f"{name}.py", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],

@@ -31,8 +31,8 @@ class Stages:
         finished = subprocess.run(
             [
                 sys.executable,
-                "-m",
-                f"scripts.{name}",
+                "-P",
+                SHIPPED / "scripts" / f"{name}.py",
                 f"--store=file://{self.store.root}",
                 *flags,
                 f"--result-{result}={self.folder / result}",

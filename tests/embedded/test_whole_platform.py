@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from waiting import free_ports, until
 
 from touchstone.delivery import gitops
 from touchstone.events import signature
@@ -25,26 +25,13 @@ _MODEL = "diabetes-progression"
 _AUTHOR = ["-c", "user.name=A Developer", "-c", "user.email=developer@example.org"]
 
 
-def _free_ports() -> int:
-    """A port that is free, as is the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 class Platform:
     """A home of its own, and the process that serves it."""
 
     def __init__(self, root: Path) -> None:
         self.home = Home(root / "home")
         self.work = root / "work"
-        self.port = _free_ports()
+        self.port = free_ports()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,7 +51,7 @@ class Platform:
                 stdout=log,
                 stderr=log,
             )
-        _until(lambda: self.home.platform() is not None, 60, "the platform did not start")
+        until(lambda: self.home.platform() is not None, 60, "the platform did not start")
 
     def kill(self) -> None:
         assert self.process
@@ -119,18 +106,11 @@ class Platform:
             return [name for name in names if name.startswith(prefix) and name not in known]
 
         act()
-        _until(new, 30, f"no run {prefix}… was started")
+        until(new, 30, f"no run {prefix}… was started")
         return new()[0]
 
     def stage(self, run: str, name: str) -> dict[str, Any]:
         return self.state.taskruns(run).get(f"{run}-{name}", {})
-
-
-def _until(holds: Any, seconds: float, problem: str) -> None:
-    limit = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < limit, problem
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +125,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 def test_a_killed_platform_goes_on_from_the_last_finished_stage(platform: Platform) -> None:
     platform.push("A first model")
-    _until(lambda: platform.state.runs(), 30, "the push started no run")
+    until(lambda: platform.state.runs(), 30, "the push started no run")
     run = platform.state.runs()[0].name
-    _until(lambda: platform.stage(run, "tune").get("steps") == [], 90, "tune did not start")
+    until(lambda: platform.stage(run, "tune").get("steps") == [], 90, "tune did not start")
     platform.kill()
     finished = {
         name: status
@@ -180,7 +160,7 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     assert platform.said("review", "unhold", _MODEL, rita).startswith("released promote/")
     merged = platform.said("review", "approve", _MODEL, rita)
     assert merged.startswith("merged promote/")
-    _until(lambda: _MODEL in platform.said("status", "--json"), 90, "the model was not served")
+    until(lambda: _MODEL in platform.said("status", "--json"), 90, "the model was not served")
     answer = json.loads(platform.said("predict", _MODEL, "--json"))
     assert [output["name"] for output in answer["outputs"]] == ["label", "probabilities"]
     assert "again: curl -s http://127.0.0.1" in platform.said("predict", _MODEL, "--sample=3")

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
+from forge_samples import HEADERS, SAMPLES, secrets
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz import strategies as ours
-from tests.unit.events.forge_samples import HEADERS, SAMPLES, secrets
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers

@@ -36,7 +36,7 @@ def cancel(
     Example: touchstone cancel model-1a2b3c --mode CancelledRunFinally
     """
     from touchstone.errors import UsageError
-    from touchstone.runs.lookup import find, standing
+    from touchstone.runs.lookup import find, status_word
 
     found = find(Home.default(), run)
     name, kind = found.run.name, found.run.manifest["kind"]
@@ -45,7 +45,7 @@ def cancel(
     value = "TaskRunCancelled" if kind == "TaskRun" else mode.value
     if not found.place.state.set_spec_status(name, value):
         raise UsageError(f"run {name} has ended already, expected one that has not")
-    status = standing(found)
+    status = status_word(found)
     if as_json:
         typer.echo(json.dumps({"name": name, "specStatus": value, "status": status}))
         return

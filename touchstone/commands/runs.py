@@ -68,7 +68,7 @@ def summary(found: Found, waits: Mapping[str, str]) -> dict[str, Any]:
 
     run = found.run
     annotations = lookup.annotations_of(run.manifest)
-    status = lookup.standing(found)
+    status = lookup.status_word(found)
     return {
         "name": run.name,
         "kind": run.manifest["kind"],

@@ -11,11 +11,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from touchstone.contract.recipe import Remedy, Train, Tune
+from touchstone.contract.recipe import (
+    Remedy,
+    Train,
+    Tune,
+    defence_against,
+    evasion_against,
+    mitigation_for,
+)
 from touchstone.documents.validated import validated
 from touchstone.documents.yaml import load_file
 from touchstone.errors import ManifestError
-from touchstone.training import defences, evasion, mitigation
+from touchstone.training.defences import Defence
+from touchstone.training.evasion import Evasion
+from touchstone.training.mitigation import Mitigation
 from trust_gates.gates import Gates
 from trust_gates.policy import Strict
 from trust_gates.quality.policy import Quality
@@ -95,7 +104,7 @@ class Spec(Strict):
     @model_validator(mode="after")
     def _mitigates_someone(self) -> Spec:
         if self.train.mitigation is not None:
-            self.train.mitigation.resolved(self.gates.fairness)
+            mitigation_for(self.train.mitigation, self.gates.fairness)
         if self.remedy is not None:
             undeclared = set(self.remedy.methods) - set(self.gates.declared)
             if undeclared:
@@ -103,7 +112,7 @@ class Spec(Strict):
             if again := set(self.remedy.methods.values()) & self.train.methods:
                 raise ValueError(f"a remedy other than {min(again)}, which spec.train applies")
             if self.remedy.fairness is not None:
-                self.remedy.fairness.resolved(self.gates.fairness)
+                mitigation_for(self.remedy.fairness, self.gates.fairness)
         return self
 
     @property
@@ -112,21 +121,21 @@ class Spec(Strict):
         return self.remedy.max_rounds if self.remedy else 0
 
     @property
-    def mitigation(self) -> mitigation.Mitigation | None:
+    def mitigation(self) -> Mitigation | None:
         """The training's mitigation, complete."""
         declared = self.train.mitigation
-        return None if declared is None else declared.resolved(self.gates.fairness)
+        return None if declared is None else mitigation_for(declared, self.gates.fairness)
 
     @property
-    def defences(self) -> tuple[defences.Defence, ...]:
+    def defences(self) -> tuple[Defence, ...]:
         """The training's defences, complete."""
-        return tuple(one.resolved(self.gates.robustness) for one in self.train.defences)
+        return tuple(defence_against(one, self.gates.robustness) for one in self.train.defences)
 
     @property
-    def evasion(self) -> evasion.Evasion | None:
+    def evasion(self) -> Evasion | None:
         """The detector to train, complete."""
         declared = self.train.evasion_detector
-        return None if declared is None else declared.resolved(self.gates.robustness)
+        return None if declared is None else evasion_against(declared, self.gates.robustness)
 
 
 class ModelPipeline(Strict):

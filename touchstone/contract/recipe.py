@@ -6,9 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from touchstone.training import defences, evasion, mitigation
+from touchstone.training.defences import Defence
+from touchstone.training.evasion import Evasion
+from touchstone.training.methods import NORMS
+from touchstone.training.mitigation import Mitigation
+from touchstone.training.spec import Precision
 from trust_gates.fairness.policy import Fairness
-from trust_gates.policy import Fraction, Option, Strict
+from trust_gates.policy import Strict
 from trust_gates.robustness.policy import Robustness
 
 
@@ -49,95 +53,45 @@ class Tune(Strict):
     parameters: tuple[Parameter, ...] = Field(min_length=1)
 
 
-class Mitigation(Strict):
-    """A remedy for an unfair model, applied while it is trained (docs/fairness.md)."""
+def mitigation_for(declared: Mitigation, fairness: Fairness | None) -> Mitigation:
+    """Complete, with what spec.gates.fairness says where it says nothing itself.
 
-    method: str
-    protected: str | None = None
-    """The attribute; by default the first one of spec.gates.fairness, as are the next two."""
-    privileged: tuple[str, ...] = ()
-    favorable: str | int | None = None
-    options: dict[str, float | int | str] = Field(default_factory=dict)
-    compare: bool = True
-    """Train once more without it, to report the figures before."""
-
-    @model_validator(mode="after")
-    def _known(self) -> Mitigation:
-        mitigation.check(self.method, self.options)
-        return self
-
-    def resolved(self, fairness: Fairness | None) -> mitigation.Mitigation:
-        """As training knows it, with what spec.gates.fairness says where it says nothing itself.
-
-        Raises:
-            ValueError: neither says whom to compare, or which class is favorable.
-        """
-        first = fairness.attributes[0] if fairness else None
-        named = self.protected is None or (first is not None and self.protected == first.name)
-        protected = self.protected or (first.name if first else "")
-        privileged = self.privileged or (first.privileged if first and named else ())
-        favorable = self.favorable
-        if favorable is None and fairness and not isinstance(fairness.favorable, tuple):
-            favorable = fairness.favorable
-        if not protected or not privileged or favorable is None:
-            raise ValueError(
-                "protected, privileged and favorable here, or in spec.gates.fairness for one class"
-            )
-        return mitigation.Mitigation(
-            method=self.method,
-            protected=protected,
-            privileged=privileged,
-            favorable=favorable,
-            options=self.options,
-            compare=self.compare,
+    Raises:
+        ValueError: neither says whom to compare, or which class is favorable.
+    """
+    first = fairness.attributes[0] if fairness else None
+    protected = declared.protected or (first.name if first else "")
+    known = first is not None and first.name == protected
+    privileged = declared.privileged or (first.privileged if first and known else ())
+    favorable = declared.favorable
+    if favorable is None and fairness and not isinstance(fairness.favorable, tuple):
+        favorable = fairness.favorable
+    if not protected or not privileged or favorable is None:
+        raise ValueError(
+            "protected, privileged and favorable here, or in spec.gates.fairness for one class"
         )
+    return declared.model_copy(
+        update={"protected": protected, "privileged": privileged, "favorable": favorable}
+    )
 
 
-class Defence(Strict):
-    """A defence against adversarial inputs (docs/defences.md)."""
-
-    method: str
-    options: dict[str, Option] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _known(self) -> Defence:
-        defences.check(self.method, self.options)
-        return self
-
-    def resolved(self, robustness: Robustness | None) -> defences.Defence:
-        """As training knows it; against what spec.gates.robustness attacks with, by default."""
-        known = defences.METHODS[self.method].options
-        given = {**_budget(robustness, self.options.get("norm")), **self.options}
-        return defences.Defence(
-            method=self.method,
-            options={n: v for n, v in given.items() if n in self.options or "norm" in known},
-        )
+def defence_against(declared: Defence, robustness: Robustness | None) -> Defence:
+    """Against what spec.gates.robustness attacks with, where it says nothing itself."""
+    if "norm" not in Defence.KNOWN[declared.method].options:
+        return declared
+    budget = _budget(robustness, declared.options.get("norm"))
+    return Defence(method=declared.method, options={**budget, **declared.options})
 
 
-class EvasionDetector(Strict):
-    """A detector of adversarial inputs, trained with the model and served beside it."""
-
-    on: Literal["inputs", "activations"] = "activations"
-    norm: Literal["linf", "l2"] | None = None
-    epsilon: Fraction | None = None
-    """Of the attacks it learns from; those of spec.gates.robustness by default, else 8/255."""
-    steps: int = Field(default=10, ge=1, le=1000)
-    epochs: int = Field(default=20, ge=1)
-    samples: int = Field(default=2048, ge=1)
-    """Training samples that are attacked, at most."""
-    false_positive_rate: float = Field(default=0.05, gt=0, lt=1)
-    """The share of clean inputs that may be flagged."""
-
-    def resolved(self, robustness: Robustness | None) -> evasion.Evasion:
-        """As training knows it."""
-        return evasion.Evasion(
-            **_budget(robustness, self.norm) | self.model_dump(exclude_none=True)
-        )
+def evasion_against(declared: Evasion, robustness: Robustness | None) -> Evasion:
+    """Learning from what spec.gates.robustness attacks with, where it says nothing itself."""
+    said = declared.model_dump(include=declared.model_fields_set)
+    return Evasion(**(_budget(robustness, said.get("norm")) | said))
 
 
-def _budget(robustness: Robustness | None, norm: Any) -> dict[str, float | str]:
+def _budget(robustness: Robustness | None, norm: Any) -> dict[str, Any]:
     """The gate's norm and epsilon, where training knows the norm, and `norm` is no other one."""
-    if robustness is None or robustness.norm not in ("linf", "l2"):
+    if robustness is None or robustness.norm not in NORMS:
         return {}
     if norm not in (None, robustness.norm):
         return {}
@@ -150,11 +104,11 @@ class Train(Strict):
     gpus_per_worker: int = Field(default=0, ge=0, le=16)
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=64, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     mitigation: Mitigation | None = None
     defences: tuple[Defence, ...] = ()
     """Applied in this order; those of inputs become part of the served model."""
-    evasion_detector: EvasionDetector | None = None
+    evasion_detector: Evasion | None = None
 
     @property
     def methods(self) -> set[str]:

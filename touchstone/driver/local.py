@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from touchstone.training import launch
@@ -24,9 +23,8 @@ def train(job: launch.Job, folder: Path, *, workers: int) -> int:
 
 def trial(job: launch.Job, folder: Path) -> tuple[int, str]:
     """Run one tuning trial as a single process; its exit code and its output."""
-    command = [sys.executable, "-m", "training.worker", str(job.write(folder / "job.json"))]
     finished = subprocess.run(
-        command,
+        launch.worker(job.write(folder / "job.json")),
         env=launch.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from touchstone.events import jsonpath
@@ -92,20 +93,32 @@ def resolve(value: str, event: Mapping[str, Any], *, default: str | None = None)
 def pasted(values: list[Any]) -> str:
     """The values as Tekton writes them into a template's JSON."""
     if len(values) != 1:
-        return _json(values)
-    return _json(values[0])[1:-1] if isinstance(values[0], str) else _json(values[0])
+        return as_go_writes_json(values)
+    return (
+        as_go_writes_json(values[0])[1:-1]
+        if isinstance(values[0], str)
+        else as_go_writes_json(values[0])
+    )
 
 
-def _json(value: Any) -> str:
-    return json.dumps(_whole(value), separators=(",", ":"), ensure_ascii=False)
-
-
-def _whole(value: Any) -> Any:
-    """Go writes 2.0 as 2."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+def as_go_writes_json(value: Any, *, sort: bool = False) -> str:
+    """JSON text without spaces, with numbers as Go writes doubles: 2, 0.000001, 1e-7, 1e+21."""
     if isinstance(value, dict):
-        return {name: _whole(item) for name, item in value.items()}
+        items = sorted(value.items()) if sort else value.items()
+        pairs = (f"{_string(key)}:{as_go_writes_json(item, sort=sort)}" for key, item in items)
+        return "{" + ",".join(pairs) + "}"
     if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return value
+        return "[" + ",".join(as_go_writes_json(item, sort=sort) for item in value) + "]"
+    return _number(value) if isinstance(value, float) else _string(value)
+
+
+def _string(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: float) -> str:
+    size = abs(value)
+    if size and not 1e-6 <= size < 1e21:
+        digits, _, exponent = repr(value).partition("e")
+        return f"{digits.removesuffix('.0')}e{exponent[0]}{exponent[1:].lstrip('0')}"
+    return format(Decimal(repr(value)), "f").removesuffix(".0")

@@ -1,7 +1,7 @@
 """CEL as Tekton Triggers' `cel` interceptor speaks it: Tekton's functions, and cel-go's extensions
 for strings, lists, sets, base64 and numbers.
 
-Not here, and refused when the expression is compiled: `format`, `sortBy` and the bit functions.
+Not here, and refused when the expression is compiled: `sortBy`.
 """
 
 from __future__ import annotations
@@ -9,37 +9,37 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import celpy
-from celpy import celtypes
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_encoders, ext_math, ext_strings
 
-from touchstone.documents.cel import CelError, Dialect, Value, to_cel, to_json
+from touchstone.documents.cel import OBJECT, CelError, Dialect, Value, to_cel, to_json
 from touchstone.errors import ManifestError
+from touchstone.events.bindings import as_go_writes_json
 from touchstone.events.headers import canonical
 
-__all__ = ["CelError", "compile_expression", "evaluate"]
+__all__ = ["CelError", "compile_expression", "evaluate", "overlay"]
 
 Secrets = Callable[[str, str], bytes]
 
 _SECRETS: ContextVar[Secrets | None] = ContextVar("secrets", default=None)
+_WITHOUT_REVERSE = 2
+"""Version of the extension for strings: the next one has a reverse that lists cannot join."""
+
 _LONGEST_RANGE = 100_000
 """Items of lists.range: an event must not choose how much memory the listener takes."""
 
-_NAMESPACES = ("base64", "lists", "math", "sets")
-# `base64.decode(x)` is a method call to cel-python: these variables are its receivers.
-_RECEIVERS = {name: {"": name} for name in _NAMESPACES}
 
-
-def compile_expression(source: str) -> celpy.Runner:
+def compile_expression(source: str) -> cel.Expression:
     """Check the expression and make it ready to evaluate.
 
     Raises:
-        CelError: it is not CEL, or calls a function that Tekton's CEL does not have.
+        CelError: it is not CEL, calls a function that Tekton's CEL does not have, or can never
+            fit its types.
     """
     return _DIALECT.compile(source)
 
@@ -52,72 +52,59 @@ def evaluate(source: str, context: Mapping[str, Value], *, secrets: Secrets | No
     Raises:
         CelError: the expression is wrong, or fails on this context (an absent field, for example).
     """
+    return to_json(_value(source, context, secrets), source)
+
+
+def overlay(source: str, context: Mapping[str, Value], *, secrets: Secrets | None = None) -> Value:
+    """The expression's value as Triggers lays it over the extensions.
+
+    As there, bytes are taken for JSON text as they are, and null is no overlay.
+
+    Raises:
+        CelError: as `evaluate` does, and where the value cannot be laid over.
+    """
+    value = _value(source, context, secrets)
+    if value is None:
+        raise CelError(f"{source!r} gave null, expected a value: Triggers cannot overlay null")
+    if isinstance(value, bytes | bytearray):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise CelError(
+                f"{source!r} gave bytes that are no JSON; string(…) makes text"
+            ) from None
+    return to_json(value, source)
+
+
+def _value(source: str, context: Mapping[str, Value], secrets: Secrets | None) -> Any:
     token = _SECRETS.set(secrets)
     try:
-        return _DIALECT.evaluate(source, {**_RECEIVERS, **context})
+        return _DIALECT.value(source, context)
     finally:
         _SECRETS.reset(token)
 
 
-def _header(headers: Any, name: Any) -> str:
-    key = celtypes.StringType(canonical(_text(name)))
-    return str(headers[key][0]) if key in headers else ""
+def _header(headers: Mapping[str, list[str]], name: str) -> str:
+    return headers.get(canonical(name), [""])[0]
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"got a {type(value).__name__}, expected a string")
-    return str(value)
-
-
-def _replace(text: Any, old: Any, new: Any, limit: Any = -1) -> Any:
-    return celtypes.StringType(_text(text).replace(_text(old), _text(new), int(limit)))
-
-
-def _split(text: Any, separator: Any, limit: Any = -1) -> Any:
-    if int(limit) == 0:
-        return celtypes.ListType([])
-    if not separator:  # Go splits into characters there; Python refuses an empty separator
-        parts: list[str] = list(_text(text))
-    else:
-        most = int(limit) - 1 if int(limit) > 0 else -1
-        parts = _text(text).split(_text(separator), most)
-    return celtypes.ListType([celtypes.StringType(part) for part in parts])
-
-
-def _substring(text: Any, start: Any, end: Any = None) -> Any:
-    source = _text(text)
-    stop = len(source) if end is None else int(end)
-    if not 0 <= int(start) <= stop <= len(source):
-        raise ValueError(f"got the range {start}..{stop} of a string of {len(source)} characters")
-    return celtypes.StringType(source[int(start) : stop])
-
-
-def _truncate(text: Any, length: Any) -> Any:
-    if int(length) < 0:
+def _truncate(text: str, length: int) -> str:
+    """Go counts bytes; what is left of a cut character becomes U+FFFD, byte for byte."""
+    if length < 0:
         raise ValueError(f"got the length {length}, expected 0 or more")
-    return celtypes.StringType(_text(text)[: int(length)])
+    kept = text.encode()[:length].decode("utf-8", "surrogateescape")
+    return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in kept)
 
 
-def _ascii(text: Any, change: Callable[[str], str]) -> Any:
-    return celtypes.StringType(
-        "".join(change(letter) if letter.isascii() else letter for letter in _text(text))
-    )
-
-
-def _join(items: Any, separator: Any = "") -> Any:
-    return celtypes.StringType(_text(separator).join(_text(item) for item in items))
-
-
-def _parse_json(text: Any) -> Any:
-    document = json.loads(_text(text))
+def _parse_json(text: str) -> Any:
+    document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("got other JSON than an object in parseJSON")
     return to_cel(document)
 
 
-def _parse_url(text: Any) -> Any:
-    parts = urlsplit(_text(text))
+def _parse_url(text: str) -> Any:
+    parts = urlsplit(text)
     queries = parse_qs(parts.query, keep_blank_values=True)
     document: dict[str, Value] = {
         "scheme": parts.scheme,
@@ -133,17 +120,17 @@ def _parse_url(text: Any) -> Any:
     return to_cel(document)
 
 
-def _marshal(value: Any) -> Any:
-    return celtypes.StringType(
-        json.dumps(to_json(value, "marshalJSON"), sort_keys=True, separators=(",", ":"))
-    )
+def _marshal(value: Any) -> str:
+    text = as_go_writes_json(to_json(value, "marshalJSON"), sort=True)
+    # Go's encoder keeps HTML out of JSON that may end up in a page.
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
-def _parse_yaml(text: Any) -> Any:
+def _parse_yaml(text: str) -> Any:
     from touchstone.documents.yaml import load_one
 
     try:
-        document = load_one(_text(text), "parseYAML")
+        document = load_one(text, "parseYAML")
     except ManifestError as error:
         raise ValueError(f"failed to decode in {error}") from None
     if document is None:
@@ -151,25 +138,24 @@ def _parse_yaml(text: Any) -> Any:
     return to_cel(document.body)
 
 
-def _compare_secret(text: Any, key: Any, name: Any, namespace: Any = "") -> Any:
+def _compare_secret(text: str, key: str, name: str, namespace: str = "") -> bool:
     """Constant time; Tekton reads the Secret in the trigger's namespace whatever is given."""
     secrets = _SECRETS.get()
     if secrets is None:
         raise ValueError("compareSecret has no secrets here")
-    value = secrets(_text(name), _text(key))
+    value = secrets(name, key)
     if not value:
         raise ValueError(f"failed to find secret {name}/{key} in compareSecret: it is empty")
-    given = _text(text).encode("utf-8", "replace")
-    return celtypes.BoolType(hmac.compare_digest(given, value))
+    return hmac.compare_digest(text.encode("utf-8", "replace"), value)
 
 
-def _translate(text: Any, pattern: Any, replacement: Any) -> Any:
+def _translate(text: str, pattern: str, replacement: str) -> str:
     import re2
 
     options = re2.Options()
     options.log_errors = False
     try:
-        expression = re2.compile(_text(pattern), options)
+        expression = re2.compile(pattern, options)
         variable = re2.compile(r"\$(?:\{(\w+)\}|(\w+)|(\$))", options)
     except re2.error as error:
         raise ValueError(f"failed to parse regular expression for translation: {error}") from None
@@ -184,142 +170,116 @@ def _translate(text: Any, pattern: Any, replacement: Any) -> Any:
             except (IndexError, KeyError):
                 return ""  # as Go's Expand
 
-        return str(variable.sub(group, _text(replacement)))
+        return str(variable.sub(group, replacement))
 
-    return celtypes.StringType(expression.sub(expand, _text(text)))
-
-
-def _end(items: Any, index: int) -> Any:
-    if not isinstance(items, list):
-        raise TypeError(f"got a {type(items).__name__}, expected a list")
-    return items[index] if items else None
+    return str(expression.sub(expand, text))
 
 
-def _distinct(items: Any) -> Any:
+def _same(one: Any, other: Any) -> bool:
+    """CEL's `==`: numbers compare across their types, a bool is no number."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _in(item: Any, items: list[Any]) -> bool:
+    return any(_same(item, other) for other in items)
+
+
+def _all_in(wanted: list[Any], items: list[Any]) -> bool:
+    return all(_in(item, items) for item in wanted)
+
+
+def _distinct(items: list[Any]) -> list[Any]:
     kept: list[Any] = []
     for item in items:
-        if not any(bool(_EQUAL(item, other)) for other in kept):
+        if not _in(item, kept):
             kept.append(item)
-    return celtypes.ListType(kept)
+    return kept
 
 
-def _flatten(items: Any, depth: Any = 1) -> Any:
+def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
     flat: list[Any] = []
     for item in items:
-        nested = isinstance(item, list) and int(depth) > 0
-        flat += _flatten(item, int(depth) - 1) if nested else [item]
-    return celtypes.ListType(flat)
+        flat += _flatten(item, depth - 1) if isinstance(item, list) and depth > 0 else [item]
+    return flat
 
 
-def _range(size: Any) -> Any:
-    if int(size) > _LONGEST_RANGE:
+def _range(size: int) -> list[int]:
+    if size > _LONGEST_RANGE:
         raise ValueError(f"got a range of {size}, expected at most {_LONGEST_RANGE}")
-    return celtypes.ListType([celtypes.IntType(number) for number in range(int(size))])
+    return list(range(size))
 
 
-def _reverse(value: Any) -> Any:
-    if isinstance(value, list):
-        return celtypes.ListType(value[::-1])
-    return celtypes.StringType(_text(value)[::-1])
+_T = cel.Type
+_TEXT, _INT, _BOOL, _DYN, _LIST = _T.STRING, _T.INT, _T.BOOL, _T.DYN, _T.List(_T.DYN)
 
 
-def _namespaced(receiver: Any, *allowed: str) -> bool:
-    """Whether a call is `math.…` and not a method of an event's value."""
-    return isinstance(receiver, celtypes.MapType) and receiver.get("") in allowed
+def _function(
+    name: str, result: cel.Type, *overloads: tuple[list[cel.Type], Callable[..., Any]]
+) -> cel.FunctionDecl:
+    """A method of its first argument, or with a dot in its name a function."""
+    method = "." not in name
+    return cel.FunctionDecl(
+        name,
+        [
+            cel.Overload(
+                f"{name}_{'_'.join(str(one.name()) for one in types)}", result, types, method, call
+            )
+            for types, call in overloads
+        ],
+    )
 
 
-def _in_namespace(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    def apply(receiver: Any, *arguments: Any) -> Any:
-        if not _namespaced(receiver, name):
-            raise TypeError(f"got a {type(receiver).__name__}, expected {name}.")
-        return function(*arguments)
-
-    return apply
-
-
-def _contained(container: Any, wanted: Any, subset: Any = None) -> Any:
-    """`text.contains(part)`, or `sets.contains(list, sublist)`."""
-    if _namespaced(container, "sets"):
-        return celtypes.BoolType(all(bool(_IN(item, wanted)) for item in subset))
-    return celtypes.BoolType(_text(wanted) in _text(container))
-
-
-def _equivalent(one: Any, other: Any) -> Any:
-    forth = all(bool(_IN(item, other)) for item in one)
-    return celtypes.BoolType(forth and all(bool(_IN(item, one)) for item in other))
-
-
-def _intersects(one: Any, other: Any) -> Any:
-    return celtypes.BoolType(any(bool(_IN(item, other)) for item in one))
-
-
-def _extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
-    def apply(*values: Any) -> Any:
-        items = values[0] if len(values) == 1 and isinstance(values[0], list) else values
-        return choose(items)
-
-    return apply
-
-
-def _rounded(function: Callable[[float], float]) -> Callable[[Any], Any]:
-    return lambda value: celtypes.DoubleType(function(float(value)))
-
-
-_NAMED: dict[str, Callable[..., Any]] = {
-    "decode": _in_namespace(
-        "base64", lambda text: celtypes.BytesType(base64.b64decode(_text(text)))
-    ),
-    "encode": _in_namespace(
-        "base64", lambda data: celtypes.StringType(base64.b64encode(bytes(data)).decode())
-    ),
-    "equivalent": _in_namespace("sets", _equivalent),
-    "intersects": _in_namespace("sets", _intersects),
-    "range": _in_namespace("lists", _range),
-    "greatest": _in_namespace("math", _extreme(max)),
-    "least": _in_namespace("math", _extreme(min)),
-    "ceil": _in_namespace("math", _rounded(math.ceil)),
-    "floor": _in_namespace("math", _rounded(math.floor)),
-    "round": _in_namespace("math", _rounded(lambda x: math.copysign(math.floor(abs(x) + 0.5), x))),
-    "trunc": _in_namespace("math", _rounded(math.trunc)),
-    "abs": _in_namespace("math", lambda value: type(value)(abs(value))),
-    "sign": _in_namespace("math", lambda value: type(value)((value > 0) - (value < 0))),
-}
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **_NAMED,
+_FUNCTIONS = [
     # Tekton's
-    "compareSecret": _compare_secret,
-    "parseYAML": _parse_yaml,
-    "translate": _translate,
-    "first": lambda items: _end(items, 0),
-    "last": lambda items: _end(items, -1),
-    "match": lambda headers, name, value: celtypes.BoolType(_header(headers, name) == _text(value)),
-    "canonical": lambda headers, name: celtypes.StringType(_header(headers, name)),
-    "truncate": _truncate,
-    "parseJSON": _parse_json,
-    "parseURL": _parse_url,
-    "marshalJSON": _marshal,
-    # cel-go's lists and strings
-    "contains": _contained,
-    "distinct": _distinct,
-    "flatten": _flatten,
-    "reverse": _reverse,
-    "slice": lambda items, start, end: celtypes.ListType(items[int(start) : int(end)]),
-    "sort": lambda items: celtypes.ListType(sorted(items)),
-    "quote": lambda text: celtypes.StringType(json.dumps(_text(text), ensure_ascii=False)),
-    "split": _split,
-    "join": _join,
-    "replace": _replace,
-    "substring": _substring,
-    "trim": lambda text: celtypes.StringType(_text(text).strip()),
-    "lowerAscii": lambda text: _ascii(text, str.lower),
-    "upperAscii": lambda text: _ascii(text, str.upper),
-    "indexOf": lambda text, part: celtypes.IntType(_text(text).find(_text(part))),
-    "lastIndexOf": lambda text, part: celtypes.IntType(_text(text).rfind(_text(part))),
-    "charAt": lambda text, index: _substring(text, index, min(int(index) + 1, len(text))),
-    "decodeb64": lambda text: celtypes.BytesType(base64.b64decode(_text(text), validate=True)),
-}
+    _function("match", _BOOL, ([OBJECT, _TEXT, _TEXT], lambda h, name, v: _header(h, name) == v)),
+    _function("canonical", _TEXT, ([OBJECT, _TEXT], _header)),
+    _function("truncate", _TEXT, ([_TEXT, _INT], _truncate)),
+    _function(
+        "compareSecret",
+        _BOOL,
+        ([_TEXT] * 3, _compare_secret),
+        ([_TEXT] * 4, _compare_secret),
+    ),
+    _function("parseJSON", OBJECT, ([_TEXT], _parse_json)),
+    _function("parseYAML", OBJECT, ([_TEXT], _parse_yaml)),
+    _function("parseURL", OBJECT, ([_TEXT], _parse_url)),
+    _function("marshalJSON", _TEXT, ([OBJECT], _marshal), ([_LIST], _marshal)),
+    _function("translate", _TEXT, ([_TEXT] * 3, _translate)),
+    _function("first", _DYN, ([_LIST], lambda items: items[0] if items else None)),
+    _function("last", _DYN, ([_LIST], lambda items: items[-1] if items else None)),
+    _function("decodeb64", _T.BYTES, ([_TEXT], lambda text: base64.b64decode(text, validate=True))),
+    # cel-go's lists and sets; its strings, numbers and base64 come with the C++ implementation
+    _function("distinct", _LIST, ([_LIST], _distinct)),
+    _function("flatten", _LIST, ([_LIST], _flatten), ([_LIST, _INT], _flatten)),
+    cel.FunctionDecl(
+        "reverse",
+        [
+            cel.Overload("reverse_list", _LIST, [_LIST], True, lambda items: items[::-1]),
+            cel.Overload("reverse_text", _TEXT, [_TEXT], True, lambda text: text[::-1]),
+        ],
+    ),
+    _function("slice", _LIST, ([_LIST, _INT, _INT], lambda items, start, end: items[start:end])),
+    _function("sort", _LIST, ([_LIST], sorted)),
+    _function("lists.range", _T.List(_INT), ([_INT], _range)),
+    _function("sets.contains", _BOOL, ([_LIST, _LIST], lambda items, part: _all_in(part, items))),
+    _function(
+        "sets.equivalent",
+        _BOOL,
+        ([_LIST, _LIST], lambda one, other: _all_in(one, other) and _all_in(other, one)),
+    ),
+    _function(
+        "sets.intersects",
+        _BOOL,
+        ([_LIST, _LIST], lambda one, other: any(_in(item, other) for item in one)),
+    ),
+]
 
-_DIALECT = Dialect(_FUNCTIONS)
-_EQUAL = _DIALECT.functions["_==_"]
-_IN = _DIALECT.functions["_in_"]
+_DIALECT = Dialect(
+    {"body": OBJECT, "header": OBJECT, "requestURL": _TEXT, "extensions": OBJECT},
+    _FUNCTIONS,
+    [ext_strings.ExtStrings(_WITHOUT_REVERSE), ext_math.ExtMath(), ext_encoders.ExtEncoders()],
+)

@@ -19,7 +19,7 @@ from touchstone.errors import PlatformError
 from touchstone.git import git
 from touchstone.home import Home
 from touchstone.runs.lock import folder_of, is_executed, only_engine
-from touchstone.runs.lookup import Found, Place, all_runs, local, places, standing
+from touchstone.runs.lookup import Found, Place, all_runs, local, places, status_word
 
 _SWEEP_SECONDS = 20.0
 """How long a sweep may keep engines from writing; they wait 30 s."""
@@ -35,7 +35,7 @@ def removable(home: Home, *, keep: int | None, newer_than: float | None, now: fl
 
 
 def _ended(home: Home, found: Found) -> bool:
-    abandoned = found.place.root == local(home) and standing(found) == "Interrupted"
+    abandoned = found.place.root == local(home) and status_word(found) == "Interrupted"
     return found.run.done or abandoned
 
 

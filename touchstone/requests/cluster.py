@@ -11,7 +11,7 @@ from typing import Any
 
 from touchstone.errors import PlatformError, UsageError
 from touchstone.events.kinds import TemplateSpec
-from touchstone.requests.keeper import PULL_REQUEST, Standing, belongs, standing
+from touchstone.requests.keeper import PULL_REQUEST, RunSummary, belongs, summary
 from touchstone.runs.tree import RERUN_OF
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -53,7 +53,7 @@ class ClusterControl:
             )
         return TemplateSpec.model_validate(found["spec"])
 
-    def runs(self, repository: str, pull_request: str) -> list[Standing]:
+    def runs(self, repository: str, pull_request: str) -> list[RunSummary]:
         """See `Control`."""
         found = self._ask(
             "list", *_RUNS, plural="pipelineruns", label_selector=f"{PULL_REQUEST}={pull_request}"
@@ -62,7 +62,7 @@ class ClusterControl:
             found["items"], key=lambda item: item["metadata"]["creationTimestamp"], reverse=True
         )
         return [
-            standing(item, item.get("status") or {})
+            summary(item, item.get("status") or {})
             for item in items
             if belongs(item, repository, pull_request)
         ]
@@ -75,7 +75,7 @@ class ClusterControl:
     def cancel(self, name: str) -> bool:
         """See `Control`."""
         run = self._run(name)
-        if standing(run, run.get("status") or {}).done:
+        if summary(run, run.get("status") or {}).done:
             return False
         body = {"spec": {"status": "CancelledRunFinally"}}
         self._ask("patch", *_RUNS, plural="pipelineruns", name=name, body=body)
@@ -84,7 +84,7 @@ class ClusterControl:
     def repeat(self, name: str) -> tuple[str, str]:
         """See `Control`; Tekton cannot take over finished TaskRuns, so all of it runs."""
         run = self._run(name)
-        if not standing(run, run.get("status") or {}).failed:
+        if not summary(run, run.get("status") or {}).failed:
             raise UsageError(f"run {name} did not fail, expected one with something to repeat")
         old = run["metadata"]
         metadata = {

@@ -11,7 +11,7 @@ from touchstone.errors import PlatformError
 from touchstone.events.kinds import TemplateSpec
 from touchstone.events.trigger_catalog import DEFAULT_NAMESPACE, load
 from touchstone.home import SHIPPED, Home
-from touchstone.requests.keeper import Standing, belongs, standing
+from touchstone.requests.keeper import RunSummary, belongs, summary
 from touchstone.requests.rerun import repeat
 from touchstone.runs.lookup import find
 from touchstone.runs.store import State
@@ -33,10 +33,10 @@ class EmbeddedControl:
         spec: TemplateSpec = found.spec
         return spec
 
-    def runs(self, repository: str, pull_request: str) -> list[Standing]:
+    def runs(self, repository: str, pull_request: str) -> list[RunSummary]:
         """See `Control`."""
         return [
-            standing(run.manifest, run.status)
+            summary(run.manifest, run.status)
             for run in reversed(self._state.runs())
             if run.manifest["kind"] == "PipelineRun"
             and belongs(run.manifest, repository, pull_request)

@@ -16,7 +16,7 @@ PULL_REQUEST = "touchstone.dev/pull-request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class RunSummary:
     """One PipelineRun and how it stands."""
 
     name: str
@@ -35,7 +35,7 @@ class Control(Protocol):
         """The TriggerTemplate. Raises PlatformError where it is absent."""
         ...
 
-    def runs(self, repository: str, pull_request: str) -> list[Standing]:
+    def runs(self, repository: str, pull_request: str) -> list[RunSummary]:
         """The runs of one pull request, newest first."""
         ...
 
@@ -56,12 +56,12 @@ class Control(Protocol):
         ...
 
 
-def standing(manifest: Mapping[str, Any], status: Mapping[str, Any]) -> Standing:
+def summary(manifest: Mapping[str, Any], status: Mapping[str, Any]) -> RunSummary:
     """How a PipelineRun stands, from the object and its status."""
     found = [c for c in status.get("conditions", []) if c["type"] == "Succeeded"]
     condition = found[0] if found else {"status": "Unknown", "reason": ""}
     params = {param["name"]: param["value"] for param in manifest["spec"].get("params", [])}
-    return Standing(
+    return RunSummary(
         name=manifest["metadata"]["name"],
         revision=str(params.get("revision", "")),
         reason=condition.get("reason", ""),

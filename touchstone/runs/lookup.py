@@ -106,7 +106,7 @@ def commit_of(manifest: Mapping[str, Any]) -> str:
     return str((metadata.get("labels") or {}).get(REVISION, ""))
 
 
-def standing(found: Found) -> str:
+def status_word(found: Found) -> str:
     """How the run stands, in a word: Tekton's reason, or Queued or Interrupted.
 
     A run without an engine is Queued before its first start and Interrupted after it.

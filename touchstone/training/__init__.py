@@ -1,5 +1,5 @@
 """From data to a model: the contract of a model repository, the trainer, export and loading."""
 
-from touchstone.training.spec import Batch, Description, Detection, ModelSpec, RawData
+from touchstone.training.spec import Batch, Description, Detection, ModelSpec, Parameter, RawData
 
-__all__ = ["Batch", "Description", "Detection", "ModelSpec", "RawData"]
+__all__ = ["Batch", "Description", "Detection", "ModelSpec", "Parameter", "RawData"]

@@ -55,7 +55,7 @@ def export(
         "inputs": dict(description.inputs),
         "torch": torch.__version__,
         "seed": seed,
-        "defences": [defence.to_json() for defence in defences],
+        "defences": [defence.model_dump() for defence in defences],
     }
     _write_json(directory / "model.json", model)
     _write_json(directory / "metrics.json", dict(metrics))

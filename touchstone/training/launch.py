@@ -6,26 +6,23 @@ a broken one. `launch` asks torch elastic itself and answers with the first fail
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from touchstone.training import defences
-from touchstone.training.evasion import Evasion
-from touchstone.training.mitigation import Mitigation
+from pydantic import ValidationError
+
+from touchstone.home import SHIPPED
 from touchstone.training.trainer import TrainConfig
+from trust_gates.policy import Strict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What `training.worker` is to do; travels as a JSON file."""
+class Job(Strict):
+    """What `training/worker.py` is to do; travels as a JSON file."""
 
     source: Path
     """The model repository."""
@@ -43,10 +40,8 @@ class Job:
 
     def write(self, path: Path) -> Path:
         """Write the job as JSON; return `path`."""
-        document = asdict(self)
-        document["config"]["parameters"] = dict(self.config.parameters)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, default=str, indent=2))
+        path.write_text(self.model_dump_json(indent=2), encoding="utf-8")
         return path
 
     @classmethod
@@ -57,26 +52,9 @@ class Job:
             ValueError: the file is absent or is no job.
         """
         try:
-            document: dict[str, Any] = json.loads(path.read_text())
-            optional = {
-                name: Path(document[name]) if document[name] else None
-                for name in ("output", "checkpoint")
-            }
-            config = document["config"]
-            if config.get("mitigation"):
-                config["mitigation"] = Mitigation.from_json(config["mitigation"])
-            if config.get("evasion"):
-                config["evasion"] = Evasion(**config["evasion"])
-            config["defences"] = defences.from_json(config.get("defences", ()))
-            return cls(
-                source=Path(document["source"]),
-                entrypoint=document["entrypoint"],
-                dataset=Path(document["dataset"]),
-                config=TrainConfig(**config),
-                **optional,
-            )
-        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no training job: {error!r}") from None
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise ValueError(f"{path} is no training job: {error}") from None
 
 
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -87,11 +65,12 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     result = dict(os.environ if base is None else base)
     result.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
-    # Workers import this package from wherever it was imported here, whatever their folder is.
-    package_root = str(Path(__file__).resolve().parent.parent)
-    inherited = result.get("PYTHONPATH")
-    result["PYTHONPATH"] = f"{package_root}{os.pathsep}{inherited}" if inherited else package_root
     return result
+
+
+def worker(job_file: Path) -> list[str]:
+    """The command of one training process; its folder is not where Python looks for modules."""
+    return [sys.executable, "-P", str(SHIPPED / "training" / "worker.py"), str(job_file)]
 
 
 def run(job_file: Path, *, workers: int) -> int:
@@ -99,9 +78,8 @@ def run(job_file: Path, *, workers: int) -> int:
 
     SIGTERM to this process is handed down, so that the workers write their checkpoint.
     """
-    command = [sys.executable, "-m", "touchstone.training.launch", "--workers", str(workers), "--"]
-    command += [sys.executable, "-m", "training.worker", str(job_file)]
-    return follow(command, environment())
+    command = [sys.executable, "-P", "-m", __spec__.name, "--workers", str(workers), "--"]
+    return follow([*command, *worker(job_file)], environment())
 
 
 def follow(command: Sequence[str], env: Mapping[str, str]) -> int:

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from touchstone.training.dataset import Arrays, batch_of
-from touchstone.training.detection import Found, mean_average_precision, objects_found
+from touchstone.training.dataset import batch_of
 from touchstone.training.spec import Description, ModelSpec
+from trust_gates.inputs.arrays import Arrays
+from trust_gates.inputs.dataset import samples_of
+from trust_gates.matching import PrecisionTable, recalled_surely
+from trust_gates.quality.classification import Answers
+from trust_gates.samples import Boxes, Samples
+from trust_gates.target import boxes_of
 
 if TYPE_CHECKING:
     import torch
@@ -29,25 +34,31 @@ def evaluate(
     """Figures by name.
 
     Classification: `accuracy`, `balanced_accuracy`. Detection: `map50`, and `recall`, the
-    share of objects found with IoU >= 0.5 and the right class. All from 0 to 1.
+    share of objects found. All from 0 to 1, and what the quality gate means by these names.
 
     Raises:
         ValueError: there are no samples, or `predict` returned something else than promised.
     """
     if not len(arrays["inputs"]):
         raise ValueError("got no samples to evaluate on, expected at least one")
-    if description.task == "classification":
-        return classification(arrays["labels"], predict_logits(spec, module, arrays, device))
-    found = predict_objects(spec, module, arrays, device)
-    boxes, labels = arrays["boxes"], arrays["box_labels"]
-    hits = [
-        objects_found(image, truth[names >= 0], names[names >= 0])
-        for image, truth, names in zip(found, boxes, labels, strict=True)
-    ]
+    samples = samples_of(arrays, task=description.task, classes=description.classes, protected={})
+    if samples.objects is None:
+        return classification(predict_logits(spec, module, arrays, device), samples)
+    claims = predict_objects(spec, module, arrays, device)
+    table = PrecisionTable.of(claims, samples.objects, len(samples.classes))
+    with np.errstate(invalid="ignore"):
+        recall = recalled_surely(claims, samples.objects).sum() / table.objects.sum()
     return {
-        "map50": mean_average_precision(found, boxes, labels, classes=len(description.classes)),
-        "recall": float(np.concatenate(hits).mean()),
+        "map50": float(table.map50(np.ones((1, len(samples))))[0]),
+        "recall": float(recall),
     }
+
+
+def classification(answers: np.ndarray, samples: Samples) -> dict[str, float]:
+    """`accuracy` and `balanced_accuracy` of logits or probabilities (N, K)."""
+    said = Answers.of(answers, samples)
+    balanced = said.figures(np.ones((1, len(samples))))["balanced_accuracy"]
+    return {"accuracy": float(said.right.mean()), "balanced_accuracy": float(balanced[0])}
 
 
 def predict_logits(
@@ -64,16 +75,10 @@ def predict_logits(
 
 def predict_objects(
     spec: ModelSpec, module: torch.nn.Module, arrays: Arrays, device: str = "cpu"
-) -> list[Found]:
-    """What a detector finds in each sample."""
+) -> list[Boxes]:
+    """What a detector claims to see in each sample."""
     return [
-        Found(
-            image.boxes.float().cpu().numpy(),
-            image.labels.cpu().numpy(),
-            image.scores.float().cpu().numpy(),
-        )
-        for output in _predict(spec, module, arrays, device)
-        for image in output
+        boxes_of(image) for output in _predict(spec, module, arrays, device) for image in output
     ]
 
 
@@ -89,10 +94,3 @@ def _predict(
             batch = batch_of(arrays, slice(start, start + _ROWS), device)
             yield spec.predict(module, batch.inputs)
     module.train(was_training)
-
-
-def classification(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """`accuracy` and `balanced_accuracy` of logits or probabilities (N, K)."""
-    right = logits.argmax(axis=1) == labels
-    recalls = [right[labels == label].mean() for label in np.unique(labels)]
-    return {"accuracy": float(right.mean()), "balanced_accuracy": float(np.mean(recalls))}

@@ -5,44 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from trust_gates.inputs.description import Description as Description  # for model repositories
+from trust_gates.inputs.description import Task
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-Task = Literal["classification", "detection"]
 Parameter = float | int | str
 """The value of one hyperparameter."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """What the arrays of a dataset mean; stored as dataset.json."""
-
-    task: Task
-    classes: tuple[str, ...]
-    inputs: Mapping[str, Any]
-    """`shape` of one sample, `low` and `high` of a value, `kind` (image or tabular), `features`.
-
-    Of feature rows also what an attacker cannot change: names of `immutable` and of `categorical`
-    features, and `bounds` by name, [lowest, highest].
-    """
-
-    protected: Mapping[str, tuple[str, ...]]
-    """Each protected attribute with its values; arrays hold indices into them."""
-
-    seed: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON document stored beside the arrays."""
-        return {
-            "task": self.task,
-            "classes": list(self.classes),
-            "inputs": dict(self.inputs),
-            "protected": {name: list(values) for name, values in self.protected.items()},
-            "seed": self.seed,
-        }
+Precision = Literal["auto", "float32", "bfloat16"]
+"""What training computes in; `auto` is bfloat16 on a GPU that has it, else float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

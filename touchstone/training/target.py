@@ -1,4 +1,4 @@
-"""A trained model tree as the gates ask it: the one place where training meets the trust gates."""
+"""A trained model tree as the gates ask it."""
 
 from __future__ import annotations
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
 from touchstone.training.dataset import Dataset, batch_of
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.metrics import evaluate
 from touchstone.training.mitigation import Mitigation
-from touchstone.training.spec import Batch, ModelSpec, Parameter
+from touchstone.training.spec import Batch, ModelSpec, Parameter, Precision
+from trust_gates.policy import Strict
 
 if TYPE_CHECKING:
     import torch
@@ -30,19 +32,16 @@ PREEMPTED = 143
 """Exit code after SIGTERM with a checkpoint written: 128 + 15, so a scheduler may retry."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Strict):
     """How to train. `parameters` hold `learning_rate`, `weight_decay` and the model's own."""
 
-    epochs: int
-    batch_size: int = 32
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Samples per step over all ranks; a multiple of the number of ranks."""
 
     seed: int = 0
-    precision: str = "auto"
-    """`float32`, `bfloat16`, or `auto`: bfloat16 on a GPU that has it, else float32."""
-
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    precision: Precision = "auto"
+    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
     mitigation: Mitigation | None = None
     """What `mitigation.apply` is to do against unfairness; `train` itself does not."""
 
@@ -51,16 +50,6 @@ class TrainConfig:
 
     evasion: Evasion | None = None
     """The detector that `touchstone.training.evasion.fit` is to train for the trained model."""
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(
-                f"got epochs={self.epochs} batch_size={self.batch_size}, expected both >= 1"
-            )
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(
-                f"got precision {self.precision!r}, expected auto, float32 or bfloat16"
-            )
 
 
 class PreemptedError(RuntimeError):

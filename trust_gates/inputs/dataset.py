@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.inputs import arrays as files
+from trust_gates.inputs.arrays import GROUP, Arrays, key
+from trust_gates.inputs.description import Description
 from trust_gates.reach import Reach
 from trust_gates.samples import Boxes, Samples
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABEL = "label"
-GROUP = "protected_"
 _MOST_GROUPS = 64
 """A column with more different values than this is no group of people."""
 
@@ -63,13 +63,13 @@ def read(path: Path) -> Data:
 
 
 def samples_of(
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Arrays,
     *,
     task: str,
     classes: Sequence[str],
     protected: Mapping[str, Sequence[str]],
 ) -> Samples:
-    """One split of a dataset; the arrays are those that training.RawData describes."""
+    """One split of a dataset; the arrays are those of a folder's .npz file."""
     objects = None
     if task == "detection":
         objects = [
@@ -81,7 +81,7 @@ def samples_of(
         classes=classes,
         labels=None if objects is not None else arrays["labels"],
         objects=objects,
-        groups={name: np.array(v)[arrays[GROUP + name]] for name, v in protected.items()},
+        groups={name: np.array(v)[arrays[key(name)]] for name, v in protected.items()},
     )
 
 
@@ -120,43 +120,29 @@ def groups_of(frame: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
 
 
 def _folder(folder: Path) -> Data:
-    path = folder / "dataset.json"
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        names = {key: described[key] for key in ("task", "classes", "protected")}
-        low, high = float(described["inputs"]["low"]), float(described["inputs"]["high"])
-        samples = samples_of(_arrays(folder / "test.npz"), **names)
-        learned = {
-            name: samples_of(_arrays(folder / f"{name}.npz"), **names)
+    described = Description.read(folder)
+
+    def samples(split: str) -> Samples:
+        return samples_of(
+            files.read(folder / f"{split}.npz", described),
+            task=described.task,
+            classes=described.classes,
+            protected=described.protected,
+        )
+
+    return Data(
+        samples=samples("test"),
+        low=float(described.inputs["low"]),
+        high=float(described.inputs["high"]),
+        features=tuple(described.inputs.get("features", ())),
+        reach=Reach.described(described.inputs),
+        learned={
+            name: samples(name)
             for name in ("train", "validation")
             if (folder / f"{name}.npz").is_file()
-        }
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"{error.filename} is absent; expected a dataset folder that `preprocess` wrote"
-        ) from None
-    except (KeyError, TypeError, IndexError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{folder}: {type(error).__name__} {error}; expected dataset.json with task, classes, "
-            "inputs and protected, and test.npz with the arrays of that task"
-        ) from None
-    return Data(
-        samples=samples,
-        low=low,
-        high=high,
-        features=tuple(described["inputs"].get("features", ())),
-        reach=Reach.described(described["inputs"]),
-        learned=learned,
-        groups=described["protected"],
+        },
+        groups=described.protected,
     )
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: {error}; expected plain numpy arrays") from None
 
 
 def _csv(path: Path) -> Data:

@@ -7,6 +7,7 @@ import pytest
 
 from touchstone.training import dataset
 from touchstone.training.spec import Description, RawData
+from trust_gates.inputs import dataset as gates
 
 
 def raw(count=400, **changes):
@@ -95,6 +96,23 @@ def test_an_absent_or_broken_dataset_is_named(tmp_path):
     (tmp_path / "dataset.json").write_text('{"task": "classification"}')
     with pytest.raises(ValueError, match="'classes' is missing"):
         dataset.read(tmp_path)
+
+
+def test_a_description_without_bounds_is_refused(tmp_path):
+    data = raw()
+    described = dataclasses.replace(data.description, inputs={"shape": [1], "low": 0.0})
+    with pytest.raises(ValueError, match="load_data: the description of inputs lacks high"):
+        dataset.write_raw(tmp_path, dataclasses.replace(data, description=described))
+
+
+def test_what_training_writes_is_what_the_gates_read(tmp_path):
+    written = dataset.split(raw())
+    dataset.write(tmp_path, written)
+    data = gates.read(tmp_path)
+    assert np.array_equal(data.samples.labels, written.splits["test"]["labels"])
+    assert data.samples.classes == ("no", "yes") and data.features == ("x",)
+    assert data.groups == {"sex": ("female", "male")}
+    assert (data.low, data.high, set(data.learned)) == (0.0, 1.0, {"train", "validation"})
 
 
 def test_a_split_without_samples_is_refused():

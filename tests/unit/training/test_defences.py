@@ -1,16 +1,20 @@
 """Defences in training keep their papers' promises, and those of inputs stay with the model."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from defended import batch, dataset, images_arrays, images_net, rows_arrays, rows_net
 
+import touchstone
 from touchstone.home import SHIPPED
 from touchstone.training.defences import METHODS, Defence, from_json, wrap_inputs, wrap_training
 from touchstone.training.defences.ball import Ball
+from touchstone.training.evasion import Evasion
 from touchstone.training.export import export, load_model
 from touchstone.training.spec import Description
 from touchstone.training.trainer import TrainConfig, train
@@ -328,3 +332,30 @@ def test_a_model_tree_whose_defences_were_removed_is_refused(tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"defences": []}))
     with pytest.raises(ValueError, match="do not fit the code"):
         load_model(tmp_path)
+
+
+DOCS = (Path(touchstone.__file__).parents[1] / "docs" / "defences.md").read_text()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_docs_have_a_row_of_every_method_with_its_options_and_their_defaults(name):
+    (row,) = [line for line in DOCS.splitlines() if re.match(rf"\| `{name}` \|.*20\d\d \|", line)]
+    shown = row.split("|")[3].strip().split(", ")
+    against_the_gates = {"norm", "epsilon"} if "norm" in METHODS[name].options else set()
+    assert sorted(shown) == sorted(
+        option if option in against_the_gates else f"{option} {default:g}"
+        for option, default in METHODS[name].options.items()
+    )
+
+
+def test_the_docs_name_the_defences_of_inputs_first_and_every_key_of_a_detector():
+    named = re.findall(r"^\| `(\w+)` \|.*20\d\d \|$", DOCS, flags=re.MULTILINE)
+    stages = [METHODS[name].stage for name in named]
+    assert stages == ["input"] * 5 + ["training"] * (len(METHODS) - 5)
+    keys = ", ".join(f"`{field.alias or name}`" for name, field in Evasion.model_fields.items())
+    assert f"Options: {keys}." in DOCS.replace("\n", " ")
+
+
+def test_the_schema_offers_every_method():
+    schema = Defence.model_json_schema()["properties"]["method"]
+    assert schema["enum"] == list(METHODS)

@@ -170,10 +170,12 @@ def test_the_detector_looks_at_what_the_network_sees_behind_its_defences():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"on": "labels"}, "expected on one of inputs, activations"),
-        ({"norm": "l1"}, "norm linf or l2"),
-        ({"epsilon": 0.0}, "expected all above 0"),
-        ({"false_positive_rate": 1.0}, r"expected one in \(0, 1\)"),
+        ({"on": "labels"}, "on\n.*be 'inputs' or 'activations'"),
+        ({"norm": "l1"}, "norm\n.*be 'linf' or 'l2'"),
+        ({"epsilon": 0.0}, "epsilon\n.*greater than 0"),
+        ({"steps": 0}, "steps\n.*greater than or equal to 1"),
+        ({"false_positive_rate": 1.0}, "false_positive_rate\n.*less than 1"),
+        ({"falsePositiveRate": 0.0}, "falsePositiveRate\n.*greater than 0"),
     ],
 )
 def test_a_detector_that_makes_no_sense_is_refused(changes, said):

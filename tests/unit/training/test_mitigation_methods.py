@@ -313,13 +313,16 @@ def described(**changes):
     ("changes", "said"),
     [
         ({"protected": "age"}, "got the protected attribute 'age'"),
+        ({"protected": None}, "got the protected attribute None"),
         ({"privileged": ("boss",)}, r"got the privileged values \['boss'\]"),
+        ({"privileged": ()}, r"got the privileged values \[\]"),
         ({"favorable": "promoted"}, "got the favorable class 'promoted'"),
         ({"favorable": 7}, "got the favorable class 7"),
+        ({"favorable": None}, "got the favorable class None"),
     ],
 )
 def test_what_the_data_do_not_have_is_refused(changes, said):
-    wrong = replace(against("reweighing"), **changes)
+    wrong = against("reweighing").model_copy(update=changes)
     data = hiring(count=50)
     with pytest.raises(ValueError, match=said):
         source_of(wrong, data)

@@ -37,14 +37,11 @@ def check_cel(source: str) -> None:
 
     try:
         _dialect().compile(source)
-        names = sorted(_dialect().variables(source))
     except CelError as error:
-        raise CelEvaluationError(str(error)) from None
-    if names:
+        hint = "a variable of Tekton is written '$(params.NAME)', in quotes"
         raise CelEvaluationError(
-            f"got the variable {names[0]!r} in {source!r}, expected none: Tekton's own are written"
-            " '$(params.NAME)', in quotes"
-        )
+            f"{error}; {hint}" if "undeclared" in str(error) else str(error)
+        ) from None
 
 
 def _holds(expression: Mapping[str, Any]) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 from touchstone.documents.yaml import Document, FieldPath
 from touchstone.engine.language import durations
 from touchstone.engine.language.values import as_value
-from touchstone.engine.plan.pipeline_run import Plan
+from touchstone.engine.plan.pipeline_run import PlannedPipelineRun
 from touchstone.engine.plan.references import References
-from touchstone.engine.plan.task_run import DEFAULT_TIMEOUT, Metadata, Order
+from touchstone.engine.plan.task_run import DEFAULT_TIMEOUT, Metadata, PlannedTaskRun
 from touchstone.engine.pod.breakpoints import Breakpoints
 from touchstone.engine.pod.credentials import DEFAULT_ACCOUNT
 
@@ -18,14 +18,14 @@ _OURS = "touchstone.dev/"
 """What begins so is Touchstone's own."""
 
 
-def order_of(run: Document, references: References) -> Order:
-    """A TaskRun's order. Raises ManifestError where it names no Task."""
+def planned_task_run(run: Document, references: References) -> PlannedTaskRun:
+    """What a TaskRun asks for. Raises ManifestError where it names no Task."""
     spec = run.body["spec"]
     task_name, task, source = run.name, spec.get("taskSpec"), None
     if task is None:
         definition = references.find("Task", spec["taskRef"], run, ("spec",))
         task_name, task, source = definition.name, definition.spec, definition.source
-    return Order(
+    return PlannedTaskRun(
         task=run.name,
         task_name=task_name,
         taskrun=run.name,
@@ -42,7 +42,7 @@ def order_of(run: Document, references: References) -> Order:
     )
 
 
-def plan_of(run: Document, references: References) -> Plan:
+def planned_pipeline_run(run: Document, references: References) -> PlannedPipelineRun:
     """A PipelineRun's plan. Raises ManifestError where it names no Pipeline."""
     spec = run.body["spec"]
     document, name, source = run, run.name, None
@@ -51,7 +51,7 @@ def plan_of(run: Document, references: References) -> Plan:
         definition = references.find("Pipeline", spec["pipelineRef"], run, ("spec",))
         document, path = definition.document, ("spec",)
         name, source = definition.name, definition.source
-    return Plan(
+    return PlannedPipelineRun(
         name=run.name,
         pipeline=name,
         spec=spec["pipelineSpec"] if document is run else definition.spec,

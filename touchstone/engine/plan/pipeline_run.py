@@ -24,7 +24,7 @@ class RunFailedError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PlannedPipelineRun:
     """A PipelineRun, at the top or for a pipeline inside a pipeline."""
 
     name: str
@@ -98,7 +98,7 @@ class Values:
     scope: Scope
 
 
-def values_of(plan: Plan) -> Values:
+def values_of(plan: PlannedPipelineRun) -> Values:
     """Params and context of a run.
 
     Raises ManifestError for a param that is missing or has a wrong value, for a workspace nobody

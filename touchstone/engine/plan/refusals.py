@@ -15,10 +15,10 @@ from touchstone.documents.yaml import Document
 from touchstone.engine.language import graph
 from touchstone.engine.language.substitute import Scope, Value, references
 from touchstone.engine.language.values import as_value, declared_type, type_of
-from touchstone.engine.plan.manifests import order_of, plan_of
-from touchstone.engine.plan.pipeline_run import Plan, RunFailedError
+from touchstone.engine.plan.manifests import planned_pipeline_run, planned_task_run
+from touchstone.engine.plan.pipeline_run import PlannedPipelineRun, RunFailedError
 from touchstone.engine.plan.references import References
-from touchstone.engine.plan.task_run import Order
+from touchstone.engine.plan.task_run import PlannedTaskRun
 from touchstone.engine.rules import is_shaped
 from touchstone.engine.text.fields import KINDS
 from touchstone.errors import ManifestError
@@ -45,14 +45,14 @@ def refusal(run: Document, found: References, error: ManifestError) -> Refusal:
     return said or _in_our_words(error, run.kind)
 
 
-def refusal_of_plan(plan: Plan, error: ManifestError) -> Refusal:
+def refusal_of_pipeline_run(plan: PlannedPipelineRun, error: ManifestError) -> Refusal:
     """Why a plan, of which `error` is known, cannot begin."""
-    return next(_refusals_of_plan(plan), None) or _in_our_words(error, "PipelineRun")
+    return next(_refusals_of_pipeline_run(plan), None) or _in_our_words(error, "PipelineRun")
 
 
-def refusal_of_order(order: Order, error: ManifestError) -> Refusal:
-    """Why the TaskRun of an order, of which `error` is known, failed."""
-    return next(_refusals_of_order(order), None) or _in_our_words(error, "TaskRun")
+def refusal_of_task_run(planned: PlannedTaskRun, error: ManifestError) -> Refusal:
+    """Why a planned TaskRun, of which `error` is known, failed."""
+    return next(_refusals_of_task_run(planned), None) or _in_our_words(error, "TaskRun")
 
 
 def _in_our_words(error: ManifestError, kind: str) -> Refusal:
@@ -66,24 +66,24 @@ def _is_shaped(document: Document) -> bool:
 
 def _of_task_run(run: Document, found: References) -> Refusal | None:
     try:
-        order = order_of(run, found)
+        planned = planned_task_run(run, found)
     except ManifestError as error:
         return Refusal("TaskRunResolutionFailed", str(error))
-    return next(_refusals_of_order(order), None)
+    return next(_refusals_of_task_run(planned), None)
 
 
 def _of_pipeline_run(run: Document, found: References) -> Refusal | None:
     try:
-        plan = plan_of(run, found)
+        plan = planned_pipeline_run(run, found)
     except ManifestError as error:
         text = f"Error retrieving pipeline for pipelinerun default/{run.name}: {error}"
         return Refusal("CouldntGetPipeline", text)
-    return next(_refusals_of_plan(plan), None) if _is_shaped(plan.document) else None
+    return next(_refusals_of_pipeline_run(plan), None) if _is_shaped(plan.document) else None
 
 
-def _refusals_of_order(order: Order) -> Iterator[Refusal]:
-    specs, given = order.spec.get("params", []), order.params
-    about = f"{USER}invalid input params for task {order.task_name}: "
+def _refusals_of_task_run(planned: PlannedTaskRun) -> Iterator[Refusal]:
+    specs, given = planned.spec.get("params", []), planned.params
+    about = f"{USER}invalid input params for task {planned.task_name}: "
     for problem, found in (
         ("missing values for these params which have no default values", _missing(specs, given)),
         ("param types don't match the user-specified type", _wrong_types(specs, given)),
@@ -96,12 +96,12 @@ def _refusals_of_order(order: Order) -> Iterator[Refusal]:
         yield Refusal("TaskRunValidationFailed", f"{about}{text} {_go(lacking)}")
     for text in _outside_enum(specs, given):
         yield Refusal("InvalidParamValue", USER + text)
-    for name in _unbound(order.spec, order.bindings):
+    for name in _unbound(planned.spec, planned.bindings):
         text = f'declared workspace "{name}" is required but has not been bound'
         yield Refusal("TaskRunValidationFailed", USER + text)
 
 
-def _refusals_of_plan(plan: Plan) -> Iterator[Refusal]:
+def _refusals_of_pipeline_run(plan: PlannedPipelineRun) -> Iterator[Refusal]:
     specs, given = plan.spec.get("params", []), plan.given
     run, pipeline = f"PipelineRun default/{plan.name}", f"Pipeline default/{plan.pipeline}"
     missing, wrong = _missing(specs, given), _wrong_types(specs, given)
@@ -144,7 +144,9 @@ def _refusals_of_plan(plan: Plan) -> Iterator[Refusal]:
     yield from _wrong_references(plan, tasks)
 
 
-def _wrong_references(plan: Plan, tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Refusal]:
+def _wrong_references(
+    plan: PlannedPipelineRun, tasks: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Refusal]:
     """Tasks that are not there, and results that a task does not declare."""
     results: dict[str, Collection[str]] = {}
     for name, task in tasks.items():

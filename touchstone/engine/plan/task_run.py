@@ -33,7 +33,7 @@ class Metadata:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class PlannedTaskRun:
     """What one TaskRun is to do."""
 
     task: str
@@ -80,7 +80,7 @@ class Surroundings:
     save: Callable[[str, Json], None]
     """Store a TaskRun's status; called whenever it changed enough to be worth keeping."""
 
-    turn: Callable[[Order, Halt], AbstractContextManager[Turn]]
+    turn: Callable[[PlannedTaskRun, Halt], AbstractContextManager[Turn]]
     """Entered before anything of a TaskRun runs, left when it ended; see `engine.run.turn`."""
 
     references: References
@@ -103,7 +103,7 @@ class Turn(Protocol):
         """Take note of the final status."""
 
 
-class OverError(Exception):
+class AttemptEndedError(Exception):
     """The attempt ended early: why, in a condition's words."""
 
     def __init__(self, reason: str, message: str, *, retry: bool = True) -> None:

@@ -13,11 +13,16 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from touchstone.home import SHIPPED
+
 _MAP = Path(__file__).with_name("images.yaml")
+
+_IN_IMAGE = "/opt/touchstone/"
+"""Where Touchstone's images hold what a checkout has at its top."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class StandIn:
     """What runs in place of an image."""
 
     path: tuple[str, ...]
@@ -35,9 +40,18 @@ class Stand:
     passes: bool = False
     """Whether the entrypoint runs its arguments as a command where they are one."""
 
+    shipped: bool = False
+    """Whether the image holds Touchstone's own files below /opt/touchstone."""
+
     def command(self, words: Sequence[str]) -> list[str]:
-        """A step's command, its program replaced where another one does its work here."""
-        return [*self.programs.get(words[0], words[:1]), *words[1:]]
+        """A step's command, with what stands here for the image's programs and files."""
+        words = [*self.programs.get(words[0], words[:1]), *words[1:]]
+        if not self.shipped:
+            return words
+        return [
+            str(SHIPPED / word.removeprefix(_IN_IMAGE)) if word.startswith(_IN_IMAGE) else word
+            for word in words
+        ]
 
     def default_command(self, args: Sequence[str], search: str) -> list[str]:
         """What a step with these arguments and no command starts; nothing where not known."""
@@ -52,22 +66,24 @@ class Stand:
 
 
 @lru_cache(maxsize=256)
-def stand_for(image: str) -> Stand:
+def stand_in_for(image: str) -> StandIn:
     """The stand-in for an image reference; an empty one, as in a step without image, is known."""
     if not image:
-        return Stand((), known=True)
+        return StandIn((), known=True)
     name = repository(image)
     for entry in _entries():
         globs = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
         if any(fnmatchcase(name, glob) for glob in globs):
-            return Stand(
-                interpreter_path() if entry["tools"] == "touchstone" else (),
+            ours = entry["tools"] == "touchstone"
+            return StandIn(
+                interpreter_path() if ours else (),
                 known=True,
+                shipped=ours,
                 programs={key: tuple(words) for key, words in entry.get("programs", {}).items()},
                 entrypoint=tuple(entry.get("entrypoint", ())),
                 passes=entry.get("passes", False),
             )
-    return Stand((), known=False)
+    return StandIn((), known=False)
 
 
 def repository(image: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from touchstone.engine.language.substitute import walk_strings
-from touchstone.engine.pod.images import stand_for
+from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.pod.steps import name_of
 
 _HONORED = {"runAsUser", "runAsGroup"}
@@ -29,7 +29,7 @@ def remarks(specs: Sequence[Mapping[str, Any]], without_namespaces: str) -> list
         for index, step in enumerate(spec["steps"]):
             paths.update(f"{path} in step {name_of(step, index)}" for path in _pod_paths(step))
             image = {**template, **step}.get("image", "")
-            if not stand_for(image).known:
+            if not stand_in_for(image).known:
                 images.add(image)
         for part in (template, *spec["steps"], *spec.get("sidecars", [])):
             inert.update({"computeResources"} & set(part))

@@ -11,7 +11,7 @@ from typing import Any
 
 from touchstone.engine.language.substitute import Scope, expand_environment
 from touchstone.engine.pod.downward import read
-from touchstone.engine.pod.images import stand_for
+from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.pod.pod import Container, Pod
 from touchstone.engine.pod.process import Call, Mount, shell
 from touchstone.errors import ManifestError
@@ -70,7 +70,7 @@ def prepare(
     `defaults` is the Pod's template. Raises ManifestError for a reference that cannot be resolved
     and StartError for a script nothing here can interpret.
     """
-    image = stand_for(scope.text(container.get("image", "")))
+    image = stand_in_for(scope.text(container.get("image", "")))
     environment = _environment(container, scope, pod, image.path, defaults)
     args = [
         expand_environment(item, environment) for item in scope.apply(container.get("args", []))

@@ -9,7 +9,7 @@ from typing import Any
 
 from touchstone.documents.naming import LABEL, check_label, check_unique
 from touchstone.documents.problems import Field
-from touchstone.engine.pod.images import stand_for
+from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.rules.params import check_params, check_results, is_result_name
 from touchstone.engine.rules.refs import check_reference
 from touchstone.engine.rules.variables import Names, check_variables
@@ -89,7 +89,7 @@ def _check_start(step: Field, merged: Mapping[str, Any]) -> None:
     check_program(step, merged)
     image = merged.get("image", "")
     starts = step.get("script") or merged.get("command")
-    if not starts and "$(" not in image and not stand_for(image).entrypoint:
+    if not starts and "$(" not in image and not stand_in_for(image).entrypoint:
         step.refuse(
             "got neither command nor script, expected one of them",
             hint="the entrypoint of an image is not known on this machine; write it out",

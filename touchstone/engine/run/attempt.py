@@ -16,7 +16,13 @@ from touchstone.engine.language.when import evaluate
 from touchstone.engine.plan import step_actions
 from touchstone.engine.plan.references import Definition
 from touchstone.engine.plan.refusals import USER
-from touchstone.engine.plan.task_run import Order, OverError, StoppedError, Surroundings, uid
+from touchstone.engine.plan.task_run import (
+    AttemptEndedError,
+    PlannedTaskRun,
+    StoppedError,
+    Surroundings,
+    uid,
+)
 from touchstone.engine.pod import downward, process, provenance
 from touchstone.engine.pod.pod import Pod
 from touchstone.engine.pod.process import Halt
@@ -35,12 +41,12 @@ class Attempt:
     """One attempt: its pod, its scope, and the steps done so far."""
 
     def __init__(
-        self, order: Order, status: Json, attempt: int, around: Surroundings, halt: Halt
+        self, planned: PlannedTaskRun, status: Json, attempt: int, around: Surroundings, halt: Halt
     ) -> None:
-        self._order, self._status, self._around, self._halt = order, status, around, halt
+        self._task_run, self._status, self._around, self._halt = planned, status, around, halt
         self._attempt = attempt
-        self._deadline = time.monotonic() + order.timeout if order.timeout else None
-        self._spec = order.spec
+        self._deadline = time.monotonic() + planned.timeout if planned.timeout else None
+        self._spec = planned.spec
         self._steps = [(name_of(step, i), step) for i, step in enumerate(self._spec["steps"])]
         self._sidecar_specs = [
             (str(item.get("name") or f"unnamed-{i}"), item)
@@ -48,20 +54,20 @@ class Attempt:
         ]
         self._pod = Pod(
             around.folders,
-            order.taskrun,
+            planned.taskrun,
             real=not around.guard.without_namespaces(),
             steps=[name for name, _ in self._steps],
             sidecars=[name for name, _ in self._sidecar_specs],
             fields=self._fields(),
         )
         deadline = self._deadline
-        self._runner = StepRunner(order, around, self._pod, status, deadline=deadline, halt=halt)
+        self._runner = StepRunner(planned, around, self._pod, status, deadline=deadline, halt=halt)
         self._breakpoints = self._runner.breakpoints
         self._artifacts: provenance.Artifacts = {}
         self._actions: dict[str, Definition] = {}
 
     def run(self) -> None:
-        """Run it. Raises OverError where it failed, ManifestError, StoppedError."""
+        """Run it. Raises AttemptEndedError where it failed, ManifestError, StoppedError."""
         pod = self._pod
         pod.make_folders()
         if self._breakpoints:
@@ -75,11 +81,11 @@ class Attempt:
         if failure:
             raise failure
 
-    def _inside(self) -> OverError | None:
+    def _inside(self) -> AttemptEndedError | None:
         scope = self._scope()
         self._find_actions(scope)
-        volumes = [*self._spec.get("volumes", []), *self._order.pod.get("volumes", [])]
-        self._pod.attach(self._spec, self._order.bindings, volumes, scope)
+        volumes = [*self._spec.get("volumes", []), *self._task_run.pod.get("volumes", [])]
+        self._pod.attach(self._spec, self._task_run.bindings, volumes, scope)
         scope = scope | self._pod.values()
         sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
         try:
@@ -92,43 +98,45 @@ class Attempt:
         if failure is None or failure.reason == "StepFailed":
             # As in Tekton, a sidecar that broke is the likelier cause, and is told first.
             broken = sidecars.failure(pod_goes_on=failure is None)
-            return OverError("SidecarFailed", broken) if broken else failure
+            return AttemptEndedError("SidecarFailed", broken) if broken else failure
         return failure
 
     def _fields(self) -> downward.Fields:
-        order, run = self._order, self._around.folders.run
-        name = child_name(order.taskrun, f"-pod-retry{self._attempt}" if self._attempt else "-pod")
+        planned, run = self._task_run, self._around.folders.run
+        name = child_name(
+            planned.taskrun, f"-pod-retry{self._attempt}" if self._attempt else "-pod"
+        )
         own = {
-            "tekton.dev/taskRun": order.taskrun,
-            "tekton.dev/taskRunUID": uid(run, order.taskrun),
+            "tekton.dev/taskRun": planned.taskrun,
+            "tekton.dev/taskRunUID": uid(run, planned.taskrun),
         }
         return downward.fields_of(
             name=name,
             uid=uid(run, name),
-            account=order.account,
+            account=planned.account,
             labels={
-                **order.metadata.labels,
+                **planned.metadata.labels,
                 "app.kubernetes.io/managed-by": "tekton-pipelines",
                 **own,
             },
-            annotations=order.metadata.annotations,
+            annotations=planned.metadata.annotations,
         )
 
     def _make_logs(self) -> None:
-        self._logs = self._around.folders.logs(self._order.taskrun)
+        self._logs = self._around.folders.logs(self._task_run.taskrun)
         self._logs.mkdir(parents=True, exist_ok=True)
         names = [name for name, _ in self._steps]
         for name in (*names, *(f"sidecar-{name}" for name, _ in self._sidecar_specs)):
             (self._logs / f"{name}.log").unlink(missing_ok=True)
 
     def _scope(self) -> Scope:
-        order, spec = self._order, self._spec
-        params = resolve(spec.get("params", []), order.params, of=f"Task {order.task_name}")
+        planned, spec = self._task_run, self._spec
+        params = resolve(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
         values: dict[Key, Value] = {
-            ("context", "taskRun", "name"): order.taskrun,
+            ("context", "taskRun", "name"): planned.taskrun,
             ("context", "taskRun", "namespace"): "default",
-            ("context", "taskRun", "uid"): uid(self._around.folders.run, order.taskrun),
-            ("context", "task", "name"): order.task_name,
+            ("context", "taskRun", "uid"): uid(self._around.folders.run, planned.taskrun),
+            ("context", "task", "name"): planned.task_name,
             ("context", "task", "retry-count"): str(self._attempt),
         }
         for result in spec.get("results", []):
@@ -136,16 +144,16 @@ class Attempt:
             values["results", name, "path"] = f"{self._pod.path('results')}/{name}"
         for workspace in spec.get("workspaces", []):
             name = workspace["name"]
-            if name not in order.bindings and not workspace.get("optional"):
+            if name not in planned.bindings and not workspace.get("optional"):
                 raise ManifestError(
-                    f"Task {order.task_name}: got no binding for workspace {name}, which is not"
+                    f"Task {planned.task_name}: got no binding for workspace {name}, which is not"
                     " optional",
                     hint=f"-w {name}=FOLDER",
                 )
             for part in ("path", "claim", "volume"):
                 values["workspaces", name, part] = ""
             values["workspaces", name, "bound"] = "false"
-        return order.surroundings | scope_of(("params",), params) | Scope(values)
+        return planned.surroundings | scope_of(("params",), params) | Scope(values)
 
     def _start_sidecars(self, sidecars: Sidecars, scope: Scope) -> None:
         try:
@@ -155,37 +163,40 @@ class Attempt:
                 sidecars.start(name, spec, call, self._logs / f"sidecar-{name}.log")
             sidecars.wait_until_ready()
         except SidecarError as error:
-            raise OverError("SidecarFailed", str(error)) from None
+            raise AttemptEndedError("SidecarFailed", str(error)) from None
         except StartError as error:
-            raise OverError("SidecarFailed", str(error)) from None
+            raise AttemptEndedError("SidecarFailed", str(error)) from None
 
-    def _run_steps(self, scope: Scope) -> OverError | None:
+    def _run_steps(self, scope: Scope) -> AttemptEndedError | None:
         """Run the steps and read the results; what failed first."""
-        failure: OverError | None = None
+        failure: AttemptEndedError | None = None
         for name, step in self._steps:
             if failure and not (self._breakpoints.on_failure and failure.reason == "StepFailed"):
                 self._record(name, record.terminated(1, "Error", record.now()), "Skipped")
                 continue
             try:
                 scope = scope | self._step(name, step, scope)
-            except OverError as over:
+            except AttemptEndedError as over:
                 failure = failure if failure and over.reason == "StepFailed" else over
         try:
             self._collect(scope)
-        except OverError as over:
+        except AttemptEndedError as over:
             failure = failure or over
         return failure
 
     def _find_actions(self, scope: Scope) -> None:
-        """Find every StepAction before anything runs. Raises OverError where one cannot be had."""
-        task = Document({"spec": self._spec}, f"TaskRun {self._order.taskrun}")
+        """Find every StepAction before anything runs.
+
+        Raises AttemptEndedError where one cannot be had.
+        """
+        task = Document({"spec": self._spec}, f"TaskRun {self._task_run.taskrun}")
         for index, (name, step) in enumerate(self._steps):
             if "ref" in step:
                 reference, place = scope.apply(step["ref"]), ("spec", "steps", index)
                 try:
                     found = self._around.references.find("StepAction", reference, task, place)
                 except ManifestError as error:
-                    raise OverError(
+                    raise AttemptEndedError(
                         "TaskRunResolutionFailed",
                         f'failed to resolve step ref for step "{step.get("name", "")}"'
                         f" (index {index}): {error}",
@@ -206,7 +217,7 @@ class Attempt:
         return with_template(whole, scope.apply(template)), inner
 
     def _step(self, name: str, step: Mapping[str, Any], scope: Scope) -> Scope:
-        """Run one step; what later steps may refer to. Raises OverError and StoppedError."""
+        """What later steps may refer to, once it ran. Raises AttemptEndedError, StoppedError."""
         whole, inner = self._resolved(name, step, scope)
         own = self._pod.step_values(name, whole)
         scope, inner = scope | own, inner | own
@@ -242,22 +253,26 @@ class Attempt:
             raise self._failure(name, step, ended)
         return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
 
-    def _failure(self, name: str, step: Mapping[str, Any], ended: process.Exit) -> OverError:
-        taskrun = self._order.taskrun
+    def _failure(
+        self, name: str, step: Mapping[str, Any], ended: process.Exit
+    ) -> AttemptEndedError:
+        taskrun = self._task_run.taskrun
         if ended.ending == "halted":
             message = f'TaskRun "{taskrun}" was cancelled. {self._halt.cause}'
-            return OverError("TaskRunCancelled", message, retry=False)
+            return AttemptEndedError("TaskRunCancelled", message, retry=False)
         if ended.ending == "timeout":
             if self._deadline is not None and time.monotonic() >= self._deadline:
-                limit = durations.go_text(self._order.timeout)
-                return OverError(
+                limit = durations.go_text(self._task_run.timeout)
+                return AttemptEndedError(
                     "TaskRunTimeout", f'TaskRun "{taskrun}" failed to finish within "{limit}"'
                 )
-            return OverError(
+            return AttemptEndedError(
                 "StepFailed",
                 f'"step-{name}" exited because the step exceeded the specified timeout limit',
             )
-        return OverError("StepFailed", f'"step-{name}" exited with code {ended.code}: Error')
+        return AttemptEndedError(
+            "StepFailed", f'"step-{name}" exited with code {ended.code}: Error'
+        )
 
     def _record(self, name: str, terminated: Json, reason: str, image: str = "") -> Json:
         entry: Json = {
@@ -275,12 +290,12 @@ class Attempt:
         try:
             return read_results(specs, folder, limit=self._around.result_limit)
         except ResultsTooLargeError as error:
-            raise OverError(
+            raise AttemptEndedError(
                 "TaskRunResultLargerThanAllowedLimit",
-                f'{USER} TaskRun ""{self._order.taskrun}"" failed: {error}',
+                f'{USER} TaskRun ""{self._task_run.taskrun}"" failed: {error}',
             ) from None
         except ManifestError as error:
-            raise OverError("TaskRunValidationFailed", USER + str(error)) from None
+            raise AttemptEndedError("TaskRunValidationFailed", USER + str(error)) from None
 
     def _collect(self, scope: Scope) -> None:
         specs = self._spec.get("results", [])
@@ -288,7 +303,7 @@ class Attempt:
         try:
             own = provenance.read_artifacts(self._pod.folder / "artifacts" / "provenance.json")
         except ManifestError as error:
-            raise OverError("Failed", str(error)) from None
+            raise AttemptEndedError("Failed", str(error)) from None
         for spec in specs:
             if "value" in spec:
                 value = scope.apply(spec["value"])

@@ -1,11 +1,11 @@
-"""How does a PipelineRun's condition read, with its tasks standing as they do?"""
+"""How does a PipelineRun's condition read, given how its tasks fare?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from touchstone.engine.language import durations
-from touchstone.engine.run.facts import Facts
+from touchstone.engine.run.facts import PipelineRunFacts
 from touchstone.engine.run.skipping import GRACEFUL, TIMEOUTS
 from touchstone.runs import record
 from touchstone.runs.record import Json
@@ -31,29 +31,29 @@ class Counts:
         return self.succeeded + self.failed + self.ignored + self.cancelled
 
 
-def count(facts: Facts) -> Counts:
+def count(facts: PipelineRunFacts) -> Counts:
     """The pipeline tasks counted as Tekton counts them."""
     found = dict.fromkeys(Counts.__dataclass_fields__, 0)
-    for standing in facts.tasks.values():
-        if standing.succeeded:
+    for pipeline_task in facts.tasks.values():
+        if pipeline_task.succeeded:
             way = "succeeded"
-        elif standing.cancelled_for_timeout:
+        elif pipeline_task.cancelled_for_timeout:
             way = "failed"
-        elif standing.cancelled:
+        elif pipeline_task.cancelled:
             way = "cancelled"
-        elif standing.failed:
-            way = "ignored" if standing.task.get("onError") == "continue" else "failed"
-        elif standing.invalid:
+        elif pipeline_task.failed:
+            way = "ignored" if pipeline_task.task.get("onError") == "continue" else "failed"
+        elif pipeline_task.invalid:
             way = "invalid"
         else:
-            way = "skipped" if standing.skipped else "incomplete"
+            way = "skipped" if pipeline_task.skipped else "incomplete"
         found[way] += 1
     return Counts(**found)
 
 
-def condition(facts: Facts, *, run: str, limit: float, tasks_limit: float) -> Json:
+def condition(facts: PipelineRunFacts, *, run: str, limit: float, tasks_limit: float) -> Json:
     """The Succeeded condition; `limit` and `tasks_limit` are the time limits in seconds."""
-    finals_done = all(standing.settled for standing in facts.section(final=True))
+    finals_done = all(pipeline_task.settled for pipeline_task in facts.section(final=True))
     if "pipeline" in facts.timed_out:
         text = f'PipelineRun "{run}" failed to finish within "{durations.go_text(limit)}"'
         return record.condition("False", "PipelineRunTimeout", text)
@@ -67,7 +67,7 @@ def condition(facts: Facts, *, run: str, limit: float, tasks_limit: float) -> Js
     return _finished(facts, counts, run)
 
 
-def _unfinished(facts: Facts, counts: Counts, *, finals_done: bool) -> Json:
+def _unfinished(facts: PipelineRunFacts, counts: Counts, *, finals_done: bool) -> Json:
     reason = "Running"
     if "tasks" in facts.timed_out:
         reason = "PipelineRunTimeoutRunningFinally"
@@ -84,7 +84,7 @@ def _unfinished(facts: Facts, counts: Counts, *, finals_done: bool) -> Json:
     return record.condition("Unknown", reason, text)
 
 
-def _finished(facts: Facts, counts: Counts, run: str) -> Json:
+def _finished(facts: PipelineRunFacts, counts: Counts, run: str) -> Json:
     failures = f"Failed: {counts.failed + counts.ignored}"
     if counts.ignored:
         failures += f" (Ignored: {counts.ignored})"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.documents.yaml import Document
-from touchstone.engine.plan.manifests import embedded_specs, order_of, plan_of
-from touchstone.engine.plan.pipeline_run import Plan
+from touchstone.engine.plan.manifests import embedded_specs, planned_pipeline_run, planned_task_run
+from touchstone.engine.plan.pipeline_run import PlannedPipelineRun
 from touchstone.engine.plan.references import References
 from touchstone.engine.plan.refusals import refusal
-from touchstone.engine.plan.task_run import Order, StoppedError, Surroundings
+from touchstone.engine.plan.task_run import PlannedTaskRun, StoppedError, Surroundings
 from touchstone.engine.pod import literals, process
 from touchstone.engine.pod.breakpoints import Breakpoints
 from touchstone.engine.pod.notices import Message, Notice, RunFinished
@@ -135,7 +135,13 @@ class Engine:
             for halt in self._halts:
                 halt.set("stop")
 
-    def _run(self, plan: Plan | Order, references: References, stored: Run, guard: Guard) -> Json:
+    def _run(
+        self,
+        plan: PlannedPipelineRun | PlannedTaskRun,
+        references: References,
+        stored: Run,
+        guard: Guard,
+    ) -> Json:
         name = stored.name
         folders = Folders(self._home, name, self._catalog.objects())
         _make_bin(folders.root / "bin")
@@ -151,7 +157,7 @@ class Engine:
                 self._state, folders, self._catalog, slots=self._slots, notify=self._notify
             ).take,
         )
-        if isinstance(plan, Order):
+        if isinstance(plan, PlannedTaskRun):
             return self._run_task(plan, name, around)
         with ThreadPoolExecutor(self._parallel, thread_name_prefix=name) as pool:
             setting = Setting(
@@ -168,13 +174,13 @@ class Engine:
             finally:
                 self._unregister(*execution.halts)
 
-    def _run_task(self, order: Order, name: str, around: Surroundings) -> Json:
+    def _run_task(self, planned: PlannedTaskRun, name: str, around: Surroundings) -> Json:
         halt, over = Halt(), threading.Event()
         self._register(halt)
         watch = threading.Thread(target=self._watch_task, args=(name, halt, over), daemon=True)
         watch.start()
         try:
-            status = task_run.run(order, self._state.taskruns(name).get(name), around, halt)
+            status = task_run.run(planned, self._state.taskruns(name).get(name), around, halt)
         finally:
             over.set()
             halt.set("stop")
@@ -221,7 +227,7 @@ class Engine:
 class _Checked:
     """A run found to be right."""
 
-    plan: Plan | Order
+    plan: PlannedPipelineRun | PlannedTaskRun
     specs: Sequence[Mapping[str, Any]]
     """Specs of all its Tasks, as far as they are known before it runs."""
 
@@ -243,7 +249,11 @@ def _checked(run: Document, references: References) -> _Checked:
             for spec in embedded_specs({"pipelineSpec": definition.spec})
         ),
     ]
-    plan = plan_of(run, references) if run.kind == "PipelineRun" else order_of(run, references)
+    plan = (
+        planned_pipeline_run(run, references)
+        if run.kind == "PipelineRun"
+        else planned_task_run(run, references)
+    )
     return _Checked(plan, specs)
 
 

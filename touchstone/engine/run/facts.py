@@ -1,4 +1,4 @@
-"""How does each pipeline task of a run stand, and so the run itself?"""
+"""How does each pipeline task of a run fare, and so the run itself?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHEN_FALSE = "When Expressions evaluated to false"
 
 
 @dataclass
-class Standing:
+class PipelineTaskState:
     """One pipeline task and the runs made for it: one, several for a matrix, none if skipped."""
 
     task: Mapping[str, Any]
@@ -132,10 +132,10 @@ class Standing:
 
 
 @dataclass
-class Facts:
+class PipelineRunFacts:
     """Everything the schedule of a run depends on."""
 
-    tasks: dict[str, Standing]
+    tasks: dict[str, PipelineTaskState]
     """By name, those of `finally` last."""
 
     spec_status: str = ""
@@ -147,28 +147,31 @@ class Facts:
     results: dict[Key, Value] = field(default_factory=dict)
     """Results of the tasks that ended, as ("tasks", NAME, "results", RESULT)."""
 
-    def section(self, *, final: bool) -> Iterator[Standing]:
-        """The standings of `tasks`, or of `finally`."""
-        return (standing for standing in self.tasks.values() if standing.final == final)
+    def section(self, *, final: bool) -> Iterator[PipelineTaskState]:
+        """The pipeline tasks of `tasks`, or of `finally`."""
+        return (
+            pipeline_task for pipeline_task in self.tasks.values() if pipeline_task.final == final
+        )
 
     @property
     def stopping(self) -> bool:
         """Whether a failed task keeps the others from starting."""
         return any(
-            (standing.failed or standing.invalid) and standing.task.get("onError") != "continue"
-            for standing in self.section(final=False)
+            (pipeline_task.failed or pipeline_task.invalid)
+            and pipeline_task.task.get("onError") != "continue"
+            for pipeline_task in self.section(final=False)
         )
 
     def aggregate(self) -> str:
         """What $(tasks.status) says."""
         tasks = list(self.section(final=False))
-        if not all(standing.settled for standing in tasks):
+        if not all(pipeline_task.settled for pipeline_task in tasks):
             return "None"
-        if any(standing.failed for standing in tasks):
+        if any(pipeline_task.failed for pipeline_task in tasks):
             return "Failed"
-        return "Completed" if any(standing.skipped for standing in tasks) else "Succeeded"
+        return "Completed" if any(pipeline_task.skipped for pipeline_task in tasks) else "Succeeded"
 
-    def note_end(self, standing: Standing) -> None:
+    def note_end(self, pipeline_task: PipelineTaskState) -> None:
         """Make the results of a task that ended known to the others."""
-        for result, value in standing.results().items():
-            self.results["tasks", standing.name, "results", result] = value
+        for result, value in pipeline_task.results().items():
+            self.results["tasks", pipeline_task.name, "results", result] = value

@@ -18,10 +18,10 @@ from typing import Any
 from touchstone.artifacts.store import digest_bytes, digest_file
 from touchstone.engine.language.substitute import Key, Scope, references, scope_of
 from touchstone.engine.language.values import resolve
-from touchstone.engine.pod.images import stand_for
+from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.pod.steps import inherited, name_of, with_template
 from touchstone.engine.pod.workspaces import Folders, sub_folder
-from touchstone.engine.run.task_run import Order
+from touchstone.engine.run.task_run import PlannedTaskRun
 from touchstone.engine.run.tools import tools
 from touchstone.runs.record import Json
 
@@ -56,25 +56,25 @@ class UncacheableError(Exception):
     """Why a TaskRun has no key."""
 
 
-def key_of(order: Order, annotations: Mapping[str, str], folders: Folders) -> str:
+def key_of(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: Folders) -> str:
     """The digest of all that the TaskRun reads.
 
     Raises:
         UncacheableError: it reads something that cannot be told, or leaves more than results.
         ManifestError: a param or workspace is wrong.
     """
-    document = _document(order, annotations, folders)
+    document = _document(planned, annotations, folders)
     return digest_bytes(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
 
 
-def _document(order: Order, annotations: Mapping[str, str], folders: Folders) -> Json:
-    spec = order.spec
+def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: Folders) -> Json:
+    spec = planned.spec
     if not spec.get("results"):
         raise UncacheableError("it has no results, so all it leaves are effects")
-    _refuse_unknown(order)
+    _refuse_unknown(planned)
     _refuse(spec, _TOLD)
-    params = resolve(spec.get("params", []), order.params, of=f"Task {order.task_name}")
-    scope = order.surroundings | scope_of(("params",), params)
+    params = resolve(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
+    scope = planned.surroundings | scope_of(("params",), params)
     template = spec.get("stepTemplate", {})
     steps = [
         (name_of(step, index), with_template(step, template))
@@ -87,11 +87,11 @@ def _document(order: Order, annotations: Mapping[str, str], folders: Folders) ->
     referred = sorted(set(references(spec)))
     return {
         "format": _FORMAT,
-        "task": order.task_name,
+        "task": planned.task_name,
         "spec": {key: value for key, value in spec.items() if key != "metadata"},
         "params": params,
-        "references": _references(referred, order),
-        "workspaces": _workspaces(order, referred, annotations.get(STORE, ""), folders),
+        "references": _references(referred, planned),
+        "workspaces": _workspaces(planned, referred, annotations.get(STORE, ""), folders),
         "steps": {name: _step(step, scope) for name, step in steps},
         "environment": {k: v for k, v in inherited().items() if _matters(k)},
         "tools": tools(),
@@ -104,17 +104,17 @@ def _refuse(holder: Mapping[str, Any], told: Collection[str]) -> None:
             raise UncacheableError(f"it has {name}, which the cache cannot look into")
 
 
-def _refuse_unknown(order: Order) -> None:
-    """An order that one day says more must not be taken for one that says less."""
-    plain = type(order)(task="", task_name="", taskrun="", spec={}, params={}, bindings={})
-    for item in fields(order):
-        if item.name not in _TOLD_IN_ORDER and getattr(order, item.name) != getattr(
+def _refuse_unknown(planned: PlannedTaskRun) -> None:
+    """A plan that one day says more must not be taken for one that says less."""
+    plain = type(planned)(task="", task_name="", taskrun="", spec={}, params={}, bindings={})
+    for item in fields(planned):
+        if item.name not in _TOLD_IN_ORDER and getattr(planned, item.name) != getattr(
             plain, item.name
         ):
-            raise UncacheableError(f"its order has {item.name}, which the cache does not know")
+            raise UncacheableError(f"its plan has {item.name}, which the cache does not know")
 
 
-def _references(referred: Iterable[Key], order: Order) -> dict[str, Any]:
+def _references(referred: Iterable[Key], planned: PlannedTaskRun) -> dict[str, Any]:
     """What stands for references to the pipeline around an embedded spec."""
     found: dict[str, Any] = {}
     for key in referred:
@@ -123,16 +123,18 @@ def _references(referred: Iterable[Key], order: Order) -> dict[str, Any]:
         if key[0] == "workspaces" and key[-1] in ("claim", "volume"):
             raise UncacheableError(f"it reads $({'.'.join(key)}), which names a place")
         if key[0] not in _LOCATIONS:
-            found[".".join(key)] = order.surroundings.find(key)
+            found[".".join(key)] = planned.surroundings.find(key)
     return found
 
 
-def _workspaces(order: Order, referred: Iterable[Key], store: str, folders: Folders) -> Json:
-    declared = {item["name"]: item for item in order.spec.get("workspaces", [])}
+def _workspaces(
+    planned: PlannedTaskRun, referred: Iterable[Key], store: str, folders: Folders
+) -> Json:
+    declared = {item["name"]: item for item in planned.spec.get("workspaces", [])}
     names = set(declared) | {key[1] for key in referred if key[0] == "workspaces" and key[1:]}
     read: Json = {}
     for name in sorted(names):
-        binding = order.bindings.get(name)
+        binding = planned.bindings.get(name)
         if binding is None:
             read[name] = None
         elif name == store:
@@ -142,7 +144,7 @@ def _workspaces(order: Order, referred: Iterable[Key], store: str, folders: Fold
         elif "secret" in binding:
             raise UncacheableError(f"workspace {name} is a Secret")
         elif declared.get(name, {}).get("readOnly"):
-            read[name] = _content(folder_of(name, binding, order.taskrun, folders))
+            read[name] = _content(folder_of(name, binding, planned.taskrun, folders))
         else:
             raise UncacheableError(
                 f"it may write to workspace {name}, which is neither readOnly nor its {STORE}"
@@ -174,7 +176,7 @@ def _content(folder: Path) -> dict[str, Any]:
 
 def _step(step: Mapping[str, Any], scope: Scope) -> Json:
     """What runs: the image's stand-in, and the program that was found for it."""
-    image = stand_for(scope.text(step.get("image", "")))
+    image = stand_in_for(scope.text(step.get("image", "")))
     program = ""
     if step.get("command"):
         command = image.command(scope.apply(step["command"]))

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from touchstone.engine.language import durations
 from touchstone.engine.language.substitute import Key
 from touchstone.engine.language.when import CelEvaluationError
-from touchstone.engine.plan.pipeline_run import Plan, RunFailedError, values_of
-from touchstone.engine.plan.refusals import USER, refusal_of_plan
+from touchstone.engine.plan.pipeline_run import PlannedPipelineRun, RunFailedError, values_of
+from touchstone.engine.plan.refusals import USER, refusal_of_pipeline_run
 from touchstone.engine.pod.notices import TaskSkipped
 from touchstone.engine.pod.process import Halt
 from touchstone.engine.run import conditions, pipeline_status, task_run
-from touchstone.engine.run.children import Orders, failed_before_start
-from touchstone.engine.run.facts import CANCELLED, TIMED_OUT, Facts, Standing
+from touchstone.engine.run.children import ChildRuns, failed_before_start
+from touchstone.engine.run.facts import CANCELLED, TIMED_OUT, PipelineRunFacts, PipelineTaskState
 from touchstone.engine.run.skipping import (
     TIMEOUTS,
     Limits,
@@ -26,7 +26,7 @@ from touchstone.engine.run.skipping import (
     missing_results,
     skip_reason,
 )
-from touchstone.engine.run.task_run import Order, StoppedError, Surroundings
+from touchstone.engine.run.task_run import PlannedTaskRun, StoppedError, Surroundings
 from touchstone.errors import ManifestError
 from touchstone.runs import record
 from touchstone.runs.record import Json
@@ -76,7 +76,7 @@ class _Section:
 class PipelineExecution:
     """Runs a plan to its end, going on from stored statuses where there are some."""
 
-    def __init__(self, plan: Plan, *, status: Json, setting: Setting) -> None:
+    def __init__(self, plan: PlannedPipelineRun, *, status: Json, setting: Setting) -> None:
         self._plan, self._setting = plan, setting
         self._status: Json = dict(status)
         self._status.setdefault("startTime", record.now())
@@ -84,9 +84,9 @@ class PipelineExecution:
         if plan.source:
             self._status["provenance"] = {"refSource": plan.source}
         sections = (("tasks", False), ("finally", True))
-        self._facts = Facts(
+        self._facts = PipelineRunFacts(
             {
-                task["name"]: Standing(task, final)
+                task["name"]: PipelineTaskState(task, final)
                 for section, final in sections
                 for task in plan.spec.get(section, [])
             }
@@ -121,7 +121,7 @@ class PipelineExecution:
         fit the Pipeline.
         """
         self._values = values_of(self._plan)
-        self._orders = Orders(self._plan, self._values, self._facts)
+        self._children = ChildRuns(self._plan, self._values, self._facts)
         failure: RunFailedError | None = None
         try:
             self._save()
@@ -145,11 +145,11 @@ class PipelineExecution:
 
         Those of finally only when the tasks are over: what they refer to is known then.
         """
-        for standing in self._facts.section(final=section.final):
-            if standing.scheduled and not standing.done:
-                for order in self._schedule(standing):
-                    if not record.finished(standing.runs[_name(order)]):
-                        self._submit(standing, order, section)
+        for pipeline_task in self._facts.section(final=section.final):
+            if pipeline_task.scheduled and not pipeline_task.done:
+                for planned in self._schedule(pipeline_task):
+                    if not record.finished(pipeline_task.runs[_name(planned)]):
+                        self._submit(pipeline_task, planned, section)
 
     # Scheduling
 
@@ -167,7 +167,7 @@ class PipelineExecution:
 
     def _start_ready(self, section: _Section) -> None:
         ready = self._settle(section)
-        starting = [(standing, self._schedule(standing)) for standing in ready]
+        starting = [(pipeline_task, self._schedule(pipeline_task)) for pipeline_task in ready]
         if section.final and starting:
             self._status.setdefault("finallyStartTime", record.now())
         # Stored before anything starts: a TaskRun is never there without its reference. And a skip
@@ -175,66 +175,72 @@ class PipelineExecution:
         paused = time.monotonic() - self._saved > _PAUSE
         if starting or self._skipped or (self._changed and paused):
             self._save()
-        for standing, orders in starting:
-            for order in orders:
-                self._submit(standing, order, section)
+        for pipeline_task, children in starting:
+            for planned in children:
+                self._submit(pipeline_task, planned, section)
 
-    def _settle(self, section: _Section) -> list[Standing]:
+    def _settle(self, section: _Section) -> list[PipelineTaskState]:
         """Skip what will not run, until nothing more follows from it; the tasks ready to start."""
         while True:
             if self._stop_requested():
                 raise StoppedError
             ready, changed = [], False
-            for standing in self._facts.section(final=section.final):
-                if standing.settled or standing.scheduled:
+            for pipeline_task in self._facts.section(final=section.final):
+                if pipeline_task.settled or pipeline_task.scheduled:
                     continue
-                if self._skip(standing, section) or self._invalid(standing):
+                if self._skip(pipeline_task, section) or self._invalid(pipeline_task):
                     changed = self._skipped = True
-                elif all(self._facts.tasks[name].settled for name in standing.parents):
-                    ready.append(standing)
+                elif all(self._facts.tasks[name].settled for name in pipeline_task.parents):
+                    ready.append(pipeline_task)
             if not changed:
                 return ready
 
     def _stop_requested(self) -> bool:
         return any(halt.cause == "stop" for halt in self.halts)
 
-    def _skip(self, standing: Standing, section: _Section) -> bool:
+    def _skip(self, pipeline_task: PipelineTaskState, section: _Section) -> bool:
         limits = Limits(self._deadline, section.deadline)
-        facts, orders = self._facts, self._orders
+        facts, children = self._facts, self._children
         try:
-            if standing.final:
-                reason = final_skip_reason(standing, facts, orders.scope(standing), limits)
+            if pipeline_task.final:
+                reason = final_skip_reason(
+                    pipeline_task, facts, children.scope(pipeline_task), limits
+                )
             else:
-                reason = skip_reason(standing, facts, lambda: orders.scope(standing), limits)
+                reason = skip_reason(
+                    pipeline_task, facts, lambda: children.scope(pipeline_task), limits
+                )
         except CelEvaluationError as error:
             raise RunFailedError(
                 "CELEvaluationFailed", f"{USER}Error evaluating CEL {self._plan.name}: {error}"
             ) from None
         if not reason:
             return False
-        standing.skipped = reason
+        pipeline_task.skipped = reason
         if reason in TIMEOUTS:
             facts.timed_out.add(TIMEOUTS[reason])
         self._setting.around.notify(
-            TaskSkipped(run=self._setting.around.folders.run, task=standing.name, reason=reason)
+            TaskSkipped(
+                run=self._setting.around.folders.run, task=pipeline_task.name, reason=reason
+            )
         )
         return True
 
-    def _invalid(self, standing: Standing) -> bool:
+    def _invalid(self, pipeline_task: PipelineTaskState) -> bool:
         """Whether the task's parents ended without leaving a result that it needs."""
-        if not all(self._facts.tasks[name].settled for name in standing.parents):
+        if not all(self._facts.tasks[name].settled for name in pipeline_task.parents):
             return False
-        missing = missing_results(standing, self._facts)
+        missing = missing_results(pipeline_task, self._facts)
         if missing:
-            standing.invalid = self._missing_text(standing, missing[0])
+            pipeline_task.invalid = self._missing_text(pipeline_task, missing[0])
         return bool(missing)
 
-    def _missing_text(self, standing: Standing, key: Key) -> str:
+    def _missing_text(self, pipeline_task: PipelineTaskState, key: Key) -> str:
         parent = self._facts.tasks[key[1]]
         if parent.succeeded:
             return (
                 f'task "{key[1]}" completed successfully but did not emit the result "{key[3]}",'
-                f' which is referenced by task "{standing.name}"'
+                f' which is referenced by task "{pipeline_task.name}"'
             )
         if not parent.scheduled:
             return (
@@ -245,9 +251,11 @@ class PipelineExecution:
             f" pipeline task {key[1]}"
         )
 
-    def _schedule(self, standing: Standing) -> list[Order | Plan]:
+    def _schedule(
+        self, pipeline_task: PipelineTaskState
+    ) -> list[PlannedTaskRun | PlannedPipelineRun]:
         try:
-            return self._orders.schedule(standing, self._orders.scope(standing))
+            return self._children.schedule(pipeline_task, self._children.scope(pipeline_task))
         except ManifestError as error:
             raise RunFailedError(
                 "PipelineValidationFailed",
@@ -255,28 +263,33 @@ class PipelineExecution:
                 f" references: {error}",
             ) from None
 
-    def _submit(self, standing: Standing, order: Order | Plan, section: _Section) -> None:
-        name = _name(order)
+    def _submit(
+        self,
+        pipeline_task: PipelineTaskState,
+        planned: PlannedTaskRun | PlannedPipelineRun,
+        section: _Section,
+    ) -> None:
+        name = _name(planned)
         self._running.add(name)
-        stored = standing.runs[name] or None
-        if isinstance(order, Order):
-            work = self._setting.pool.submit(self._run_task, order, stored, section.halt)
+        stored = pipeline_task.runs[name] or None
+        if isinstance(planned, PlannedTaskRun):
+            work = self._setting.pool.submit(self._run_task, planned, stored, section.halt)
         else:
             # It only waits for TaskRuns, so it takes the place of none.
-            work = _in_thread(lambda: self._run_inner(order, stored, section.halt), name)
+            work = _in_thread(lambda: self._run_inner(planned, stored, section.halt), name)
         self._futures.append(work)
-        work.add_done_callback(lambda done: self._ended.put((standing.name, name, done)))
+        work.add_done_callback(lambda done: self._ended.put((pipeline_task.name, name, done)))
 
-    def _run_task(self, order: Order, stored: Json | None, halt: Halt) -> Json:
+    def _run_task(self, planned: PlannedTaskRun, stored: Json | None, halt: Halt) -> Json:
         if halt.cause == "stop":
             raise StoppedError
         if halt.cause:
-            status = failed_before_start(order.taskrun, halt.cause)
-            self._setting.around.save(order.taskrun, status)
+            status = failed_before_start(planned.taskrun, halt.cause)
+            self._setting.around.save(planned.taskrun, status)
             return status
-        return task_run.run(order, stored, self._setting.around, halt)
+        return task_run.run(planned, stored, self._setting.around, halt)
 
-    def _run_inner(self, plan: Plan, stored: Json | None, halt: Halt) -> Json:
+    def _run_inner(self, plan: PlannedPipelineRun, stored: Json | None, halt: Halt) -> Json:
         save = self._setting.around.save
         setting = replace(
             self._setting,
@@ -287,7 +300,7 @@ class PipelineExecution:
         try:
             return PipelineExecution(plan, status=stored or {}, setting=setting).run()
         except ManifestError as error:
-            status = pipeline_status.rejected(stored or {}, refusal_of_plan(plan, error))
+            status = pipeline_status.rejected(stored or {}, refusal_of_pipeline_run(plan, error))
             save(plan.name, status)
             return status
 
@@ -315,9 +328,9 @@ class PipelineExecution:
 
     def _take(self, task: str, name: str, ended: Future[Json]) -> None:
         self._running.discard(name)
-        standing = self._facts.tasks[task]
-        standing.runs[name] = ended.result()
-        self._facts.note_end(standing)
+        pipeline_task = self._facts.tasks[task]
+        pipeline_task.runs[name] = ended.result()
+        self._facts.note_end(pipeline_task)
         self._changed = True
 
     def _drain(self) -> None:
@@ -379,8 +392,8 @@ class PipelineExecution:
         self._setting.save(self._status, outcome is not None)
 
 
-def _name(order: Order | Plan) -> str:
-    return order.taskrun if isinstance(order, Order) else order.name
+def _name(planned: PlannedTaskRun | PlannedPipelineRun) -> str:
+    return planned.taskrun if isinstance(planned, PlannedTaskRun) else planned.name
 
 
 def _in_thread(work: Callable[[], Json], name: str) -> Future[Json]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from touchstone.engine.language.substitute import Key, Scope, Value, references
 from touchstone.engine.language.values import as_value
-from touchstone.engine.plan.pipeline_run import Plan
+from touchstone.engine.plan.pipeline_run import PlannedPipelineRun
 from touchstone.engine.plan.refusals import Refusal
-from touchstone.engine.run.facts import WHEN_FALSE, Facts, Standing
+from touchstone.engine.run.facts import WHEN_FALSE, PipelineRunFacts, PipelineTaskState
 from touchstone.engine.run.skipping import (
     GRACEFULLY_CANCELLED,
     GRACEFULLY_STOPPED,
@@ -20,72 +20,74 @@ from touchstone.runs import record
 from touchstone.runs.record import Json
 
 
-def child_references(facts: Facts) -> list[Json]:
+def child_references(facts: PipelineRunFacts) -> list[Json]:
     """status.childReferences: one entry for each run of each pipeline task."""
     found = []
-    for standing in facts.tasks.values():
-        for name in standing.runs:
+    for pipeline_task in facts.tasks.values():
+        for name in pipeline_task.runs:
             entry: Json = {
                 "apiVersion": "tekton.dev/v1",
-                "kind": standing.kind,
+                "kind": pipeline_task.kind,
                 "name": name,
-                "pipelineTaskName": standing.name,
+                "pipelineTaskName": pipeline_task.name,
             }
-            if name in standing.display:
-                entry["displayName"] = standing.display[name]
-            if standing.when:
-                entry["whenExpressions"] = standing.when
+            if name in pipeline_task.display:
+                entry["displayName"] = pipeline_task.display[name]
+            if pipeline_task.when:
+                entry["whenExpressions"] = pipeline_task.when
             found.append(entry)
     return found
 
 
-def skipped_tasks(facts: Facts) -> list[Json]:
+def skipped_tasks(facts: PipelineRunFacts) -> list[Json]:
     """status.skippedTasks: every task that will not run, with Tekton's reason."""
     found = []
-    for standing in facts.tasks.values():
-        reason = standing.skipped
+    for pipeline_task in facts.tasks.values():
+        reason = pipeline_task.skipped
         if not reason:
             continue
         if facts.stopping and reason in {GRACEFULLY_CANCELLED, GRACEFULLY_STOPPED}:
             # A cancelled task counts as failed, and failure comes first in Tekton's order.
             reason = STOPPING
-        entry: Json = {"name": standing.name, "reason": reason}
-        expressions = standing.when or standing.task.get("when")
-        if expressions and (not standing.final or reason == WHEN_FALSE):
+        entry: Json = {"name": pipeline_task.name, "reason": reason}
+        expressions = pipeline_task.when or pipeline_task.task.get("when")
+        if expressions and (not pipeline_task.final or reason == WHEN_FALSE):
             entry["whenExpressions"] = expressions
         found.append(entry)
     return found
 
 
-def restore(facts: Facts, status: Json, taskruns: dict[str, Json]) -> None:
+def restore(facts: PipelineRunFacts, status: Json, taskruns: dict[str, Json]) -> None:
     """Take over what a killed engine had stored of the run."""
     for entry in status.get("childReferences", []):
-        standing = facts.tasks.get(entry["pipelineTaskName"])
-        if standing is None:
+        pipeline_task = facts.tasks.get(entry["pipelineTaskName"])
+        if pipeline_task is None:
             continue
-        standing.runs[entry["name"]] = taskruns.get(entry["name"], {})
-        standing.when = entry.get("whenExpressions", [])
+        pipeline_task.runs[entry["name"]] = taskruns.get(entry["name"], {})
+        pipeline_task.when = entry.get("whenExpressions", [])
         if "displayName" in entry:
-            standing.display[entry["name"]] = entry["displayName"]
+            pipeline_task.display[entry["name"]] = entry["displayName"]
     for entry in status.get("skippedTasks", []):
-        standing = facts.tasks.get(entry["name"])
-        if standing is None:
+        pipeline_task = facts.tasks.get(entry["name"])
+        if pipeline_task is None:
             continue
-        standing.skipped = entry["reason"]
-        standing.when = entry.get("whenExpressions", [])
-        if standing.skipped in TIMEOUTS:
-            facts.timed_out.add(TIMEOUTS[standing.skipped])
-    for standing in facts.tasks.values():
-        facts.note_end(standing)
+        pipeline_task.skipped = entry["reason"]
+        pipeline_task.when = entry.get("whenExpressions", [])
+        if pipeline_task.skipped in TIMEOUTS:
+            facts.timed_out.add(TIMEOUTS[pipeline_task.skipped])
+    for pipeline_task in facts.tasks.values():
+        facts.note_end(pipeline_task)
 
 
-def pipeline_results(plan: Plan, facts: Facts, scope: Scope) -> tuple[list[Json], list[str]]:
+def pipeline_results(
+    plan: PlannedPipelineRun, facts: PipelineRunFacts, scope: Scope
+) -> tuple[list[Json], list[str]]:
     """status.results, and the names of results whose tasks succeeded but did not leave them."""
     values: dict[Key, Value] = {}
-    for standing in facts.tasks.values():
-        section = "finally" if standing.final else "tasks"
-        for result, value in standing.results().items():
-            values[section, standing.name, "results", result] = value
+    for pipeline_task in facts.tasks.values():
+        section = "finally" if pipeline_task.final else "tasks"
+        for result, value in pipeline_task.results().items():
+            values[section, pipeline_task.name, "results", result] = value
     known = scope | Scope(values)
     found, invalid = [], []
     for item in plan.spec.get("results", []):
@@ -106,9 +108,9 @@ def _knows(scope: Scope, key: Key) -> bool:
         return False  # an index the array does not have
 
 
-def _should_be_there(facts: Facts, key: Key) -> bool:
-    standing: Standing | None = facts.tasks.get(key[1]) if len(key) > 1 else None
-    return standing is None or standing.succeeded
+def _should_be_there(facts: PipelineRunFacts, key: Key) -> bool:
+    pipeline_task: PipelineTaskState | None = facts.tasks.get(key[1]) if len(key) > 1 else None
+    return pipeline_task is None or pipeline_task.succeeded
 
 
 def rejected(status: Json, refusal: Refusal) -> Json:

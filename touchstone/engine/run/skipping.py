@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from touchstone.engine.language.matrix import has_empty_array
 from touchstone.engine.language.substitute import Key, Scope
 from touchstone.engine.language.when import evaluate
-from touchstone.engine.run.facts import WHEN_FALSE, Facts, Standing
+from touchstone.engine.run.facts import WHEN_FALSE, PipelineRunFacts, PipelineTaskState
 
 PARENT_SKIPPED = "Parent Tasks were skipped"
 STOPPING = "PipelineRun was stopping"
@@ -36,13 +36,16 @@ class Limits:
     section: float | None = None
 
 
-def missing_results(standing: Standing, facts: Facts) -> list[Key]:
+def missing_results(pipeline_task: PipelineTaskState, facts: PipelineRunFacts) -> list[Key]:
     """References to results that nobody left."""
-    return [key for key in standing.result_references if key[:4] not in facts.results]
+    return [key for key in pipeline_task.result_references if key[:4] not in facts.results]
 
 
 def skip_reason(
-    standing: Standing, facts: Facts, scope: Callable[[], Scope], limits: Limits
+    pipeline_task: PipelineTaskState,
+    facts: PipelineRunFacts,
+    scope: Callable[[], Scope],
+    limits: Limits,
 ) -> str:
     """Why a task outside finally will not run; empty where it may, now or later.
 
@@ -53,38 +56,40 @@ def skip_reason(
         return STOPPING
     if facts.spec_status in GRACEFUL:
         return GRACEFUL[facts.spec_status]
-    parents = [facts.tasks[name] for name in standing.parents]
+    parents = [facts.tasks[name] for name in pipeline_task.parents]
     ready = all(parent.settled for parent in parents)
     known = scope() if ready else Scope()
-    if ready and not _holds(standing, known):
+    if ready and not _holds(pipeline_task, known):
         return WHEN_FALSE
     if any(parent.skipped not in {"", WHEN_FALSE} for parent in parents):
         return PARENT_SKIPPED
     if not ready:
         return ""
-    missing = missing_results(standing, facts)
+    missing = missing_results(pipeline_task, facts)
     if missing and (
-        standing.task.get("onError") == "continue"
+        pipeline_task.task.get("onError") == "continue"
         or facts.tasks[missing[0][1]].skipped == WHEN_FALSE
     ):
         return RESULTS_MISSING
-    return _too_late(limits, TASKS_TIMEOUT) or _empty(standing, known)
+    return _too_late(limits, TASKS_TIMEOUT) or _empty(pipeline_task, known)
 
 
-def final_skip_reason(standing: Standing, facts: Facts, scope: Scope, limits: Limits) -> str:
+def final_skip_reason(
+    pipeline_task: PipelineTaskState, facts: PipelineRunFacts, scope: Scope, limits: Limits
+) -> str:
     """Why a task of finally will not run; empty where it will. Raises CelEvaluationError."""
-    if missing_results(standing, facts):
+    if missing_results(pipeline_task, facts):
         return RESULTS_MISSING
-    if not _holds(standing, scope):
+    if not _holds(pipeline_task, scope):
         return WHEN_FALSE
-    return _too_late(limits, FINALLY_TIMEOUT) or _empty(standing, scope)
+    return _too_late(limits, FINALLY_TIMEOUT) or _empty(pipeline_task, scope)
 
 
-def _holds(standing: Standing, scope: Scope) -> bool:
-    expressions = standing.task.get("when")
+def _holds(pipeline_task: PipelineTaskState, scope: Scope) -> bool:
+    expressions = pipeline_task.task.get("when")
     if not expressions:
         return True
-    holds, standing.when = evaluate(expressions, scope)
+    holds, pipeline_task.when = evaluate(expressions, scope)
     return holds
 
 
@@ -97,6 +102,6 @@ def _too_late(limits: Limits, of_section: str) -> str:
     return ""
 
 
-def _empty(standing: Standing, scope: Scope) -> str:
-    matrix = standing.task.get("matrix")
+def _empty(pipeline_task: PipelineTaskState, scope: Scope) -> str:
+    matrix = pipeline_task.task.get("matrix")
     return EMPTY_MATRIX if matrix and has_empty_array(matrix, scope) else ""

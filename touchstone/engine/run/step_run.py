@@ -7,7 +7,7 @@ from pathlib import Path
 
 from touchstone.engine.language import durations
 from touchstone.engine.language.substitute import Scope
-from touchstone.engine.plan.task_run import Order, Surroundings
+from touchstone.engine.plan.task_run import PlannedTaskRun, Surroundings
 from touchstone.engine.pod import credentials, process, steps
 from touchstone.engine.pod.breakpoints import Waiting
 from touchstone.engine.pod.notices import StepStarted, StepWaiting
@@ -24,7 +24,7 @@ class StepRunner:
 
     def __init__(
         self,
-        order: Order,
+        planned: PlannedTaskRun,
         around: Surroundings,
         pod: Pod,
         status: Json,
@@ -32,10 +32,10 @@ class StepRunner:
         deadline: float | None,
         halt: Halt,
     ) -> None:
-        self._order, self._around, self._pod, self._status = order, around, pod, status
+        self._task_run, self._around, self._pod, self._status = planned, around, pod, status
         self._deadline, self._halt = deadline, halt
-        self._logs = around.folders.logs(order.taskrun)
-        self.breakpoints = order.breakpoints | around.breakpoints
+        self._logs = around.folders.logs(planned.taskrun)
+        self.breakpoints = planned.breakpoints | around.breakpoints
 
     def run(self, name: str, step: Container, scope: Scope, inner: Scope) -> Exit:
         """Run a step's process, waiting at breakpoints before and after; how it ended.
@@ -44,7 +44,9 @@ class StepRunner:
         """
         log = self._logs / f"{name}.log"
         folders = self._around.folders
-        self._around.notify(StepStarted(run=folders.run, task=self._order.task, step=name, log=log))
+        self._around.notify(
+            StepStarted(run=folders.run, task=self._task_run.task, step=name, log=log)
+        )
         try:
             call = self.prepare(step, name, inner)
         except StartError as error:
@@ -75,7 +77,7 @@ class StepRunner:
         """Wait for a person's answer, meanwhile the step counts as running."""
         pod, run = self._pod, self._around.folders.run
         waiting = Waiting(
-            task=self._order.task,
+            task=self._task_run.task,
             step=name,
             index=pod.index(name),
             before=before,
@@ -86,7 +88,7 @@ class StepRunner:
         _append(self._logs / f"{name}.log", waiting.words)
         state = {"running": {"startedAt": record.now()}}
         self._status["steps"].append({"name": name, "container": f"step-{name}", **state})
-        self._around.save(self._order.taskrun, self._status)
+        self._around.save(self._task_run.taskrun, self._status)
         try:
             with waiting.announced():
                 self._around.notify(StepWaiting(run=run, waiting=waiting))
@@ -101,11 +103,11 @@ class StepRunner:
 
         Raises as `steps.prepare` does.
         """
-        pod, order = self._pod, self._order
+        pod, planned = self._pod, self._task_run
         call = steps.prepare(
-            container, name, scope=scope, pod=pod, defaults=order.pod, sidecar=sidecar
+            container, name, scope=scope, pod=pod, defaults=planned.pod, sidecar=sidecar
         )
-        files = credentials.files_of(order.account, pod.folders.objects, pod.path("creds"))
+        files = credentials.files_of(planned.account, pod.folders.objects, pod.path("creds"))
         for seen in dict.fromkeys((pod.path("creds"), call.environment["HOME"])) if files else ():
             place = pod.host_path(seen, call.mounts)
             if place is not None and not sidecar:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from touchstone.engine.plan.refusals import refusal_of_order
+from touchstone.engine.plan.refusals import refusal_of_task_run
 from touchstone.engine.plan.task_run import (
     DEFAULT_TIMEOUT,
     RESULT_LIMIT,
-    Order,
-    OverError,
+    AttemptEndedError,
+    PlannedTaskRun,
     StoppedError,
     Surroundings,
     uid,
@@ -24,7 +24,7 @@ from touchstone.runs.record import Json
 __all__ = [
     "DEFAULT_TIMEOUT",
     "RESULT_LIMIT",
-    "Order",
+    "PlannedTaskRun",
     "StoppedError",
     "Surroundings",
     "run",
@@ -32,44 +32,44 @@ __all__ = [
 ]
 
 
-def run(order: Order, stored: Json | None, around: Surroundings, halt: Halt) -> Json:
+def run(planned: PlannedTaskRun, stored: Json | None, around: Surroundings, halt: Halt) -> Json:
     """Run a TaskRun until it ended; its final status.
 
     `stored` is the status a killed engine left, whose retries stay counted. Raises StoppedError.
     """
-    with around.turn(order, halt) as turn:
+    with around.turn(planned, halt) as turn:
         if turn.taken is not None:
             return turn.taken
-        status = _run(order, stored, around, halt)
+        status = _run(planned, stored, around, halt)
         turn.ended(status)
         return status
 
 
-def _run(order: Order, stored: Json | None, around: Surroundings, halt: Halt) -> Json:
+def _run(planned: PlannedTaskRun, stored: Json | None, around: Surroundings, halt: Halt) -> Json:
     status: Json = {"retriesStatus": list((stored or {}).get("retriesStatus", []))}
     while True:
         attempt = len(status["retriesStatus"])
         around.notify(
             TaskStarted(
-                run=around.folders.run, task=order.task, taskrun=order.taskrun, attempt=attempt
+                run=around.folders.run, task=planned.task, taskrun=planned.taskrun, attempt=attempt
             )
         )
         began = time.monotonic()
-        retry = _attempt(order, status, attempt, around, halt)
+        retry = _attempt(planned, status, attempt, around, halt)
         condition = record.succeeded_condition(status)
-        if condition["status"] == "False" and retry and attempt < order.retries:
+        if condition["status"] == "False" and retry and attempt < planned.retries:
             past = {key: value for key, value in status.items() if key != "retriesStatus"}
             status = {"retriesStatus": [*status["retriesStatus"], past]}
-            around.save(order.taskrun, status)
+            around.save(planned.taskrun, status)
             continue
         if not status["retriesStatus"]:
             del status["retriesStatus"]
-        around.save(order.taskrun, status)
+        around.save(planned.taskrun, status)
         around.notify(
             TaskFinished(
                 run=around.folders.run,
-                task=order.task,
-                taskrun=order.taskrun,
+                task=planned.task,
+                taskrun=planned.taskrun,
                 succeeded=condition["status"] == "True",
                 reason=condition["reason"],
                 message=condition["message"],
@@ -79,29 +79,31 @@ def _run(order: Order, stored: Json | None, around: Surroundings, halt: Halt) ->
         return status
 
 
-def _attempt(order: Order, status: Json, attempt: int, around: Surroundings, halt: Halt) -> bool:
+def _attempt(
+    planned: PlannedTaskRun, status: Json, attempt: int, around: Surroundings, halt: Halt
+) -> bool:
     """Fill `status` with one attempt; whether a failed one may be retried."""
     status["startTime"] = record.now()
     status["podName"] = ""
-    status["taskSpec"] = dict(order.spec)
+    status["taskSpec"] = dict(planned.spec)
     status["steps"] = []
-    if order.source:
-        status["provenance"] = {"refSource": order.source}
+    if planned.source:
+        status["provenance"] = {"refSource": planned.source}
     status["conditions"] = [
         record.condition("Unknown", "Running", "Not all Steps in the Task have finished executing")
     ]
-    around.save(order.taskrun, status)
+    around.save(planned.taskrun, status)
     retry = True
     outcome = record.condition("True", "Succeeded", "All Steps have completed executing")
     try:
-        Attempt(order, status, attempt, around, halt).run()
-    except OverError as over:
+        Attempt(planned, status, attempt, around, halt).run()
+    except AttemptEndedError as over:
         broke = over.reason in ("Failed", "StepFailed", "SidecarFailed")
-        reason = "FailureIgnored" if order.ignored and broke else over.reason
+        reason = "FailureIgnored" if planned.ignored and broke else over.reason
         outcome = record.condition("False", reason, str(over))
         retry = over.retry
     except ManifestError as error:
-        refusal = refusal_of_order(order, error)
+        refusal = refusal_of_task_run(planned, error)
         outcome = record.condition("False", refusal.reason, refusal.message)
         retry = False
     status["completionTime"] = record.now()

@@ -15,7 +15,7 @@ from touchstone.engine.pod.notices import Message, Notice, TaskFinished
 from touchstone.engine.pod.process import Halt
 from touchstone.engine.pod.workspaces import Folders
 from touchstone.engine.run.inputs import CACHE, STORE, UncacheableError, folder_of, key_of
-from touchstone.engine.run.task_run import Order, StoppedError, uid
+from touchstone.engine.run.task_run import PlannedTaskRun, StoppedError, uid
 from touchstone.engine.text.catalog import Catalog
 from touchstone.errors import ManifestError
 from touchstone.runs import cache, record
@@ -56,7 +56,7 @@ class Turns:
         self._slots = threading.Semaphore() if annotations.get(UNQUEUED) == "true" else slots
 
     @contextmanager
-    def take(self, order: Order, halt: Halt) -> Iterator[_Turn]:
+    def take(self, planned: PlannedTaskRun, halt: Halt) -> Iterator[_Turn]:
         """Wait for a slot, then let the TaskRun run, or hand out what is known of it already.
 
         Raises StoppedError where the engine is told to stop meanwhile.
@@ -65,86 +65,88 @@ class Turns:
             if halt.cause == "stop":
                 raise StoppedError
             if halt.cause:  # it is cancelled at once, for which no slot is needed
-                yield self._turn(order)
+                yield self._turn(planned)
                 return
         try:
-            yield self._turn(order)
+            yield self._turn(planned)
         finally:
             self._slots.release()
 
-    def _turn(self, order: Order) -> _Turn:
-        annotations = self._annotations(order)
+    def _turn(self, planned: PlannedTaskRun) -> _Turn:
+        annotations = self._annotations(planned)
         if annotations.get(CACHE, "off") == "off":
-            self._state.add_taskrun(self._folders.run, self._object(order))
+            self._state.add_taskrun(self._folders.run, self._object(planned))
             return _Turn()
         try:
-            key = self._key(order, annotations)
+            key = self._key(planned, annotations)
         except UncacheableError as reason:
-            self._say(f"{order.task}: not cached: {reason}")
+            self._say(f"{planned.task}: not cached: {reason}")
         except (ManifestError, OSError):
             pass  # the TaskRun itself says so, in its own words
         else:
             entry = cache.find(self._state, key) if self._reads else None
-            if entry is not None and self._is_whole(order, annotations, entry):
-                return _Turn(taken=self._taken(order, key, entry))
-            self._state.add_taskrun(self._folders.run, self._object(order))
-            return _Turn(ended=lambda status: self._remember(order, annotations, key, status))
-        self._state.add_taskrun(self._folders.run, self._object(order))
+            if entry is not None and self._is_whole(planned, annotations, entry):
+                return _Turn(taken=self._taken(planned, key, entry))
+            self._state.add_taskrun(self._folders.run, self._object(planned))
+            return _Turn(ended=lambda status: self._remember(planned, annotations, key, status))
+        self._state.add_taskrun(self._folders.run, self._object(planned))
         return _Turn()
 
-    def _key(self, order: Order, annotations: Mapping[str, str]) -> str:
+    def _key(self, planned: PlannedTaskRun, annotations: Mapping[str, str]) -> str:
         if annotations[CACHE] != "results":
             raise UncacheableError(f"got {CACHE}: {annotations[CACHE]!r}, expected results or off")
-        return key_of(order, annotations, self._folders)
+        return key_of(planned, annotations, self._folders)
 
-    def _annotations(self, order: Order) -> Mapping[str, str]:
+    def _annotations(self, planned: PlannedTaskRun) -> Mapping[str, str]:
         """Those of the Task whose spec this is, or of the embedded taskSpec."""
-        found: Mapping[str, str] = order.spec.get("metadata", {}).get("annotations") or {}
-        document = self._catalog.find("Task", order.task_name)
-        if document is not None and document.body["spec"] == order.spec:
+        found: Mapping[str, str] = planned.spec.get("metadata", {}).get("annotations") or {}
+        document = self._catalog.find("Task", planned.task_name)
+        if document is not None and document.body["spec"] == planned.spec:
             found = document.body["metadata"].get("annotations") or {}
         return found
 
-    def _store(self, order: Order, annotations: Mapping[str, str]) -> Store | None:
+    def _store(self, planned: PlannedTaskRun, annotations: Mapping[str, str]) -> Store | None:
         name = annotations.get(STORE, "")
-        binding = order.bindings.get(name)
-        return Store(folder_of(name, binding, order.taskrun, self._folders)) if binding else None
+        binding = planned.bindings.get(name)
+        return Store(folder_of(name, binding, planned.taskrun, self._folders)) if binding else None
 
-    def _is_whole(self, order: Order, annotations: Mapping[str, str], entry: cache.Entry) -> bool:
+    def _is_whole(
+        self, planned: PlannedTaskRun, annotations: Mapping[str, str], entry: cache.Entry
+    ) -> bool:
         """Whether every artifact that the results led to is still there."""
-        store = self._store(order, annotations)
+        store = self._store(planned, annotations)
         return all(store is not None and digest in store for digest in entry.blobs)
 
     def _remember(
-        self, order: Order, annotations: Mapping[str, str], key: str, status: Json
+        self, planned: PlannedTaskRun, annotations: Mapping[str, str], key: str, status: Json
     ) -> None:
         codes = [step.get("terminated", {}).get("exitCode", 1) for step in status.get("steps", [])]
         if not record.succeeded(status) or any(codes) or not status.get("results"):
             return
         try:
             # What it read may have been changed under it: then nobody knows what it saw.
-            if key_of(order, annotations, self._folders) != key:
+            if key_of(planned, annotations, self._folders) != key:
                 return
         except (UncacheableError, ManifestError, OSError):
             return
-        store = self._store(order, annotations)
+        store = self._store(planned, annotations)
         named = json.dumps(status["results"]).encode()
         entry = cache.Entry(
             run=self._folders.run,
-            taskrun=order.taskrun,
+            taskrun=planned.taskrun,
             results=status["results"],
             blobs=sorted(store.reach([named])) if store else [],
         )
         cache.remember(self._state, key, entry)
 
-    def _taken(self, order: Order, key: str, entry: cache.Entry) -> Json:
+    def _taken(self, planned: PlannedTaskRun, key: str, entry: cache.Entry) -> Json:
         source = f"{entry.run}/{entry.taskrun}"
-        self._state.add_taskrun(self._folders.run, self._object(order, {CACHED_FROM: source}))
+        self._state.add_taskrun(self._folders.run, self._object(planned, {CACHED_FROM: source}))
         status: Json = {
             "startTime": record.now(),
             "completionTime": record.now(),
             "podName": "",
-            "taskSpec": dict(order.spec),
+            "taskSpec": dict(planned.spec),
             "steps": [],
             "results": list(entry.results),
             "provenance": {
@@ -154,13 +156,13 @@ class Turns:
                 record.condition("True", "Succeeded", "All Steps have completed executing")
             ],
         }
-        self._state.save_taskrun(self._folders.run, order.taskrun, status)
-        self._say(f"{order.task}: results of {source}, from the cache")
+        self._state.save_taskrun(self._folders.run, planned.taskrun, status)
+        self._say(f"{planned.task}: results of {source}, from the cache")
         self._notify(
             TaskFinished(
                 run=self._folders.run,
-                task=order.task,
-                taskrun=order.taskrun,
+                task=planned.task,
+                taskrun=planned.taskrun,
                 succeeded=True,
                 reason="Succeeded",
                 message="All Steps have completed executing",
@@ -172,34 +174,36 @@ class Turns:
     def _say(self, text: str) -> None:
         self._notify(Message(run=self._folders.run, text=text))
 
-    def _object(self, order: Order, annotations: Mapping[str, str] | None = None) -> Json:
-        """The TaskRun object that Tekton would have created for the order."""
+    def _object(
+        self, planned: PlannedTaskRun, annotations: Mapping[str, str] | None = None
+    ) -> Json:
+        """The TaskRun object that Tekton would have created."""
         run = self._folders.run
         if self._manifest.get("kind") == "TaskRun":
             metadata = dict(self._manifest["metadata"])
             metadata["annotations"] = {**metadata.get("annotations", {}), **(annotations or {})}
             return {**self._manifest, "metadata": metadata}
-        known = self._catalog.find("Task", order.task_name)
-        referred = known is not None and known.body["spec"] == order.spec
+        known = self._catalog.find("Task", planned.task_name)
+        referred = known is not None and known.body["spec"] == planned.spec
         spec: Json = {
-            "params": [{"name": key, "value": value} for key, value in order.params.items()],
-            "workspaces": list(order.bindings.values()),
-            "timeout": go_text(order.timeout),
-            "retries": order.retries,
+            "params": [{"name": key, "value": value} for key, value in planned.params.items()],
+            "workspaces": list(planned.bindings.values()),
+            "timeout": go_text(planned.timeout),
+            "retries": planned.retries,
         }
         if referred:
-            spec["taskRef"] = {"kind": "Task", "name": order.task_name}
+            spec["taskRef"] = {"kind": "Task", "name": planned.task_name}
         else:
-            spec["taskSpec"] = dict(order.spec)
+            spec["taskSpec"] = dict(planned.spec)
         return {
             "apiVersion": "tekton.dev/v1",
             "kind": "TaskRun",
             "metadata": {
-                "name": order.taskrun,
+                "name": planned.taskrun,
                 "namespace": "default",
-                "uid": uid(run, order.taskrun),
-                "labels": dict(order.metadata.labels),
-                "annotations": {**order.metadata.annotations, **(annotations or {})},
+                "uid": uid(run, planned.taskrun),
+                "labels": dict(planned.metadata.labels),
+                "annotations": {**planned.metadata.annotations, **(annotations or {})},
             },
             "spec": spec,
         }

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from touchstone.errors import TouchstoneError
 from touchstone.events import cel_functions
 from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef, refuse_unknown
@@ -67,7 +66,10 @@ class Cel:
         notes: list[str] = []
         added: dict[str, Any] = {}
         try:
-            if self.filter and self._value(self.filter, context, secrets) is not True:
+            if (
+                self.filter
+                and cel_functions.evaluate(self.filter, context, secrets=secrets) is not True
+            ):
                 notes += self._explained(context, secrets)
                 raise StoppedError(
                     f"expression {self.filter} did not return true", notes=tuple(notes)
@@ -75,7 +77,7 @@ class Cel:
             if self.filter:
                 notes.append(f"{self.filter} is true")
             for key, expression in self.overlays:
-                value = self._value(expression, context, secrets)
+                value = cel_functions.overlay(expression, context, secrets=secrets)
                 _nest(added, key, value)
                 notes.append(f"extensions.{key} = {_shown(value)}")
         except cel_functions.CelError as error:
@@ -91,16 +93,10 @@ class Cel:
         context = _context(request, body=any("body" in part for part in parts))
         for part in parts:
             try:
-                if self._value(part, context, secrets) is not True:
+                if cel_functions.evaluate(part, context, secrets=secrets) is not True:
                     raise StoppedError(f"expression {part} did not return true")
             except cel_functions.CelError as error:
                 raise StoppedError(f"error evaluating cel expression: {error}") from None
-
-    def _value(self, source: str, context: Mapping[str, Any], secrets: Secrets) -> Any:
-        try:
-            return cel_functions.evaluate(source, context, secrets=secrets)
-        except TouchstoneError as error:
-            raise cel_functions.CelError(f"{source!r} failed: {error}") from error
 
     def _parts(self) -> tuple[str, ...]:
         return conjuncts(self.filter)
@@ -108,7 +104,7 @@ class Cel:
     def _explained(self, context: Mapping[str, Any], secrets: Secrets) -> Iterator[str]:
         for part in self._parts():
             try:
-                yield f"{part} is {_shown(self._value(part, context, secrets))}"
+                yield f"{part} is {_shown(cel_functions.evaluate(part, context, secrets=secrets))}"
             except cel_functions.CelError as error:
                 yield f"{part} is an error: {error}"
 

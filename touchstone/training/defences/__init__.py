@@ -12,18 +12,18 @@ Importing this costs nothing: touchstone.yaml is checked against it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
-from touchstone.training import methods
-from touchstone.training.methods import Method, Option
+from pydantic import TypeAdapter, ValidationError
+
+from touchstone.training.methods import NORMS, Chosen, Method, Value
 from touchstone.training.spec import ModelSpec
 
 _STEPS = (1, 1000)
 _WIDTH = (1e-6, 1e6)
-_NORMS = {"norm": ("linf", "l2")}
-_ATTACK: dict[str, Option] = {"epsilon": 8 / 255, "norm": "linf", "steps": 7}
+_NORMS = {"norm": NORMS}
+_ATTACK: dict[str, Value] = {"epsilon": 8 / 255, "norm": "linf", "steps": 7}
 _BOUNDS = {"epsilon": _WIDTH, "steps": _STEPS}
 
 METHODS: dict[str, Method] = {
@@ -99,45 +99,22 @@ METHODS: dict[str, Method] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defence:
-    """A method and its options."""
+class Defence(Chosen):
+    """A defence against adversarial inputs (docs/defences.md)."""
 
-    method: str
-    options: Mapping[str, Option] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check(self.method, self.options)
-
-    @property
-    def stage(self) -> str:
-        """Where it takes hold."""
-        return METHODS[self.method].stage
-
-    def option(self, name: str) -> Any:
-        """The option as given, or its default."""
-        return self.options.get(name, METHODS[self.method].options[name])
-
-    def to_json(self) -> dict[str, Any]:
-        """The inverse of `from_json`."""
-        return asdict(self)
+    KNOWN: ClassVar[Mapping[str, Method]] = METHODS
 
 
 def from_json(documents: Any) -> tuple[Defence, ...]:
-    """The defences of a job or of a model.json.
+    """The defences of a model.json.
 
     Raises:
         ValueError: one is malformed or unknown.
     """
     try:
-        return tuple(Defence(**document) for document in documents)
-    except (TypeError, AttributeError) as error:
+        return TypeAdapter(tuple[Defence, ...]).validate_python(documents)
+    except ValidationError as error:
         raise ValueError(f"got the defences {documents!r}, expected a list: {error}") from None
-
-
-def check(method: str, options: Mapping[str, Option]) -> None:
-    """Raise ValueError unless the method is known and its options fit it."""
-    methods.check(METHODS, method, options)
 
 
 def wrap_inputs(

@@ -9,8 +9,8 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from touchstone.training.defences import Defence
-from touchstone.training.mitigation.method import Wrapped
 from touchstone.training.spec import Batch, ModelSpec, Parameter
+from touchstone.training.wrapped import Wrapped
 
 if TYPE_CHECKING:
     import torch

@@ -5,9 +5,15 @@ Importing this costs nothing: touchstone.yaml is checked against it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal, get_args
 
-from touchstone.training.methods import Method
+from pydantic import Field
+
+from touchstone.training.methods import Method, Norm
+from trust_gates.policy import Fraction, Strict
+
+On = Literal["inputs", "activations"]
+ON: tuple[On, ...] = get_args(On)
 
 DETECTORS = {
     "evasion_inputs": Method(
@@ -19,40 +25,22 @@ DETECTORS = {
 }
 """By name; their stage is what they look at."""
 
-ON = tuple(method.stage for method in DETECTORS.values())
 
+class Evasion(Strict):
+    """Which detector to train with the model, on which attacks, to be served beside it."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evasion:
-    """Which detector to train, on which attacks."""
-
-    on: str = "activations"
+    on: On = "activations"
     """What it looks at: the raw `inputs`, or the network's `activations`."""
 
-    norm: str = "linf"
-    epsilon: float = 8 / 255
-    """Of the attacks it learns from: PGD on the training split."""
+    norm: Norm = "linf"
+    epsilon: Fraction = 8 / 255
+    """Of the attacks it learns from, PGD on the training split; in touchstone.yaml norm and
+    epsilon are by default those of spec.gates.robustness."""
 
-    steps: int = 10
-    epochs: int = 20
-    samples: int = 2048
-    """Training samples attacked, at most."""
+    steps: int = Field(default=10, ge=1, le=1000)
+    epochs: int = Field(default=20, ge=1)
+    samples: int = Field(default=2048, ge=1)
+    """Training samples that are attacked, at most."""
 
-    false_positive_rate: float = 0.05
+    false_positive_rate: float = Field(default=0.05, gt=0, lt=1)
     """The share of clean inputs that may be flagged; the validation split sets the threshold."""
-
-    def __post_init__(self) -> None:
-        if self.on not in ON or self.norm not in ("linf", "l2"):
-            raise ValueError(
-                f"got on={self.on!r} norm={self.norm!r}, expected on one of {', '.join(ON)} and "
-                "norm linf or l2"
-            )
-        if min(self.epsilon, self.steps, self.epochs, self.samples) <= 0:
-            raise ValueError(
-                f"got epsilon={self.epsilon} steps={self.steps} epochs={self.epochs} "
-                f"samples={self.samples}, expected all above 0"
-            )
-        if not 0 < self.false_positive_rate < 1:
-            raise ValueError(
-                f"got a false positive rate of {self.false_positive_rate}, expected one in (0, 1)"
-            )

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from touchstone.training.dataset import Arrays, Dataset, batch_of
+from touchstone.training.dataset import Dataset, batch_of
 from touchstone.training.defences.ball import Ball
 from touchstone.training.evasion import Evasion
 from touchstone.training.evasion.guard import Guard
 from touchstone.training.evasion.network import build
 from touchstone.training.spec import Batch, ModelSpec
+from trust_gates.inputs.arrays import Arrays
 
 _ROWS = 128
 

@@ -12,11 +12,9 @@ Each method is a module of the folder of its stage; see `method` for what it off
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
-from touchstone.training import methods
-from touchstone.training.methods import Method, Option
+from touchstone.training.methods import Chosen, Method
 
 _CONSTRAINTS = ("demographic_parity", "equalized_odds")
 
@@ -88,42 +86,17 @@ METHODS: dict[str, Method] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mitigation:
-    """A method, whom it is to help, and its options."""
+class Mitigation(Chosen):
+    """A remedy for an unfair model, applied while it is trained (docs/fairness.md)."""
 
-    method: str
-    protected: str
-    """The attribute's name."""
+    KNOWN: ClassVar[Mapping[str, Method]] = METHODS
 
-    privileged: tuple[str, ...]
-    favorable: str | int
+    protected: str | None = None
+    """The attribute; in touchstone.yaml by default that of spec.gates.fairness, as are the next."""
+
+    privileged: tuple[str, ...] = ()
+    favorable: str | int | None = None
     """The favorable class, by name or index."""
 
-    options: Mapping[str, Option] = field(default_factory=dict)
     compare: bool = True
     """Train once more without the method, to report the figures before it."""
-
-    def __post_init__(self) -> None:
-        check(self.method, self.options)
-        if not self.privileged:
-            raise ValueError("got no privileged value, expected at least one")
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Mitigation:
-        """From the JSON form of `dataclasses.asdict`."""
-        return cls(**{**document, "privileged": tuple(document["privileged"])})
-
-    @property
-    def stage(self) -> str:
-        """Where it takes hold."""
-        return METHODS[self.method].stage
-
-    def option(self, name: str) -> Any:
-        """The option as given, or its default."""
-        return self.options.get(name, METHODS[self.method].options[name])
-
-
-def check(method: str, options: Mapping[str, Option]) -> None:
-    """Raise ValueError unless the method is known and its options fit it."""
-    methods.check(METHODS, method, options)

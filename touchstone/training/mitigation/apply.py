@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from touchstone.training.mitigation.served import Given, Served, Source, Steps
 from touchstone.training.mitigation.weighted import Weighted
 from touchstone.training.spec import Description, ModelSpec
 from touchstone.training.trainer import Ranks, TrainConfig, train
+from trust_gates.inputs.dataset import samples_of
 
 if TYPE_CHECKING:
     import torch
@@ -56,71 +57,117 @@ def train_mitigated(
     mitigation = config.mitigation
     assert mitigation is not None  # noqa: S101 (only called so)
     ranks = ranks or Ranks()
-    plain = replace(config, mitigation=None)
     source = source_of(mitigation, data)
     favorable = favorable_of(mitigation, data.description)
     if mitigation.stage == "postprocessing" and len(data.description.classes) != 2:
         raise ValueError(
             f"{mitigation.method} works on two classes, got {len(data.description.classes)}"
         )
-    cases = {name: _cases(data, name, source, favorable) for name in ("train", "validation")}
-    method = import_module(f"touchstone.training.mitigation.{mitigation.stage}.{mitigation.method}")
-    served = Served(method=mitigation.method, source=source, favorable=favorable, seed=config.seed)
-
-    def tell(line: str) -> None:
-        if ranks.rank == 0:
-            report(line)
+    plain = config.model_copy(update={"mitigation": None})
 
     def fitted(wrapped: ModelSpec, splits: Dataset, name: str) -> torch.nn.Module:
         own = None if checkpoint is None else checkpoint.with_suffix(f".{name}.pt")
         return train(wrapped, splits, plain, checkpoint=own, ranks=ranks, report=report)[0]
 
-    def measured(module: torch.nn.Module, rule: Served) -> dict[str, float]:
-        answers = rule.answer(
-            predictor(spec, module, ranks.device),
-            cases["validation"].inputs,
-            _given(data, "validation", source),
-        )
-        return _figures(answers, cases["validation"])
-
-    before = None
-    if mitigation.stage == "postprocessing":
-        module = fitted(spec, data, "before")
-        before = measured(module, served)
-        scores = predictor(spec, module, ranks.device)(cases["validation"].inputs)[:, favorable]
-        steps: Steps = method.fit(
-            scores.astype(np.float64),
-            cases["validation"].truth,
-            cases["validation"].privileged,
-            mitigation,
-        )
-        served = replace(served, steps=steps)
-    else:
-        if mitigation.compare:
-            tell("training without the mitigation, to compare")
-            before = measured(fitted(spec, data, "before"), served)
-            tell(f"training with {mitigation.method}")
-        arrays, wrapped = dict(data.splits["train"]), spec
-        if mitigation.stage == "inprocessing":
-            wrapped = method.wrap(spec, mitigation, favorable)
-        else:
-            prepared: Prepared = method.prepare(cases["train"], mitigation, config.seed)
-            served = replace(served, repair=prepared.repair)
-            arrays |= {"inputs": prepared.inputs, "labels": prepared.labels}
-            if prepared.weights is not None:
-                arrays[WEIGHTS], wrapped = prepared.weights, Weighted(spec)
-        arrays[PRIVILEGED] = cases["train"].privileged
-        changed = Dataset(data.description, {**data.splits, "train": arrays})
-        module = fitted(wrapped, changed, "after")
-    after = measured(module, served)
+    task = _Task(
+        spec=spec,
+        data=data,
+        mitigation=mitigation,
+        train=_cases(data, "train", source, favorable),
+        validation=_cases(data, "validation", source, favorable),
+        fitted=fitted,
+        tell=report if ranks.rank == 0 else lambda line: None,
+        device=ranks.device,
+    )
+    asked = Served(method=mitigation.method, source=source, favorable=favorable, seed=config.seed)
+    how = _with_a_rule if mitigation.stage == "postprocessing" else _with_other_training
+    module, served, before = how(task, asked)
+    after = task.measured(module, served)
     return Mitigated(
         module,
         {
             **{f"val_{name}": value for name, value in after.items()},
-            **{f"before_{name}": value for name, value in (before or {}).items()},
+            **{f"before_{name}": value for name, value in before.items()},
         },
         served,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Task:
+    """What is to be mitigated, and how to train and measure it."""
+
+    spec: ModelSpec
+    data: Dataset
+    mitigation: Mitigation
+    train: Cases
+    validation: Cases
+    fitted: Callable[[ModelSpec, Dataset, str], torch.nn.Module]
+    """A network of the spec, trained on the data; the name is its checkpoint's."""
+
+    tell: Callable[[str], None]
+    device: str
+
+    @property
+    def method(self) -> Any:
+        """The method's module."""
+        return import_module(f"{__package__}.{self.mitigation.stage}.{self.mitigation.method}")
+
+    def shares(self, module: torch.nn.Module) -> np.ndarray:
+        """(N, K): what the network alone says of the validation split."""
+        return predictor(self.spec, module, self.device)(self.validation.inputs)
+
+    def measured(self, module: torch.nn.Module, served: Served) -> dict[str, float]:
+        """Figures of the validation split, asked as it is served."""
+        answers = served.answer(
+            predictor(self.spec, module, self.device),
+            self.validation.inputs,
+            _given(self.data, "validation", served.source),
+        )
+        samples = samples_of(
+            self.data.splits["validation"],
+            task=self.data.description.task,
+            classes=self.data.description.classes,
+            protected={},
+        )
+        return classification(answers, samples) | _gaps(answers, self.validation)
+
+
+_Done = tuple["torch.nn.Module", Served, dict[str, float]]
+"""The model, what is served with it, and figures without the mitigation, where there are any."""
+
+
+def _with_a_rule(task: _Task, served: Served) -> _Done:
+    """Train as ever, then fit the rule for its answers on the validation split."""
+    module = task.fitted(task.spec, task.data, "before")
+    before = task.measured(module, served)
+    steps: Steps = task.method.fit(
+        task.shares(module)[:, served.favorable].astype(np.float64),
+        task.validation.truth,
+        task.validation.privileged,
+        task.mitigation,
+    )
+    return module, served.model_copy(update={"steps": steps}), before
+
+
+def _with_other_training(task: _Task, served: Served) -> _Done:
+    """Train with another loss or on prepared data; before that without, to compare."""
+    mitigation, spec, before = task.mitigation, task.spec, {}
+    if mitigation.compare:
+        task.tell("training without the mitigation, to compare")
+        before = task.measured(task.fitted(spec, task.data, "before"), served)
+        task.tell(f"training with {mitigation.method}")
+    arrays = {**task.data.splits["train"], PRIVILEGED: task.train.privileged}
+    if mitigation.stage == "inprocessing":
+        spec = task.method.wrap(spec, mitigation, served.favorable)
+    else:
+        prepared: Prepared = task.method.prepare(task.train, mitigation, served.seed)
+        served = served.model_copy(update={"repair": prepared.repair})
+        arrays |= {"inputs": prepared.inputs, "labels": prepared.labels}
+        if prepared.weights is not None:
+            arrays[WEIGHTS], spec = prepared.weights, Weighted(spec)
+    changed = Dataset(task.data.description, {**task.data.splits, "train": arrays})
+    return task.fitted(spec, changed, "after"), served, before
 
 
 def predictor(
@@ -176,14 +223,16 @@ def favorable_of(mitigation: Mitigation, description: Description) -> int:
 def source_of(mitigation: Mitigation, data: Dataset) -> Source:
     """Where requests will say their group: a feature of that name, where each value has a code."""
     name, described = mitigation.protected, data.description
-    if name not in described.protected:
+    if name is None or name not in described.protected:
         raise ValueError(
             f"got the protected attribute {name!r}, expected one of {sorted(described.protected)}"
         )
     values = tuple(described.protected[name])
-    unknown = sorted(set(mitigation.privileged) - set(values))
-    if unknown:
-        raise ValueError(f"got the privileged values {unknown}, expected some of {list(values)}")
+    privileged = set(mitigation.privileged)
+    if not privileged or not privileged <= set(values):
+        raise ValueError(
+            f"got the privileged values {sorted(privileged)}, expected some of {list(values)}"
+        )
     plain = Source(protected=name, values=values, privileged=mitigation.privileged)
     features = list(described.inputs.get("features", ()))
     if name not in features:
@@ -196,7 +245,9 @@ def source_of(mitigation: Mitigation, data: Dataset) -> Source:
     ]
     if any(len(found) != 1 for found in codes):
         return plain  # the feature is finer or coarser than the attribute
-    return replace(plain, feature=column, codes=tuple(float(found[0]) for found in codes))
+    return plain.model_copy(
+        update={"feature": column, "codes": tuple(float(found[0]) for found in codes)}
+    )
 
 
 def _cases(data: Dataset, split: str, source: Source, favorable: int) -> Cases:
@@ -219,10 +270,9 @@ def _given(data: Dataset, split: str, source: Source) -> dict[str, Any]:
     return {source.protected: np.array(source.values)[group]}
 
 
-def _figures(answers: np.ndarray, cases: Cases) -> dict[str, float]:
-    """Accuracy and the three figures most asked for; left out where a group is absent."""
+def _gaps(answers: np.ndarray, cases: Cases) -> dict[str, float]:
+    """The three figures most asked for; left out where a group is absent."""
     favored = answers.argmax(axis=1) == cases.favorable
-    figures = classification(cases.labels, answers)
 
     def gap(rows: np.ndarray) -> float | None:
         low, high = favored[rows & ~cases.privileged], favored[rows & cases.privileged]
@@ -235,4 +285,4 @@ def _figures(answers: np.ndarray, cases: Cases) -> dict[str, float]:
         "equal_opportunity_difference": hits,
         "average_odds_difference": odds,
     }
-    return figures | {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None}

@@ -7,14 +7,13 @@ A module of `preprocessing` offers `prepare(cases, mitigation, seed) -> Prepared
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from touchstone.training.mitigation.served import Repair
-from touchstone.training.spec import Batch, ModelSpec, Parameter, RawData
+from touchstone.training.spec import Batch, ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -72,34 +71,6 @@ class Prepared:
 
     repair: Repair | None = None
     """What also changes inputs that the trained model is asked about later."""
-
-
-class Wrapped(ModelSpec):
-    """A model repository's spec with another loss."""
-
-    def __init__(self, spec: ModelSpec) -> None:
-        self.inner = spec
-        self.task = spec.task  # type: ignore[misc]  # each wrapper has its own spec's
-
-    def load_data(self, uri: str, *, seed: int) -> RawData:
-        """As the inner spec."""
-        return self.inner.load_data(uri, seed=seed)
-
-    def build(self, parameters: Mapping[str, Parameter]) -> torch.nn.Module:
-        """As the inner spec."""
-        return self.inner.build(parameters)
-
-    def loss(self, module: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        """As the inner spec."""
-        return self.inner.loss(module, batch)
-
-    def predict(self, module: torch.nn.Module, inputs: torch.Tensor) -> Any:
-        """As the inner spec."""
-        return self.inner.predict(module, inputs)
-
-    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """As the inner spec."""
-        return self.inner.augment(batch, generator)
 
 
 def log_odds(spec: ModelSpec, module: torch.nn.Module, batch: Batch, favorable: int) -> Any:

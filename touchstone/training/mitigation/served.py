@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, ValidationError
+
+from trust_gates.policy import Strict
 
 FILE = "mitigation.json"
 
@@ -28,8 +30,7 @@ _SURE = 1e-6
 """Answers stay this far from 0 and 1, so that they have finite logits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Strict):
     """Where a request says which group each input belongs to."""
 
     protected: str
@@ -73,10 +74,10 @@ class Source:
         return np.array([self.values.index(value) for value in asked], dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantiles:
+class Quantiles(Strict):
     """Moves each feature to the rank it has within its group, on one scale for all groups."""
 
+    kind: Literal["quantiles"] = "quantiles"
     level: float
     """0 leaves inputs alone, 1 leaves no difference between the groups."""
 
@@ -100,10 +101,10 @@ class Quantiles:
         return result.astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prototypes:
+class Prototypes(Strict):
     """Replaces each input by a mixture of prototypes: x becomes softmax(-distance) @ prototypes."""
 
+    kind: Literal["prototypes"] = "prototypes"
     points: Sequence[Sequence[float]]
     """(prototypes, F)."""
 
@@ -119,15 +120,10 @@ class Prototypes:
         return mixed.astype(np.float32)
 
 
-Repair = Quantiles | Prototypes
-_REPAIRS: dict[str, type[Quantiles] | type[Prototypes]] = {
-    "quantiles": Quantiles,
-    "prototypes": Prototypes,
-}
+Repair = Annotated[Quantiles | Prototypes, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Strict):
     """From a group's score to its decision: every postprocessing rule is of this form."""
 
     threshold: float = 0.5
@@ -141,8 +137,7 @@ class Step:
     base: float = 0.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Steps:
+class Steps(Strict):
     """The rule of both groups."""
 
     unprivileged: Step
@@ -157,7 +152,7 @@ class Steps:
         """
         rule = {
             name: np.where(privileged, getattr(self.privileged, name), value)
-            for name, value in asdict(self.unprivileged).items()
+            for name, value in self.unprivileged.model_dump().items()
         }
         score = np.where(luck[:, 0] < rule["mixed"], rule["base"], scores)
         chance = np.where(score >= rule["threshold"], rule["above"], rule["below"])
@@ -167,8 +162,7 @@ class Steps:
         return np.asarray(np.where(favorable, 0.5 + away, 0.5 - away)).clip(_SURE, 1 - _SURE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Served(Strict):
     """A mitigation as part of a model."""
 
     method: str
@@ -238,10 +232,7 @@ class Served:
 
     def write(self, folder: Path) -> None:
         """Write mitigation.json into a model tree."""
-        document = asdict(self)
-        if self.repair is not None:
-            kinds = {kind: name for name, kind in _REPAIRS.items()}
-            document["repair"]["kind"] = kinds[type(self.repair)]
+        document = self.model_dump(mode="json")
         text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
@@ -256,19 +247,10 @@ class Served:
         if not path.exists():
             return None
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            repair, steps, source = (document.pop(name) for name in ("repair", "steps", "source"))
-            for name in ("values", "privileged", "codes"):
-                source[name] = tuple(source[name])
-            return cls(
-                **document,
-                source=Source(**source),
-                repair=None if repair is None else _REPAIRS[repair.pop("kind")](**repair),
-                steps=None if steps is None else Steps(**{n: Step(**s) for n, s in steps.items()}),
-            )
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
             raise ValueError(
-                f"{path}: {error!r}; expected what training wrote: train the model again"
+                f"{path}: {error}; expected what training wrote: train the model again"
             ) from None
 
 

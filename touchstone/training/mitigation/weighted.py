@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from touchstone.training.mitigation.method import Wrapped
 from touchstone.training.spec import Batch
+from touchstone.training.wrapped import Wrapped
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from touchstone.training.spec import Batch, Description, Detection, ModelSpec, Parameter, RawData
+from touchstone.training import Batch, Description, Detection, ModelSpec, Parameter, RawData
 
 STRIDE = 4
 """Pixels a grid cell covers, in each direction."""

@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 
 from touchstone.training.defences import Defence
-from touchstone.training.mitigation.method import Wrapped
 from touchstone.training.spec import Batch, ModelSpec
+from touchstone.training.wrapped import Wrapped
 
 
 class Trained(Wrapped):

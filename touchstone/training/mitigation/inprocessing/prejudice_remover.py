@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from touchstone.training.mitigation import Mitigation
-from touchstone.training.mitigation.method import Wrapped, log_odds
+from touchstone.training.mitigation.method import log_odds
 from touchstone.training.spec import Batch, ModelSpec
+from touchstone.training.wrapped import Wrapped
 
 if TYPE_CHECKING:
     import torch

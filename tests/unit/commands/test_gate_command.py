@@ -237,7 +237,7 @@ def test_the_keys_of_a_gate_are_printed(monkeypatch, capsys):
 
 
 def test_a_report_is_written_again_from_its_verdict(monkeypatch, capsys, tmp_path):
-    from tests.unit.gates.report_samples import PICTURES, full
+    from report_samples import PICTURES, full
 
     files = report.render(full(), PICTURES)
     for name, data in files.items():
@@ -252,7 +252,7 @@ def test_a_report_is_written_again_from_its_verdict(monkeypatch, capsys, tmp_pat
     assert "expected a verdict document" in err
 
 
-EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
+EXAMPLE = Path(__file__).parents[3] / "training" / "examples" / "tabular"
 
 
 def _touchstone(monkeypatch, capsys, *arguments, command="gate"):

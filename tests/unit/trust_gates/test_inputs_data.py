@@ -36,8 +36,9 @@ def test_a_dataset_folder_gives_its_test_split_and_what_was_learned(tmp_path):
     described = {
         "task": "classification",
         "classes": ["no", "yes"],
-        "inputs": {"low": 0, "high": 2},
+        "inputs": {"shape": [4], "low": 0, "high": 5},
         "protected": {"ward": ["a", "b"]},
+        "seed": 1,
     }
     (tmp_path / "dataset.json").write_text(json.dumps(described))
     for name, count in (("train", 5), ("validation", 2), ("test", 3)):
@@ -51,6 +52,9 @@ def test_a_dataset_folder_gives_its_test_split_and_what_was_learned(tmp_path):
     assert data.samples.inputs.shape == (3, 4) and set(data.learned) == {"train", "validation"}
     assert sum(map(len, data.learned.values())) == 7
     assert data.samples.groups["ward"].tolist() == ["a", "b", "a"]
+    np.savez(tmp_path / "test.npz", inputs=np.full((3, 4), np.nan, dtype=np.float32))
+    with pytest.raises(ValueError, match=r"test\.npz: array 'labels' is missing"):
+        dataset.read(tmp_path)
     (tmp_path / "test.npz").unlink()
     with pytest.raises(ValueError, match=r"test\.npz is absent"):
         dataset.read(tmp_path)
@@ -74,7 +78,7 @@ def test_a_csv_that_is_no_dataset_is_refused_with_its_fault(csv, text, problem):
 
 def test_a_dataset_of_objects_is_never_unpickled(tmp_path):
     (tmp_path / "dataset.json").write_text(
-        '{"task": "classification", "classes": [], "protected": {}, "inputs": {"low": 0,"high": 1}}'
+        '{"task": "classification", "classes": [], "protected": {}, "inputs": {}, "seed": 0}'
     )
     np.savez(tmp_path / "test.npz", inputs=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="expected plain numpy arrays"):

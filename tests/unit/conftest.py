@@ -1,4 +1,4 @@
-"""What the tests of this folder share: a GitOps repository, and both places that keep runs."""
+"""What tests of delivery and requests share: a GitOps repository, and what keeps runs."""
 
 import pytest
 from control_places import ApiServer, Repository

@@ -1,23 +1,17 @@
 """The gate attacks through the defences of inputs: masking is not taken for robustness."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from defended import dataset, images_arrays, images_net
 from gate_models import required
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-
-from defended import dataset, images_arrays, images_net  # noqa: E402
-
-from touchstone.training.defences import Defence, wrap_inputs  # noqa: E402
-from touchstone.training.trainer import TrainConfig, train  # noqa: E402
-from trust_gates.robustness import judge  # noqa: E402
-from trust_gates.robustness.policy import Robustness  # noqa: E402
-from trust_gates.samples import Samples  # noqa: E402
-from trust_gates.target import Target  # noqa: E402
-from trust_gates.verdict import Outcome  # noqa: E402
+from touchstone.training.defences import Defence, wrap_inputs
+from touchstone.training.trainer import TrainConfig, train
+from trust_gates.robustness import judge
+from trust_gates.robustness.policy import Robustness
+from trust_gates.samples import Samples
+from trust_gates.target import Target
+from trust_gates.verdict import Outcome
 
 DATA = dataset(images_arrays, (400, 40, 60))
 SAMPLES = Samples(
@@ -33,11 +27,8 @@ def evidence(spec):
     target = Target(
         module=module.eval(), predict=lambda x: spec.predict(module, x), low=0.0, high=1.0
     )
-    return judge(
-        target,
-        SAMPLES,
-        Robustness(checks=[required("robust_accuracy", low=0)], epsilon=0.25, sequential=False),
-    )
+    asked = Robustness(checks=[required("robust_accuracy", low=0)], epsilon=0.25, sequential=False)
+    return judge(target, SAMPLES, asked)
 
 
 def masking(found):

@@ -31,8 +31,9 @@ def test_an_object_is_found_once_by_the_surest_claim():
     assert result.right.tolist() == [False, True]
 
 
-def test_the_wrong_class_finds_nothing():
+def test_the_wrong_class_or_a_loose_box_finds_nothing():
     assert not match(boxes(A, labels=[1], scores=[1.0]), boxes(A, labels=[0])).found.any()
+    assert not match(boxes((6, 0, 16, 10), scores=[1.0]), boxes(A)).found.any()
 
 
 def test_a_claim_takes_the_free_object_it_overlaps_most():

@@ -1,0 +1,82 @@
+"""What the arrays of a dataset mean: dataset.json, beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Task = Literal["classification", "detection"]
+FILE = "dataset.json"
+
+TARGETS: Mapping[str, tuple[str, ...]] = {
+    "classification": ("labels",),
+    "detection": ("boxes", "box_labels"),
+}
+"""The arrays that hold the truth, by task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What the arrays of a dataset mean; stored as dataset.json."""
+
+    task: Task
+    classes: tuple[str, ...]
+    inputs: Mapping[str, Any]
+    """`shape` of one sample, `low` and `high` of a value, `kind` (image or tabular), `features`.
+
+    Of feature rows also what an attacker cannot change: names of `immutable` and of `categorical`
+    features, and `bounds` by name, [lowest, highest].
+    """
+
+    protected: Mapping[str, tuple[str, ...]]
+    """Each protected attribute with its values; arrays hold indices into them."""
+
+    seed: int
+
+    @classmethod
+    def read(cls, folder: Path) -> Description:
+        """dataset.json of a folder.
+
+        Raises:
+            ValueError: it is absent, broken, or a key is missing.
+        """
+        path = folder / FILE
+        try:
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            description = cls(
+                task=document["task"],
+                classes=tuple(document["classes"]),
+                inputs=dict(document["inputs"]),
+                protected={name: tuple(values) for name, values in document["protected"].items()},
+                seed=int(document["seed"]),
+            )
+        except FileNotFoundError:
+            raise ValueError(
+                f"{path} is absent; expected a dataset folder as preprocess writes it"
+            ) from None
+        except KeyError as error:
+            raise ValueError(
+                f"{path}: key {error} is missing; expected task, classes, inputs, protected, seed"
+            ) from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: {error}; expected a JSON object as preprocess writes it"
+            ) from None
+        if description.task not in TARGETS:
+            raise ValueError(
+                f"{path}: got task {description.task!r}, expected {' or '.join(TARGETS)}"
+            )
+        return description
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON document stored beside the arrays."""
+        return {
+            "task": self.task,
+            "classes": list(self.classes),
+            "inputs": dict(self.inputs),
+            "protected": {name: list(values) for name, values in self.protected.items()},
+            "seed": self.seed,
+        }

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "trust-gates.md"
 BEGIN, END = "<!-- gates-table -->", "<!-- /gates-table -->"
 TESTS = (
-    "tests/unit/gates",
+    "tests/unit/trust_gates",
     "tests/unit/training",
     "tests/unit/delivery",
     "tests/contract",

@@ -37,8 +37,8 @@ def test_tests_are_found_by_parameter_by_word_and_by_title():
     ids = [
         "tests/contract/test_gates_table.py::"
         "test_what_is_called_otherwise_is_matched_and_what_is_missing_marked",
-        "tests/unit/gates/test_gate_robustness.py::test_x[images-pgd-linf]",
-        "tests/unit/gates/test_gate_robustness.py::test_the_square_attack",
+        "tests/unit/trust_gates/test_gate_robustness.py::test_x[images-pgd-linf]",
+        "tests/unit/trust_gates/test_gate_robustness.py::test_the_square_attack",
     ]
     found = gates_table.tests_by_name({"lfr", "pgd", "square", "absent"}, ids)
     assert {name: len(tests) for name, tests in found.items()} == {

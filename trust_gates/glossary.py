@@ -34,10 +34,8 @@ def meaning(name: str) -> str:
 
 
 def advice(check: Check) -> str:
-    """What to do about a check that did not pass; empty where it did."""
-    if check.outcome is Outcome.PASSED:
-        return ""
+    """What to do about a check that did not pass; empty where it did, or its reason says it all."""
     if check.samples_needed is not None:
         return f"Judge it on about {check.samples_needed} samples."
     known = metric(check.name)
-    return known.advice if known else ""
+    return known.advice if known and check.outcome is Outcome.FAILED else ""

@@ -47,7 +47,7 @@ class Strict(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
-def _fraction(value: Any) -> Any:
+def fraction(value: Any) -> Any:
     """`8/255` as a number: budgets of images are written in steps of one grey level."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(\d+)", value)):
         if int(match[2]) == 0:
@@ -63,13 +63,12 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
 
 
 def _written(**limits: float) -> WithJsonSchema:
-    fraction = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*/\s*\d+$"}
-    return WithJsonSchema({"anyOf": [{"type": "number", **limits}, fraction]})
+    text = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*/\s*\d+$"}
+    return WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]})
 
 
-Number = Annotated[float, BeforeValidator(_fraction), _written()]
-Fraction = Annotated[float, Field(gt=0), BeforeValidator(_fraction), _written(exclusiveMinimum=0)]
-Option = Annotated[int | float | str, BeforeValidator(_fraction)]
+Number = Annotated[float, BeforeValidator(fraction), _written()]
+Fraction = Annotated[float, Field(gt=0), BeforeValidator(fraction), _written(exclusiveMinimum=0)]
 Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 
 

@@ -7,6 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
+from trust_gates import GATES
+
 ROOT = Path(__file__).parents[2]
 CRDS = ROOT.parent / "shared" / "crds"
 FILES = sorted([*ROOT.glob("tekton/**/*.yaml"), *ROOT.glob("argocd/**/*.yaml")])
@@ -108,3 +110,24 @@ def test_the_pipeline_gives_every_task_the_params_it_needs_and_no_other():
         required = {param["name"] for param in spec.get("params", []) if "default" not in param}
         assert required <= given <= declared, entry["name"]
         assert {w["name"] for w in entry["workspaces"]} == {w["name"] for w in spec["workspaces"]}
+
+
+def test_the_pipeline_asks_every_gate_once_and_the_verdict_hears_them_all():
+    (pipeline,) = documents(ROOT / "tekton/pipelines/model.yaml")
+    tasks = {task["name"]: task for task in pipeline["spec"]["tasks"]}
+    asked = [
+        param["value"]
+        for task in tasks.values()
+        for param in task["params"]
+        if task["taskRef"]["name"] == "gate" and param["name"] == "gate"
+    ]
+    assert asked == list(GATES)
+    (heard,) = [p["value"] for p in tasks["verdict"]["params"] if p["name"] == "evidence"]
+    assert heard == [f"$(tasks.gate-{gate}.results.evidence)" for gate in GATES]
+
+
+def test_a_gate_can_be_asked_alone():
+    (task,) = documents(ROOT / "tekton/tasks/gate.yaml")
+    required = [param["name"] for param in task["spec"]["params"] if "default" not in param]
+    assert required == ["gate", "source", "dataset", "model"]
+    assert task["metadata"]["annotations"]["touchstone.dev/cache"] == "results"

@@ -16,7 +16,7 @@ from touchstone.home import SHIPPED
 from touchstone.training import dataset, export
 from touchstone.training.load import load_spec
 
-EXAMPLE = Path(__file__).parents[2] / "training" / "examples" / "tabular"
+EXAMPLE = SHIPPED / "training" / "examples" / "tabular"
 
 
 class Stage:

@@ -18,7 +18,10 @@ from touchstone.contract import model_repo
 from touchstone.delivery import champion, gitops
 from touchstone.delivery.champion import served
 from touchstone.delivery.release import Digests, Release, Serve
+from touchstone.engine import Engine
+from touchstone.git import git
 from touchstone.home import SHIPPED
+from touchstone.runs.store import State
 from touchstone.training import dataset
 from touchstone.training.export import export
 from touchstone.training.load import load_spec
@@ -31,7 +34,8 @@ class Stage:
     """A store with one dataset, a GitOps repository, and models that differ in one weight."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.store = root, Store(root / "store")
+        self.root, self.home = root, root / "home"
+        self.store = Store(self.home / "volumes" / "artifacts")
         self.repository = root / "repository"
         shutil.copytree(EXAMPLE, self.repository, ignore=shutil.ignore_patterns("__pycache__"))
         manifest = self.repository / "touchstone.yaml"
@@ -108,6 +112,86 @@ class Stage:
         tree = self.store.get((self.root / "evidence").read_text(), self.root / "found")
         evidence: dict[str, Any] = json.loads((tree / "evidence.json").read_text())
         return evidence | {"outcomes": {c["name"]: c["outcome"] for c in evidence["checks"]}}
+
+
+PIPELINE = """\
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata: {name: judge}
+spec:
+  params: [{name: url}, {name: revision}, {name: gitops-url}, {name: dataset}, {name: model}]
+  workspaces: [{name: artifacts}]
+  results: [{name: evidence, value: $(tasks.gate-quality.results.evidence)}]
+  tasks:
+    - name: fetch-source
+      taskRef: {name: fetch-source}
+      params:
+        - {name: url, value: $(params.url)}
+        - {name: revision, value: $(params.revision)}
+        - {name: gitops-url, value: $(params.gitops-url)}
+      workspaces: [{name: artifacts}]
+    - name: gate-quality
+      taskRef: {name: gate}
+      params:
+        - {name: gate, value: quality}
+        - {name: source, value: $(tasks.fetch-source.results.source)}
+        - {name: dataset, value: $(params.dataset)}
+        - {name: model, value: $(params.model)}
+        - {name: champion, value: $(tasks.fetch-source.results.champion)}
+      workspaces: [{name: artifacts}]
+"""
+
+
+def judged_in_a_run(stage: Stage, name: str, revision: str, model: str) -> tuple[bool, str]:
+    """Whether the gate's evidence came from the cache, and its digest."""
+    definitions = [stage.root / "pipeline.yaml", SHIPPED / "tekton" / "tasks"]
+    definitions[0].write_text(PIPELINE)
+    given = {
+        "url": str(stage.repository),
+        "revision": revision,
+        "gitops-url": str(stage.gitops),
+        "dataset": stage.dataset,
+        "model": model,
+    }
+    state = State(stage.home)
+    state.add_run(
+        {
+            "apiVersion": "tekton.dev/v1",
+            "kind": "PipelineRun",
+            "metadata": {"name": name},
+            "spec": {
+                "pipelineRef": {"name": "judge"},
+                "params": [{"name": key, "value": value} for key, value in given.items()],
+                "workspaces": [
+                    {"name": "artifacts", "persistentVolumeClaim": {"claimName": "artifacts"}}
+                ],
+            },
+        }
+    )
+    status = Engine(state, stage.home, definitions=definitions).execute(name)
+    assert status["conditions"][0]["status"] == "True", status["conditions"]
+    taskrun = state.taskruns(name)[f"{name}-gate-quality"]
+    cached = "touchstoneCache" in taskrun.get("provenance", {})
+    return cached, status["results"][0]["value"]
+
+
+def test_the_gate_is_cached_until_another_version_is_served(stage: Stage) -> None:
+    git("init", "-q", "-b", "main", str(stage.repository))
+    for key, value in (("user.name", "A Person"), ("user.email", "person@example.org")):
+        git("config", key, value, cwd=stage.repository)
+    git("add", "-A", cwd=stage.repository)
+    git("commit", "-qm", "model", cwd=stage.repository)
+    revision = git("rev-parse", "HEAD", cwd=stage.repository)
+    new = stage.model(2.0)
+
+    stage.serve(stage.model(3.0))
+    cached, compared = judged_in_a_run(stage, "first", revision, new)
+    assert not cached
+    assert judged_in_a_run(stage, "again", revision, new) == (True, compared)
+
+    stage.serve(stage.model(-3.0))
+    cached, other = judged_in_a_run(stage, "other", revision, new)
+    assert not cached and other != compared
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from types import FrameType
 from pydantic import ValidationError
 
 from touchstone.home import SHIPPED
-from touchstone.training.declared import Declared
 from touchstone.training.trainer import TrainConfig
+from trust_gates.policy import Strict
 
 
-class Job(Declared):
+class Job(Strict):
     """What `training/worker.py` is to do; travels as a JSON file."""
 
     source: Path

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, SkipValidation, model_validator
 from pydantic.json_schema import JsonSchemaValue
 
-from touchstone.training.declared import Declared, Option
+from trust_gates.policy import Strict, fraction
 
 Value = float | int | str
+
+Option = Annotated[SkipValidation[Value], BeforeValidator(fraction)]
+"""An option of a method, which says itself what fits: no number becomes another one here."""
 
 Norm = Literal["linf", "l2"]
 """In what training measures an attacker's budget."""
@@ -51,7 +54,7 @@ class Method:
         return f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
 
 
-class Chosen(Declared):
+class Chosen(Strict):
     """One of the methods in `KNOWN`, with options that fit it."""
 
     KNOWN: ClassVar[Mapping[str, Method]]

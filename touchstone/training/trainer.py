@@ -18,12 +18,12 @@ import numpy as np
 from pydantic import Field
 
 from touchstone.training.dataset import Dataset, batch_of
-from touchstone.training.declared import Declared
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.metrics import evaluate
 from touchstone.training.mitigation import Mitigation
 from touchstone.training.spec import Batch, ModelSpec, Parameter, Precision
+from trust_gates.policy import Strict
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ PREEMPTED = 143
 """Exit code after SIGTERM with a checkpoint written: 128 + 15, so a scheduler may retry."""
 
 
-class TrainConfig(Declared):
+class TrainConfig(Strict):
     """How to train. `parameters` hold `learning_rate`, `weight_decay` and the model's own."""
 
     epochs: int = Field(ge=1)

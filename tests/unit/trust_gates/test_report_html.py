@@ -82,6 +82,7 @@ def test_nothing_is_fetched_and_nothing_runs(page):
 def test_an_outcome_is_told_in_words_not_only_by_colour(page):
     assert "tiny: refused" in page.text
     assert "✓ passed" in page.text and "? insufficient evidence" in page.text
+    assert "What to do: Judge it on about 300 samples." in page.text
 
 
 def test_words_of_a_model_repository_stay_words():

@@ -55,6 +55,17 @@ def test_a_refused_report_leads_with_what_did_not_pass():
     )
 
 
+def test_what_did_not_pass_says_what_to_do():
+    gap = check("fairness", Outcome.FAILED, name="disparate_impact[sex]", reason="got 0.5")
+    few = check("robustness", Outcome.INSUFFICIENT, name="robust_accuracy", samples_needed=300)
+    blind = check("integrity", Outcome.INSUFFICIENT, name="poisoned_samples")
+    found = [evidence(one, gate=one.gate) for one in (check(), gap, few, blind)]
+    head, _ = render(document(*found)).split("## Every check")
+    assert "got 0.5<br>*What to do:* Train with a mitigation (spec.train.mitigation), or" in head
+    assert "because<br>*What to do:* Judge it on about 300 samples." in head
+    assert head.count("What to do") == 2  # who cannot see needs other eyes, not other data
+
+
 def test_a_passed_report_leads_with_the_closest_call_of_each_gate():
     close = check(reason="close", required=Required(low=0.84))
     counted = check(reason="counted", interval=Interval(low=0, high=0, confidence=1.0))

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from touchstone.training.declared import Declared, Fraction
 from touchstone.training.methods import Method, Norm
+from trust_gates.policy import Fraction, Strict
 
 On = Literal["inputs", "activations"]
 ON: tuple[On, ...] = get_args(On)
@@ -26,7 +26,7 @@ DETECTORS = {
 """By name; their stage is what they look at."""
 
 
-class Evasion(Declared):
+class Evasion(Strict):
     """Which detector to train with the model, on which attacks, to be served beside it."""
 
     on: On = "activations"

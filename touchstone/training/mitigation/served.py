@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from touchstone.training.declared import Declared
+from trust_gates.policy import Strict
 
 FILE = "mitigation.json"
 
@@ -30,7 +30,7 @@ _SURE = 1e-6
 """Answers stay this far from 0 and 1, so that they have finite logits."""
 
 
-class Source(Declared):
+class Source(Strict):
     """Where a request says which group each input belongs to."""
 
     protected: str
@@ -74,7 +74,7 @@ class Source(Declared):
         return np.array([self.values.index(value) for value in asked], dtype=np.int64)
 
 
-class Quantiles(Declared):
+class Quantiles(Strict):
     """Moves each feature to the rank it has within its group, on one scale for all groups."""
 
     kind: Literal["quantiles"] = "quantiles"
@@ -101,7 +101,7 @@ class Quantiles(Declared):
         return result.astype(np.float32)
 
 
-class Prototypes(Declared):
+class Prototypes(Strict):
     """Replaces each input by a mixture of prototypes: x becomes softmax(-distance) @ prototypes."""
 
     kind: Literal["prototypes"] = "prototypes"
@@ -123,7 +123,7 @@ class Prototypes(Declared):
 Repair = Annotated[Quantiles | Prototypes, Field(discriminator="kind")]
 
 
-class Step(Declared):
+class Step(Strict):
     """From a group's score to its decision: every postprocessing rule is of this form."""
 
     threshold: float = 0.5
@@ -137,7 +137,7 @@ class Step(Declared):
     base: float = 0.5
 
 
-class Steps(Declared):
+class Steps(Strict):
     """The rule of both groups."""
 
     unprivileged: Step
@@ -162,7 +162,7 @@ class Steps(Declared):
         return np.asarray(np.where(favorable, 0.5 + away, 0.5 - away)).clip(_SURE, 1 - _SURE)
 
 
-class Served(Declared):
+class Served(Strict):
     """A mitigation as part of a model."""
 
     method: str

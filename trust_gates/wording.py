@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,8 +26,12 @@ def _explain(problem: Any) -> str:
             return f"got unknown key {field}, expected one of the documented keys"
         case "missing":
             return f"{field} is missing"
-        case "value_error" if str(problem["ctx"]["error"]).startswith("got "):
-            return f"{field}: {problem['ctx']['error']}"
-        case _:
-            expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-            return f"{field}: got {problem['input']!r}, expected {expected}"
+    return f"{field}: {told(problem)}" if field else told(problem)
+
+
+def told(problem: Any) -> str:
+    """What pydantic says of one value, as got and expected."""
+    if problem["type"] == "value_error" and str(problem["ctx"]["error"]).startswith("got "):
+        return str(problem["ctx"]["error"])
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"got {reprlib.repr(problem['input'])}, expected {expected}"

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from touchstone.delivery.gitops import ENVIRONMENTS, MAIN, POLICY_FILE, Checkout
-from touchstone.errors import ManifestError
+from touchstone.documents.validated import validated
+
+
+def _reason(freeze: Any) -> Any:
+    """`freeze: true` freezes without a reason given."""
+    if isinstance(freeze, bool):
+        return "no reason was given" if freeze else ""
+    return freeze
 
 
 class EnvironmentPolicy(BaseModel):
@@ -19,7 +28,7 @@ class EnvironmentPolicy(BaseModel):
     approvals: int = Field(default=1, ge=1, le=20)
     """How many different people must approve."""
 
-    freeze: str = ""
+    freeze: Annotated[str, BeforeValidator(_reason)] = ""
     """Why nothing may change here now; empty when it may."""
 
     required_gates: tuple[str, ...] = ()
@@ -42,23 +51,11 @@ def read_policy(checkout: Checkout, environment: str) -> EnvironmentPolicy:
 
 
 def parse(text: str, *, location: str) -> EnvironmentPolicy:
-    """The Policy in an environment.yaml; `freeze: true` freezes without a reason given."""
+    """The Policy in an environment.yaml."""
     from touchstone.documents import yaml
 
     document = yaml.load_one(text, location)
     if document is None:
         return EnvironmentPolicy()
-    policy = dict(document.body)
-    if isinstance(policy.get("freeze"), bool):
-        policy["freeze"] = "no reason was given" if policy["freeze"] else ""
-    try:
-        return EnvironmentPolicy.model_validate(policy)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = document.location(first["loc"])
-        field = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(
-            f"{field}: {first['msg']}",
-            location=place,
-            hint="the keys are approvals, freeze and requiredGates",
-        ) from None
+    hint = "the keys are approvals, freeze and requiredGates"
+    return validated(document, EnvironmentPolicy, hint=hint)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from touchstone.delivery.gitops import MAIN, PEOPLE_FILE, Checkout, clone
 from touchstone.documents import yaml
-from touchstone.errors import ManifestError
+from touchstone.documents.validated import validated
 
 Person = Annotated[str, StringConstraints(pattern=r"^(github|gitlab|forgejo|bitbucket):[^\s<>]+$")]
 
@@ -46,13 +46,5 @@ def _read(checkout: Checkout) -> People:
     document = yaml.load_one(data.decode("utf-8", "replace"), PEOPLE_FILE)
     if document is None:
         return People()
-    try:
-        return People.model_validate(document.body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(
-            f"{field}: {first['msg']}",
-            location=document.location(first["loc"]),
-            hint="the keys are run and review, each a list such as [github:ada, gitlab:grace]",
-        ) from None
+    hint = "the keys are run and review, each a list such as [github:ada, gitlab:grace]"
+    return validated(document, People, hint=hint)

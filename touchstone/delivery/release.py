@@ -13,7 +13,8 @@ from pydantic.alias_generators import to_camel
 
 from touchstone.artifacts.store import digest_bytes, digest_file
 from touchstone.delivery import attestation
-from touchstone.errors import ManifestError, TouchstoneError
+from touchstone.documents.validated import refused
+from touchstone.errors import TouchstoneError
 
 RELEASE_FILE = "release.json"
 SERVICE_FILE = "inferenceservice.yaml"
@@ -80,16 +81,12 @@ def parse(text: str | bytes, *, location: str) -> Release:
     """The Release in a release.json.
 
     Raises:
-        ManifestError: it is not one; names the first field that is wrong.
+        ManifestError: it is not one; names every field that is wrong.
     """
     try:
         return Release.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise ManifestError(
-            f"{place}: {first['msg']}", location=location, hint="promote the model again"
-        ) from None
+        raise refused(error, lambda _: location, hint="promote the model again") from None
 
 
 def image_reference(url: str, digest: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,8 +23,13 @@ def validated(document: Document, model: type[Model], *, hint: str = "") -> Mode
     try:
         return model.model_validate(document.body)
     except ValidationError as error:
-        problems = wording.problems(error, document.location)
-    (place, text), *rest = problems
-    raise ManifestError(
-        "\n".join([text, *(f"{place}: {text}" for place, text in rest)]), location=place, hint=hint
-    )
+        raise refused(error, document.location, hint=hint) from None
+
+
+def refused(
+    error: ValidationError, place: Callable[[wording.Path], str], *, hint: str = ""
+) -> ManifestError:
+    """The error that tells every problem; `place` says where a field stands."""
+    (first, text), *rest = wording.problems(error, place)
+    more = [f"{where}: {what}" for where, what in rest]
+    return ManifestError("\n".join([text, *more]), location=first, hint=hint)

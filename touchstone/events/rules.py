@@ -6,7 +6,6 @@ Facts from pkg/apis/triggers/{v1beta1,v1alpha1}/*_validation.go of tektoncd/trig
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from touchstone.documents.yaml import Document
 from touchstone.events import bindings, pod_rules, templates
 from touchstone.events.headers import canonical
 from touchstone.events.kinds import SPECS, Metadata, Model
+from trust_gates import wording
 
 GROUP = "triggers.tekton.dev/"
 _VALIDATION = "tekton.dev/payload-validation"
@@ -57,7 +57,7 @@ def parsed(field: Field, model: type[Model]) -> Any:
 
 
 def _told(problem: Any) -> str:
-    """What pydantic says of a field, as got and expected."""
+    """What is wrong with a field, its own name left out."""
     match problem["type"]:
         case "extra_forbidden":
             return "there is no such field"
@@ -65,8 +65,7 @@ def _told(problem: Any) -> str:
             return "got nothing, expected it to be there"
         case "too_short":
             return "got none, expected at least one"
-    expected = problem["msg"].removeprefix("Input should be ")
-    return f"got {reprlib.repr(problem['input'])}, expected {expected}"
+    return wording.told(problem)
 
 
 def _check_listener(document: Field) -> None:

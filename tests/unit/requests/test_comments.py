@@ -142,7 +142,7 @@ def test_people_come_from_main_and_not_from_a_pull_request(
     [
         ("run: ada\n", "1:1", "tuple"),
         ("run: [ada]\n", "1:7", "pattern"),
-        ("run: []\nrunn: [github:ada]\n", "2:1", "Extra inputs"),
+        ("run: []\nrunn: [github:ada]\n", "2:1", "unknown key runn"),
         ("- run\n", "", "mapping"),
         ("run: [\n", "2:1", "expected"),
     ],

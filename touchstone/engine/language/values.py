@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from touchstone.engine.language.substitute import Scope, Value, references
@@ -44,28 +45,88 @@ def resolve(
     wrong type, a missing key of an object or a value outside the enum.
     """
     values = _with_defaults(specs, given, of)
-    missing = []
-    for spec in specs:
-        name, kind = spec["name"], declared_type(spec)
-        if name not in values:
-            missing.append(name)
-            continue
-        value = values[name]
-        if type_of(value) != kind:
-            raise ManifestError(f"param {name} of {of}: got {type_of(value)}, expected {kind}")
-        if isinstance(value, dict):
-            values[name] = _whole_object(spec, value, of)
-        allowed = spec.get("enum")
-        if allowed and value and value not in allowed:  # Tekton lets an empty value pass
-            raise ManifestError(
-                f"param {name} of {of}: got {value!r}, expected one of {', '.join(allowed)}"
-            )
-    if missing:
+    found = misfits(specs, values)
+    for name, (got, expected) in found.wrong_types.items():
+        raise ManifestError(f"param {name} of {of}: got {got}, expected {expected}")
+    for name, value in found.outside_enum.items():
+        allowed = ", ".join(found.declared[name]["enum"])
+        raise ManifestError(f"param {name} of {of}: got {value!r}, expected one of {allowed}")
+    if found.missing:
         raise ManifestError(
-            f"{of}: no value for param {', '.join(missing)}, which has no default",
-            hint=" ".join(f"-p {name}=VALUE" for name in missing),
+            f"{of}: no value for param {', '.join(found.missing)}, which has no default",
+            hint=" ".join(f"-p {name}=VALUE" for name in found.missing),
         )
+    for name, lacking in found.lacking_keys.items():
+        expected = ", ".join(found.declared[name]["properties"])
+        raise ManifestError(
+            f"param {name} of {of}: got no key {', '.join(lacking)}, expected all of {expected}"
+        )
+    for name, spec in found.declared.items():
+        if isinstance(value := values[name], dict):
+            values[name] = {**_keys(as_value(spec.get("default", {}))), **value}
     return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfits:
+    """Which given params do not fit the declared ones; every caller has words of its own for it."""
+
+    declared: Mapping[str, Mapping[str, Any]]
+    """The declarations by name."""
+
+    unknown: list[str]
+    """Given, and not declared."""
+
+    missing: list[str]
+    """Declared without a default, and not given."""
+
+    wrong_types: dict[str, tuple[str, str]]
+    """The type got and the type expected."""
+
+    outside_enum: dict[str, Value]
+    lacking_keys: dict[str, list[str]]
+    """Keys of an object that neither the value nor the default has."""
+
+
+def misfits(
+    specs: Sequence[Mapping[str, Any]], given: Mapping[str, Any], *, unresolved: bool = False
+) -> Misfits:
+    """Hold given params against the declared ones.
+
+    With `unresolved` a value may still hold references, which can stand for anything.
+    """
+    declared = {spec["name"]: spec for spec in specs}
+    values = {name: as_value(value) for name, value in given.items() if name in declared}
+    wrong, outside, lacking = {}, {}, {}
+    for name, value in values.items():
+        spec, kind = declared[name], declared_type(declared[name])
+        open_ = unresolved and "$(" in str(value)
+        if type_of(value) != kind and not (unresolved and _is_reference(value)):
+            wrong[name] = (type_of(value), kind)
+        elif value and spec.get("enum") and value not in spec["enum"] and not open_:
+            outside[name] = value  # Tekton lets an empty one pass
+    for name, spec in declared.items():
+        whole = _keys(as_value(spec.get("default", {}))) | _keys(values.get(name, {}))
+        if name not in wrong and (
+            keys := [k for k in spec.get("properties", {}) if k not in whole]
+        ):
+            lacking[name] = keys
+    return Misfits(
+        declared=declared,
+        unknown=[name for name in given if name not in declared],
+        missing=[n for n, spec in declared.items() if "default" not in spec and n not in given],
+        wrong_types=wrong,
+        outside_enum=outside,
+        lacking_keys=lacking,
+    )
+
+
+def _is_reference(value: Value) -> bool:
+    return isinstance(value, str) and value.startswith("$(") and value.endswith(")")
+
+
+def _keys(value: Value) -> dict[str, str]:
+    return value if isinstance(value, dict) else {}
 
 
 def _with_defaults(
@@ -93,18 +154,6 @@ def _with_defaults(
         for name in ready:
             values[name] = scope.apply(waiting.pop(name))
     return values
-
-
-def _whole_object(spec: Mapping[str, Any], value: dict[str, str], of: str) -> dict[str, str]:
-    default = as_value(spec.get("default", {}))
-    whole = {**(default if isinstance(default, dict) else {}), **value}
-    lacking = [key for key in spec.get("properties", {}) if key not in whole]
-    if lacking:
-        raise ManifestError(
-            f"param {spec['name']} of {of}: got no key {', '.join(lacking)}, expected all of"
-            f" {', '.join(spec['properties'])}"
-        )
-    return whole
 
 
 def _text(item: Any) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 from touchstone.documents.yaml import Document
 from touchstone.engine.language import graph
-from touchstone.engine.language.substitute import Scope, Value, references
-from touchstone.engine.language.values import as_value, declared_type, type_of
+from touchstone.engine.language.substitute import Scope, references
+from touchstone.engine.language.values import Misfits, misfits
 from touchstone.engine.plan.manifests import planned_pipeline_run, planned_task_run
 from touchstone.engine.plan.pipeline_run import PlannedPipelineRun, RunFailedError
 from touchstone.engine.plan.references import References
@@ -82,19 +82,18 @@ def _of_pipeline_run(run: Document, found: References) -> Refusal | None:
 
 
 def _refusals_of_task_run(planned: PlannedTaskRun) -> Iterator[Refusal]:
-    specs, given = planned.spec.get("params", []), planned.params
+    found = misfits(planned.spec.get("params", []), planned.params)
     about = f"{USER}invalid input params for task {planned.task_name}: "
-    for problem, found in (
-        ("missing values for these params which have no default values", _missing(specs, given)),
-        ("param types don't match the user-specified type", _wrong_types(specs, given)),
+    for problem, names in (
+        ("missing values for these params which have no default values", found.missing),
+        ("param types don't match the user-specified type", list(found.wrong_types)),
     ):
-        if found:
-            yield Refusal("TaskRunValidationFailed", f"{about}{problem}: {_go(found)}")
-    lacking = _lacking_keys(specs, given)
-    if lacking:
+        if names:
+            yield Refusal("TaskRunValidationFailed", f"{about}{problem}: {_go(names)}")
+    if found.lacking_keys:
         text = "missing keys for these params which are required in ParamSpec's properties"
-        yield Refusal("TaskRunValidationFailed", f"{about}{text} {_go(lacking)}")
-    for text in _outside_enum(specs, given):
+        yield Refusal("TaskRunValidationFailed", f"{about}{text} {_go(found.lacking_keys)}")
+    for text in _outside_enum(found):
         yield Refusal("InvalidParamValue", USER + text)
     for name in _unbound(planned.spec, planned.bindings):
         text = f'declared workspace "{name}" is required but has not been bound'
@@ -102,29 +101,27 @@ def _refusals_of_task_run(planned: PlannedTaskRun) -> Iterator[Refusal]:
 
 
 def _refusals_of_pipeline_run(plan: PlannedPipelineRun) -> Iterator[Refusal]:
-    specs, given = plan.spec.get("params", []), plan.given
+    found = misfits(plan.spec.get("params", []), plan.given)
     run, pipeline = f"PipelineRun default/{plan.name}", f"Pipeline default/{plan.pipeline}"
-    missing, wrong = _missing(specs, given), _wrong_types(specs, given)
-    if missing:
+    if found.missing:
         yield Refusal(
             "ParameterMissing",
             f"{USER}{run} is missing some parameters required by {pipeline}:"
-            f" pipelineRun missing parameters: {_go(missing)}",
+            f" pipelineRun missing parameters: {_go(found.missing)}",
         )
-    if wrong:
+    if found.wrong_types:
         yield Refusal(
             "ParameterTypeMismatch",
             f"{USER}{run} parameters have mismatching types with {pipeline}'s parameters:"
-            f" parameters have inconsistent types : {_go(wrong)}",
+            f" parameters have inconsistent types : {_go(list(found.wrong_types))}",
         )
-    for text in _outside_enum(specs, given):
+    for text in _outside_enum(found):
         yield Refusal("InvalidParamValue", f"{USER}{run} parameters have invalid value: {text}")
-    lacking = _lacking_keys(specs, given)
-    if lacking:
+    if found.lacking_keys:
         yield Refusal(
             "ObjectParameterMissKeys",
             f"{USER}{run} parameters is missing object keys required by {pipeline}'s parameters:"
-            f" pipelineRun missing object keys for parameters: {_go(lacking)}",
+            f" pipelineRun missing object keys for parameters: {_go(found.lacking_keys)}",
         )
     for name in _unbound(plan.spec, plan.bindings):
         yield Refusal(
@@ -184,36 +181,9 @@ def _undeclared(result: str, task: str, results: Mapping[str, Collection[str]]) 
     return ""
 
 
-Specs = Sequence[Mapping[str, Any]]
-
-
-def _missing(specs: Specs, given: Mapping[str, Value]) -> list[str]:
-    return [s["name"] for s in specs if "default" not in s and s["name"] not in given]
-
-
-def _wrong_types(specs: Specs, given: Mapping[str, Value]) -> list[str]:
-    types = {spec["name"]: declared_type(spec) for spec in specs}
-    return [
-        name for name, value in given.items() if types.get(name, type_of(value)) != type_of(value)
-    ]
-
-
-def _outside_enum(specs: Specs, given: Mapping[str, Value]) -> Iterator[str]:
-    enums = {spec["name"]: spec["enum"] for spec in specs if spec.get("enum")}
-    for name, value in given.items():
-        if value and isinstance(value, str) and value not in enums.get(name, [value]):
-            yield f"param `{name}` value: {value} is not in the enum list"
-
-
-def _lacking_keys(specs: Specs, given: Mapping[str, Value]) -> dict[str, list[str]]:
-    found = {}
-    for spec in specs:
-        values = (as_value(spec.get("default", {})), given.get(spec["name"], {}))
-        known = {key for value in values if isinstance(value, dict) for key in value}
-        lacking = [key for key in spec.get("properties", {}) if key not in known]
-        if lacking:
-            found[spec["name"]] = lacking
-    return found
+def _outside_enum(found: Misfits) -> Iterator[str]:
+    for name, value in found.outside_enum.items():
+        yield f"param `{name}` value: {value} is not in the enum list"
 
 
 def _unbound(spec: Mapping[str, Any], bindings: Collection[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from touchstone.documents.naming import check_unique
 from touchstone.documents.problems import Field
-from touchstone.engine.language.values import as_value, declared_type, type_of
+from touchstone.engine.language.values import as_value, declared_type, misfits, type_of
 
 Json = Mapping[str, Any]
 
@@ -108,36 +108,24 @@ def check_given(
 
     Tekton looks at this when the run starts, and fails it.
     """
-    declared = {spec["name"]: spec for spec in specs}
+    found = misfits(specs, given, unresolved=True)
     places = holder.names("params")
-    for name, value in given.items():
-        inner: tuple[str | int, ...] = ("params", places.index(name)) if name in places else ()
-        spec = declared.get(name)
-        if spec is None:
-            if not extra:
-                names = ", ".join(declared) or "none is"
-                holder.refuse(
-                    f"got the param {name!r}, expected one that is declared ({names})",
-                    *inner,
-                    *(("name",) if inner else ()),
-                    by="embedded",
-                )
-            continue
-        at_value = (*inner, "value") if inner else ()
-        kind, got = declared_type(spec), type_of(as_value(value))
-        whole = isinstance(value, str) and value.startswith("$(") and value.endswith(")")
-        allowed = spec.get("enum")
-        if got != kind and not whole:
-            holder.refuse(f"got {got}, expected {kind}", *at_value, by="embedded")
-        elif allowed and "$(" not in str(value) and value not in allowed:
-            holder.refuse(
-                f"got {value!r}, expected one of {', '.join(allowed)}", *at_value, by="embedded"
-            )
-    missing = [name for name, spec in declared.items() if "default" not in spec]
-    if missing := [name for name in missing if name not in given]:
-        holder.refuse(
-            f"got no value for param {', '.join(missing)}, which has no default", by="embedded"
-        )
+
+    def refuse(problem: str, name: str, part: str) -> None:
+        inner = ("params", places.index(name), part) if name in places else ()
+        holder.refuse(problem, *inner, by="embedded")
+
+    for name in found.unknown if not extra else ():
+        names = ", ".join(found.declared) or "none is"
+        refuse(f"got the param {name!r}, expected one that is declared ({names})", name, "name")
+    for name, (got, expected) in found.wrong_types.items():
+        refuse(f"got {got}, expected {expected}", name, "value")
+    for name, value in found.outside_enum.items():
+        allowed = ", ".join(found.declared[name]["enum"])
+        refuse(f"got {value!r}, expected one of {allowed}", name, "value")
+    if found.missing:
+        missing = ", ".join(found.missing)
+        holder.refuse(f"got no value for param {missing}, which has no default", by="embedded")
 
 
 def check_bound(holder: Field, declared: Iterable[Json], bound: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from touchstone.engine.language import durations
 from touchstone.engine.language.matrix import MAX_COMBINATIONS, MatrixError, display_name, fan_out
 from touchstone.engine.language.names import run_names
 from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
+from touchstone.engine.language.values import misfits
 from touchstone.engine.plan.pipeline_run import (
     PlannedPipelineRun,
     RunFailedError,
@@ -245,14 +246,12 @@ class ChildRuns:
 def _check_enums(
     pipeline_task: PipelineTaskState, spec: Mapping[str, Any], params: Mapping[str, Value]
 ) -> None:
-    allowed = {item["name"]: item["enum"] for item in spec.get("params", []) if item.get("enum")}
-    for name, value in params.items():
-        if value and name in allowed and value not in allowed[name]:
-            raise RunFailedError(
-                "InvalidParamValue",
-                f'{USER}Invalid param value from PipelineTask "{pipeline_task.name}":'
-                f" param `{name}` value: {value} is not in the enum list",
-            )
+    for name, value in misfits(spec.get("params", []), params).outside_enum.items():
+        raise RunFailedError(
+            "InvalidParamValue",
+            f'{USER}Invalid param value from PipelineTask "{pipeline_task.name}":'
+            f" param `{name}` value: {value} is not in the enum list",
+        )
 
 
 def _artifacts(pipeline_task: PipelineTaskState) -> dict[Key, Value]:

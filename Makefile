@@ -56,8 +56,7 @@ bench: setup ## what a step, an event and a verdict cost, against named peers in
 	$(BIN)/python tests/bench/defences.py
 
 reference: setup ## write the generated pages of docs/reference anew
-	$(BIN)/python -m tests.yardstick.rules --write docs/reference/rules.md
-	$(BIN)/python -m tests.yardstick.names --write docs/reference/names.md
+	$(BIN)/python -m tests.reference
 
 FUZZ_SECONDS ?= 600
 fuzz: setup ## look for inputs that break us, new ones every time, for FUZZ_SECONDS

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.yardstick import names
+from tests.reference.pages import pages
 from touchstone.home import SHIPPED
 
 PAGES = [*sorted((SHIPPED / "docs").rglob("*.md")), *sorted(SHIPPED.glob("*.md"))]
@@ -45,6 +45,6 @@ def test_every_page_is_in_the_index():
     assert lone == ["README.md"]
 
 
-def test_the_page_of_names_is_fresh():
-    found = (SHIPPED / "docs" / "reference" / "names.md").read_text()
-    assert found == names.page(), "run: make reference"
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_what_is_made_from_the_code_is_fresh(page):
+    assert page.read_text(encoding="utf-8") == pages()[page], "run: make reference"

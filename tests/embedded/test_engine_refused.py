@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.yardstick.rules import FOLDER, Case, cases, table
+from tests.reference.refused import FOLDER, Case, cases
 from touchstone.commands.validate import examine
-from touchstone.documents.yaml import load_files, load_text
+from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine
 from touchstone.engine.rules import validate
 from touchstone.errors import ManifestError
@@ -38,15 +38,6 @@ def test_a_wrong_document_is_told_what_its_case_says_and_no_more(case: Case) -> 
             validate(documents)
         assert str(caught.value) == f"{stopping[0].location}: {stopping[0].message}"
         assert caught.value.exit_code == 4
-
-
-def test_the_published_table_is_that_of_the_cases() -> None:
-    assert (_ROOT / "docs" / "reference" / "rules.md").read_text(encoding="utf-8") == table()
-
-
-@pytest.mark.parametrize("file", sorted(FOLDER.parent.glob("*.yaml")), ids=lambda file: file.stem)
-def test_a_right_file_is_accepted(file: Path) -> None:
-    validate(load_files([file]))
 
 
 def test_a_kind_nobody_runs_is_refused_by_name() -> None:

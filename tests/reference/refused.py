@@ -3,14 +3,11 @@
 Each file of tests/embedded/tekton/refused is a list of cases. `--- # what is wrong` begins one,
 `---` alone parts the documents of one. A comment `# tekton: message` or `# embedded: message` below
 a line says what must be told about that line; nothing else may be told.
-
-    python -m tests.yardstick.rules --write docs/reference/rules.md
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +18,7 @@ _WHO = {"tekton": "Tekton", "embedded": "this engine alone"}
 _HEADER = """\
 # What is refused
 
-Made by `python -m tests.yardstick.rules --write docs/reference/rules.md` from the cases of
+Made by `make reference` from the cases of
 `tests/embedded/tekton/refused`. Each case is a test: these messages at their places, no others.
 [validate.md](validate.md) says how they are told.
 """
@@ -50,7 +47,7 @@ def cases(file: Path) -> Iterator[Case]:
         yield Case(title, text, sorted(expected))
 
 
-def table() -> str:
+def page() -> str:
     """docs/reference/rules.md: every case with who refuses it and what is told."""
     text = _HEADER
     for file in sorted(FOLDER.glob("*.yaml")):
@@ -61,15 +58,3 @@ def table() -> str:
                 cell = message.replace("|", r"\|").replace("<", "&lt;")
                 text += f"| {case.title} | {_WHO[by]} | `{cell}` |\n"
     return text
-
-
-def main() -> None:
-    """Print the table, or write it to the file after --write."""
-    if sys.argv[1:2] == ["--write"]:
-        Path(sys.argv[2]).write_text(table(), encoding="utf-8")
-    else:
-        print(table(), end="")
-
-
-if __name__ == "__main__":
-    main()

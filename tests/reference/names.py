@@ -5,10 +5,8 @@ python -m tests.yardstick.names --write docs/reference/names.md
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 
 from touchstone.training import defences, mitigation
 from trust_gates import GATES
@@ -45,9 +43,3 @@ def _figures() -> Iterator[str]:
         yield f"\n## Figures of the {gate} gate\n\n| name | what it is |\n| --- | --- |"
         for metric in import_module(f"trust_gates.{gate}.metrics").METRICS:
             yield f"| `{metric.name}` | {metric} |"
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] != ["--write"] or len(sys.argv) != 3:
-        sys.exit(__doc__)
-    Path(sys.argv[2]).write_text(page(), encoding="utf-8")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit" / "gates")]
+sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("support", "unit/trust_gates")]
 
 from test_gate_integrity_data import digits  # noqa: E402
 from test_gate_integrity_poison import INTO, poisoned, trained  # noqa: E402

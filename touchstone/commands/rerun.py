@@ -38,10 +38,10 @@ def rerun(
 
     Example: touchstone rerun --failed model-1a2b3c
     """
-    from touchstone.commands.run import DEFINITIONS, NO_CACHE, breakpoints, execute
+    from touchstone.commands.run import DEFINITIONS, breakpoints, execute
     from touchstone.requests.rerun import repeat
     from touchstone.runs.lock import is_executed
-    from touchstone.runs.lookup import annotations_of, find, local
+    from touchstone.runs.lookup import NO_CACHE, annotations_of, find, local
 
     home = Home.default()
     found = find(home, run)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_ASKED = "touchstone.dev/asked-as"
-"""Annotation with the metadata as the file gave it: how a run cut short is known again."""
-
 _INVALID = {
     *("PipelineValidationFailed", "TaskRunValidationFailed", "TaskRunResolutionFailed"),
     *("CouldntGetPipeline", "CouldntGetTask", "ParameterMissing", "ParameterTypeMismatch"),
@@ -34,9 +31,6 @@ _INVALID = {
 
 DEFINITIONS = "touchstone.dev/definitions"
 """Annotation with the files that the run's references are looked up in, as a JSON list."""
-
-NO_CACHE = "touchstone.dev/no-cache"
-"""Annotation: see touchstone.engine.run.turn."""
 
 _RESULT_LIMIT = 4096
 """Bytes, as in Tekton by default."""
@@ -92,6 +86,7 @@ def run(
     from touchstone.engine.rules import validate
     from touchstone.engine.text.load import load_files
     from touchstone.engine.text.objects import is_foreign
+    from touchstone.runs import lookup
     from touchstone.runs.store import State
 
     documents = load_files(file)
@@ -111,7 +106,7 @@ def run(
         engine.check(manifest)
     extra = {DEFINITIONS: json.dumps([str(path.resolve()) for path in file])}
     if no_cache:
-        extra[NO_CACHE] = "true"
+        extra[lookup.NO_CACHE] = "true"
     extra |= breakpoints(stop, stop_before)
     names = [_store(state, home, manifest, extra) for manifest in manifests]
     execute(
@@ -127,12 +122,12 @@ def run(
 
 def breakpoints(on_failure: bool, before: Sequence[str] | None) -> dict[str, str]:
     """The annotation of a run whose steps are to wait there; none where they are not."""
-    from touchstone.engine.pod.breakpoints import ANNOTATION
+    from touchstone.runs.lookup import BREAKPOINTS
 
     said: Json = {"onFailure": "enabled"} if on_failure else {}
     if before:
         said["beforeSteps"] = list(before)
-    return {ANNOTATION: json.dumps(said)} if said else {}
+    return {BREAKPOINTS: json.dumps(said)} if said else {}
 
 
 def execute(
@@ -279,13 +274,16 @@ def _claim(home: Path, folder: Path) -> str:
 
 def _store(state: State, home: Path, manifest: Json, extra: Mapping[str, str]) -> str:
     """Store the run under a free name; the name of the same run where one was cut short."""
+    from touchstone.runs import lookup
     from touchstone.runs.lock import is_executed
 
     metadata = dict(manifest.get("metadata", {}))
-    origin = metadata.get("annotations", {}) | {_ASKED: json.dumps(metadata, sort_keys=True)}
+    origin = metadata.get("annotations", {}) | {
+        lookup.ASKED_AS: json.dumps(metadata, sort_keys=True)
+    }
     for known in state.runs(done=False):
-        asked = known.manifest["metadata"].get("annotations", {}).get(_ASKED)
-        same = asked == origin[_ASKED] and known.manifest["spec"] == manifest["spec"]
+        asked = known.manifest["metadata"].get("annotations", {}).get(lookup.ASKED_AS)
+        same = asked == origin[lookup.ASKED_AS] and known.manifest["spec"] == manifest["spec"]
         if same and not is_executed(home, known.name):
             typer.echo(f"{known.name}: going on where it was cut short", err=True)
             return known.name

@@ -20,7 +20,7 @@ from touchstone.events.kinds import SPECS, Metadata, Model
 from trust_gates import wording
 
 GROUP = "triggers.tekton.dev/"
-_VALIDATION = "tekton.dev/payload-validation"
+VALIDATION = "tekton.dev/payload-validation"
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LONGEST_LISTENER = 60
 
@@ -74,7 +74,7 @@ def _check_listener(document: Field) -> None:
         document.refuse(
             f"got {name!r}, expected at most {_LONGEST_LISTENER} characters", "metadata", "name"
         )
-    validation = document.at("metadata", "annotations", _VALIDATION)
+    validation = document.at("metadata", "annotations", VALIDATION)
     if validation.value not in (None, "true", "false"):
         validation.refuse(f"got {validation.value!r}, expected 'true' or 'false'")
     selects = spec.get("labelSelector") or spec.at("namespaceSelector").get("matchNames")

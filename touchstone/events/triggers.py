@@ -26,10 +26,10 @@ from touchstone.events.kinds import (
     TriggerInterceptor,
     TriggerSpec,
 )
+from touchstone.events.rules import VALIDATION
 from touchstone.events.trigger_catalog import Catalog, Object, load, read
 
 _OLD_ESCAPE = "triggers.tekton.dev/old-escape-quotes"
-_VALIDATION = "tekton.dev/payload-validation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ def _listener(catalog: Catalog, listener: Object) -> Triggers:
         name=listener.name,
         namespace=listener.namespace,
         triggers=tuple(triggers),
-        forms=listener.annotations.get(_VALIDATION) == "false",
+        forms=listener.annotations.get(VALIDATION) == "false",
     )
 
 

@@ -8,9 +8,7 @@ from typing import Any, Protocol
 
 from touchstone.events.kinds import TemplateSpec
 from touchstone.runs import record
-
-REPOSITORY = "touchstone.dev/repository"
-"""Annotation of a run: owner and name of its repository."""
+from touchstone.runs.lookup import REPOSITORY
 
 PULL_REQUEST = "touchstone.dev/pull-request"
 """Label of a run: the number of its pull request."""

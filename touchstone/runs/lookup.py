@@ -18,6 +18,15 @@ from touchstone.runs import record
 from touchstone.runs.lock import is_executed
 from touchstone.runs.store import Run, State
 
+ASKED_AS = "touchstone.dev/asked-as"
+"""Annotation with the metadata as the file gave it: how a run cut short is known again."""
+
+NO_CACHE = "touchstone.dev/no-cache"
+"""Annotation of a run: `true` lets every TaskRun of it run, whatever the cache holds."""
+
+BREAKPOINTS = "touchstone.dev/breakpoints"
+"""Annotation of a run: what spec.debug.breakpoints of a TaskRun would say, as JSON."""
+
 REPOSITORY = "touchstone.dev/repository"
 BRANCH = "touchstone.dev/branch"
 MODEL = "touchstone.dev/model"

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from touchstone.errors import PlatformError, UsageError
 from touchstone.git import git
-from touchstone.requests.keeper import REPOSITORY
 from touchstone.requests.start import Wanted, changes_only, resolve, start
+from touchstone.runs.lookup import REPOSITORY
 
 DOCUMENTS = r"([.]md$)|(^LICENSE$)"
 WANTED = Wanted(

@@ -20,9 +20,7 @@ from typing import Any
 from touchstone.engine.pod.process import Call, Exit, Halt, Mount
 from touchstone.engine.pod.workspaces import Folders
 from touchstone.errors import ManifestError
-
-ANNOTATION = "touchstone.dev/breakpoints"
-"""Of a run: what spec.debug.breakpoints of a TaskRun would say, as JSON, for all its TaskRuns."""
+from touchstone.runs.lookup import BREAKPOINTS
 
 _TICK = 0.1
 """Seconds between two looks for an answer."""
@@ -58,12 +56,12 @@ class Breakpoints:
     @classmethod
     def annotated(cls, manifest: Mapping[str, Any]) -> Breakpoints:
         """What the annotation of a run asks for. Raises ManifestError where it is broken."""
-        text = (manifest["metadata"].get("annotations") or {}).get(ANNOTATION, "{}")
+        text = (manifest["metadata"].get("annotations") or {}).get(BREAKPOINTS, "{}")
         try:
             return cls.of(json.loads(text))
         except (ValueError, TypeError, AttributeError):
             raise ManifestError(
-                f"annotation {ANNOTATION}: got {text!r}, expected JSON such as"
+                f"annotation {BREAKPOINTS}: got {text!r}, expected JSON such as"
                 ' {"onFailure": "enabled", "beforeSteps": ["STEP"]}'
             ) from None
 

@@ -19,13 +19,10 @@ from touchstone.engine.run.task_run import PlannedTaskRun, StoppedError, uid
 from touchstone.engine.text.catalog import Catalog
 from touchstone.errors import ManifestError
 from touchstone.runs import record
-from touchstone.runs.lookup import UNQUEUED
+from touchstone.runs.lookup import NO_CACHE, UNQUEUED
 from touchstone.runs.record import Json
 from touchstone.runs.store import Cached, State
 from touchstone.runs.tree import CACHED_FROM
-
-NO_CACHE = "touchstone.dev/no-cache"
-"""Annotation of a run: `true` lets every TaskRun of it run, whatever the cache holds."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ FILES = subprocess.run(
     text=True,
     check=True,
 ).stdout.split()
-TEKTONS_OWN = {"docs/debug.md", "docs/cel_expressions.md"}
+TEKTONS_OWN = {"docs/debug.md"}
 """Pages of Tekton's documentation that comments name as the source of a fact."""
 
 

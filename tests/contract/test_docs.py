@@ -5,9 +5,11 @@ import subprocess
 
 import pytest
 
-from tests.reference.pages import pages
+from tests.reference.pages import FOLDER, pages
 from touchstone.home import SHIPPED
+from trust_gates import GATES, keys
 
+MADE = pages()
 PAGES = [*sorted((SHIPPED / "docs").rglob("*.md")), *sorted(SHIPPED.glob("*.md"))]
 FILES = subprocess.run(
     ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -16,15 +18,30 @@ FILES = subprocess.run(
     text=True,
     check=True,
 ).stdout.split()
-TEKTONS_OWN = {"docs/debug.md", "docs/cel_expressions.md"}
+TEKTONS_OWN = {"docs/debug.md"}
 """Pages of Tekton's documentation that comments name as the source of a fact."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(SHIPPED)))
 def test_every_link_of_a_page_leads_somewhere(page):
-    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
-    absent = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert absent == []
+    prose = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose):
+        path, _, fragment = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not fragment or fragment in _anchors(target), link
+
+
+def _anchors(page):
+    """What GitHub makes of a page's headings for links to them."""
+    prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", prose, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_the_page_of_a_gate_ends_with_its_keys(gate):
+    assert (FOLDER / f"{gate}.md").read_text(encoding="utf-8").endswith(keys.table(gate) + "\n")
 
 
 def test_every_page_that_code_and_yaml_name_is_there():
@@ -39,12 +56,13 @@ def test_every_page_that_code_and_yaml_name_is_there():
 
 
 def test_every_page_is_in_the_index():
-    index = (SHIPPED / "docs" / "README.md").read_text()
-    pages = [page.relative_to(SHIPPED / "docs") for page in PAGES if "docs" in page.parts]
+    docs = SHIPPED / "docs"
+    index = (docs / "README.md").read_text(encoding="utf-8")
+    pages = [page.relative_to(docs) for page in PAGES if docs in page.parents]
     lone = [str(page) for page in pages if page.parts[0] != "decisions" and str(page) not in index]
     assert lone == ["README.md"]
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", MADE, ids=lambda page: page.name)
 def test_what_is_made_from_the_code_is_fresh(page):
-    assert page.read_text(encoding="utf-8") == pages()[page], "run: make reference"
+    assert page.read_text(encoding="utf-8") == MADE[page], "run: make reference"

@@ -1,15 +1,28 @@
-"""Which pages of docs/reference follow from the code, and what do they say?"""
+"""Which pages of docs/reference, or parts of them, follow from the code, and what do they say?"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.reference import commands, names, refused
+from trust_gates import GATES, keys
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
+_KEYS = re.compile(r"(?<=prints them:\n\n)\|.*\Z", re.S)
+"""The end of a gate's page."""
+
 
 def pages() -> dict[Path, str]:
-    """Every such page with the text it must have."""
+    """Every such page with the whole text that it must have."""
     made = {"commands": commands.page(), "names": names.page(), "rules": refused.page()}
-    return {FOLDER / f"{name}.md": text for name, text in made.items()}
+    return {FOLDER / f"{name}.md": text for name, text in made.items()} | {
+        FOLDER / f"{gate}.md": _with_keys(gate) for gate in GATES
+    }
+
+
+def _with_keys(gate: str) -> str:
+    """The gate's page, which a person wrote, with the table of its keys."""
+    page = (FOLDER / f"{gate}.md").read_text(encoding="utf-8")
+    return _KEYS.sub(lambda _: keys.table(gate) + "\n", page)

@@ -22,9 +22,10 @@ _FORGES = (
     ("x-github-event", "github"),
     ("x-gitlab-event", "gitlab"),
     ("x-event-key", "bitbucket"),
-    ("x-slack-signature", "slack"),
-    ("x-minio-deployment-id", "minio"),
 )
+"""The header in which each names the kind of event."""
+
+_OTHERS = (("x-slack-signature", "slack"), ("x-minio-deployment-id", "minio"))
 _GITLAB = ("idempotency-key", "x-gitlab-event-uuid")
 _DELIVERIES = (
     "x-github-delivery",
@@ -38,12 +39,12 @@ _DELIVERIES = (
 
 def source_of(headers: Mapping[str, str]) -> str:
     """Who seems to have sent a webhook: `github`, `gitlab`, …, or `webhook`."""
-    return next((name for header, name in _FORGES if headers.get(header)), "webhook")
+    return next((name for header, name in (*_FORGES, *_OTHERS) if headers.get(header)), "webhook")
 
 
 def event_type(headers: Mapping[str, str]) -> str:
     """The kind of event as its sender names it; empty where it names none."""
-    return next((headers[name] for name, _ in _FORGES[:5] if headers.get(name)), "")
+    return next((headers[name] for name, _ in _FORGES if headers.get(name)), "")
 
 
 def delivery_of(headers: Mapping[str, str]) -> str:

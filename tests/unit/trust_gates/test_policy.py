@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from touchstone.contract.model_repo import ModelPipeline, load
 from touchstone.errors import ManifestError
-from trust_gates import GATES, glossary, keys, wording
+from trust_gates import GATES, glossary, wording
 from trust_gates.__main__ import read_policy
 from trust_gates.errors import PolicyError
 from trust_gates.gates import Gates, GatesFile
@@ -189,15 +189,6 @@ def test_the_published_schema_accepts_the_examples_and_what_they_say_of_gates(na
     del document["spec"]["gates"]["quality"]
     with pytest.raises(jsonschema.ValidationError, match="'quality' is a required property"):
         jsonschema.validate(document, ModelPipeline.model_json_schema())
-
-
-@pytest.mark.parametrize("gate", GATES)
-def test_the_page_of_a_gate_shows_its_keys_as_the_policy_has_them(gate):
-    page = (ROOT / f"docs/reference/{gate}.md").read_text()
-    table = keys.table(gate)
-    assert table in page, (
-        f"put this into docs/reference/{gate}.md (python -m trust_gates keys {gate}):\n{table}"
-    )
 
 
 def test_every_field_of_every_policy_says_what_it_means():

@@ -1,7 +1,7 @@
 """Where does a step wait for a person, and how is it told to go on? Tekton's own protocol.
 
 A step waits before it starts, or after it failed, until a file in its /tekton/run says how to go
-on; the scripts in /tekton/debug/scripts write these files. PipelineRunFacts from docs/debug.md,
+on; the scripts in /tekton/debug/scripts write these files. Facts from docs/debug.md,
 pkg/entrypoint and pkg/pod of tektoncd/pipeline: a TaskRun's time limit goes on meanwhile, and
 behind a breakpoint on failure the steps that follow a failed one run as well.
 """

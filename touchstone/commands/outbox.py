@@ -36,7 +36,6 @@ def show(
 
     Example: touchstone outbox list --json
     """
-
     kinds = () if everything else ("pending", "dead")
     found = _state().outbox(*kinds)
     if as_json:

@@ -94,7 +94,7 @@ class Engine:
         kind = stored.manifest["kind"]
         text = f'{kind} "{stored.name}" is pending'
         status = {"conditions": [record.condition("Unknown", f"{kind}Pending", text)]}
-        if not stored.status.get("conditions"):
+        if record.written_condition(stored.status) is None:
             self._state.save_run(stored.name, status, done=False)
         return status
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from touchstone.training import dataset, export
 from touchstone.training.dataset import Dataset
 from touchstone.training.defences import wrap
+from touchstone.training.defences.inputs import Defended
 from touchstone.training.launch import Job
 from touchstone.training.load import load_spec
 from touchstone.training.mitigation.served import Served
@@ -24,6 +25,8 @@ from touchstone.training.trainer import PREEMPTED, PreemptedError, Ranks, from_e
 if TYPE_CHECKING:
     import torch
 
+_SAMPLE = 8
+
 
 def main(job_file: str) -> int:
     """Do what the job says; the exit code."""
@@ -31,10 +34,10 @@ def main(job_file: str) -> int:
 
     job = Job.read(Path(job_file))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    spec = load_spec(job.source, job.entrypoint)
+    own = load_spec(job.source, job.entrypoint)
     data = dataset.read(job.dataset, splits=("train", "validation"))
     inputs = data.description.inputs
-    spec = wrap.inputs(spec, job.config.defences, inputs)
+    spec = wrap.inputs(own, job.config.defences, inputs)
     ranks = from_environment()
     try:
         trained = wrap.training(spec, job.config.defences, inputs)
@@ -61,6 +64,8 @@ def main(job_file: str) -> int:
             export.export(
                 job.output,
                 module=module,
+                spec=own,
+                sample=_sample(spec, data),
                 source=job.source,
                 entrypoint=job.entrypoint,
                 parameters=job.config.parameters,
@@ -89,6 +94,14 @@ def _train(
 
     done = train_mitigated(spec, data, job.config, **how)
     return done.module, done.figures, done.served
+
+
+def _sample(spec: ModelSpec, data: Dataset) -> torch.Tensor:
+    """Some inputs as the network sees them."""
+    import torch
+
+    some = torch.from_numpy(data.splits["validation"]["inputs"][:_SAMPLE])
+    return spec.defend(some) if isinstance(spec, Defended) else some
 
 
 def _say(line: str) -> None:

@@ -25,6 +25,7 @@ from touchstone.delivery.release import (
     to_yaml,
 )
 from touchstone.errors import ModelRefusedError, TouchstoneError
+from trust_gates.verdict import UNCONFINED
 
 BRANCH_PREFIX = "promote/"
 RELEASE_TRAILER = "Touchstone-Release"
@@ -142,11 +143,19 @@ def _check_verdict(verdict: Mapping[str, Any], candidate: Candidate) -> None:
             "the verdict did not pass: " + ("; ".join(failed) or "no check is named"),
             hint="a model is promoted only on a passed verdict",
         )
+    unconfined = [gate for gate, how in verdict["askedAs"].items() if UNCONFINED in how]
+    if unconfined:
+        raise ModelRefusedError(
+            f"the model's code was not confined while {', '.join(unconfined)} judged it, so it"
+            " could have made its own verdict",
+            hint="judge it where code can be confined, or train a network that torch.export can"
+            " write as a graph",
+        )
     expected = {"model": candidate.digests.model, "commit": candidate.commit}
     for name, value in expected.items():
-        if verdict.get(name, value) != value:
+        if verdict.get(name) != value:
             raise TouchstoneError(
-                f"the verdict is about {name} {verdict[name]}, expected {value}",
+                f"the verdict is about {name} {verdict.get(name)}, expected {value}",
                 hint="pass the digests of one and the same run",
             )
 

@@ -25,7 +25,10 @@ import sys
 import termios
 from typing import Any, NoReturn
 
-import rootfs  # type: ignore[import-not-found]  # beside this file, which is run as a script
+# Started as a script, without the package around it.
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "..", "confine", "inside"))
+import kernel  # type: ignore[import-not-found]  # noqa: E402
+import rootfs  # type: ignore[import-not-found]  # noqa: E402
 
 _DESCRIPTORS = 4
 _NOT_STARTED = 127
@@ -95,7 +98,7 @@ def _surround(wanted: dict[str, Any]) -> None:
         mounts = [rootfs.Mount(*mount) for mount in wanted["mounts"]]
         rootfs.enter(mounts, user, group)
     elif user is not None and user != os.geteuid():
-        rootfs.become(user, group)
+        kernel.become(user, group)
 
 
 def _program(name: str, search: str) -> str:

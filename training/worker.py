@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from touchstone.training import dataset, export
 from touchstone.training.dataset import Dataset
 from touchstone.training.defences import wrap
-from touchstone.training.defences.inputs import Defended
 from touchstone.training.launch import Job
 from touchstone.training.load import load_spec
 from touchstone.training.mitigation.served import Served
@@ -65,7 +64,7 @@ def main(job_file: str) -> int:
                 job.output,
                 module=module,
                 spec=own,
-                sample=_sample(spec, data),
+                sample=wrap.seen(spec, _some(data)),
                 source=job.source,
                 entrypoint=job.entrypoint,
                 parameters=job.config.parameters,
@@ -96,12 +95,10 @@ def _train(
     return done.module, done.figures, done.served
 
 
-def _sample(spec: ModelSpec, data: Dataset) -> torch.Tensor:
-    """Some inputs as the network sees them."""
+def _some(data: Dataset) -> torch.Tensor:
     import torch
 
-    some = torch.from_numpy(data.splits["validation"]["inputs"][:_SAMPLE])
-    return spec.defend(some) if isinstance(spec, Defended) else some
+    return torch.from_numpy(data.splits["validation"]["inputs"][:_SAMPLE])
 
 
 def _say(line: str) -> None:

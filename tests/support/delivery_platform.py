@@ -58,6 +58,7 @@ class Platform:
                 "captions": {},
                 "tables": {},
                 "notes": {},
+                "askedAs": {"robustness": "graph"},
             }
         )
         return Candidate(

@@ -36,26 +36,27 @@ _MOST_NODES = 100_000
 
 OPERATORS = frozenset(
     """
-    abs acos add addbmm addcdiv addcmul addmm addmv adaptive_avg_pool1d adaptive_avg_pool2d
-    adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d alias all alpha_dropout amax amin
-    any arange argmax argmin asin atan atan2 avg_pool1d avg_pool2d avg_pool3d baddbmm batch_norm
-    bitwise_and bitwise_not bitwise_or bmm broadcast_to cat ceil celu chunk clamp clamp_max
-    clamp_min clone concat constant_pad_nd contiguous conv1d conv2d conv3d conv_transpose1d
-    conv_transpose2d conv_transpose3d cos cosh cumprod cumsum detach diagonal div dot dropout
-    einsum elu embedding eq erf exp expand expand_as expm1 eye feature_dropout flatten flip floor
-    floor_divide fmod full full_like gather ge gelu glu group_norm gt hardshrink hardsigmoid
-    hardswish hardtanh index_select instance_norm isfinite isinf isnan layer_norm le leaky_relu
-    lerp linear log log10 log1p log2 log_sigmoid log_softmax logical_and logical_not logical_or
-    logical_xor logsumexp lt masked_fill matmul max max_pool1d max_pool2d max_pool3d maximum mean
-    min minimum mish mm movedim mul mv narrow native_layer_norm ne neg new_full new_ones new_zeros
-    norm numel ones ones_like outer pad permute pixel_shuffle pixel_unshuffle pow prelu prod
-    reciprocal reflection_pad1d reflection_pad2d relu relu6 remainder repeat repeat_interleave
+    _native_batch_norm_legit_no_training abs acos adaptive_avg_pool1d adaptive_avg_pool2d
+    adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d add addbmm addcdiv addcmul addmm
+    addmv alias all alpha_dropout amax amin any arange argmax argmin asin atan atan2 avg_pool1d
+    avg_pool2d avg_pool3d baddbmm batch_norm bitwise_and bitwise_not bitwise_or bmm broadcast_to
+    cat ceil celu chunk clamp clamp_max clamp_min clone concat constant_pad_nd contiguous conv1d
+    conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d cos cosh cumprod cumsum
+    detach diagonal div dot dropout einsum elu embedding eq erf exp expand expand_as expm1 eye
+    feature_dropout flatten flip floor floor_divide fmod full full_like gather ge gelu glu
+    group_norm gt hardshrink hardsigmoid hardswish hardtanh index_select instance_norm isfinite
+    isinf isnan layer_norm le leaky_relu lerp lift_fresh_copy linear log log10 log1p log2
+    log_sigmoid log_softmax logical_and logical_not logical_or logical_xor logsumexp lt
+    masked_fill matmul max max_pool1d max_pool2d max_pool3d maximum mean min minimum mish mm
+    movedim mul mv narrow native_layer_norm ne neg new_full new_ones new_zeros norm numel ones
+    ones_like outer pad permute pixel_shuffle pixel_unshuffle pow prelu prod reciprocal
+    reflection_pad1d reflection_pad2d relu relu6 remainder repeat repeat_interleave
     replication_pad1d replication_pad2d reshape rms_norm roll round rsqrt rsub scalar_tensor
     scaled_dot_product_attention select selu sigmoid sign silu sin sinh slice softmax softplus
     softshrink split split_with_sizes sqrt square squeeze stack std std_mean sub sum swapaxes
-    sym_size t tan tanh tanhshrink tile to topk transpose tril triu type_as unbind unflatten
-    unfold unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest1d upsample_nearest2d
-    var var_mean view view_as where zeros zeros_like
+    sym_size t tan tanh tile to topk transpose tril triu type_as unbind unflatten unfold
+    unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest1d upsample_nearest2d var
+    var_mean view view_as where zeros zeros_like
     """.split()  # noqa: SIM905 (words read better than a list of 250 strings)
 )
 """Names of PyTorch's `aten` operators that a graph may hold, in any overload that changes none of
@@ -260,6 +261,8 @@ def _traced(
             dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
             strict=False,
         )
+    if any(_changes_arguments(node.target) for node in program.graph.nodes):
+        program = program.run_decompositions({})  # to operators that change nothing, no further
     signature = program.graph_signature
     names = {
         **{
@@ -311,6 +314,10 @@ def _traced(
             answer = names[results[0].name]
     learned = sorted({names[key] for key in signature.inputs_to_parameters})
     return {"nodes": nodes, "answer": answer, "learned": learned}, constants
+
+
+def _changes_arguments(target: Any) -> bool:
+    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
 
 
 def _name_of(target: Any) -> str | None:

@@ -158,6 +158,8 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
         _limit(resource.RLIMIT_FSIZE, wanted["disk"])
         _limit(resource.RLIMIT_DATA, wanted["memory"])
         _limit(resource.RLIMIT_NPROC, wanted["processes"])
+        if os.geteuid() == 0:
+            kernel.drop_capabilities()
         kernel.no_new_privileges()
         if wanted["landlock"]:
             root = [("/", kernel.READ_DIR)] if wanted["namespaces"] else []

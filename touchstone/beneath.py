@@ -15,10 +15,11 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from touchstone.errors import TouchstoneError
+from touchstone.errors import PlatformError
 
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KINDS = (
@@ -30,7 +31,7 @@ _KINDS = (
 )
 
 
-class NotPlainError(TouchstoneError):
+class NotPlainError(PlatformError):
     """Something else than a regular file, or than a folder on the way to it."""
 
     def __init__(self, path: str, got: str, expected: str = "a regular file") -> None:
@@ -39,7 +40,7 @@ class NotPlainError(TouchstoneError):
 
 
 @contextmanager
-def opened(base: Path, path: str) -> Iterator[BinaryIO]:
+def opened(base: Path, path: str) -> Iterator[BufferedReader]:
     """The regular file at `path` below the folder `base`, for reading.
 
     Raises:
@@ -117,7 +118,8 @@ def make_folder(base: Path, path: str, *, mode: int, user: int | None = None) ->
     Raises:
         NotPlainError: something else is there or on the way.
     """
-    descriptor = _walk(base, _parts(path), path, make=mode)
+    with _parent(base, path, make=0o755) as (folder, name):
+        descriptor = _made(folder, name, path, mode)
     try:
         if user is not None:
             os.fchown(descriptor, user, -1)
@@ -172,12 +174,14 @@ def _enter(folder: int | None, name: str, path: str) -> int:
     try:
         return os.open(name, os.O_RDONLY | os.O_DIRECTORY | _SAFELY, dir_fd=folder)
     except PermissionError:
-        raise NotPlainError(path, f"no right to enter {name}", "a folder to enter") from None
+        raise NotPlainError(
+            path, f"no right to enter {Path(name).name}", "a folder to enter"
+        ) from None
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
     found = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-    raise NotPlainError(path, f"{_kind(found)} at {name}", "a folder")
+    raise NotPlainError(path, f"{_kind(found)} at {Path(name).name}", "a folder")
 
 
 def _open(folder: int, name: str, flags: int, path: str) -> int:

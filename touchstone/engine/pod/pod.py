@@ -16,6 +16,7 @@ from typing import Any
 from touchstone.engine.language.substitute import Key, Scope, Value
 from touchstone.engine.pod.downward import Fields
 from touchstone.engine.pod.process import Mount, shell
+from touchstone.engine.pod.streams import Place
 from touchstone.engine.pod.workspaces import Folders, Volume, private, sub_folder
 from touchstone.errors import ManifestError
 
@@ -200,16 +201,26 @@ class Pod:
             mounts[str(sh)] = Mount(str(sh), str(bash), read_only=True)
         return tuple(mounts.values())
 
-    def host_path(self, path: str, mounts: Sequence[Mount] | None) -> Path | None:
-        """Where on this machine a process's `path` is; None for a place that ends with it."""
-        if mounts is None:
-            return Path(path)
+    def host_path(self, path: str, mounts: Sequence[Mount] | None) -> Place | None:
+        """Where on this machine a process's `path` is; None for a place that ends with it.
+
+        Below the folder of the Pod or volume in which steps may have left anything.
+        """
         path = os.path.normpath(path)
+        if mounts is None:
+            return self._below(Path(path))
         for mount in sorted(mounts, key=lambda item: -len(item.target)):
             if path == mount.target or path.startswith(mount.target.rstrip("/") + "/"):
                 rest = path[len(mount.target) :].lstrip("/")
-                return Path(mount.source) / rest if mount.source else None
+                return self._below(Path(mount.source) / rest) if mount.source else None
         return None
+
+    def _below(self, path: Path) -> Place:
+        for known in (self.folder, *(volume.path for volume in self._volumes.values())):
+            for base in (known, known.resolve()):
+                if path.is_relative_to(base):
+                    return Place(known.resolve(), str(path.relative_to(base)))
+        return Place(Path("/"), str(path).lstrip("/"))
 
     def _implicit(self, step: str) -> dict[str, Mount]:
         """The mounts every step has; what a step mounts at the same place goes before."""

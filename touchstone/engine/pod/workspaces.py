@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.engine.pod.downward import Fields, read
 from touchstone.engine.text.objects import Contents, Objects
 from touchstone.errors import ManifestError
@@ -173,8 +175,11 @@ def sub_folder(volume: Volume, sub_path: str, *, of: str) -> Volume:
         return volume
     path = inside(volume.path, sub_path, of=of)
     if not path.exists():
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(_OPEN)
+        base = volume.path.resolve()
+        try:
+            beneath.make_folder(base, str(path.relative_to(base)), mode=_OPEN)
+        except NotPlainError as error:
+            raise ManifestError(f"{of}: {error.problem}") from None
     return Volume(path, volume.claim, volume.name, volume.read_only)
 
 

@@ -135,7 +135,7 @@ def test_a_write_that_fails_leaves_nothing(base):
 def test_no_descriptor_is_left_open(base):
     (base / "link").symlink_to("deep")
     os.mkfifo(base / "fifo")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for path in ("deep/f", "link/f", "fifo", "nothing", "deep"):
         for act in (beneath.emptied, lambda base, path: beneath.read(base, path, limit=1)):
             try:
@@ -144,4 +144,4 @@ def test_no_descriptor_is_left_open(base):
                 continue
             if isinstance(found, int):
                 os.close(found)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

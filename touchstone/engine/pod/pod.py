@@ -31,11 +31,17 @@ class Bound:
     """A workspace of the Task with the volume it is bound to."""
 
     name: str
-    volume: Volume
+    whole: Volume
+    sub_path: str
     mount_path: str
     read_only: bool
     isolated: bool
     """Whether only the steps and sidecars that name it see it."""
+
+    @property
+    def volume(self) -> Volume:
+        """The part of the volume; asked anew for each step: one before may have left a link."""
+        return sub_folder(self.whole, self.sub_path, of=f"workspace {self.name}")
 
 
 class Pod:
@@ -120,13 +126,11 @@ class Pod:
             volume = self.folders.workspace(name, scope.apply(binding), self.taskrun)
             # The same volume is mounted elsewhere without the binding's subPath.
             self._volumes[volume.name] = volume
-            volume = sub_folder(
-                volume, scope.text(binding.get("subPath", "")), of=f"workspace {name}"
-            )
             item = declared.get(name, {})
             path = scope.text(item.get("mountPath", "")) or f"/workspace/{name}"
             read_only = bool(item.get("readOnly")) or volume.read_only
-            self._bound.append(Bound(name, volume, path, read_only, name in isolated))
+            part = scope.text(binding.get("subPath", ""))
+            self._bound.append(Bound(name, volume, part, path, read_only, name in isolated))
         for item in volumes:
             applied = scope.apply(dict(item))
             self._volumes[applied["name"]] = self.folders.volume(applied, self.taskrun, self.fields)

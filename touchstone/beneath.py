@@ -127,6 +127,18 @@ def make_folder(base: Path, path: str, *, mode: int, user: int | None = None) ->
         os.close(descriptor)
 
 
+def identity(base: Path, path: str) -> tuple[int, int]:
+    """Device and inode of what is at `path`, which tell it from whatever takes its place later.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        NotPlainError: the way leads through something else than folders.
+    """
+    with _parent(base, path) as (folder, name):
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def _parent(base: Path, path: str, *, make: int | None = None) -> Iterator[tuple[int, str]]:
     """A descriptor of the folder that `path` is in, and its name there."""

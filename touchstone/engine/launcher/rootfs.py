@@ -49,6 +49,8 @@ class Mount(NamedTuple):
     """Empty for an empty folder that is gone when the process is."""
 
     read_only: bool = False
+    identity: tuple[int, int] | None = None
+    """Device and inode that the source must have; None where nobody can have exchanged it."""
 
 
 class _Root:
@@ -67,7 +69,7 @@ def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:
 
     The superuser needs no user namespace; anyone else becomes `user` in name, themselves in deed.
     """
-    targets = [Mount(_target(m.target), m.source, m.read_only) for m in mounts]
+    targets = [mount._replace(target=_target(mount.target)) for mount in mounts]
     privileged = os.geteuid() == 0
     uid, gid = os.geteuid(), os.getegid()
     _call("unshare", _CLONE_NEWNS if privileged else _CLONE_NEWNS | _CLONE_NEWUSER)
@@ -126,6 +128,9 @@ def _place(root: _Root, mount: Mount) -> None:
         _mount("tmpfs", here, 0, "tmpfs", "mode=777")
     else:
         _mount(source, here, _BIND | _REC)
+        found = os.stat(here)
+        if mount.identity and [found.st_dev, found.st_ino] != list(mount.identity):
+            raise OSError(f"{mount.target}: something else took its volume's place")
         if mount.read_only:
             _make_read_only(here)
     root.mounted.append(mount.target)

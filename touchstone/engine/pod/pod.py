@@ -195,8 +195,8 @@ class Pod:
         for bound in self._bound:
             if not bound.isolated or bound.name in own:
                 path = own.get(bound.name, {}).get("mountPath") or bound.mount_path
-                target = os.path.normpath(path)
-                mounts[target] = Mount(target, str(bound.volume.path), bound.read_only)
+                target, part = os.path.normpath(path), bound.volume
+                mounts[target] = Mount(target, str(part.path), bound.read_only, part.identity)
         for item in wanted:
             mount = self._wanted(item, name)
             mounts[mount.target] = mount
@@ -251,4 +251,5 @@ class Pod:
             )
         part = sub_folder(volume, item.get("subPath", ""), of=f"volume {item['name']}")
         read_only = bool(item.get("readOnly")) or volume.read_only
-        return Mount(os.path.normpath(item["mountPath"]), str(part.path), read_only)
+        target = os.path.normpath(item["mountPath"])
+        return Mount(target, str(part.path), read_only, part.identity)

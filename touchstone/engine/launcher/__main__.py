@@ -7,7 +7,7 @@ a killed engine just long enough to kill everything it had started.
 Requests are JSON after a length of four bytes, with the descriptors for standard input, output and
 error and one for a complaint:
   {"start": {argv, environment, folder, mounts, user, group, terminal}}  → {"pid": N}
-      each mount as [target, source, read_only], or null for no mounts at all
+      each mount as [target, source, read_only, identity], or null for no mounts at all
   {"reap": PID}  → {"code": N}; the process has ended, its number was kept until now
 """
 

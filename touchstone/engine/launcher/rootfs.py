@@ -37,6 +37,8 @@ class Mount(NamedTuple):
     """Empty for an empty folder that is gone when the process is."""
 
     read_only: bool = False
+    identity: tuple[int, int] | None = None
+    """Device and inode that the source must have; None where nobody can have exchanged it."""
 
 
 class _Root:
@@ -55,7 +57,7 @@ def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:
 
     The superuser needs no user namespace; anyone else becomes `user` in name, themselves in deed.
     """
-    targets = [Mount(_target(m.target), m.source, m.read_only) for m in mounts]
+    targets = [mount._replace(target=_target(mount.target)) for mount in mounts]
     privileged = os.geteuid() == 0
     if privileged:
         kernel.unshare(kernel.CLONE_NEWNS)
@@ -105,6 +107,9 @@ def _place(root: _Root, mount: Mount) -> None:
         kernel.mount("tmpfs", here, 0, "tmpfs", "mode=777")
     else:
         kernel.mount(source, here, kernel.MS_BIND | kernel.MS_REC)
+        found = os.stat(here)
+        if mount.identity and [found.st_dev, found.st_ino] != list(mount.identity):
+            raise OSError(f"{mount.target}: something else took its volume's place")
         if mount.read_only:
             kernel.make_read_only(here)
     root.mounted.append(mount.target)

@@ -27,6 +27,9 @@ from touchstone.home import PACKAGES, SHIPPED
 SWITCH = "TOUCHSTONE_CONFINE"
 """Environment variable: `off`, as `touchstone up --unconfined` sets it, confines nothing."""
 
+DATA = "TOUCHSTONE_DATA"
+"""Environment variable: folders of data, joined as in PATH, that every `load_data` may read."""
+
 NOT_STARTED = 125
 """Exit code of a command that could not be confined."""
 

@@ -90,7 +90,9 @@ class GraphNetwork(Network):
         used = {name for node in nodes for name in node.weights}
         if absent := sorted(used - set(weights)):
             raise ValueError(f"the graph names weights that there are not: {absent[:3]}")
-        self._names = {name: f"w{index}" for index, name in enumerate(sorted(used))}
+        # In the network's own order: what draws random weights draws the same for both.
+        ordered = [*(name for name in learned if name in used), *sorted(used - set(learned))]
+        self._names = {name: f"w{index}" for index, name in enumerate(ordered)}
         for name, own in self._names.items():
             if name in learned:
                 self.register_parameter(own, torch.nn.Parameter(weights[name].clone()))
@@ -312,7 +314,7 @@ def _traced(
             if len(results) != 1:
                 raise ValueError(f"got {len(results)} results, expected one tensor of logits")
             answer = names[results[0].name]
-    learned = sorted({names[key] for key in signature.inputs_to_parameters})
+    learned = [names[key] for key in signature.inputs_to_parameters]
     return {"nodes": nodes, "answer": answer, "learned": learned}, constants
 
 

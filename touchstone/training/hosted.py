@@ -122,7 +122,7 @@ def start(
     if "error" in message:
         _end(process, ours, copy)
         raise GateError(f"the model's code cannot be loaded: {str(message['error'])[:2000]}")
-    learned = {str(name) for name in message.get("parameters", [])}
+    learned = [str(name) for name in message.get("parameters", [])]
     network = HostedNetwork(Host(channel, running), weights, learned)
     weakref.finalize(network, _end, process, ours, copy)
     return HostedSpec(task, network), network

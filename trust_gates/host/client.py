@@ -10,7 +10,7 @@ before it is asked again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -68,13 +68,13 @@ class HostedNetwork(Network):
 
     Args:
         weights: all tensors of its state, by name.
-        learned: the names of those that are parameters, as the host says.
+        learned: the names of those that are parameters, in the network's order, as the host says.
     """
 
-    def __init__(self, host: Host, weights: Mapping[str, Tensor], learned: Set[str]) -> None:
+    def __init__(self, host: Host, weights: Mapping[str, Tensor], learned: Sequence[str]) -> None:
         super().__init__()
         self._host = host
-        self._names = [name for name in weights if name in learned]
+        self._names = [name for name in dict.fromkeys(learned) if name in weights]
         # Dots cannot be in a parameter's name here, and these are not for anyone to look up.
         self.weights = torch.nn.ParameterList(
             torch.nn.Parameter(weights[name].clone(), requires_grad=False) for name in self._names

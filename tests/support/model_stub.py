@@ -1,0 +1,75 @@
+"""A model server's stand-in on a Unix socket: it answers with its version."""
+
+import json
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import uvicorn
+
+from touchstone.delivery.envoy import Proxy
+from touchstone.delivery.proxy import Target
+
+
+class Stub:
+    """An ASGI application; `asked` are the requests that reached it, `wait` how long it thinks."""
+
+    def __init__(self, version="1", wait=0.0):
+        self.version, self.wait = version, wait
+        self.asked = []
+
+    async def __call__(self, scope, receive, send):
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        target = scope["raw_path"] + (
+            b"?" + scope["query_string"] if scope["query_string"] else b""
+        )
+        self.asked.append((scope["method"], target.decode(), size, headers))
+        await anyio.sleep(self.wait)
+        body = json.dumps({"version": self.version}).encode()
+        kept = [(b"content-type", b"application/json"), (b"set-cookie", b"session=stolen")]
+        await send({"type": "http.response.start", "status": 200, "headers": kept})
+        await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def served(stub, *, model="tiny", environment="staging"):
+    """The target of a running `stub`; unlike a process it can be ended at an exact moment."""
+    with tempfile.TemporaryDirectory(prefix="stub-") as folder:
+        target = Target(
+            environment=environment,
+            model=model,
+            version=stub.version,
+            socket=Path(folder) / "http.sock",
+        )
+        config = uvicorn.Config(stub, uds=str(target.socket), log_level="warning", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield target
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def proxy_in(folder):
+    """A running proxy on a free port."""
+    with tempfile.TemporaryDirectory(prefix="sockets-") as sockets:
+        log = folder / "proxy.log"
+        proxy = Proxy(folder=folder / "proxy", sockets=Path(sockets), log=log, port=0)
+        proxy.start()
+        try:
+            yield proxy
+        finally:
+            proxy.stop()

@@ -1,5 +1,6 @@
 """What stands in front of a model: a fixed set of routes, and no request lost at a switch."""
 
+import asyncio
 import json
 import os
 import signal
@@ -478,21 +479,23 @@ def test_of_2400_predictions_through_twelve_switches_none_fails(tmp_path, monkey
 
         def switch(number):
             end = ExitStack()
-            targets.append(end.enter_context(served(Stub(str(number), wait=0.01))))
+            targets.append(end.enter_context(served(Stub(str(number), wait=0.25))))
             ends.append(end)
             proxy.put(targets[-1])
 
-        def client(fresh):
-            url = proxy.url + "/v1/models/tiny:predict"
+        async def client(kept, fresh):
             headers = {"connection": "close"} if fresh else {}
-            with httpx.Client(timeout=20) as kept:
-                while not stop.is_set():
-                    answers.append(kept.post(url, json={}, headers=headers))
+            while not stop.is_set():
+                answers.append(await kept.post("/v1/models/tiny:predict", json={}, headers=headers))
+
+        async def clients():
+            limits = httpx.Limits(max_connections=80)
+            async with httpx.AsyncClient(base_url=proxy.url, timeout=20, limits=limits) as kept:
+                await asyncio.gather(*(client(kept, number % 2) for number in range(80)))
 
         switch(0)
-        clients = [threading.Thread(target=client, args=(i % 2,)) for i in range(6)]
-        for one in clients:
-            one.start()
+        asking = threading.Thread(target=lambda: asyncio.run(clients()))
+        asking.start()
         number = 0
         while len(answers) < 2400 or number < 12:
             number += 1
@@ -500,8 +503,7 @@ def test_of_2400_predictions_through_twelve_switches_none_fails(tmp_path, monkey
             proxy.drain(targets[number - 1])
             ends[number - 1].close()
         stop.set()
-        for one in clients:
-            one.join()
+        asking.join()
         ends[-1].close()
     assert [one.text for one in answers if one.status_code != 200] == []
     assert len(answers) >= 2400

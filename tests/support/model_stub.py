@@ -49,7 +49,13 @@ def served(stub, *, model="tiny", environment="staging"):
             version=stub.version,
             socket=Path(folder) / "http.sock",
         )
-        config = uvicorn.Config(stub, uds=str(target.socket), log_level="warning", lifespan="off")
+        config = uvicorn.Config(
+            stub,
+            uds=str(target.socket),
+            log_level="critical",
+            lifespan="off",
+            timeout_graceful_shutdown=0,  # it waits for nobody: whoever ends it must have waited
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from model_stub import Stub, proxy_in, served
+from model_servers import Stub, proxy_in, scripted, served
 
+from touchstone.delivery import envoy
 from touchstone.delivery import proxy as rules
 from touchstone.delivery.envoy import Proxy
 from touchstone.delivery.proxy import Target
-from touchstone.errors import PlatformError
+from touchstone.errors import DeadlineError, PlatformError
 
 
 @pytest.fixture(scope="module")
@@ -260,9 +261,11 @@ def test_credentials_and_what_concerns_one_connection_do_not_reach_the_model(wor
     assert headers["host"] == "tiny"
 
 
-def test_a_model_sets_no_cookie_for_other_servers_of_this_host(world):
+def test_a_model_tells_a_browser_nothing_and_does_not_name_its_version(world):
     answer = httpx.post(world.url + "/v1/models/tiny:predict", json={})
-    assert "set-cookie" not in answer.headers
+    told = {"set-cookie", "access-control-allow-origin", "clear-site-data"}
+    assert told & set(answer.headers) == set()
+    assert answer.headers.get_list("x-touchstone-version") == ["1"]
 
 
 def test_a_body_over_the_limit_is_refused_and_at_the_limit_it_is_taken(world, asked):
@@ -318,7 +321,7 @@ def test_the_most_recently_put_environment_answers_where_none_is_named(tmp_path)
 
 @pytest.mark.parametrize("name", ["a/b", "a?b", "a b", "", "a\r\nx: y", "ä", "a%b"])
 def test_a_name_that_would_be_another_route_is_no_target(name, tmp_path):
-    with pytest.raises(ValueError, match="expected letters"):
+    with pytest.raises(PlatformError, match="expected letters"):
         Target(environment=name, model="tiny", version="1", socket=tmp_path / "s")
 
 
@@ -350,12 +353,25 @@ def test_more_clients_than_may_be_are_closed_and_a_switch_goes_on(tmp_path, monk
         assert httpx.get(proxy.url + "/v1/models/tiny").json() == {"version": "2"}
 
 
+def test_as_many_requests_as_clients_may_be_are_answered(tmp_path):
+    with proxy_in(tmp_path) as proxy, served(Stub(wait=1.0)) as target:
+        proxy.put(target)
+        with ExitStack() as stack:
+            clients = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port)))
+                for _ in range(rules.CONNECTIONS)
+            ]
+            for client in clients:
+                client.sendall(request("POST", "/v1/models/tiny:predict"))
+            assert {client.recv(12) for client in clients} == {b"HTTP/1.1 200"}
+
+
 def test_bodies_that_would_fill_the_memory_are_refused_and_the_proxy_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(rules, "HEAP", 96 << 20)
     with ExitStack() as stack:
         proxy = stack.enter_context(proxy_in(tmp_path))
         proxy.put(stack.enter_context(served(Stub())))
-        pid, clients = proxy.pid, []
+        pid, clients, refused = proxy.pid, [], 0
         for _ in range(6):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port)))
             client.settimeout(1)
@@ -363,7 +379,8 @@ def test_bodies_that_would_fill_the_memory_are_refused_and_the_proxy_goes_on(tmp
             try:
                 client.sendall(HEAD + b"Content-Length: 33554432\r\n\r\n" + bytes(24 << 20))
             except OSError:
-                continue  # refused while it was sending
+                refused += 1  # no longer read, or ended
+        assert refused
         for client in clients:
             client.close()
         time.sleep(0.5)
@@ -372,62 +389,71 @@ def test_bodies_that_would_fill_the_memory_are_refused_and_the_proxy_goes_on(tmp
 
 
 def test_a_request_that_a_revision_has_read_is_not_asked_a_second_time(tmp_path, short):
-    with ExitStack() as stack:
-        proxy = stack.enter_context(proxy_in(tmp_path))
-        target = Target(
-            environment="staging", model="tiny", version="1", socket=short / "http.sock"
-        )
-        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-        listener.bind(str(target.socket))
-        listener.listen()
-        taken = []
-
-        def serve():
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                taken.append(connection.recv(65536))
-                connection.close()
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
+    with proxy_in(tmp_path) as proxy, scripted(short, b"") as (target, taken):
         proxy.put(target)
         answer = httpx.post(proxy.url + "/v1/models/tiny:predict", json={})
         assert answer.status_code == 503
         assert "the revision cannot be reached, or ended" in answer.json()["error"]
         assert len(taken) == 1
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_kept_connection_that_died_between_requests_costs_no_request(tmp_path, short):
-    """A server that closes after each answer, against what it said: the next is sent anew."""
-    with ExitStack() as stack:
-        proxy = stack.enter_context(proxy_in(tmp_path))
-        target = Target(
-            environment="staging", model="tiny", version="1", socket=short / "http.sock"
-        )
-        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-        listener.bind(str(target.socket))
-        listener.listen()
-
-        def serve():
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-                connection.close()
-
-        threading.Thread(target=serve, daemon=True).start()
+    """The server closes after each answer, against what it said; the next is sent anew."""
+    plain = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with proxy_in(tmp_path) as proxy, scripted(short, plain) as (target, taken):
         proxy.put(target)
-        with httpx.Client() as client:
-            url = proxy.url + "/v1/models/tiny:predict"
-            assert {client.post(url, json={}).status_code for _ in range(300)} == {200}
-        listener.shutdown(socket.SHUT_RDWR)
+        with httpx.Client(base_url=proxy.url) as client:
+            answers = [client.post("/v1/models/tiny:predict", json={}) for _ in range(300)]
+        assert {one.status_code for one in answers} == {200}
+        assert len(taken) == 300
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "statuses"),
+    [
+        (
+            OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            {502, 503},
+        ),
+        (OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", {502, 503}),
+        (OK + b"X-A: " + b"a" * 100_000 + b"\r\n\r\n", {502, 503}),
+        (OK + b"X-A: a\x00b\r\n\r\n", {502, 503}),
+        (b"\x00" * 1000, {502, 503}),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, {502, 503}),
+        (
+            OK + b"Content-Length: 2\r\n\r\n{}" + OK + b"Content-Length: 6\r\n\r\nforged",
+            {200, 502, 503},
+        ),
+    ],
+)
+def test_a_models_broken_answer_reaches_no_client_and_no_other_request(
+    tmp_path, short, answer, statuses
+):
+    with proxy_in(tmp_path) as proxy, scripted(short, answer) as (target, _):
+        proxy.put(target)
+        pid = proxy.pid
+        with httpx.Client(base_url=proxy.url) as client:
+            for _ in range(3):
+                got = client.post("/v1/models/tiny:predict", json={})
+                assert got.status_code in statuses
+                assert "forged" not in got.text
+                assert got.status_code == 200 or "error" in got.json()
+        assert proxy.pid == pid
+
+
+def test_a_model_that_switches_protocols_gets_no_tunnel(tmp_path, short):
+    switched = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nforged"
+    with proxy_in(tmp_path) as proxy, scripted(short, switched) as (target, taken):
+        proxy.put(target)
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=3) as client:
+            client.sendall(request("POST", "/v1/models/tiny:predict"))
+            assert b"upgrade" not in client.recv(65536).lower()
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b'{"serving": [' in client.recv(65536)
+        assert len(taken) == 1
 
 
 def test_a_request_under_way_is_answered_by_the_revision_that_took_it(tmp_path):
@@ -517,6 +543,23 @@ def test_the_answer_comes_from_the_revision_that_was_put_as_soon_as_put_returns(
             proxy.put(stack.enter_context(served(Stub(str(number)))))
             answer = httpx.get(proxy.url + "/v1/models/tiny")
             assert answer.json() == {"version": str(number)}
+
+
+def test_where_envoy_takes_up_nothing_the_revision_before_goes_on_and_the_next_is_taken(
+    tmp_path, monkeypatch
+):
+    with ExitStack() as stack:
+        proxy = stack.enter_context(proxy_in(tmp_path))
+        proxy.put(stack.enter_context(served(Stub("1"))))
+        second = stack.enter_context(served(Stub("2")))
+        with monkeypatch.context() as broken:
+            broken.setattr(envoy, "_CHANGE_SECONDS", 0.5)
+            broken.setattr(rules, "ANSWER_SECONDS", -1)  # no duration that Envoy knows
+            with pytest.raises(DeadlineError, match="took up no routes within 0.5 s"):
+                proxy.put(second)
+            assert httpx.get(proxy.url + "/v1/models/tiny").json() == {"version": "1"}
+        proxy.put(second)
+        assert httpx.get(proxy.url + "/v1/models/tiny").json() == {"version": "2"}
 
 
 def test_a_proxy_that_was_killed_is_started_again_with_what_it_served(tmp_path):

@@ -29,11 +29,14 @@ _CHANGE_SECONDS = 20.0
 """Within which Envoy starts, or takes a change up; it needs 0.2 s, or milliseconds."""
 
 # PR_SET_PDEATHSIG outlives the exec: Envoy ends with us, even by kill -9. In a process of its own,
-# as nothing may run between fork and exec in one with threads.
+# as nothing may run between fork and exec in one with threads. Envoy aborts where it can open no
+# more files, and a request needs two.
 _TIED = """\
-import ctypes, os, sys
+import ctypes, os, resource, sys
 ctypes.CDLL(None).prctl(1, 15)
 os.getppid() == int(sys.argv[1]) or sys.exit("the platform has ended")
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -104,20 +107,8 @@ class Proxy:
         """
         key = (target.environment, target.model)
         with self._lock:
-            kept = dict(self._targets)
-            before = self._targets.pop(key, None)
-            self._targets[key] = target  # last: the most recently put
-            if before:
-                self._draining.append(before)
-            try:
-                self._change()
-            except BaseException:
-                self._targets = kept
-                if before:
-                    self._draining.remove(before)
-                self._write_clusters()
-                self._write_routes()
-                raise
+            others = {one: kept for one, kept in self._targets.items() if one != key}
+            self._replace({**others, key: target}, self._targets.get(key))  # last: most recent
 
     def remove(self, environment: str, model: str) -> None:
         """Answer 503 from now on; what was asked before goes on draining.
@@ -125,10 +116,11 @@ class Proxy:
         Raises:
             PlatformError, DeadlineError: Envoy did not take it up.
         """
+        key = (environment, model)
         with self._lock:
-            if before := self._targets.pop((environment, model), None):
-                self._draining.append(before)
-                self._change()
+            if before := self._targets.get(key):
+                others = {one: kept for one, kept in self._targets.items() if one != key}
+                self._replace(others, before)
 
     def drain(self, target: Target) -> None:
         """Return once nothing can be asked of `target` any more and all that was is answered.
@@ -157,14 +149,23 @@ class Proxy:
             self._draining.remove(target)
             self._write_clusters()
 
-    def _change(self) -> None:
+    def _replace(self, targets: dict[tuple[str, str], Target], before: Target | None) -> None:
         """Tell Envoy of the servers first, then of the routes to them; return once both hold."""
+        kept = self._targets, self._draining
+        self._targets = targets
+        self._draining = [*self._draining, *([before] if before else [])]
         self._generation += 1
         generation = self._generation
-        self._write_clusters()
-        self._wait(lambda: self._clusters_in_force() >= generation, "did not take up a server")
-        self._write_routes()
-        self._wait(lambda: self._routes_in_force() >= generation, "did not take up its routes")
+        try:
+            self._write_clusters()
+            self._wait(lambda: self._clusters_in_force() >= generation, "took up no server")
+            self._write_routes()
+            self._wait(lambda: self._routes_in_force() >= generation, "took up no routes")
+        except BaseException:
+            self._targets, self._draining = kept
+            self._write_clusters()
+            self._write_routes()
+            raise
 
     def _write_clusters(self) -> None:
         targets = [*self._draining, *self._targets.values()]

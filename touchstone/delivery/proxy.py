@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from touchstone.errors import PlatformError
+
 Document = dict[str, Any]
 
 LIMIT = 32 << 20
@@ -46,6 +48,9 @@ _HOSTS = ["127.0.0.1", "localhost"]
 _CREDENTIALS = ["authorization", "cookie", "proxy-authorization"]
 """Meant for others on this host: a browser sends a cookie to every port. A model needs none."""
 
+_OF_THE_HOST = ["access-control-allow-origin", "clear-site-data", "set-cookie"]
+"""What a model's answer may not tell a browser: it would hold for other servers of this host."""
+
 # Upstream paths by method. A route's own path is the same, with or without an environment before.
 _ASKED = {
     "POST": ("/v1/models/{}:predict", "/v1/models/{}:explain", "/v2/models/{}/infer"),
@@ -60,7 +65,7 @@ class Target:
     """The revision that answers for one model in one environment.
 
     Raises:
-        ValueError: a name that is no plain word would be a route of another shape.
+        PlatformError: a name that is no plain word would be a route of another shape.
     """
 
     environment: str
@@ -72,8 +77,9 @@ class Target:
     def __post_init__(self) -> None:
         for name in (self.environment, self.model, self.version):
             if not re.fullmatch(_NAME, name, re.ASCII):
-                raise ValueError(
-                    f"got the name {name!r}, expected letters, digits, '.', '_' and '-'"
+                raise PlatformError(
+                    f"got the name {name!r}, expected letters, digits, '.', '_' and '-'",
+                    hint="rename its folder in the GitOps repository",
                 )
 
     @property
@@ -206,7 +212,7 @@ def _forward(prefix: str, target: Target) -> Iterator[Document]:
                     },
                 },
                 "request_headers_to_remove": [*_CREDENTIALS, "te", "x-envoy-external-address"],
-                "response_headers_to_remove": ["set-cookie"],
+                "response_headers_to_remove": _OF_THE_HOST,
                 "response_headers_to_add": [
                     _header("x-touchstone-version", target.version),
                     _header("x-touchstone-environment", target.environment),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from touchstone.delivery.envoy import Proxy
@@ -31,12 +31,12 @@ class Server:
     No port: another user of this machine could ask it there, past the proxy.
     """
 
-    def __init__(self, *, model: str, model_dir: Path, socket: Path, log: Path) -> None:
+    def __init__(self, *, model: str, model_dir: Path, address: Path, log: Path) -> None:
         self.model = model
         self.log = log
-        self.socket = socket
+        self.address = address
         log.parent.mkdir(parents=True, exist_ok=True)
-        arguments = {"model-name": model, "model-dir": model_dir, "socket": socket}
+        arguments = {"model-name": model, "model-dir": model_dir, "socket": address}
         command = [sys.executable, "-m", "touchstone.delivery.predictor", "--watch-stdin"]
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
@@ -98,35 +98,26 @@ class Server:
                 + (" / ".join(lines) or "it printed nothing"),
                 hint=f"see {self.log}",
             )
-        try:
-            transport = httpx.HTTPTransport(uds=str(self.socket))
-            with httpx.Client(transport=transport, timeout=2, trust_env=False) as client:
-                url = f"http://{self.model}/v2/models/{self.model}/ready"
-                return client.get(url).status_code == 200
-        except httpx.HTTPError:
-            return False
+        # The answer is the model's: no more of it is read than its status, and once.
+        asked = f"GET /v2/models/{self.model}/ready HTTP/1.1\r\nHost: {self.model}\r\n\r\n"
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(2)
+            try:
+                client.connect(str(self.address))
+                client.sendall(asked.encode())
+                return client.recv(12) == b"HTTP/1.1 200"
+            except OSError:
+                return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """A served version and the process that serves it."""
 
-    environment: str
-    model: str
-    version: str
+    target: Target
     server: Server
     folder: Path
     """Its own copy of the model tree, removed with it."""
-
-    @property
-    def target(self) -> Target:
-        """It, as the proxy knows it."""
-        return Target(
-            environment=self.environment,
-            model=self.model,
-            version=self.version,
-            socket=self.server.socket,
-        )
 
 
 class Serving:
@@ -202,7 +193,7 @@ class Serving:
         """The version that is served by a living process, or None."""
         with self._lock:
             revision = self._revisions.get((environment, model))
-            return revision.version if revision and revision.server.alive else None
+            return revision.target.version if revision and revision.server.alive else None
 
     def served(self) -> list[tuple[str, str]]:
         """Environment and model of all that was applied and not removed."""
@@ -214,15 +205,15 @@ class Serving:
         with self._lock:
             return [
                 {
-                    "environment": r.environment,
-                    "model": r.model,
-                    "version": r.version,
-                    "url": f"{self.url}/{r.environment}/v1/models/{r.model}:predict",
-                    "pid": r.server.pid,
-                    "alive": r.server.alive,
-                    "log": str(r.server.log),
+                    "environment": target.environment,
+                    "model": target.model,
+                    "version": target.version,
+                    "url": f"{self.url}/{target.environment}/v1/models/{target.model}:predict",
+                    "pid": server.pid,
+                    "alive": server.alive,
+                    "log": str(server.log),
                 }
-                for r in self._revisions.values()
+                for target, server in ((r.target, r.server) for r in self._revisions.values())
             ]
 
     def stop(self) -> None:
@@ -243,7 +234,9 @@ class Serving:
             self._proxy.drain(revision.target)
             _end(revision)
 
-        thread = threading.Thread(target=drain, name=f"drain {revision.version}")
+        thread = threading.Thread(
+            target=drain, name="drain", daemon=True
+        )
         self._ending = [*(one for one in self._ending if one.is_alive()), thread]
         thread.start()
 
@@ -261,6 +254,12 @@ class Serving:
         unpack: Callable[[Path], object] | Path,
         folder: Path,
     ) -> Revision:
+        target = Target(
+            environment=environment,
+            model=model,
+            version=version,
+            socket=Path(tempfile.mkdtemp(dir=self._sockets)) / "http.sock",
+        )
         log = self._home / "logs" / f"serve-{environment}-{model}-{version}.log"
         server = None
         try:
@@ -268,23 +267,20 @@ class Serving:
                 shutil.copytree(unpack, folder)
             else:
                 unpack(folder)
-            socket = Path(tempfile.mkdtemp(dir=self._sockets)) / "http.sock"
-            server = Server(model=model, model_dir=folder, socket=socket, log=log)
+            server = Server(model=model, model_dir=folder, address=target.socket, log=log)
             server.wait_ready()
         except BaseException:
             if server:
                 server.stop()
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return Revision(
-            environment=environment, model=model, version=version, server=server, folder=folder
-        )
+        return Revision(target=target, server=server, folder=folder)
 
 
 def _end(revision: Revision) -> None:
     revision.server.stop()
     shutil.rmtree(revision.folder, ignore_errors=True)
-    shutil.rmtree(revision.server.socket.parent, ignore_errors=True)
+    shutil.rmtree(revision.server.address.parent, ignore_errors=True)
 
 
 def _private_folder(link: Path) -> Path:

@@ -1,6 +1,7 @@
-"""A model server's stand-in on a Unix socket: it answers with its version."""
+"""Model servers on Unix sockets, real ones and stand-ins, and a proxy before them."""
 
 import json
+import socket
 import tempfile
 import threading
 import time
@@ -8,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import httpx
 import uvicorn
 
 from touchstone.delivery.envoy import Proxy
 from touchstone.delivery.proxy import Target
+from touchstone.delivery.serve import Server
 
 
 class Stub:
@@ -34,7 +37,13 @@ class Stub:
         self.asked.append((scope["method"], target.decode(), size, headers))
         await anyio.sleep(self.wait)
         body = json.dumps({"version": self.version}).encode()
-        kept = [(b"content-type", b"application/json"), (b"set-cookie", b"session=stolen")]
+        kept = [
+            (b"content-type", b"application/json"),
+            (b"set-cookie", b"session=stolen"),
+            (b"access-control-allow-origin", b"*"),
+            (b"clear-site-data", b"*"),
+            (b"x-touchstone-version", b"forged"),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": kept})
         await send({"type": "http.response.body", "body": body})
 
@@ -66,6 +75,51 @@ def served(stub, *, model="tiny", environment="staging"):
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def a_server(model_dir, model):
+    """A real server of a model tree that is ready; yields a client of it."""
+    with tempfile.TemporaryDirectory(prefix="server-") as folder:
+        address, log = Path(folder) / "http.sock", Path(folder) / "log"
+        server = Server(model=model, model_dir=model_dir, address=address, log=log)
+        try:
+            server.wait_ready()
+            transport = httpx.HTTPTransport(uds=str(address))
+            with httpx.Client(transport=transport, base_url=f"http://{model}", timeout=60) as asked:
+                yield asked
+        finally:
+            server.stop()
+
+
+@contextmanager
+def scripted(folder, answer):
+    """The target of a server that answers each connection with these bytes, then closes it.
+
+    Yields also what each connection sent.
+    """
+    target = Target(environment="staging", model="tiny", version="1", socket=folder / "http.sock")
+    taken = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(target.socket))
+        listener.listen()
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    taken.append(connection.recv(65536))
+                    try:
+                        connection.sendall(answer)
+                    except OSError:
+                        continue  # the proxy has seen enough
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield target, taken
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from delivery_platform import COMMIT, REVIEWER, make_platform
+from model_servers import scripted
 
-from touchstone.delivery import review
+from touchstone.delivery import review, serve
 from touchstone.delivery.proxy import REQUEST_SECONDS
 from touchstone.delivery.serve import Serving
 from touchstone.delivery.sync import Outcome, Sync
+from touchstone.errors import PlatformError
 from touchstone.training.export import export
 from touchstone.training.spec import Description
 
@@ -240,6 +242,40 @@ def test_a_removed_folder_ends_serving(world):
     (event,) = world.sync.step()
     assert event.outcome is Outcome.REMOVED
     assert ask(world).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1 << 24), True),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", False),
+        (b"H", False),
+        (b"", False),
+    ],
+)
+def test_of_a_models_word_that_it_is_ready_no_more_than_the_status_is_read(tmp_path, answer, ready):
+    started = time.monotonic()
+    with scripted(tmp_path, answer) as (target, _):
+        assert serve._says_ready(target.socket, "tiny") is ready
+    assert time.monotonic() - started < 2
+
+
+def test_the_sockets_of_a_killed_platform_are_removed_by_the_next(tmp_path):
+    Serving(tmp_path, 0)
+    left = (tmp_path / "sockets").readlink()
+    assert left.stat().st_mode & 0o777 == 0o700
+    serving = Serving(tmp_path, 0)
+    assert not left.exists()
+    serving.stop()
+    assert not (tmp_path / "sockets").exists()
+
+
+def test_a_folder_with_a_name_that_is_no_word_is_refused_before_anything_starts(tmp_path):
+    serving = Serving(tmp_path / "home", 0)
+    with pytest.raises(PlatformError, match="got the name 'a b', expected letters"):
+        serving.apply("a b", "tiny", tmp_path, "1")
+    assert serving.status() == []
+    serving.stop()
 
 
 @pytest.mark.long

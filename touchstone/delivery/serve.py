@@ -98,16 +98,7 @@ class Server:
                 + (" / ".join(lines) or "it printed nothing"),
                 hint=f"see {self.log}",
             )
-        # The answer is the model's: no more of it is read than its status, and once.
-        asked = f"GET /v2/models/{self.model}/ready HTTP/1.1\r\nHost: {self.model}\r\n\r\n"
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(2)
-            try:
-                client.connect(str(self.address))
-                client.sendall(asked.encode())
-                return client.recv(12) == b"HTTP/1.1 200"
-            except OSError:
-                return False
+        return _says_ready(self.address, self.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,12 +222,12 @@ class Serving:
         """End `revision` once it has answered what it was asked; meanwhile others go on."""
 
         def drain() -> None:
-            self._proxy.drain(revision.target)
-            _end(revision)
+            try:
+                self._proxy.drain(revision.target)
+            finally:
+                _end(revision)
 
-        thread = threading.Thread(
-            target=drain, name="drain", daemon=True
-        )
+        thread = threading.Thread(target=drain, name="drain", daemon=True)
         self._ending = [*(one for one in self._ending if one.is_alive()), thread]
         thread.start()
 
@@ -275,6 +266,18 @@ class Serving:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return Revision(target=target, server=server, folder=folder)
+
+
+def _says_ready(address: Path, model: str) -> bool:
+    """Whether the server says so; of an answer, which is the model's, its status alone is read."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(2)
+        try:
+            client.connect(str(address))
+            client.sendall(f"GET /v2/models/{model}/ready HTTP/1.1\r\nHost: m\r\n\r\n".encode())
+            return client.recv(12) == b"HTTP/1.1 200"
+        except OSError:
+            return False
 
 
 def _end(revision: Revision) -> None:

@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 _CHANGE_SECONDS = 20.0
 """Within which Envoy starts, or takes a change up; it needs 0.2 s, or milliseconds."""
 
+_AGAIN_SECONDS = 0.5
+"""Between the end of one Envoy and the start of the next."""
+
 # PR_SET_PDEATHSIG outlives the exec: Envoy ends with us, even by kill -9. In a process of its own,
 # as nothing may run between fork and exec in one with threads. Envoy aborts where it can open no
 # more files, and a request needs two.
@@ -135,13 +138,11 @@ class Proxy:
         seen = 0
         while not self._stopping.is_set() and time.monotonic() < answered:
             gauges = self._gauges(r"downstream_rq_active$|upstream_rq_(pending_)?active$")
-            if gauges is None:
-                break  # Envoy ended, and with it every request
             if gauges.get("http.serving.downstream_rq_active") == 0:
                 break
             active = sum(value for name, value in gauges.items() if name.startswith(cluster))
             # Not by one look: a request between waiting and being sent is in neither gauge.
-            seen = seen + 1 if time.monotonic() > arrived and not active else 0
+            seen = seen + 1 if gauges and time.monotonic() > arrived and not active else 0
             if seen == 3:
                 break
             self._stopping.wait(0.1)
@@ -186,7 +187,7 @@ class Proxy:
                 status = str(self._run())
             except OSError as error:  # a full disk, too many processes: neither lasts for ever
                 status = str(error)
-            if not self._stopping.wait(0.2):
+            if not self._stopping.wait(_AGAIN_SECONDS):
                 _log.error("the proxy ended with %s, is started again; see %s", status, self._log)
 
     def _run(self) -> int:
@@ -245,12 +246,10 @@ class Proxy:
         found = re.search(r'"(\d+)"', answer.text) if answer else None
         return int(found.group(1)) if found else -1
 
-    def _gauges(self, pattern: str) -> dict[str, int] | None:
-        """Statistics whose names `pattern` finds, or None where Envoy does not answer."""
+    def _gauges(self, pattern: str) -> dict[str, int]:
+        """Statistics whose names `pattern` finds; none where Envoy does not answer."""
         answer = self._get(self._admin, f"/stats?type=Gauges&filter={pattern}")
-        if answer is None:
-            return None
-        pairs = (line.rpartition(": ") for line in answer.text.splitlines())
+        pairs = (line.rpartition(": ") for line in answer.text.splitlines()) if answer else ()
         return {name: int(value) for name, _, value in pairs}
 
     def _bound_port(self) -> int:

@@ -496,8 +496,8 @@ def test_a_request_that_still_arrives_keeps_its_revision(tmp_path):
 
 
 @pytest.mark.long
-def test_of_2400_predictions_through_twelve_switches_none_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(rules, "REQUEST_SECONDS", 1)
+def test_of_2400_predictions_through_eight_switches_none_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(rules, "REQUEST_SECONDS", 3)  # how long a switch under load takes
     answers, stop = [], threading.Event()
     with ExitStack() as stack:
         proxy = stack.enter_context(proxy_in(tmp_path))
@@ -523,7 +523,7 @@ def test_of_2400_predictions_through_twelve_switches_none_fails(tmp_path, monkey
         asking = threading.Thread(target=lambda: asyncio.run(clients()))
         asking.start()
         number = 0
-        while len(answers) < 2400 or number < 12:
+        while len(answers) < 2400 or number < 8:
             number += 1
             switch(number)
             proxy.drain(targets[number - 1])
@@ -533,7 +533,7 @@ def test_of_2400_predictions_through_twelve_switches_none_fails(tmp_path, monkey
         ends[-1].close()
     assert [one.text for one in answers if one.status_code != 200] == []
     assert len(answers) >= 2400
-    assert len({one.json()["version"] for one in answers}) >= 12
+    assert len({one.json()["version"] for one in answers}) >= 8
 
 
 def test_the_answer_comes_from_the_revision_that_was_put_as_soon_as_put_returns(tmp_path):

@@ -9,6 +9,9 @@ volumes/<claim>/         PersistentVolumeClaims; the artifact store is touchston
 secrets/<name>/<key>     Secrets, readable by the owner alone
 spool/                   deliveries that the listener has not taken yet
 logs/                    what processes printed
+proxy/                   what Envoy reads
+revisions/               model trees of what is served
+sockets                  a link to where revisions and Envoy listen, for us alone
 ```
 """
 

@@ -166,26 +166,25 @@ class Platform:
         _share_cores()
         from touchstone.events.server import create_app
 
-        servers = [
-            _server(create_app(self.listener, on_stored=self._wake.set), self.addresses.listener),
-            _server(self.serving.app, self.addresses.serving),
-        ]
-        threads = [
-            self._thread("events", lambda: servers[0].run()),
-            self._thread("serving", lambda: servers[1].run()),
-            self._thread("runs", self._work),
-            self._thread("sync", self._synchronise),
-            self._thread("outbox", self._send),
-        ]
+        server = _server(
+            create_app(self.listener, on_stored=self._wake.set), self.addresses.listener
+        )
+        threads: list[threading.Thread] = []
         try:
-            _wait_started(servers, self._stopping)
+            self.serving.start()
+            threads += [
+                self._thread("events", lambda: server.run()),
+                self._thread("runs", self._work),
+                self._thread("sync", self._synchronise),
+                self._thread("outbox", self._send),
+            ]
+            _wait_started(server, self._stopping)
             self._announce()
             self._drain()
             self._stopping.wait()
         finally:
             self.engine.stop()
-            for server in servers:
-                server.should_exit = True
+            server.should_exit = True
             for thread in threads:
                 thread.join(timeout=15)
             self.serving.stop()
@@ -300,12 +299,12 @@ def _server(app: Any, port: int) -> uvicorn.Server:
     )
 
 
-def _wait_started(servers: list[uvicorn.Server], stopping: threading.Event) -> None:
+def _wait_started(server: uvicorn.Server, stopping: threading.Event) -> None:
     deadline = time.monotonic() + 30
-    while not all(server.started for server in servers):
+    while not server.started:
         if stopping.is_set() or time.monotonic() > deadline:
             raise PlatformError(
-                "the servers did not start", hint="another process may hold the port: --port"
+                "the listener did not start", hint="another process may hold the port: --port"
             )
         time.sleep(0.02)
 

@@ -63,7 +63,7 @@ BOXES = """\
                 scores = one.flatten(1).amax(1)[: number % 3]
                 boxes = torch.stack([scores, scores, scores + 1, scores + 1], 1) * 4
                 labels = torch.zeros(len(scores)).long()
-            found.append(Detection(boxes=boxes, labels=labels, scores=scores))
+                found.append(Detection(boxes=boxes, labels=labels, scores=scores))
             return found
 """
 

@@ -19,6 +19,7 @@ from touchstone.delivery.serve import Serving
 from touchstone.delivery.sync import Outcome, Sync
 from touchstone.errors import PlatformError
 from touchstone.training.export import export
+from touchstone.training.load import load_spec
 from touchstone.training.spec import Description
 
 CODE = """
@@ -62,6 +63,8 @@ def model_tree(folder, bias):
     export(
         folder,
         module=module,
+        spec=load_spec(source, "model.py:Tiny"),
+        sample=torch.rand(8, 3),
         source=source,
         entrypoint="model.py:Tiny",
         parameters={},

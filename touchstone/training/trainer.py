@@ -22,6 +22,7 @@ from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.metrics import evaluate
 from touchstone.training.mitigation import Mitigation
+from touchstone.training.ranks import RENDEZVOUS
 from touchstone.training.spec import Batch, ModelSpec, Parameter, Precision
 from trust_gates.policy import Strict
 
@@ -265,7 +266,12 @@ class _Preemption:
 
 
 def from_environment() -> Ranks:
-    """The ranks torchrun started: initialises gloo on CPUs, NCCL where every rank has a GPU."""
+    """This process's place: joins the others over gloo on CPUs, NCCL where every rank has a GPU.
+
+    They are found through the file that `ranks.run` names; where a cluster's job started them, at
+    MASTER_ADDR and MASTER_PORT. A process alone joins nothing.
+    """
+    rank = int(os.environ.get("RANK", "0"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     import torch
@@ -279,5 +285,12 @@ def from_environment() -> Ranks:
 
         if device != "cpu":
             torch.cuda.set_device(local)
-        distributed.init_process_group("gloo" if device == "cpu" else "nccl")
-    return Ranks(rank=int(os.environ.get("RANK", "0")), world=world, device=device)
+        file = os.environ.get(RENDEZVOUS)
+        distributed.init_process_group(
+            "gloo" if device == "cpu" else "nccl",
+            rank=rank,
+            world_size=world,
+            # Without a store, torch asks MASTER_ADDR for one.
+            store=distributed.FileStore(file, world) if file else None,
+        )
+    return Ranks(rank=rank, world=world, device=device)

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import ipaddress
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -16,9 +17,11 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from touchstone.artifacts.store import digest_bytes
 from touchstone.driver import local
 from touchstone.home import SHIPPED
 from touchstone.training import dataset, launch, ranks
+from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.export import load_model
@@ -44,7 +47,7 @@ def job(patients, folder, *, epochs):
         entrypoint=ENTRYPOINT,
         dataset=patients,
         output=folder / "model",
-        checkpoint=folder / "checkpoint.pt",
+        checkpoint=Checkpoint(path=folder / "checkpoint", training=digest_bytes(b"this one")),
         config=TrainConfig(
             epochs=epochs, seed=7, parameters={"dropout": 0.0, "learning_rate": 0.01}
         ),
@@ -224,8 +227,18 @@ def until(true, seconds=20):
         time.sleep(0.01)
 
 
+class Touch:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
 def listening(pids):
-    """The addresses at which sockets of these processes listen, by the kernel's own tables."""
+    """Addresses and ports at which these processes listen, by the kernel's own tables."""
     mine = set()
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").iterdir():
@@ -238,7 +251,8 @@ def listening(pids):
             state, local = fields[3], bytes.fromhex(fields[1].partition(":")[0])
             if f"socket:[{fields[9]}]" in mine and (state == "0A" or table.startswith("udp")):
                 words = [local[at : at + 4][::-1] for at in range(0, size, 4)]
-                found.append(ipaddress.ip_address(b"".join(words)))
+                port = int(fields[1].partition(":")[2], 16)
+                found.append((ipaddress.ip_address(b"".join(words)), port))
     return found
 
 
@@ -250,12 +264,21 @@ def test_a_training_of_two_ranks_listens_on_loopback_alone(patients, tmp_path):
             if line.startswith("epoch 2/"):
                 break
         pids = [launcher.pid, *(child.pid for child in tree.children(recursive=True))]
-        addresses = listening(pids)
+        places = listening(pids)
+        mark = tmp_path / "ran"
+        for address, port in places:  # whoever connects is read by gloo, which unpickles nothing
+            with socket.create_connection((str(address), port)) as stranger:
+                stranger.sendall(pickle.dumps(Touch(mark)) * 100)
+        for line in launcher.stdout:  # it does not disturb those who have found each other
+            if line.startswith("epoch 20/"):
+                break
         launcher.terminate()
         launcher.communicate(timeout=60)
+    assert launcher.returncode == 143
+    assert not mark.exists()
     assert len(pids) == 3
-    assert len(addresses) == 2  # each rank's own, for the other
-    assert all(address.is_loopback for address in addresses)
+    assert len(places) == 2  # each rank's own, for the other
+    assert all(address.is_loopback for address, _ in places)
 
 
 def test_the_tables_of_the_kernel_show_a_socket_that_listens_elsewhere():
@@ -263,7 +286,7 @@ def test_the_tables_of_the_kernel_show_a_socket_that_listens_elsewhere():
         socket.create_server(("0.0.0.0", 0)),
         socket.create_server(("::", 0), family=socket.AF_INET6),
     ):
-        assert {str(address) for address in listening([os.getpid()])} >= {"0.0.0.0", "::"}
+        assert {str(address) for address, _ in listening([os.getpid()])} >= {"0.0.0.0", "::"}
 
 
 def test_nothing_of_torch_elastic_is_imported_by_who_starts_ranks_nor_by_a_rank(patients, tmp_path):
@@ -330,7 +353,7 @@ def test_sigterm_leaves_a_checkpoint_that_resumes_to_the_same_weights(patients, 
     rest = interrupted.communicate(timeout=60)[0]
     assert interrupted.returncode == 128 + signal.SIGTERM
     assert "epoch 150/150" not in rest
-    assert (broken / "checkpoint.pt").exists()
+    assert (broken / "checkpoint").exists()
     assert not (broken / "model").exists()
 
     resumed = start(files[broken], workers=2)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from touchstone.home import SHIPPED
 from touchstone.training import ranks
+from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.trainer import TrainConfig
 from trust_gates.policy import Strict
 
@@ -29,8 +30,8 @@ class Job(Strict):
     output: Path | None = None
     """Where the model tree goes; None trains for the figures alone."""
 
-    checkpoint: Path | None = None
-    """File written after each epoch, and resumed from."""
+    checkpoint: Checkpoint | None = None
+    """Written after each epoch, and resumed from."""
 
     def write(self, path: Path) -> Path:
         """Write the job as JSON; return `path`."""

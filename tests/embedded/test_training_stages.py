@@ -163,7 +163,7 @@ def test_a_stopped_training_goes_on_from_its_own_checkpoint_and_from_no_planted_
     repository, tmp_path
 ):
     manifest = repository / "touchstone.yaml"
-    text = manifest.read_text().replace("epochs: 30\n", "epochs: 200\n")
+    text = manifest.read_text().replace("epochs: 30\n", "epochs: 80\n")
     manifest.write_text(text[: text.index("  tune:")] + text[text.index("  train:") :])
     stages = Stages(tmp_path, repository)
     for stage in (
@@ -188,12 +188,12 @@ def test_a_stopped_training_goes_on_from_its_own_checkpoint_and_from_no_planted_
     planted.parent.mkdir(parents=True)
     planted.write_bytes(honest)
     elsewhere = stages.run(*inputs)
-    assert elsewhere.returncode == 0 and "epoch 1/200" in elsewhere.stdout
+    assert elsewhere.returncode == 0 and "epoch 1/80" in elsewhere.stdout
     assert planted.read_bytes() == honest  # neither read nor written
 
     resumed = subprocess.run(command, capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stderr
-    assert "epoch 1/200" not in resumed.stdout and "epoch 200/200" in resumed.stdout
+    assert "epoch 1/80" not in resumed.stdout and "epoch 80/80" in resumed.stdout
     assert (tmp_path / "model").read_text() == stages.digests["model"]  # to the byte
     assert list(own.iterdir()) == []
 
@@ -201,5 +201,5 @@ def test_a_stopped_training_goes_on_from_its_own_checkpoint_and_from_no_planted_
     kept.write_bytes(honest.replace(kept.parent.name.encode(), b"0" * 64))
     foreign = subprocess.run(command, capture_output=True, text=True)
     assert "of the training sha256:0000" in foreign.stdout
-    assert "epoch 1/200" in foreign.stdout
+    assert "epoch 1/80" in foreign.stdout
     assert (tmp_path / "model").read_text() == stages.digests["model"]

@@ -172,6 +172,10 @@ class _Run:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        # Dropout draws from the process's own generators, alike on all ranks.
+        torch.set_rng_state(state["random"].cpu())
+        if self.ranks.device != "cpu":
+            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.ranks.device)
         return int(state["done"])
 
     def _agree(self, done: int) -> None:
@@ -189,12 +193,14 @@ class _Run:
         """Write what `resume` loads."""
         import torch
 
-        content = io.BytesIO()
+        content, device = io.BytesIO(), self.ranks.device
         torch.save(
             {
                 "module": self.module.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
+                "random": torch.get_rng_state(),
+                **({"random_cuda": torch.cuda.get_rng_state(device)} if device != "cpu" else {}),
                 "done": done,
             },
             content,

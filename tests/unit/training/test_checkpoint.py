@@ -130,6 +130,28 @@ def test_a_planted_checkpoint_is_told_of_and_changes_nothing(kept, tmp_path, und
         assert torch.equal(left, right)
 
 
+def test_a_resumed_training_drops_out_what_an_undisturbed_one_does(kept):
+    def net():
+        spec = rows_net()
+        build = spec.build
+        spec.build = lambda given: torch.nn.Sequential(torch.nn.Dropout(0.5), build(given))
+        return spec
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(line):
+        raise Stop
+
+    whole, _ = train(net(), DATA, CONFIG)
+    with pytest.raises(Stop):
+        train(net(), DATA, CONFIG, checkpoint=kept, report=stop)
+    torch.manual_seed(1)  # as another process's generator would stand
+    again, _ = train(net(), DATA, CONFIG, checkpoint=kept)
+    for left, right in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
 def test_even_a_checkpoint_that_names_the_training_runs_no_code(kept, tmp_path):
     mark = tmp_path / "ran"
     for content in (pickle.dumps(Bomb(mark)), _saved({"module": Bomb(mark), "done": 2})):

@@ -27,6 +27,9 @@ VARIABLE = "TOUCHSTONE_HOME"
 
 _CHECKOUT = Path(__file__).parents[1]
 
+PACKAGES = (Path(__file__).parent, _CHECKOUT / "trust_gates")
+"""The folders of the import packages."""
+
 SHIPPED = _CHECKOUT if (_CHECKOUT / "tekton").is_dir() else Path(__file__).parent / "shipped"
 """Where tekton/, argocd/, scripts/ and training/ lie: in a checkout, or in the wheel."""
 

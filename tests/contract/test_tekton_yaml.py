@@ -158,7 +158,10 @@ def test_the_pipeline_asks_every_gate_once_and_the_verdict_hears_them_all():
     ]
     assert asked == list(GATES)
     (heard,) = [p["value"] for p in tasks["verdict"]["params"] if p["name"] == "evidence"]
-    assert heard == [f"$(tasks.gate-{gate}.results.evidence)" for gate in GATES]
+    assert heard == [
+        f"{gate}=$(tasks.gate-{gate}.results.outcome)=$(tasks.gate-{gate}.results.evidence)"
+        for gate in GATES
+    ]
 
 
 def test_a_gate_can_be_asked_alone():

@@ -24,7 +24,7 @@ from touchstone.training import dataset, launch, ranks
 from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
-from touchstone.training.export import load_model
+from touchstone.training.export import with_code
 from touchstone.training.load import load_spec
 from touchstone.training.mitigation import Mitigation
 from touchstone.training.trainer import TrainConfig
@@ -388,7 +388,7 @@ def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported
     for module in [name for name in sys.modules if name.partition(".")[0] == "scripts"]:
         monkeypatch.delitem(sys.modules, module)  # other tests import ours of this name
     for name in ("model", "two"):
-        spec = load_model(tmp_path / name)[0]
+        spec = with_code(tmp_path / name)[0]
         assert spec.augment.__globals__["SIGMA"] == 0.01
 
 

@@ -11,8 +11,8 @@ import typer
 from touchstone.artifacts.store import Store
 from touchstone.home import SHIPPED
 from touchstone.training import dataset
-from touchstone.training.export import load_model
 from touchstone.training.metrics import evaluate
+from touchstone.training.opened import open_model
 
 EXAMPLES = SHIPPED / "training" / "examples"
 
@@ -74,7 +74,9 @@ def test_real_patients_become_a_model_that_beats_chance_on_held_out_ones(reposit
     assert "epoch 30/30" in finished.stdout
 
     model = stages.store.get(stages.digests["model"], tmp_path / "tree")
-    spec, module, document = load_model(model)
+    opened = open_model(model)
+    assert opened.asked_as == "graph"
+    spec, module, document = opened.spec, opened.module, opened.document
     assert document["parameters"] == tuned["parameters"]
     data = dataset.read(stages.store.get(stages.digests["dataset"], tmp_path / "arrays"))
     assert evaluate(spec, module, data.description, data.splits["test"])["accuracy"] > 0.6

@@ -37,7 +37,7 @@ class Platform:
     keys: attestation.KeyPair
     gitops: str
 
-    def candidate(self, *, commit=COMMIT, checks=None, passed=True, weights=b"weights"):
+    def candidate(self, *, commit=COMMIT, checks=None, passed=True, weights=b"weights", **more):
         tree = self.root / "tree"
         tree.mkdir(exist_ok=True)
         (tree / "model.safetensors").write_bytes(weights)
@@ -58,6 +58,8 @@ class Platform:
                 "captions": {},
                 "tables": {},
                 "notes": {},
+                "askedAs": {"robustness": "graph"},
+                **more,
             }
         )
         return Candidate(

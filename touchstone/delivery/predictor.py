@@ -339,13 +339,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         open_store(options.store).get(options.model, options.model_dir)
     from touchstone.training.evasion.guard import Guard
-    from touchstone.training.export import load_model
     from touchstone.training.mitigation.served import Served
+    from touchstone.training.opened import open_model
 
-    spec, module, document = load_model(options.model_dir)
+    opened = open_model(options.model_dir)
     served = Served.read(options.model_dir)
-    guard = Guard.read(options.model_dir, spec, module)
-    predictor = Predictor(spec, module, document, served, guard)
+    guard = Guard.read(options.model_dir, opened.spec, opened.module)
+    predictor = Predictor(opened.spec, opened.module, opened.document, served, guard)
     serve(predictor, name=options.model_name, host=options.host, port=options.http_port)
 
 

@@ -17,6 +17,7 @@ from touchstone.delivery.gitops import TOUCHSTONE
 from touchstone.delivery.promote import describe, failed_checks
 from touchstone.errors import PlatformError, UsageError
 from touchstone.git import git
+from trust_gates.visible import one_line
 
 NOTES = "refs/notes/touchstone-status"
 _LIMIT = 140
@@ -153,4 +154,5 @@ def _reasons(verdict: Mapping[str, Any]) -> str:
 
 
 def _shortened(text: str, limit: int = _LIMIT) -> str:
+    text = one_line(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

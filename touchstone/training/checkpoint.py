@@ -10,11 +10,11 @@ in tekton/tasks/train.yaml): user code runs beside any key that could sign here.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import stat
 from pathlib import Path
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from trust_gates.policy import Strict
 
 _MARK = "touchstone-checkpoint-1"
@@ -43,12 +43,8 @@ class Checkpoint(Strict):
     def write(self, state: bytes | memoryview) -> None:
         """Write the checkpoint whole or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.partial")
-        partial.unlink(missing_ok=True)  # of a training that was killed here, or a link
-        with partial.open("xb") as stream:
-            stream.write(f"{_MARK} {self.training} {_digest(state)}\n".encode())
-            stream.write(state)
-        partial.replace(self.path)
+        head = f"{_MARK} {self.training} {_digest(state)}\n".encode()
+        beneath.write(self.path.parent, self.path.name, b"".join((head, state)), mode=0o600)
 
     def read(self) -> memoryview | None:
         """What `write` was given; None where there is no checkpoint.
@@ -56,9 +52,13 @@ class Checkpoint(Strict):
         Raises:
             RefusedError: it is a link or no file, cut or changed, or of another training.
         """
-        data = self._bytes()
-        if data is None:
+        try:
+            with beneath.opened(self.path.parent, self.path.name) as stream:
+                data = stream.read()
+        except FileNotFoundError:
             return None
+        except NotPlainError as error:
+            raise RefusedError(f"{self.path}: {error.problem}") from None
         head = _HEAD.fullmatch(data[:_HEAD_LENGTH])
         if head is None:
             raise RefusedError(f"{self.path} is no checkpoint of ours")
@@ -71,20 +71,6 @@ class Checkpoint(Strict):
         if (found := _digest(state)) != content:
             raise RefusedError(f"{self.path} was cut or changed: got {found}, expected {content}")
         return state
-
-    def _bytes(self) -> bytes | None:
-        try:
-            # Neither following a link nor waiting for whoever would write into a pipe.
-            handle = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise RefusedError(f"{self.path} is no plain file ({error.strerror})") from None
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise RefusedError(f"{self.path} is no plain file")
-        with os.fdopen(handle, "rb") as stream:
-            return stream.read()
 
 
 def _digest(data: bytes | memoryview) -> str:

@@ -335,3 +335,8 @@ def test_the_notify_stage_posts_in_binary_mode(tmp_path):
     headers, body = got[0]
     assert headers["ce-type"] == "dev.touchstone.run.finished.v1"
     assert body == {"run": "run-1", "status": "Failed"}
+
+
+def test_a_status_is_one_line_of_text():
+    found = status.Status.of("error", "a\r\nb\x1b[2J\u202ec", context="touchstone")
+    assert found.description == r"a b\u001b[2J\u202ec"

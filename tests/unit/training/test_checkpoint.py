@@ -85,7 +85,7 @@ def test_only_a_plain_file_is_opened(kept, tmp_path, kind):
             kept.path.mkdir()
         case "device":
             kept.path.symlink_to("/dev/zero")
-    with pytest.raises(RefusedError, match="no plain file"):
+    with pytest.raises(RefusedError, match=r"training: got a .*, expected a regular file"):
         kept.read()
 
 
@@ -93,8 +93,7 @@ def test_no_link_is_written_through(kept, tmp_path):
     kept.path.parent.mkdir()
     target = tmp_path / "target"
     target.write_text("mine")
-    for name in ("training", "training.partial"):
-        (kept.path.parent / name).symlink_to(target)
+    kept.path.symlink_to(target)
     kept.write(STATE)
     assert target.read_text() == "mine"
     assert kept.read() == STATE

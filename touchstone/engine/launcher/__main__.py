@@ -7,7 +7,7 @@ a killed engine just long enough to kill everything it had started.
 Requests are JSON after a length of four bytes, with the descriptors for standard input, output and
 error and one for a complaint:
   {"start": {argv, environment, folder, mounts, user, group, terminal}}  → {"pid": N}
-      each mount as [target, source, read_only], or null for no mounts at all
+      each mount as [target, source, read_only, identity], or null for no mounts at all
   {"reap": PID}  → {"code": N}; the process has ended, its number was kept until now
 """
 
@@ -25,7 +25,10 @@ import sys
 import termios
 from typing import Any, NoReturn
 
-import rootfs  # type: ignore[import-not-found]  # beside this file, which is run as a script
+# Started as a script, without the package around it.
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "..", "confine", "inside"))
+import kernel  # type: ignore[import-not-found]  # noqa: E402
+import rootfs  # type: ignore[import-not-found]  # noqa: E402
 
 _DESCRIPTORS = 4
 _NOT_STARTED = 127
@@ -95,7 +98,7 @@ def _surround(wanted: dict[str, Any]) -> None:
         mounts = [rootfs.Mount(*mount) for mount in wanted["mounts"]]
         rootfs.enter(mounts, user, group)
     elif user is not None and user != os.geteuid():
-        rootfs.become(user, group)
+        kernel.become(user, group)
 
 
 def _program(name: str, search: str) -> str:

@@ -15,7 +15,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from touchstone.artifacts.store import digest_bytes, digest_file
+from touchstone import beneath
+from touchstone.artifacts.store import digest_bytes, digest_stream
+from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Key, Scope, references, scope_of
 from touchstone.engine.language.values import resolve
 from touchstone.engine.pod.images import stand_in_for
@@ -177,7 +179,11 @@ def _content(folder: Path) -> dict[str, Any]:
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise UncacheableError(f"{name} links out of its workspace")
         elif path.is_file():
-            found[name] = [digest_file(path), os.access(path, os.X_OK)]
+            try:
+                with beneath.opened(folder.resolve(), name) as stream:
+                    found[name] = [digest_stream(stream), os.access(path, os.X_OK)]
+            except NotPlainError as error:
+                raise UncacheableError(str(error)) from None
         else:
             found[name] = ["folder" if path.is_dir() else "special"]
     return found

@@ -7,7 +7,6 @@ import time
 from touchstone.engine.plan.refusals import refusal_of_task_run
 from touchstone.engine.plan.task_run import (
     DEFAULT_TIMEOUT,
-    RESULT_LIMIT,
     AttemptEndedError,
     PlannedTaskRun,
     StoppedError,
@@ -23,7 +22,6 @@ from touchstone.runs.record import Json
 
 __all__ = [
     "DEFAULT_TIMEOUT",
-    "RESULT_LIMIT",
     "PlannedTaskRun",
     "StoppedError",
     "Surroundings",

@@ -1,4 +1,4 @@
-"""One training process: `python -P worker.py JOB.json`; under torch elastic, one of several.
+"""One training process: `python -P worker.py JOB.json`; where RANK says so, one of several.
 
 The job (`touchstone.training.launch.Job`) says what to train from and where to put it. Rank 0
 prints one line per epoch and at the end each validation figure as `name=value`, the form that

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from model_servers import a_server
 
+from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery.sample import Sample
 from touchstone.training import dataset as datasets
 from touchstone.training import launch
+from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.target import open_described
 from touchstone.training.trainer import TrainConfig
 from trust_gates import fairness
@@ -35,7 +37,7 @@ def world(tmp_path_factory):
         entrypoint="model.py:Hiring",
         dataset=root / "dataset",
         output=root / "model",
-        checkpoint=root / "training.pt",
+        checkpoint=Checkpoint(path=root / "training", training=digest_bytes(b"this one")),
         config=TrainConfig(
             epochs=6,
             batch_size=64,

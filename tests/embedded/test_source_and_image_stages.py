@@ -77,7 +77,7 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
 
     digests = set()
     for attempt in ("one", "two"):
-        context = tmp_path / "contexts" / attempt
+        context = tmp_path / attempt / "context"
         process = stage(
             "build_image",
             f"--store=file://{tmp_path}/store",
@@ -85,8 +85,13 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
             "--image=registry.example/tiny:1",
             f"--context={context}",
             f"--result-image-url={results}/url",
+            f"--result-context={results}/context",
         )
         assert process.returncode == 0, process.stderr
+        built = Store(tmp_path / "store").get((results / "context").read_text(), tmp_path / "built")
+        assert {path.name: path.read_bytes() for path in built.iterdir()} == {
+            path.name: path.read_bytes() for path in context.iterdir()
+        }
         process = stage(
             "kaniko",
             f"--context=dir://{context}",
@@ -100,7 +105,7 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
     assert len(digests) == 1
     assert (results / "url").read_text() == "registry.example/tiny:1"
     (digest,) = digests
-    layout = tmp_path / "images" / "two"
+    layout = tmp_path / "two" / "image"
     index = json.loads((layout / "index.json").read_text())
     assert index["manifests"][0]["digest"] == digest
     manifest = json.loads((layout / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
@@ -191,6 +196,7 @@ def test_a_build_context_is_laid_through_no_link(tmp_path, repository):
         "--image=registry.example/tiny:1",
         f"--context={tmp_path / 'context'}",
         f"--result-image-url={results}/url",
+        f"--result-context={results}/context",
     )
     assert process.returncode == 3
     assert "got a symbolic link at context" in process.stderr

@@ -67,6 +67,7 @@ class Platform:
             commit=commit,
             image_url="registry.example.org/tiny",
             image_digest=digest_bytes(b"image"),
+            image_context=digest_bytes(b"context"),
             digests=Digests(model=model, source=digest_bytes(b"source"), verdict=verdict),
             serve=Serve(protocol="v2", canary=10, min_replicas=1),
             environments=("staging", "production"),

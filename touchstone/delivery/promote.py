@@ -44,6 +44,8 @@ class Candidate:
     commit: str
     image_url: str
     image_digest: str
+    image_context: str
+    """Digest of the tree that the image was built from."""
     digests: Digests
     serve: Serve
     environments: Sequence[str]
@@ -246,6 +248,7 @@ def _statements(
         f"git+model:{release.model}": release.commit,
         "touchstone:source": release.digests.source,
         "touchstone:image": candidate.image_digest,
+        "touchstone:image-context": candidate.image_context,
     }
     for name in ("data", "dataset"):
         if value := verdict.get(name):

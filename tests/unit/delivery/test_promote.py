@@ -122,6 +122,9 @@ def test_the_attestation_names_the_materials_and_the_tests(platform, tmp_path):
     )
     materials = provenance["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert {"uri": "git+model:tiny", "digest": {"gitCommit": COMMIT}} in materials
+    for name in ("image", "image-context"):
+        digest = digest_bytes(name.removeprefix("image-").encode()).removeprefix("sha256:")
+        assert {"uri": f"touchstone:{name}", "digest": {"sha256": digest}} in materials
     assert tests["predicate"]["passedTests"] == ["quality: accuracy", "integrity: digests"]
 
 

@@ -11,7 +11,9 @@ import torch
 from defended import batch, dataset, images_arrays, images_net, rows_arrays, rows_net
 
 import touchstone
+from touchstone.artifacts.store import digest_bytes
 from touchstone.home import SHIPPED
+from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.defences import METHODS, Defence, from_json, wrap
 from touchstone.training.defences.ball import Ball
 from touchstone.training.evasion import Evasion
@@ -173,9 +175,10 @@ def test_a_resumed_training_draws_what_an_undisturbed_one_does(method, tmp_path)
         if line.startswith("epoch 2"):
             raise Stop
 
+    kept = Checkpoint(path=tmp_path / "c", training=digest_bytes(b"this one"))
     with pytest.raises(Stop):
-        train(spec, data, config, checkpoint=tmp_path / "c.pt", report=stop)
-    again, _ = train(spec, data, config, checkpoint=tmp_path / "c.pt")
+        train(spec, data, config, checkpoint=kept, report=stop)
+    again, _ = train(spec, data, config, checkpoint=kept)
     for left, right in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(left, right)
 

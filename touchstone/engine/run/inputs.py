@@ -33,6 +33,9 @@ CACHE = "touchstone.dev/cache"
 STORE = "touchstone.dev/cache-store"
 """Annotation: the workspace that is a content-addressed store (touchstone.artifacts.store)."""
 
+SCRATCH = "touchstone.dev/cache-scratch"
+"""Annotation: the workspace that makes a repeated attempt shorter and decides no result."""
+
 _FORMAT = 1
 _PER_RUN = {("context", "taskRun"), ("context", "pipelineRun"), ("context", "task", "retry-count")}
 _LOCATIONS = {"results", "steps", "step", "workspaces", "params"}
@@ -93,7 +96,7 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
         "spec": {key: value for key, value in spec.items() if key != "metadata"},
         "params": params,
         "references": _references(referred, planned),
-        "workspaces": _workspaces(planned, referred, annotations.get(STORE, ""), folders),
+        "workspaces": _workspaces(planned, referred, annotations, folders),
         "steps": {name: _step(step, scope) for name, step in steps},
         "environment": {k: v for k, v in inherited().items() if _matters(k)},
         "tools": tools(),
@@ -130,7 +133,10 @@ def _references(referred: Iterable[Key], planned: PlannedTaskRun) -> dict[str, A
 
 
 def _workspaces(
-    planned: PlannedTaskRun, referred: Iterable[Key], store: str, folders: Folders
+    planned: PlannedTaskRun,
+    referred: Iterable[Key],
+    annotations: Mapping[str, str],
+    folders: Folders,
 ) -> Json:
     declared = {item["name"]: item for item in planned.spec.get("workspaces", [])}
     names = set(declared) | {key[1] for key in referred if key[0] == "workspaces" and key[1:]}
@@ -139,8 +145,10 @@ def _workspaces(
         binding = planned.bindings.get(name)
         if binding is None:
             read[name] = None
-        elif name == store:
+        elif name == annotations.get(STORE):
             read[name] = "content-addressed"
+        elif name == annotations.get(SCRATCH):
+            read[name] = "scratch"
         elif "emptyDir" in binding:
             read[name] = "empty"
         elif "secret" in binding:
@@ -150,6 +158,7 @@ def _workspaces(
         else:
             raise UncacheableError(
                 f"it may write to workspace {name}, which is neither readOnly nor its {STORE}"
+                f" or {SCRATCH}"
             )
     return read
 

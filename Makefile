@@ -52,6 +52,7 @@ bench: setup ## what a step, an event, a prediction and a verdict cost, against 
 	$(BIN)/python tests/bench/fairness.py
 	$(BIN)/python tests/bench/coverage.py
 	$(BIN)/python tests/bench/robustness.py
+	$(BIN)/python tests/bench/host.py
 	$(BIN)/python tests/bench/clever.py
 	$(BIN)/python tests/bench/poison.py
 	$(BIN)/python tests/bench/defences.py

@@ -139,14 +139,10 @@ def _art(victim: Victim, samples: Samples, steps: int) -> int:
     return int(victim.held(attacked, samples).sum())
 
 
-def digits_network() -> tuple[Target, Samples]:
-    images, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(images))
-    inputs = (images[order] / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    labels = labels[order].astype(np.int64)
-    torch.manual_seed(0)
+def network() -> torch.nn.Module:
+    """Untrained, for pictures (1, 8, 8) of ten classes."""
     nn = torch.nn
-    module = nn.Sequential(
+    return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1, stride=2),
@@ -156,12 +152,21 @@ def digits_network() -> tuple[Target, Samples]:
         nn.ReLU(),
         nn.Linear(64, 10),
     )
+
+
+def digits_network() -> tuple[Target, Samples]:
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(images))
+    inputs = (images[order] / 16).astype(np.float32).reshape(-1, 1, 8, 8)
+    labels = labels[order].astype(np.int64)
+    torch.manual_seed(0)
+    module = network()
     optimizer = torch.optim.Adam(module.parameters(), 2e-3)
     trained = torch.from_numpy(inputs[:1200]), torch.from_numpy(labels[:1200])
     for _ in range(12):
         for rows in torch.randperm(1200).split(64):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(module(trained[0][rows]), trained[1][rows]).backward()
+            torch.nn.functional.cross_entropy(module(trained[0][rows]), trained[1][rows]).backward()
             optimizer.step()
     module.eval()
     held_out = Samples(

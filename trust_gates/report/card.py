@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trust_gates.verdict import Check
+from trust_gates.verdict import UNCONFINED, Check
 
 NOT_STATED = "not stated"
 NOT_RECORDED = "not recorded"
@@ -85,9 +85,20 @@ def _training(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tupl
         ("Hyperparameters", _pairs(facts.get("parameters", {}))),
         ("Training", _pairs(facts.get("training", {}))),
         ("Figures while training", _pairs(facts.get("metrics", {}))),
+        ("Judged as", _asked(verdict.get("askedAs", {}))),
         ("Model digest", verdict.get("model", NOT_RECORDED)),
         ("Code", verdict.get("commit", NOT_RECORDED)),
     ]
+
+
+def _asked(how: Mapping[str, str]) -> str:
+    """How the gates asked the model: as data, or what kept its code from the verdict."""
+    ways = {one for one in how.values() if one}
+    words = {
+        "graph": "a graph of operators: no code of the model repository ran where it was judged",
+        UNCONFINED: "its own code, unconfined: it could have made its own verdict",
+    }
+    return "; ".join(words.get(way, f"its own code, {way}") for way in sorted(ways)) or NOT_RECORDED
 
 
 def _inputs(inputs: Mapping[str, Any]) -> str:

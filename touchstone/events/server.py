@@ -123,6 +123,7 @@ def _take(
         stored = listener.state.add_event(
             source=source,
             event_id=identity,
+            among=accepted.among,
             headers={**accepted.headers, PATH: url, LISTENER: triggers.name},
             body=body,
         )

@@ -127,14 +127,31 @@ class State:
             yield connection
 
     def add_event(
-        self, *, source: str, event_id: str, headers: Mapping[str, str], body: bytes
+        self,
+        *,
+        source: str,
+        event_id: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        among: Collection[str] = (),
     ) -> int | None:
-        """Store a delivery before it is acknowledged; None where (source, id) was seen before."""
+        """Store a delivery before it is acknowledged.
+
+        None where the id was seen before, from `source` or from one of `among`.
+        """
         with self.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO events (source, event_id, headers, body, received)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (source, event_id, json.dumps(dict(headers)), body, time.time()),
+                " SELECT :source, :id, :headers, :body, :now WHERE NOT EXISTS (SELECT 1 FROM events"
+                " WHERE event_id = :id AND source IN (SELECT value FROM json_each(:known)))",
+                {
+                    "source": source,
+                    "id": event_id,
+                    "headers": json.dumps(dict(headers)),
+                    "body": body,
+                    "now": time.time(),
+                    "known": json.dumps([source, *among]),
+                },
             )
             return cursor.lastrowid if cursor.rowcount else None
 

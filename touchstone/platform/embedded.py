@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from touchstone.artifacts.store import Store
 from touchstone.errors import PlatformError
@@ -165,10 +165,13 @@ class Platform:
         """Work until `stop`; raises what broke a thread, once everything else has stopped."""
         _share_cores()
         from touchstone.events.server import create_app
+        from touchstone.platform.http_server import Limits as HttpLimits
+        from touchstone.platform.http_server import server
 
+        listener = create_app(self.listener, on_stored=self._wake.set)
         servers = [
-            _server(create_app(self.listener, on_stored=self._wake.set), self.addresses.listener),
-            _server(self.serving.app, self.addresses.serving),
+            server(listener, self.addresses.listener),
+            server(self.serving.app, self.addresses.serving, HttpLimits(receive=60)),
         ]
         threads = [
             self._thread("events", lambda: servers[0].run()),
@@ -184,8 +187,8 @@ class Platform:
             self._stopping.wait()
         finally:
             self.engine.stop()
-            for server in servers:
-                server.should_exit = True
+            for one in servers:
+                one.should_exit = True
             for thread in threads:
                 thread.join(timeout=15)
             self.serving.stop()
@@ -286,18 +289,6 @@ def _share_cores() -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 4)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def _server(app: Any, port: int) -> uvicorn.Server:
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        def install_signal_handlers(self) -> None:
-            """Signals belong to the platform's main thread."""
-
-    return Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
-    )
 
 
 def _wait_started(servers: list[uvicorn.Server], stopping: threading.Event) -> None:

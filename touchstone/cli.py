@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-from touchstone.errors import INTERRUPTED, TouchstoneError
+from touchstone.errors import INTERRUPTED, PlatformError, TouchstoneError
 
 _MODULES = (
     "demo", "init", "platform", "watch", "review", "predict", "gate", "schema", "validate", "run",
@@ -46,5 +46,13 @@ def main() -> None:
         if error.hint:
             typer.echo(f"  hint: {error.hint}", err=True)
         raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        from touchstone.runs import faults
+
+        if not faults.passing(error):
+            raise
+        typer.echo(f"touchstone: {faults.words(error)}", err=True)
+        typer.echo("  hint: what is missing may be there later: try again", err=True)
+        raise SystemExit(PlatformError.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

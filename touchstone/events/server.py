@@ -24,7 +24,6 @@ triggers that ask for none. What makes two deliveries one is in touchstone.event
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
@@ -79,6 +78,9 @@ def create_app(
             sender = request.client.host if request.client else "unknown"
             _log.warning("refused a request from %s: %d, %s", sender, refusal.status, refusal)
             return _answer(refusal.status, error=str(refusal))
+        except Exception:  # a full disk, a locked state: what it was is for the log alone
+            _log.exception("an event could not be taken")
+            return _answer(503, error="the event cannot be taken now, send it again later")
 
     async def healthy(request: Request) -> Response:
         return _answer(200, status="ok", eventListener=listener.triggers.name)
@@ -135,17 +137,13 @@ def _take(
     if accepted.ping:
         return _answer(200, status="pong")
     source, identity = accepted.source, accepted.event_id
-    try:
-        stored = listener.state.add_event(
-            source=source,
-            event_id=identity,
-            among=accepted.among,
-            headers={**accepted.headers, PATH: url, LISTENER: triggers.name},
-            body=body,
-        )
-    except (sqlite3.Error, OSError) as error:
-        _log.exception("an event could not be stored")
-        raise RefusedError(503, f"the event could not be stored: {error}") from None
+    stored = listener.state.add_event(
+        source=source,
+        event_id=identity,
+        among=accepted.among,
+        headers={**accepted.headers, PATH: url, LISTENER: triggers.name},
+        body=body,
+    )
     delivery = delivery_of(headers) or identity
     if stored is None:
         _log.info("delivery %s from %s is a duplicate of %s", delivery, source, identity)

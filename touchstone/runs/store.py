@@ -97,10 +97,14 @@ SINK = "sink"
 
 
 class State:
-    """The platform's memory in `home`; safe for several threads and processes at once."""
+    """The platform's memory in `home`; safe for several threads and processes at once.
 
-    def __init__(self, home: Path) -> None:
+    A write waits at most `patience` seconds for another's.
+    """
+
+    def __init__(self, home: Path, *, patience: float = 30) -> None:
         self.path = home / "state.sqlite"
+        self._patience = patience
         home.mkdir(parents=True, exist_ok=True)
         migrate(self.path)
         # Closing the last connection empties the write-ahead log, which costs more than a write:
@@ -111,7 +115,7 @@ class State:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One transaction; SQLite's write lock is taken with the first change."""
-        connection = sqlite3.connect(self.path, timeout=30)
+        connection = sqlite3.connect(self.path, timeout=self._patience)
         try:
             connection.execute("PRAGMA foreign_keys=ON")
             with connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,14 @@ class Listener:
     def _finish(self, event: Event) -> list[str]:
         try:
             result = self.process(event)
-            self.state.finish_event(event.id, outcome=result.outcome, runs=result.runs)
+            try:
+                self.state.finish_event(event.id, outcome=result.outcome, runs=result.runs)
+            except sqlite3.IntegrityError:
+                names = ", ".join(run["metadata"]["name"] for run in result.runs)
+                raise ValueError(
+                    f"got the name of a run that exists already, one of {names}, expected new"
+                    " ones: metadata.generateName makes them"
+                ) from None
         except Exception as error:
             if faults.passing(error):
                 raise

@@ -147,7 +147,8 @@ class Engine:
         failures = 0
         while True:
             try:
-                return write()
+                write()
+                return
             except Exception as error:
                 if not faults.passing(error):
                     raise
@@ -308,7 +309,8 @@ class Engine:
 
     def _notify(self, notice: Notice) -> None:
         if self._observer is not None:
-            with self._lock:
+            # Who watched may have closed the pipe: that is no fault of the run.
+            with self._lock, suppress(OSError):
                 self._observer(notice)
 
     def _say_what_differs(

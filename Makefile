@@ -45,9 +45,10 @@ test: lint ## lint, then the quick tests; T=path or K=name narrows, STRICT=1 mak
 test-long: setup ## the tests that take tens of seconds each: whole runs, a wheel away from the checkout
 	STRICT=$(STRICT) $(PYTEST) -m "long and not cluster" $(T) $(if $(K),-x -k "$(K)")
 
-bench: setup ## what a step, an event and a verdict cost, against named peers in the same run
+bench: setup ## what a step, an event, a prediction and a verdict cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/intake.py
+	$(BIN)/python tests/bench/proxy.py
 	$(BIN)/python tests/bench/fairness.py
 	$(BIN)/python tests/bench/coverage.py
 	$(BIN)/python tests/bench/robustness.py

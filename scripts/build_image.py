@@ -26,16 +26,20 @@ def main(
     image: Annotated[str, typer.Option(help="Name and tag the image will have.")],
     context: Annotated[Path, typer.Option(help="Folder to lay the build context into.")],
     result_image_url: Annotated[Path, typer.Option()],
+    result_context: Annotated[Path, typer.Option(help="File for the context's digest.")],
 ) -> None:
-    """Lay out the build context; the next step of the Task builds it."""
+    """Lay out the build context, and store it; the next step of the Task builds it."""
+    artifacts = open_store(store)
     shutil.rmtree(context, ignore_errors=True)  # a retry starts from nothing
-    open_store(store).get(source, context)
+    artifacts.get(source, context)
     containerfile = context / "Containerfile"
     if not containerfile.exists():
         containerfile.write_text(_CONTAINERFILE, encoding="utf-8")
         typer.echo("no Containerfile in the model repository: building the default one")
+    digest = artifacts.put(context)
     stage.write_result(result_image_url, image)
-    typer.echo(f"context for {image} is ready")
+    stage.write_result(result_context, digest)
+    typer.echo(f"context for {image} is {digest}")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
+from touchstone import confine
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
+from touchstone.confine import DATA, Confinement
 from touchstone.contract import model_repo
 from touchstone.errors import TouchstoneError
+from touchstone.home import SHIPPED
 
 
 def main(
@@ -26,7 +33,6 @@ def main(
     every later stage reads it by that.
     """
     from touchstone.training import dataset
-    from touchstone.training.load import load_spec
 
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as folder:
@@ -34,9 +40,10 @@ def main(
         spec = model_repo.load(repository).spec
         source_uri = uri or spec.data.uri
         typer.echo(f"loading {source_uri} with seed {spec.data.seed}")
-        data = load_spec(repository, spec.entrypoint).load_data(source_uri, seed=spec.data.seed)
-        dataset.write_raw(Path(folder) / "data", data)
-        digest = artifacts.put(Path(folder) / "data")
+        loaded = Path(folder) / "data"
+        _load(repository, spec.entrypoint, source_uri, spec.data.seed, loaded)
+        data = dataset.read_raw(loaded)
+        digest = artifacts.put(loaded)
     if not uri and spec.data.digest not in ("", digest):
         raise TouchstoneError(
             f"got {digest} from {spec.data.uri}, expected spec.data.digest {spec.data.digest}",
@@ -48,6 +55,50 @@ def main(
         typer.echo(f"{name}: {shares}")
     typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
     stage.write_result(result_data, digest)
+
+
+def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) -> None:
+    """Run the repository's `load_data` where it sees its own files and, at most, the network."""
+    output.mkdir()
+    scheme = urlsplit(uri).scheme
+    confinement = Confinement(
+        read=[repository, *_shown()],
+        write=[output],
+        # A name such as `generate` or `sklearn:digits` is loaded from what is installed.
+        network="host" if "://" in uri and scheme != "file" else "none",
+    )
+    program = SHIPPED / "training" / "load_data.py"
+    words: list[str | Path] = [
+        sys.executable,
+        "-P",
+        program,
+        repository,
+        entrypoint,
+        uri,
+        str(seed),
+        output,
+    ]
+    done = subprocess.run(
+        confine.command(words, confinement, folder=repository),
+        env=confine.environment(confinement),
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    sys.stderr.write(done.stderr)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise TouchstoneError(
+            f"load_data of {entrypoint} ended with exit code {done.returncode}: {last}",
+            hint="it sees the repository, the installed packages, and the network only where"
+            " spec.data.uri is an address; `touchstone up --data FOLDER` shows it a folder",
+        )
+
+
+def _shown() -> list[Path]:
+    """Folders of data that the platform's operator shows to every model repository."""
+    return [Path(part) for part in os.environ.get(DATA, "").split(os.pathsep) if part]
 
 
 if __name__ == "__main__":

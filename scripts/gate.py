@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -40,9 +40,14 @@ class Inputs:
     source: Path
     model: Path
 
+    asked_as: set[str] = field(default_factory=set)
+    """How the models were asked, so far."""
+
     def target(self, tree: Path | None = None) -> Target:
         """The trained model, or that of another tree for the same data."""
-        return open_described(tree or self.model, self.dataset.description)
+        target = open_described(tree or self.model, self.dataset.description)
+        self.asked_as.add(target.asked_as)
+        return target
 
 
 def main(
@@ -84,6 +89,7 @@ def main(
             model=artifacts.get(model, folder / "model"),
         )
         evidence = _judge(name, inputs, remedy.judged_by(spec), seed=spec.data.seed)
+        evidence = replace(evidence, asked_as="; ".join(sorted(inputs.asked_as)))
         evidence.write(folder / "evidence")
         digest = artifacts.put(folder / "evidence")
     for note in evidence.notes:

@@ -14,6 +14,7 @@ import typer
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract import remedy
+from touchstone.delivery.status import verdict_of
 from touchstone.errors import PlatformError
 from touchstone.home import VARIABLE, Home
 
@@ -27,6 +28,7 @@ REFUSED = "dev.touchstone.model.refused.v1"
 def main(
     store: Annotated[str, typer.Option(help="file:// URI of the artifact store.")],
     run: Annotated[str, typer.Option(help="Name of the PipelineRun.")],
+    verdict_status: Annotated[str, typer.Option(help="Tekton's $(tasks.verdict.status).")],
     run_status: Annotated[str, typer.Option(help="Tekton's $(tasks.status).")],
     url: Annotated[str, typer.Option(help="Where the model repository is cloned from.")],
     promote: Annotated[str, typer.Option(help="Whether a passing model would be promoted.")],
@@ -39,13 +41,12 @@ def main(
     """Send binary CloudEvents; their ids follow from the run, so that a repeat is a duplicate."""
     where = sink or os.environ.get("K_SINK", "")
     _send(where, _event(FINISHED, run, {"run": run, "status": run_status}))
-    artifacts = open_store(store)
-    digest = artifacts.ref(f"runs/{run}/verdict")
-    verdict = artifacts.get_json(digest) if digest else {"passed": True}
-    if verdict["passed"]:
+    found = verdict_of(open_store(store), run, ended=verdict_status)
+    if found is None or found[1]["passed"]:
         return
+    digest, verdict = found
     again = {"url": url, "repository": repository, "branch": branch, "forge": forge, "data": data}
-    event = _event(REFUSED, run, {**_refusal(verdict, digest or ""), "promote": promote, **again})
+    event = _event(REFUSED, run, {**_refusal(verdict, digest), "promote": promote, **again})
     if os.environ.get(VARIABLE):
         _tell_platform(event)
     _send(where, event)

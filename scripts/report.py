@@ -16,6 +16,7 @@ def main(
     store: Annotated[str, typer.Option(help="file:// URI of the artifact store.")],
     run: Annotated[str, typer.Option(help="Name of the PipelineRun.")],
     revision: Annotated[str, typer.Option(help="The commit that gets the status.")],
+    verdict_status: Annotated[str, typer.Option(help="Tekton's $(tasks.verdict.status).")],
     run_status: Annotated[str, typer.Option(help="Tekton's $(tasks.status).")],
     promotion: Annotated[str, typer.Option(help="Tekton's $(tasks.promote.status).")],
     status_url: Annotated[str, typer.Option(help="The model repository's URL.")],
@@ -24,9 +25,8 @@ def main(
     token_file: Annotated[Path | None, typer.Option(help="File with the forge's token.")] = None,
 ) -> None:
     """Post one commit status; it quotes the verdict where the run came to one."""
-    artifacts = open_store(store)
-    digest = artifacts.ref(f"runs/{run}/verdict")
-    verdict = artifacts.get_json(digest) if digest else None
+    found = statuses.verdict_of(open_store(store), run, ended=verdict_status)
+    verdict = found[1] if found else None
     promoted = promotion != "None"  # Tekton's word for a task that was skipped
     status = statuses.of_run(run_status, verdict, promoted=promoted, target_url=target_url)
     token = stage.read_token(token_file)

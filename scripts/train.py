@@ -10,10 +10,14 @@ from typing import Annotated
 
 import typer
 
+from touchstone import beneath
 from touchstone.artifacts.store import digest_bytes, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
+
+_LONGEST = 1 << 20
+"""Bytes of the model's figures, which its own code wrote."""
 
 
 def main(
@@ -23,40 +27,46 @@ def main(
     parameters: Annotated[str, typer.Option(help="Digest of the tuned parameters.")],
     result_model: Annotated[Path, typer.Option(help="File for the model's digest.")],
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
+    checkpoints: Annotated[
+        str, typer.Option(help="Folder of this training alone; empty: one that ends with it.")
+    ] = "",
 ) -> None:
     """Train spec.train.workers processes together; exits with the workers' own code.
 
     143 says that SIGTERM came and a checkpoint was written: the stage goes on from it when it
-    is run again with the same inputs.
+    is run again with the same inputs and checkpoints.
     """
     from touchstone.driver import local
+    from touchstone.training.checkpoint import Checkpoint
     from touchstone.training.launch import Job
     from touchstone.training.trainer import TrainConfig
 
     artifacts = open_store(store)
-    # Beside the blobs, for a second attempt to find; named by everything this training reads.
-    checkpoints = artifacts.root / "checkpoints" / _name(source, dataset, parameters, remedy)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repository = artifacts.get(source, folder / "source")
         artifacts.get(dataset, folder / "dataset")
         spec = remedies.remedied(model_repo.load(repository).spec, remedies.read(remedy))
+        config = TrainConfig(
+            epochs=spec.train.epochs,
+            batch_size=spec.train.batch_size,
+            seed=spec.data.seed,
+            precision=spec.train.precision,
+            parameters=artifacts.get_json(parameters)["parameters"],
+            mitigation=spec.mitigation,
+            defences=spec.defences,
+            evasion=spec.evasion,
+        )
+        # All that this training reads: the recipe says by itself what a remedy made of it.
+        training = digest_bytes("\n".join([source, dataset, config.model_dump_json()]).encode())
+        kept = Path(checkpoints or folder / "checkpoints") / training.removeprefix("sha256:")
         job = Job(
             source=repository,
             entrypoint=spec.entrypoint,
             dataset=folder / "dataset",
             output=folder / "model",
-            checkpoint=checkpoints / "training.pt",
-            config=TrainConfig(
-                epochs=spec.train.epochs,
-                batch_size=spec.train.batch_size,
-                seed=spec.data.seed,
-                precision=spec.train.precision,
-                parameters=artifacts.get_json(parameters)["parameters"],
-                mitigation=spec.mitigation,
-                defences=spec.defences,
-                evasion=spec.evasion,
-            ),
+            checkpoint=Checkpoint(path=kept / "training", training=training),
+            config=config,
         )
         if remedy:
             typer.echo(f"remedy: {remedy}")
@@ -66,14 +76,10 @@ def main(
             typer.echo(f"error: training ended with exit code {code}", err=True)
             raise typer.Exit(code)
         digest = artifacts.put(folder / "model")
-        figures = json.loads((folder / "model" / "metrics.json").read_text())
-    shutil.rmtree(checkpoints, ignore_errors=True)
+        figures = json.loads(beneath.read(folder / "model", "metrics.json", limit=_LONGEST))
+        shutil.rmtree(kept, ignore_errors=True)
     typer.echo(" ".join(f"{key}={value:.4f}" for key, value in sorted(figures.items())))
     stage.write_result(result_model, digest)
-
-
-def _name(*digests: str) -> str:
-    return digest_bytes("\n".join(digests).encode()).removeprefix("sha256:")
 
 
 if __name__ == "__main__":

@@ -17,12 +17,16 @@ from touchstone.contract.model_repo import Spec
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.export import describe
+from trust_gates import GATES
+from trust_gates.recomputed import recomputed
 from trust_gates.software import versions
 from trust_gates.verdict import Evidence, Outcome, Verdict
 
 
 def main(
-    evidence: Annotated[list[str], typer.Argument(help="Digest of each gate's evidence.")],
+    evidence: Annotated[
+        list[str], typer.Argument(help="GATE=OUTCOME=DIGEST of each gate's evidence.")
+    ],
     store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
     run: Annotated[str, typer.Option(help="Name of the PipelineRun.")],
     source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
@@ -39,13 +43,11 @@ def main(
     """Decide on all checks together, and let the run's name point to the verdict."""
     artifacts = open_store(store)
     found: dict[str, tuple[str, Evidence]] = {}
-    for digest in evidence:
-        document = _read(artifacts, digest)
-        if document.gate in found:
-            raise UsageError(
-                f"got two pieces of evidence of the {document.gate} gate, expected one each"
-            )
-        found[document.gate] = (digest, document)
+    for given in evidence:
+        gate, outcome, digest = _parts(given)
+        if gate in found:
+            raise UsageError(f"got two pieces of evidence of the {gate} gate, expected one each")
+        found[gate] = (digest, _read(artifacts, gate, outcome, digest))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repository = artifacts.get(source, folder / "source")
@@ -59,8 +61,14 @@ def main(
             artifacts.get(model, folder / "model"),
             artifacts.get(dataset, folder / "dataset"),
         )
+    gates = remedies.judged_by(policy.spec)
     verdict = Verdict(
-        evidence=[document for _, document in found.values()],
+        evidence=[
+            recomputed(document, asked, confidence=gates.confidence_each)
+            if (asked := gates.policy(gate))
+            else document
+            for gate, (_, document) in found.items()
+        ],
         required=policy.spec.gates.declared,
     )
     refusals = [check for check in verdict.checks if check.outcome is not Outcome.PASSED]
@@ -82,7 +90,7 @@ def main(
             "data": data,
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed, "split": number},
-            "gates": remedies.judged_by(policy.spec).plain(),
+            "gates": gates.plain(),
             "card": policy.spec.card.plain(),
             "facts": facts,
             "software": versions(),
@@ -117,13 +125,31 @@ def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
     }
 
 
-def _read(artifacts: Store, digest: str) -> Evidence:
+def _parts(given: str) -> tuple[str, str, str]:
+    gate, outcome, digest = [*given.split("=", 2), "", ""][:3]
+    if gate not in GATES or outcome not in set(Outcome):
+        raise UsageError(
+            f"got {given!r}, expected GATE=OUTCOME=DIGEST with one of {', '.join(GATES)} and "
+            f"one of {', '.join(Outcome)}"
+        )
+    return gate, outcome, digest
+
+
+def _read(artifacts: Store, gate: str, outcome: str, digest: str) -> Evidence:
+    """The evidence of that gate, which must say what the gate's own result said."""
     with tempfile.TemporaryDirectory() as folder:
         tree = artifacts.get(digest, Path(folder) / "evidence")
         try:
-            return Evidence.read(tree)
+            found = Evidence.read(tree)
         except ValueError as error:
             raise PlatformError(f"{digest}: {error}", hint="run the gate again") from None
+    if (found.gate, found.outcome) != (gate, outcome):
+        raise PlatformError(
+            f"got evidence of the {found.gate} gate with the outcome {found.outcome.value!r}, "
+            f"expected that of {gate} with {outcome!r}, as the gate's result says",
+            hint="run the gates again; was something else put in the place of their evidence?",
+        )
+    return found
 
 
 if __name__ == "__main__":

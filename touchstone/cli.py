@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 
 import typer
 
 from touchstone.errors import INTERRUPTED, PlatformError, TouchstoneError
+from trust_gates.visible import guard_output
 
 _MODULES = (
     "demo", "init", "platform", "watch", "review", "predict", "gate", "schema", "validate", "run",
@@ -27,11 +27,6 @@ def _app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
 
-    @app.callback()
-    def root(context: typer.Context) -> None:
-        if os.environ.get("NO_COLOR"):  # rich heeds it by itself, typer's styles do not
-            context.color = False
-
     for module in _MODULES:
         import_module(f"touchstone.commands.{module}").register(app)
     return app
@@ -39,20 +34,21 @@ def _app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; exit with the code documented in touchstone.errors."""
+    guard_output()
     try:
-        _app()()
+        _app()(color=True)  # else what others wrote is cut where it cannot be coloured
     except TouchstoneError as error:
-        typer.echo(f"touchstone: {error}", err=True)
+        typer.echo(f"touchstone: {error}", err=True, color=True)
         if error.hint:
-            typer.echo(f"  hint: {error.hint}", err=True)
+            typer.echo(f"  hint: {error.hint}", err=True, color=True)
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         from touchstone.runs import faults
 
         if not faults.passing(error):
             raise
-        typer.echo(f"touchstone: {faults.words(error)}", err=True)
-        typer.echo("  hint: what is missing may be there later: try again", err=True)
+        typer.echo(f"touchstone: {faults.words(error)}", err=True, color=True)
+        typer.echo("  hint: what is missing may be there later: try again", err=True, color=True)
         raise SystemExit(PlatformError.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

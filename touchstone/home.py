@@ -9,6 +9,9 @@ volumes/<claim>/         PersistentVolumeClaims; the artifact store is touchston
 secrets/<name>/<key>     Secrets, readable by the owner alone
 spool/                   deliveries that the listener has not taken yet
 logs/                    what processes printed
+proxy/                   what Envoy reads
+revisions/               model trees of what is served
+sockets                  a link to where revisions and Envoy listen, for us alone
 ```
 """
 
@@ -26,6 +29,9 @@ from touchstone.errors import PlatformError
 VARIABLE = "TOUCHSTONE_HOME"
 
 _CHECKOUT = Path(__file__).parents[1]
+
+PACKAGES = (Path(__file__).parent, _CHECKOUT / "trust_gates")
+"""The folders of the import packages."""
 
 SHIPPED = _CHECKOUT if (_CHECKOUT / "tekton").is_dir() else Path(__file__).parent / "shipped"
 """Where tekton/, argocd/, scripts/ and training/ lie: in a checkout, or in the wheel."""

@@ -1,4 +1,4 @@
-"""One training process: `python -P worker.py JOB.json`; under torch elastic, one of several.
+"""One training process: `python -P worker.py JOB.json`; where RANK says so, one of several.
 
 The job (`touchstone.training.launch.Job`) says what to train from and where to put it. Rank 0
 prints one line per epoch and at the end each validation figure as `name=value`, the form that
@@ -24,6 +24,8 @@ from touchstone.training.trainer import PREEMPTED, PreemptedError, Ranks, from_e
 if TYPE_CHECKING:
     import torch
 
+_SAMPLE = 8
+
 
 def main(job_file: str) -> int:
     """Do what the job says; the exit code."""
@@ -31,10 +33,10 @@ def main(job_file: str) -> int:
 
     job = Job.read(Path(job_file))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    spec = load_spec(job.source, job.entrypoint)
+    own = load_spec(job.source, job.entrypoint)
     data = dataset.read(job.dataset, splits=("train", "validation"))
     inputs = data.description.inputs
-    spec = wrap.inputs(spec, job.config.defences, inputs)
+    spec = wrap.inputs(own, job.config.defences, inputs)
     ranks = from_environment()
     try:
         trained = wrap.training(spec, job.config.defences, inputs)
@@ -61,6 +63,8 @@ def main(job_file: str) -> int:
             export.export(
                 job.output,
                 module=module,
+                spec=own,
+                sample=wrap.seen(spec, _some(data)),
                 source=job.source,
                 entrypoint=job.entrypoint,
                 parameters=job.config.parameters,
@@ -89,6 +93,12 @@ def _train(
 
     done = train_mitigated(spec, data, job.config, **how)
     return done.module, done.figures, done.served
+
+
+def _some(data: Dataset) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(data.splits["validation"]["inputs"][:_SAMPLE])
 
 
 def _say(line: str) -> None:

@@ -20,6 +20,7 @@ import typer
 
 from trust_gates import GATES
 from trust_gates.errors import GateError, MissingExtraError, PolicyError
+from trust_gates.visible import console, guard_output
 
 if TYPE_CHECKING:
     from trust_gates.gates import Gates
@@ -226,8 +227,6 @@ def judge(
 
 def _found(names: Sequence[str], gates: Gates, asked: Asked, open_subject: Open) -> list[Evidence]:
     """The evidence of each gate; what is being done is shown on a terminal's standard error."""
-    from rich.console import Console
-
     from trust_gates import outside
 
     model, data = asked.model, asked.data
@@ -247,9 +246,9 @@ def _found(names: Sequence[str], gates: Gates, asked: Asked, open_subject: Open)
         assert data is not None  # noqa: S101 (refused above)
         return open_subject(model, data)
 
-    console, found = Console(stderr=True), []
+    screen, found = console(stderr=True), []
     for name in names:
-        with console.status(f"judging {name} …"):
+        with screen.status(f"judging {name} …"):
             if name == "integrity":
                 assert model is not None  # noqa: S101 (refused above)
                 evidence = outside.examine(
@@ -284,8 +283,9 @@ def _expected(pairs: Sequence[str]) -> dict[str, str]:
 
 def main() -> None:
     """Run the command line; the exit codes are those of this module's docstring."""
+    guard_output()
     try:
-        app()
+        app(color=True)
     except MissingExtraError as error:
         _fail(error, 3)
     except GateError as error:
@@ -297,7 +297,7 @@ def main() -> None:
 
 
 def _fail(error: Exception, code: int) -> None:
-    typer.echo(f"error: {error}", err=True)
+    typer.echo(f"error: {error}", err=True, color=True)
     sys.exit(code)
 
 

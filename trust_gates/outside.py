@@ -79,7 +79,11 @@ def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Eviden
     left = []
     if isinstance(policy, Quality) and policy.champion is not None:
         left = ["gates.quality.champion is not used here: no pipeline says what is served"]
-    return replace(evidence, notes=[*evidence.notes, *subject.notes, *left])
+    return replace(
+        evidence,
+        notes=[*evidence.notes, *subject.notes, *left],
+        asked_as=subject.target.asked_as,
+    )
 
 
 def examine(

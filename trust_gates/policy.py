@@ -146,6 +146,16 @@ class GatePolicy(Strict):
         return tuple(check.requirement for check in self.checks)
 
     @property
+    def always(self) -> dict[str, Required]:
+        """What the gate requires whatever the policy says, by the check's name."""
+        return {}
+
+    @property
+    def sometimes(self) -> dict[str, Required]:
+        """Likewise, where there is something to hold it against."""
+        return {}
+
+    @property
     def estimates(self) -> bool:
         """Whether anything it decides is left to chance, so that it needs a share of the error."""
         return True

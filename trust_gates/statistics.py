@@ -29,6 +29,11 @@ class Requirement:
     required: Required
 
 
+def named(required: Mapping[str, Required]) -> list[Requirement]:
+    """Requirements from what is required of each metric."""
+    return [Requirement(metric=name, required=one) for name, one in required.items()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """One figure measured on `samples` samples, with its interval at any confidence."""

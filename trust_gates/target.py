@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from trust_gates.errors import GateError
 from trust_gates.reach import Reach
 from trust_gates.samples import Boxes, Samples
+from trust_gates.verdict import UNCONFINED
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +66,8 @@ class Target:
     """The inputs that the module sees in place of the given ones, of the same arguments."""
 
     watch: Watch | None = None
+    asked_as: str = UNCONFINED
+    """`graph` where the model is data; else how the process that runs its code is confined."""
 
     def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.
@@ -123,34 +127,8 @@ class Target:
         Raises:
             GateError: the module has no layer with weights that its prediction goes through.
         """
-        last = self._last_layer(inputs[:1])
-        seen: list[torch.Tensor] = []
-        handle = last.register_forward_pre_hook(lambda _, given: seen.append(_pooled(given[0])))
-        try:
-            for batch in _batches(inputs):
-                self._ask(batch)
-        finally:
-            handle.remove()
-        return np.concatenate([part.cpu().numpy() for part in seen]).astype(np.float32)
-
-    def _last_layer(self, inputs: NDArray[np.float32]) -> torch.nn.Module:
-        called: list[torch.nn.Module] = []
-        handles = [
-            layer.register_forward_pre_hook(lambda layer, _: called.append(layer))
-            for layer in self.module.modules()
-            if next(layer.parameters(recurse=False), None) is not None
-        ]
-        try:
-            self._ask(inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-        if not called:
-            raise GateError(
-                "got a prediction that went through no layer with weights of its own, expected"
-                " one whose input is the model's activations"
-            )
-        return called[-1]
+        found = [penultimate(self.module, partial(self._ask, batch)) for batch in _batches(inputs)]
+        return np.concatenate([part.cpu().numpy() for part in found]).astype(np.float32)
 
     def tensor(self, inputs: NDArray[np.float32]) -> torch.Tensor:
         """`inputs` on the model's device; images in the memory order that is fast on CPUs."""
@@ -176,11 +154,36 @@ def boxes_of(image: Any) -> Boxes:
     )
 
 
-def _pooled(given: torch.Tensor) -> torch.Tensor:
-    """(N, C, H, W) maps and (N, T, D) tokens to one vector a sample: (N, C) and (N, D)."""
-    if given.ndim == 4:
-        return given.mean(dim=(2, 3))
-    return given.mean(dim=1) if given.ndim == 3 else given.flatten(1)
+def penultimate(module: torch.nn.Module, ask: Callable[[], Any]) -> torch.Tensor:
+    """(N, D): what the module's last layer with weights is given while `ask` runs.
+
+    Raises:
+        GateError: the module has no layer with weights that its prediction goes through.
+    """
+    from trust_gates.network import Network, pooled
+
+    called: list[tuple[torch.nn.Module, torch.Tensor]] = []
+    listened = [
+        layer
+        for layer in ([module] if isinstance(module, Network) else module.modules())
+        if isinstance(layer, Network) or next(layer.parameters(recurse=False), None) is not None
+    ]
+    handles = [
+        layer.register_forward_pre_hook(lambda layer, given: called.append((layer, given[0])))
+        for layer in listened
+    ]
+    try:
+        ask()
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not called:
+        raise GateError(
+            "got a prediction that went through no layer with weights of its own, expected"
+            " one whose input is the model's activations"
+        )
+    layer, given = called[-1]
+    return layer.penultimate(given) if isinstance(layer, Network) else pooled(given)
 
 
 def padded(objects: Sequence[Boxes]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

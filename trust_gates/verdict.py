@@ -10,6 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+UNCONFINED = "unconfined"
+"""The model's code ran with all rights of the process that judged: it could have made its own
+verdict, and such a verdict promotes nothing."""
+
 EVIDENCE_FILE = "evidence.json"
 """What a gate found, in a folder with its pictures."""
 
@@ -162,11 +166,15 @@ class Evidence:
 
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+    asked_as: str = UNCONFINED
+    """How the model was asked: `graph`, by what its code was confined, `unconfined`, or empty where
+    no model was asked."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document without the pictures, which travel as files."""
         return {
             "gate": self.gate,
+            "askedAs": self.asked_as,
             "checks": [check.to_json() for check in self.checks],
             "figures": {name: _number(value) for name, value in self.figures.items()},
             "captions": dict(self.captions),
@@ -184,6 +192,7 @@ class Evidence:
             captions=document.get("captions", {}),
             tables=tuple(Table.from_json(table) for table in document.get("tables", ())),
             notes=list(document["notes"]),
+            asked_as=document["askedAs"],
         )
 
     def write(self, folder: Path) -> None:
@@ -251,6 +260,7 @@ class Verdict:
             "captions": {n: text for e in self.evidence for n, text in e.captions.items()},
             "tables": {e.gate: e.to_json()["tables"] for e in self.evidence if e.tables},
             "notes": {e.gate: list(e.notes) for e in self.evidence if e.notes},
+            "askedAs": {e.gate: e.asked_as for e in self.evidence},
         }
 
 

@@ -26,8 +26,10 @@ def _elsewhere(pattern: str, *homes: str) -> list[str]:
     [
         (r"\"(SELECT|INSERT|UPDATE|DELETE|REPLACE) ", ("touchstone/runs/store.py",)),
         (r"(get\(|\[)\"conditions\"(\]|, \[)(?! =)", ("touchstone/runs/record.py",)),
+        (r"class \w+\(Console\)|[^(]\bConsole\(|secho\(|typer\.style", ("trust_gates/visible.py",)),
+        (r"RESULT_LIMIT = ", ("touchstone/runs/record.py",)),
     ],
-    ids=["sql", "reading a condition"],
+    ids=["sql", "reading a condition", "styles on a terminal", "the limit of results"],
 )
 def test_is_in_one_module(pattern, homes):
     assert _elsewhere(pattern, *homes) == []

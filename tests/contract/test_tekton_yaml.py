@@ -112,6 +112,41 @@ def test_the_pipeline_gives_every_task_the_params_it_needs_and_no_other():
         assert {w["name"] for w in entry["workspaces"]} == {w["name"] for w in spec["workspaces"]}
 
 
+@pytest.mark.parametrize(
+    ("place", "task", "kinds"),
+    [
+        ("checkpoints", "train", {"volumeClaimTemplate"}),  # a volume of the run
+        ("build-context", "build-image", {"emptyDir"}),  # one of the Pod
+    ],
+)
+def test_a_place_whose_content_no_digest_names_is_one_tasks_alone(place, task, kinds):
+    (pipeline,) = documents(ROOT / "tekton/pipelines/model.yaml")
+    entries = [*pipeline["spec"]["tasks"], *pipeline["spec"]["finally"]]
+    bound = {
+        entry["name"]
+        for entry in entries
+        for workspace in entry["workspaces"]
+        if workspace["workspace"] == place
+    }
+    assert bound == {task}
+    found = []
+    for file in [*(ROOT / "tekton/triggers").glob("*.yaml"), *(ROOT / "tekton/sources").glob("*")]:
+        for template in documents(file):
+            for resource in template.get("spec", {}).get("resourcetemplates", []):
+                if resource["spec"].get("pipelineRef", {}).get("name") == "model":
+                    (one,) = [w for w in resource["spec"]["workspaces"] if w["name"] == place]
+                    found.append(one.keys() - {"name"})
+    assert found == [kinds] * 3  # a push, a pull request, a remedy
+
+
+def test_no_step_is_told_a_path_of_the_store_but_the_store_itself():
+    for file in TASKS:
+        for step in documents(file)[0]["spec"]["steps"]:
+            for word in step["args"]:
+                if "workspaces.artifacts.path" in word:
+                    assert word == "--store=file://$(workspaces.artifacts.path)", file.name
+
+
 def test_the_pipeline_asks_every_gate_once_and_the_verdict_hears_them_all():
     (pipeline,) = documents(ROOT / "tekton/pipelines/model.yaml")
     tasks = {task["name"]: task for task in pipeline["spec"]["tasks"]}
@@ -123,7 +158,10 @@ def test_the_pipeline_asks_every_gate_once_and_the_verdict_hears_them_all():
     ]
     assert asked == list(GATES)
     (heard,) = [p["value"] for p in tasks["verdict"]["params"] if p["name"] == "evidence"]
-    assert heard == [f"$(tasks.gate-{gate}.results.evidence)" for gate in GATES]
+    assert heard == [
+        f"{gate}=$(tasks.gate-{gate}.results.outcome)=$(tasks.gate-{gate}.results.evidence)"
+        for gate in GATES
+    ]
 
 
 def test_a_gate_can_be_asked_alone():

@@ -5,11 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import defended
-import httpx
 import numpy as np
 import pytest
+from model_servers import a_server
 
-from touchstone.delivery.serve import Server
 from touchstone.training import dataset as datasets
 from touchstone.training import launch
 from touchstone.training.defences import Defence
@@ -55,10 +54,8 @@ def world(tmp_path_factory):
         target=lambda: open_described(root / "model", data.description),
         model_folder=root / "model",
     )
-    server = Server(model="images", model_dir=root / "model", log=root / "server.log")
-    server.wait_ready()
-    yield inputs, server
-    server.stop()
+    with a_server(root / "model", "images") as server:
+        yield inputs, server
 
 
 def test_training_says_what_it_defended_against_and_what_the_detector_finds(world):
@@ -82,7 +79,7 @@ def test_the_server_answers_what_the_gate_judged_with_the_detectors_word(world):
     assert flags.any() and not flags.all()
     tensor = {"name": "input", "datatype": "FP32", "shape": list(values.shape)}
     body = {"inputs": [{**tensor, "data": values.ravel().tolist()}]}
-    answer = httpx.post(f"{server.url}/v2/models/images/infer", json=body, timeout=60)
+    answer = server.post("/v2/models/images/infer", json=body)
     assert answer.status_code == 200, answer.text
     outputs = {one["name"]: one for one in answer.json()["outputs"]}
     assert outputs["label"]["data"] == logits.argmax(axis=1).tolist()
@@ -90,12 +87,9 @@ def test_the_server_answers_what_the_gate_judged_with_the_detectors_word(world):
     assert outputs["adversarial"]["data"] == flags.tolist()
     scores = outputs["adversarial_score"]["data"]
     assert np.allclose(scores, 1 / (1 + np.exp(-suspicion)), atol=1e-5)
-    answer = httpx.post(
-        f"{server.url}/v1/models/images:predict", json={"instances": values.tolist()}, timeout=60
-    )
+    answer = server.post("/v1/models/images:predict", json={"instances": values.tolist()})
     assert [one["adversarial"] for one in answer.json()["predictions"]] == flags.tolist()
     names = {
-        one["name"]: one["datatype"]
-        for one in httpx.get(f"{server.url}/v2/models/images", timeout=60).json()["outputs"]
+        one["name"]: one["datatype"] for one in server.get("/v2/models/images").json()["outputs"]
     }
     assert names["adversarial"] == "BOOL" and names["adversarial_score"] == "FP32"

@@ -4,19 +4,22 @@ import json
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import torch
-import uvicorn
 from delivery_platform import COMMIT, REVIEWER, make_platform
+from model_servers import scripted
 
-from touchstone.delivery import review
+from touchstone.delivery import review, serve
+from touchstone.delivery.proxy import REQUEST_SECONDS
 from touchstone.delivery.serve import Serving
 from touchstone.delivery.sync import Outcome, Sync
+from touchstone.errors import PlatformError
 from touchstone.training.export import export
+from touchstone.training.load import load_spec
 from touchstone.training.spec import Description
 
 CODE = """
@@ -60,6 +63,8 @@ def model_tree(folder, bias):
     export(
         folder,
         module=module,
+        spec=load_spec(source, "model.py:Tiny"),
+        sample=torch.rand(8, 3),
         source=source,
         entrypoint="model.py:Tiny",
         parameters={},
@@ -68,21 +73,6 @@ def model_tree(folder, bias):
         seed=1,
     )
     return folder
-
-
-@contextmanager
-def running(app):
-    """The ASGI application on a loopback port; yields its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +84,9 @@ def world(tmp_path_factory):
     sync = Sync(
         platform.gitops, store=platform.store, public_key=platform.keys.public, serving=serving
     )
-    with running(serving.app) as url:
-        platform.serving, platform.sync, platform.url = serving, sync, url
-        yield platform
+    serving.start()
+    platform.serving, platform.sync, platform.url = serving, sync, serving.url
+    yield platform
     serving.stop()
 
 
@@ -129,7 +119,8 @@ def yes(world):
 def test_before_the_first_release_the_proxy_says_so(world):
     assert world.sync.step() == []
     answer = ask(world)
-    assert (answer.status_code, answer.json()) == (503, {"error": "no revision of tiny is ready"})
+    error = "got POST /v1/models/tiny:predict: no revision of this model is ready"
+    assert (answer.status_code, answer.json()) == (503, {"error": error})
 
 
 def test_a_merged_release_is_served_in_both_protocols(world):
@@ -180,13 +171,15 @@ def test_other_paths_and_environments_are_not_reached(world):
     assert ask(world, "/production/v1/models/tiny:predict").status_code == 503
 
 
-def test_the_server_listens_on_loopback_alone(world):
+def test_the_server_listens_on_no_port_and_its_socket_is_ours_alone(world):
     import psutil
 
     (status,) = world.serving.status()
-    connections = psutil.Process(status["pid"]).connections(kind="inet")
-    listening = [c.laddr for c in connections if c.status == psutil.CONN_LISTEN]
-    assert [address.ip for address in listening] == ["127.0.0.1"]
+    process = psutil.Process(status["pid"])
+    assert process.connections(kind="inet") == []
+    (listening,) = {c.laddr for c in process.connections(kind="unix") if c.laddr}
+    folder = Path(listening).parent
+    assert [one.stat().st_mode & 0o777 for one in (folder, folder.parent)] == [0o700, 0o700]
 
 
 def test_a_new_release_takes_over_without_a_failed_request(world):
@@ -252,3 +245,82 @@ def test_a_removed_folder_ends_serving(world):
     (event,) = world.sync.step()
     assert event.outcome is Outcome.REMOVED
     assert ask(world).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1 << 24), True),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", False),
+        (b"H", False),
+        (b"", False),
+    ],
+)
+def test_of_a_models_word_that_it_is_ready_no_more_than_the_status_is_read(tmp_path, answer, ready):
+    started = time.monotonic()
+    with scripted(tmp_path, answer) as (target, _):
+        assert serve._says_ready(target.socket, "tiny") is ready
+    assert time.monotonic() - started < 2
+
+
+def test_the_sockets_of_a_killed_platform_are_removed_by_the_next(tmp_path):
+    Serving(tmp_path, 0)
+    left = (tmp_path / "sockets").readlink()
+    assert left.stat().st_mode & 0o777 == 0o700
+    serving = Serving(tmp_path, 0)
+    assert not left.exists()
+    serving.stop()
+    assert not (tmp_path / "sockets").exists()
+
+
+def test_a_folder_with_a_name_that_is_no_word_is_refused_before_anything_starts(tmp_path):
+    serving = Serving(tmp_path / "home", 0)
+    with pytest.raises(PlatformError, match="got the name 'a b', expected letters"):
+        serving.apply("a b", "tiny", tmp_path, "1")
+    assert serving.status() == []
+    serving.stop()
+
+
+@pytest.mark.long
+def test_of_2000_predictions_through_four_switches_of_real_servers_none_fails(tmp_path):
+    trees = [model_tree(tmp_path / f"model-{number}", float(number)) for number in range(5)]
+    serving = Serving(tmp_path / "home", 0)
+    serving.start()
+    answers, done = [], threading.Event()
+
+    def ask_all_the_time(fresh):
+        headers = {"connection": "close"} if fresh else {}
+        with httpx.Client(timeout=60) as client:
+            while not done.is_set():
+                url = serving.url + "/v1/models/tiny:predict"
+                answers.append(client.post(url, json={"instances": [INPUT]}, headers=headers))
+
+    try:
+        serving.apply("staging", "tiny", trees[0], "v0")
+        clients = [threading.Thread(target=ask_all_the_time, args=(i % 2,)) for i in range(4)]
+        for client in clients:
+            client.start()
+        pids = {serving.status()[0]["pid"]}
+        for number, tree in enumerate(trees[1:], 1):
+            asked = len(answers)
+            pids.add(serving.apply("staging", "tiny", tree, f"v{number}").server.pid)
+            while len(answers) < asked + 500:
+                time.sleep(0.05)
+        time.sleep(REQUEST_SECONDS + 5)  # the revisions before end while clients go on asking
+        done.set()
+        for client in clients:
+            client.join()
+        running = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        assert running == [serving.status()[0]["pid"]]
+    finally:
+        done.set()
+        serving.stop()
+    assert [one.text for one in answers if one.status_code != 200] == []
+    assert len(answers) >= 2000
+    seen = {one.headers["x-touchstone-version"] for one in answers}
+    assert seen == {"v0", "v1", "v2", "v3", "v4"}
+    for one in answers:  # each by the model of the version that it names
+        bias = float(one.headers["x-touchstone-version"][1:])
+        (prediction,) = one.json()["predictions"]
+        expected = 1 / (1 + np.exp(-bias))
+        assert prediction["probabilities"]["yes"] == pytest.approx(expected, abs=1e-5)

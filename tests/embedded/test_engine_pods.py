@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_runs import Ran, run_text
 
 from touchstone.documents.yaml import load_text
+from touchstone.engine.pod.pod import Pod
 from touchstone.engine.pod.process import SWITCH, Guard
 from touchstone.engine.text.objects import collect
 from touchstone.errors import ManifestError
@@ -409,3 +411,34 @@ def test_a_foreign_kind_beside_the_run_is_ignored_and_said(tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     assert f"{file}:1:1: ignored, nothing here reads a Role" in done.stderr
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_a_sub_path_that_is_exchanged_at_the_last_moment_is_not_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Pod.mounts
+
+    def exchanged(*arguments: Any, **options: Any) -> Any:
+        found = chosen(*arguments, **options)
+        part = tmp_path / "home" / "volumes" / "shared" / "sub"
+        part.rmdir()
+        part.symlink_to("../../..")
+        return found
+
+    (tmp_path / "private.pem").write_text("secret")
+    monkeypatch.setattr(Pod, "mounts", exchanged)
+    ran = run_text(
+        """apiVersion: tekton.dev/v1
+kind: TaskRun
+metadata: {name: r}
+spec:
+  workspaces: [{name: w, subPath: sub, persistentVolumeClaim: {claimName: shared}}]
+  taskSpec:
+    workspaces: [{name: w}]
+    steps: [{name: a, image: bash, script: cat $(workspaces.w.path)/private.pem}]
+""",
+        tmp_path / "home",
+    )
+    assert ran.condition["message"] == '"step-a" exited with code 127: Error'
+    assert "something else took its volume's place" in _log(ran, "a")

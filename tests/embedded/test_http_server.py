@@ -24,7 +24,7 @@ from waiting import free_ports, until
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
-from touchstone.platform.http_server import Limits, server
+from touchstone.platform.http_server import Limits, server_of
 from touchstone.runs.store import State
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -34,7 +34,7 @@ QUICK = Limits(receive=1, send=1)
 @contextmanager
 def _running(app, limits: Limits) -> Iterator[int]:
     port = free_ports()
-    serving = server(app, port, limits)
+    serving = server_of(app, port, limits)
     thread = threading.Thread(target=serving.run, daemon=True)
     thread.start()
     until(lambda: serving.started, 10, "the server does not start")
@@ -216,13 +216,13 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
-from touchstone.platform.http_server import Limits, server
+from touchstone.platform.http_server import Limits, server_of
 from touchstone.runs.store import State
 listener = Listener(
     State(Path(sys.argv[1])), triggers=load_triggers([Path(sys.argv[2])]),
     secrets=lambda name, key: b"a webhook secret",
 )
-server(create_app(listener), int(sys.argv[3]), Limits(receive=2)).run()
+server_of(create_app(listener), int(sys.argv[3]), Limits(receive=2)).run()
 """
 
 

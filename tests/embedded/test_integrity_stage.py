@@ -31,6 +31,8 @@ class Stage:
         export.export(
             self.model,
             module=spec.build({}),
+            spec=spec,
+            sample=torch.rand(8, 10),
             source=EXAMPLE,
             entrypoint="model.py:Progression",
             parameters={},

@@ -4,15 +4,16 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 import mitigated
 import numpy as np
 import pytest
+from model_servers import a_server
 
+from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery.sample import Sample
-from touchstone.delivery.serve import Server
 from touchstone.training import dataset as datasets
 from touchstone.training import launch
+from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.target import open_described
 from touchstone.training.trainer import TrainConfig
 from trust_gates import fairness
@@ -36,7 +37,7 @@ def world(tmp_path_factory):
         entrypoint="model.py:Hiring",
         dataset=root / "dataset",
         output=root / "model",
-        checkpoint=root / "training.pt",
+        checkpoint=Checkpoint(path=root / "training", training=digest_bytes(b"this one")),
         config=TrainConfig(
             epochs=6,
             batch_size=64,
@@ -51,16 +52,12 @@ def world(tmp_path_factory):
         target=lambda: open_described(root / "model", data.description),
         model_folder=root / "model",
     )
-    server = Server(model="hiring", model_dir=root / "model", log=root / "server.log")
-    server.wait_ready()
-    yield inputs, server
-    server.stop()
+    with a_server(root / "model", "hiring") as server:
+        yield inputs, server
 
 
 def infer(server, *tensors):
-    return httpx.post(
-        f"{server.url}/v2/models/hiring/infer", json={"inputs": list(tensors)}, timeout=60
-    )
+    return server.post("/v2/models/hiring/infer", json={"inputs": list(tensors)})
 
 
 def tensors(samples, rows):
@@ -91,7 +88,7 @@ def test_the_server_answers_what_the_gate_judged(world):
         "instances": samples.inputs[:20].tolist(),
         "sex": samples.groups["sex"][:20].tolist(),
     }
-    answer = httpx.post(f"{server.url}/v1/models/hiring:predict", json=body, timeout=60)
+    answer = server.post("/v1/models/hiring:predict", json=body)
     words = [one["label"] for one in answer.json()["predictions"]]
     assert words == [samples.classes[index] for index in judged[:20].argmax(axis=1)]
 
@@ -104,7 +101,7 @@ def test_a_request_that_does_not_say_the_group_is_refused(world, protocol):
         answer = infer(server, tensors(samples, np.arange(2))[0])
     else:
         body = {"instances": samples.inputs[:2].tolist()}
-        answer = httpx.post(f"{server.url}/v1/models/hiring:predict", json=body, timeout=60)
+        answer = server.post("/v1/models/hiring:predict", json=body)
     assert answer.status_code == 400
     assert "send a second input named 'sex'" in answer.json()["error"]
 
@@ -130,7 +127,7 @@ def test_groups_in_another_form_are_refused(world, who, said):
     assert answer.status_code == 400
     assert said in answer.json()["error"]
     body = {"instances": inputs.samples().inputs[:2].tolist(), "sex": "man"}
-    answer = httpx.post(f"{server.url}/v1/models/hiring:predict", json=body, timeout=60)
+    answer = server.post("/v1/models/hiring:predict", json=body)
     assert answer.status_code == 400
     assert "expected a list with a value for each instance" in answer.json()["error"]
 
@@ -149,7 +146,7 @@ def test_the_sample_that_predict_sends_names_its_group(world):
 
 
 def test_metadata_say_that_the_group_is_asked_for(world):
-    metadata = httpx.get(f"{world[1].url}/v2/models/hiring").json()
+    metadata = world[1].get("/v2/models/hiring").json()
     assert [one["name"] for one in metadata["inputs"]] == ["input", "sex"]
 
 

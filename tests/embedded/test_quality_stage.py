@@ -62,6 +62,8 @@ class Stage:
         export(
             folder,
             module=module,
+            spec=self.spec,
+            sample=torch.rand(8, 10),
             source=self.repository,
             entrypoint="model.py:Progression",
             parameters={"width": 2, "dropout": 0.0},

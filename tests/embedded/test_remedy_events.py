@@ -102,16 +102,17 @@ class World:
                 verdict.main(found, **judged, **how)
         else:
             verdict.main(found, **judged, **how)
-        self.notify(run, params)
+        self.notify(run, params, refused=bool(refused))
         document = self.store.get_json(results["verdict"].read_text())
         jsonschema.validate(document, report.schema())
         return document
 
-    def notify(self, run, params):
+    def notify(self, run, params, *, refused=True):
         told = ("repository", "branch", "forge", "data")
         notify.main(
             self.store.root.as_uri(),
             run,
+            "Failed" if refused else "Succeeded",
             "Failed",
             params["repo-url"],
             "true",

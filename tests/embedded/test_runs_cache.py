@@ -183,6 +183,16 @@ def test_a_workspace_that_is_read_counts_by_its_content(bench):
     assert bench.run()[0] == 1  # unbound is another input than bound
 
 
+def test_a_scratch_workspace_counts_only_by_being_bound(bench):
+    annotated = ("cache-store: store", "cache-store: store, touchstone.dev/cache-scratch: free")
+    bench.write("date +%N >> $(workspaces.free.path)/x", edit=annotated)
+    assert bench.run(bind=["free"])[0] == 1
+    assert bench.run(bind=["free"])[0] == 0
+    bench.write(edit=annotated)
+    assert bench.run()[0] == 1
+    assert bench.run(bind=["free"])[0] == 1
+
+
 def test_what_changed_while_it_was_read_is_not_remembered(bench):
     file = bench.home / "volumes" / "read" / "x"
     file.parent.mkdir(parents=True)

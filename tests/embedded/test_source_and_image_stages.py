@@ -1,6 +1,7 @@
 """The first stages, as the pipeline starts them: a real git repository in, digests out."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
 
     digests = set()
     for attempt in ("one", "two"):
-        context = tmp_path / "contexts" / attempt
+        context = tmp_path / attempt / "context"
         process = stage(
             "build_image",
             f"--store=file://{tmp_path}/store",
@@ -84,8 +85,13 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
             "--image=registry.example/tiny:1",
             f"--context={context}",
             f"--result-image-url={results}/url",
+            f"--result-context={results}/context",
         )
         assert process.returncode == 0, process.stderr
+        built = Store(tmp_path / "store").get((results / "context").read_text(), tmp_path / "built")
+        assert {path.name: path.read_bytes() for path in built.iterdir()} == {
+            path.name: path.read_bytes() for path in context.iterdir()
+        }
         process = stage(
             "kaniko",
             f"--context=dir://{context}",
@@ -99,7 +105,7 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
     assert len(digests) == 1
     assert (results / "url").read_text() == "registry.example/tiny:1"
     (digest,) = digests
-    layout = tmp_path / "images" / "two"
+    layout = tmp_path / "two" / "image"
     index = json.loads((layout / "index.json").read_text())
     assert index["manifests"][0]["digest"] == digest
     manifest = json.loads((layout / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
@@ -137,3 +143,61 @@ def test_an_unknown_commit_is_an_environment_error(tmp_path, repository):
     process, _ = fetch(tmp_path, repository, "0" * 40)
     assert process.returncode == 3
     assert "git fetch" in process.stderr
+
+
+@pytest.mark.parametrize("target", ["../../../../../../etc/passwd", "/etc/passwd", "other.yaml"])
+def test_a_pushed_touchstone_yaml_that_is_a_link_is_refused_unread(tmp_path, repository, target):
+    (repository / "touchstone.yaml").rename(repository / "other.yaml")
+    (repository / "touchstone.yaml").symlink_to(target)
+    process, results = fetch(tmp_path, repository, commit(repository))
+    assert process.returncode == 4
+    assert "touchstone.yaml: got a symbolic link, expected a regular file" in process.stderr
+    assert "root:" not in process.stdout + process.stderr
+    assert not results.exists()
+
+
+def test_a_pushed_link_out_of_the_repository_is_refused(tmp_path, repository):
+    (repository / "data").symlink_to("/etc")
+    process, results = fetch(tmp_path, repository, commit(repository))
+    assert process.returncode == 2
+    assert "is a symbolic link that leaves" in process.stderr
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("leave", ["link", "fifo"])
+def test_what_was_planted_in_a_build_context_is_in_no_image(tmp_path, leave):
+    context = tmp_path / "contexts" / "one"
+    context.mkdir(parents=True)
+    (context / "Containerfile").write_text("FROM scratch\n")
+    if leave == "link":
+        (context / "x").symlink_to("/etc/passwd")
+    else:
+        os.mkfifo(context / "x")
+    process = stage(
+        "kaniko",
+        f"--context=dir://{context}",
+        "--dockerfile=Containerfile",
+        "--destination=registry.example/tiny:1",
+        f"--digest-file={tmp_path}/digest",
+    )
+    assert process.returncode == 3
+    assert "x: got a" in process.stderr and "expected a regular file" in process.stderr
+    assert not (tmp_path / "digest").exists()
+
+
+def test_a_build_context_is_laid_through_no_link(tmp_path, repository):
+    process, results = fetch(tmp_path, repository, commit(repository))
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "context").symlink_to("outside")
+    process = stage(
+        "build_image",
+        f"--store=file://{tmp_path}/store",
+        f"--source={(results / 'source').read_text()}",
+        "--image=registry.example/tiny:1",
+        f"--context={tmp_path / 'context'}",
+        f"--result-image-url={results}/url",
+        f"--result-context={results}/context",
+    )
+    assert process.returncode == 3
+    assert "got a symbolic link at context" in process.stderr
+    assert not list((tmp_path / "outside").iterdir())

@@ -11,8 +11,8 @@ import typer
 from touchstone.artifacts.store import Store
 from touchstone.home import SHIPPED
 from touchstone.training import dataset
-from touchstone.training.export import load_model
 from touchstone.training.metrics import evaluate
+from touchstone.training.opened import open_model
 
 EXAMPLES = SHIPPED / "training" / "examples"
 
@@ -26,25 +26,27 @@ class Stages:
         self.digests = {"source": self.store.put(repository)}
 
     def run(self, name, result, *inputs):
-        flags = [f"--{key}={self.digests[key]}" for key in ("source", *inputs)]
-        name, *gate = name.split()
         finished = subprocess.run(
-            [
-                sys.executable,
-                "-P",
-                SHIPPED / "scripts" / f"{name}.py",
-                f"--store=file://{self.store.root}",
-                *flags,
-                f"--result-{result}={self.folder / result}",
-                *(f"--gate={one}" for one in gate),
-                *(f"--result-outcome={self.folder / 'outcome'}" for _ in gate),
-            ],
-            capture_output=True,
-            text=True,
+            self.command(name, result, *inputs), capture_output=True, text=True
         )
         if finished.returncode == 0:
             self.digests[result] = (self.folder / result).read_text()
         return finished
+
+    def command(self, name, result, *inputs, more=()):
+        flags = [f"--{key}={self.digests[key]}" for key in ("source", *inputs)]
+        name, *gate = name.split()
+        return [
+            sys.executable,
+            "-P",
+            SHIPPED / "scripts" / f"{name}.py",
+            f"--store=file://{self.store.root}",
+            *flags,
+            f"--result-{result}={self.folder / result}",
+            *(f"--gate={one}" for one in gate),
+            *(f"--result-outcome={self.folder / 'outcome'}" for _ in gate),
+            *more,
+        ]
 
 
 @pytest.fixture
@@ -72,7 +74,9 @@ def test_real_patients_become_a_model_that_beats_chance_on_held_out_ones(reposit
     assert "epoch 30/30" in finished.stdout
 
     model = stages.store.get(stages.digests["model"], tmp_path / "tree")
-    spec, module, document = load_model(model)
+    opened = open_model(model)
+    assert opened.asked_as == "graph"
+    spec, module, document = opened.spec, opened.module, opened.document
     assert document["parameters"] == tuned["parameters"]
     data = dataset.read(stages.store.get(stages.digests["dataset"], tmp_path / "arrays"))
     assert evaluate(spec, module, data.description, data.splits["test"])["accuracy"] > 0.6
@@ -154,3 +158,50 @@ def test_an_unknown_protected_attribute_is_refused_before_training(repository, t
     refused = stages.run("preprocess", "dataset", "data")
     assert refused.returncode == 4
     assert "got 'age', expected one of the data's ['sex']" in refused.stderr
+
+
+@pytest.mark.long
+def test_a_stopped_training_goes_on_from_its_own_checkpoint_and_from_no_planted_one(
+    repository, tmp_path
+):
+    manifest = repository / "touchstone.yaml"
+    text = manifest.read_text().replace("epochs: 30\n", "epochs: 80\n")
+    manifest.write_text(text[: text.index("  tune:")] + text[text.index("  train:") :])
+    stages = Stages(tmp_path, repository)
+    for stage in (
+        ("fetch_data", "data"),
+        ("preprocess", "dataset", "data"),
+        ("tune", "parameters", "dataset"),
+    ):
+        assert stages.run(*stage).returncode == 0
+    own = tmp_path / "own"
+    inputs = ("train", "model", "dataset", "parameters")
+    command = stages.command(*inputs, more=[f"--checkpoints={own}"])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stopped:
+        for line in stopped.stdout:
+            if line.startswith("epoch 5/"):
+                stopped.terminate()
+    assert stopped.returncode == 143
+    (kept,) = (path for path in own.rglob("*") if path.is_file())
+    honest = kept.read_bytes()
+
+    # What used to be taken: a file in the store, by the name that follows from the inputs.
+    planted = stages.store.root / "checkpoints" / kept.parent.name / "training"
+    planted.parent.mkdir(parents=True)
+    planted.write_bytes(honest)
+    elsewhere = stages.run(*inputs)
+    assert elsewhere.returncode == 0 and "epoch 1/80" in elsewhere.stdout
+    assert planted.read_bytes() == honest  # neither read nor written
+
+    resumed = subprocess.run(command, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "epoch 1/80" not in resumed.stdout and "epoch 80/80" in resumed.stdout
+    assert (tmp_path / "model").read_text() == stages.digests["model"]  # to the byte
+    assert list(own.iterdir()) == []
+
+    kept.parent.mkdir()
+    kept.write_bytes(honest.replace(kept.parent.name.encode(), b"0" * 64))
+    foreign = subprocess.run(command, capture_output=True, text=True)
+    assert "of the training sha256:0000" in foreign.stdout
+    assert "epoch 1/80" in foreign.stdout
+    assert (tmp_path / "model").read_text() == stages.digests["model"]

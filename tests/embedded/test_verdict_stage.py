@@ -14,6 +14,7 @@ from verdict_inputs import EXAMPLE, SHOWN, dataset_tree, evidence, model_tree
 from touchstone.artifacts.store import Store
 from touchstone.home import SHIPPED
 from trust_gates import report
+from trust_gates.verdict import Interval
 
 
 class Stage:
@@ -59,7 +60,9 @@ def test_all_gates_passed_is_a_passed_verdict_found_by_the_runs_name(stage: Stag
     assert stage.run(*found.values()).returncode == 0
     assert (stage.root / "passed").read_text() == "true"
     assert stage.verdict["passed"] is True
-    assert stage.verdict["evidence"] == found
+    assert stage.verdict["evidence"] == {
+        gate: given.rpartition("=")[2] for gate, given in found.items()
+    }
     assert stage.verdict["policy"].startswith("sha256:")
 
 
@@ -95,5 +98,27 @@ def test_evidence_given_twice_or_broken_is_no_verdict(stage: Stage) -> None:
         evidence(stage.store, stage.root, "quality", "failed"),
     ]
     assert stage.run(*twice).returncode == 2
-    assert stage.run(stage.source).returncode == 3
+    assert stage.run(f"quality=passed={stage.source}").returncode == 3
+    assert stage.run(stage.source).returncode == 2
     assert stage.store.ref("runs/model-1/verdict") is None
+
+
+def test_evidence_of_another_gate_or_with_another_outcome_is_no_verdict(stage: Stage) -> None:
+    """Whoever can put evidence in the place of a gate's own cannot change what the gate said."""
+    passed = evidence(stage.store, stage.root, "quality")
+    digest = passed.rpartition("=")[2]
+    for given in (f"robustness=passed={digest}", f"quality=failed={digest}"):
+        done = stage.run(given)
+        assert done.returncode == 3
+        assert "as the gate's result says" in done.stderr
+    assert stage.store.ref("runs/model-1/verdict") is None
+
+
+def test_evidence_that_claims_more_than_its_interval_shows_is_refused(stage: Stage) -> None:
+    """Every check passed, required what it reached, measured what it likes."""
+    wide = Interval(low=0.1, high=0.9, confidence=0.99)
+    forged = evidence(stage.store, stage.root, "quality", interval=wide, measured=0.999)
+    done = stage.run(forged, *(evidence(stage.store, stage.root, gate) for gate in GATES[1:]))
+    assert done.returncode == 5
+    assert "said to have passed" in done.stderr
+    assert stage.verdict["passed"] is False

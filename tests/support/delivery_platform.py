@@ -37,7 +37,7 @@ class Platform:
     keys: attestation.KeyPair
     gitops: str
 
-    def candidate(self, *, commit=COMMIT, checks=None, passed=True, weights=b"weights"):
+    def candidate(self, *, commit=COMMIT, checks=None, passed=True, weights=b"weights", **more):
         tree = self.root / "tree"
         tree.mkdir(exist_ok=True)
         (tree / "model.safetensors").write_bytes(weights)
@@ -58,6 +58,8 @@ class Platform:
                 "captions": {},
                 "tables": {},
                 "notes": {},
+                "askedAs": {"robustness": "graph"},
+                **more,
             }
         )
         return Candidate(
@@ -65,6 +67,7 @@ class Platform:
             commit=commit,
             image_url="registry.example.org/tiny",
             image_digest=digest_bytes(b"image"),
+            image_context=digest_bytes(b"context"),
             digests=Digests(model=model, source=digest_bytes(b"source"), verdict=verdict),
             serve=Serve(protocol="v2", canary=10, min_replicas=1),
             environments=("staging", "production"),

@@ -13,10 +13,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.errors import PlatformError, UsageError
 
 _CHUNK = 1 << 20
@@ -33,7 +37,12 @@ def digest_bytes(data: bytes) -> str:
 def digest_file(path: Path) -> str:
     """`sha256:<64 hex digits>` of the file's bytes, read in chunks."""
     with path.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+        return digest_stream(stream)
+
+
+def digest_stream(stream: BufferedReader) -> str:
+    """`sha256:<64 hex digits>` of what is left to read of an open file."""
+    return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class Store:
@@ -66,20 +75,24 @@ class Store:
     def put(self, path: Path) -> str:
         """Store a file, or a folder as a tree; return the digest.
 
+        A link to a file of the same folder is stored as that file.
+
         Raises:
-            UsageError: `path` is absent, or a folder holds a symbolic link that leaves it.
+            UsageError: `path` is absent or a symbolic link, or a folder holds a link that leads
+                elsewhere, or something else than files and folders.
         """
-        if path.is_dir():
+        try:
+            if path.is_symlink() or not path.is_dir():
+                return self._put_file(path.parent.resolve(), path.name)[0]
             entries = {}
-            for file in _files(path):
-                entries[file.relative_to(path).as_posix()] = {
-                    "digest": self._put_file(file),
-                    "executable": os.access(file, os.X_OK),
-                }
-            return self.put_json({"type": _TREE_TYPE, "entries": entries})
-        if path.is_file():
-            return self._put_file(path)
-        raise UsageError(f"got {path}, expected an existing file or folder to store")
+            for name, real in _files(path):
+                digest, executable = self._put_file(path, real)
+                entries[name] = {"digest": digest, "executable": executable}
+        except FileNotFoundError:
+            raise UsageError(f"got {path}, expected an existing file or folder to store") from None
+        except NotPlainError as error:
+            raise UsageError(f"{path}: {error}", hint="only files and folders are stored") from None
+        return self.put_json({"type": _TREE_TYPE, "entries": entries})
 
     def get_bytes(self, digest: str) -> bytes:
         """The blob's bytes, checked against its digest.
@@ -89,7 +102,8 @@ class Store:
         """
         path = self._blob(digest)
         try:
-            data = path.read_bytes()
+            with self._opened(digest) as stream:
+                data = stream.read()
         except FileNotFoundError:
             raise PlatformError(
                 f"artifact {digest} is not in {self.root}",
@@ -110,23 +124,24 @@ class Store:
         """Write the file or tree named `digest` to `destination`, every byte verified.
 
         Raises:
-            PlatformError: something of it is absent or does not match its digest.
+            PlatformError: something of it is absent, does not match its digest or would go
+                through a link.
         """
         data = self.get_bytes(digest)
         entries = _tree_entries(data)
         if entries is None:
             destination.parent.mkdir(parents=True, exist_ok=True)
-            destination.write_bytes(data)
+            beneath.write(destination.parent.resolve(), destination.name, data)
             return destination
         destination.mkdir(parents=True, exist_ok=True)
-        base = destination.resolve()
         for name, entry in entries.items():
-            target = (base / name).resolve()
-            if not target.is_relative_to(base):
-                raise PlatformError(f"tree {digest} names {name!r}, which leaves its folder")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.get_bytes(entry["digest"]))
-            target.chmod(0o755 if entry["executable"] else 0o644)
+            mode = 0o755 if entry["executable"] else 0o644
+            try:
+                beneath.write(destination, name, self.get_bytes(entry["digest"]), mode=mode)
+            except NotPlainError as error:
+                raise PlatformError(
+                    f"tree {digest} names {name!r}, which leaves its folder: {error.problem}"
+                ) from None
         return destination
 
     def set_ref(self, name: str, digest: str) -> None:
@@ -159,30 +174,51 @@ class Store:
             if digest in reached or digest not in self:
                 continue
             reached.add(digest)
-            waiting |= _named(_searched(self._blob(digest))) - reached
+            waiting |= _named(self._searched(digest)) - reached
         return reached
 
     def __contains__(self, digest: str) -> bool:
         return self._blob(digest).exists()
 
-    def _put_file(self, path: Path) -> str:
-        digest = digest_file(path)
-        target = self._blob(digest)
-        if not target.exists():
-            self._write(target, path)
-        return digest
+    @contextmanager
+    def _opened(self, digest: str) -> Iterator[BufferedReader]:
+        """The blob for reading. Raises PlatformError for what never was one."""
+        path = self._blob(digest)
+        try:
+            with beneath.opened(path.parent, path.name) as stream:
+                yield stream
+        except NotPlainError as error:
+            raise PlatformError(
+                f"artifact {digest}: {error.problem}", hint=f"remove {path}"
+            ) from None
 
-    def _write(self, target: Path, source: bytes | Path) -> None:
+    def _searched(self, digest: str) -> bytes:
+        with self._opened(digest) as stream:
+            start = stream.read(1)
+            if start not in (b"{", b"[") and os.fstat(stream.fileno()).st_size > _SEARCHED:
+                return b""
+            return start + stream.read()
+
+    def _put_file(self, base: Path, name: str) -> tuple[str, bool]:
+        """The digest of a file below `base`, and whether it can be executed."""
+        with beneath.opened(base, name) as stream:
+            digest = digest_stream(stream)
+            target = self._blob(digest)
+            if not target.exists():
+                stream.seek(0)
+                self._write(target, stream)
+            return digest, bool(os.fstat(stream.fileno()).st_mode & 0o111)
+
+    def _write(self, target: Path, source: bytes | BinaryIO) -> None:
         # A rename is atomic: a reader sees the whole blob or none, also after a kill.
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                if isinstance(source, Path):
-                    with source.open("rb") as original:
-                        shutil.copyfileobj(original, stream, _CHUNK)
-                else:
+                if isinstance(source, bytes):
                     stream.write(source)
+                else:
+                    shutil.copyfileobj(source, stream, _CHUNK)
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(name).replace(target)
@@ -210,30 +246,27 @@ def _named(text: bytes) -> set[str]:
     return {match.decode() for match in _DIGEST.findall(text)}
 
 
-def _searched(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        start = stream.read(1)
-        if start not in (b"{", b"[") and path.stat().st_size > _SEARCHED:
-            return b""
-        return start + stream.read()
-
-
 def _canonical(document: Any) -> bytes:
     return json.dumps(
         document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
     ).encode()
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[tuple[str, str]]:
+    """The name of each file and link, and of the file that it is or leads to."""
     base = folder.resolve()
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() and not path.resolve().is_relative_to(base):
-            raise UsageError(
-                f"{path} is a symbolic link that leaves {folder}",
-                hint="replace it by the file it points to",
-            )
-        if path.is_file():
-            yield path
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            real = path.resolve()
+            if not real.is_relative_to(base):
+                raise UsageError(
+                    f"{path} is a symbolic link that leaves {folder}",
+                    hint="replace it by the file it points to",
+                )
+            yield name, real.relative_to(base).as_posix()
+        elif not path.is_dir():
+            yield name, name
 
 
 def _tree_entries(data: bytes) -> dict[str, dict[str, Any]] | None:

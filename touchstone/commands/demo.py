@@ -166,17 +166,23 @@ def _wait_served(home: Home, seconds: float = 120) -> None:
     )
 
 
+def _say(text: str, *, style: str) -> None:
+    from trust_gates.visible import console
+
+    console().print(text, style=style, soft_wrap=True)
+
+
 def _title(text: str) -> None:
-    typer.secho(f"\n== {text}", bold=True)
+    _say(f"\n== {text}", style="bold")
 
 
 def _touchstone(*arguments: str) -> None:
-    typer.secho("$ " + shlex.join(["touchstone", *arguments]), dim=True)
+    _say("$ " + shlex.join(["touchstone", *arguments]), style="dim")
     _run(sys.executable, "-m", "touchstone", *arguments, capture=False)
 
 
 def _echo_run(*command: str, cwd: Path) -> None:
-    typer.secho("$ " + shlex.join(command), dim=True)
+    _say("$ " + shlex.join(command), style="dim")
     _run(*command, cwd=cwd, capture=False)
 
 

@@ -55,9 +55,10 @@ def describe(
 
 
 def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
-    from rich.console import Console
     from rich.text import Text
     from rich.tree import Tree
+
+    from trust_gates.visible import console
 
     tree = Tree(Text(f"{document['name']}  {document['status']}  {document['message']}".rstrip()))
     about = ("model", "branch", "commit", "created", "rerunOf", "specStatus", "waits")
@@ -73,8 +74,8 @@ def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
         _add_stage(branch, stage)
     if document["results"]:
         _add_values(tree, "results", document["results"])
-    console = Console(highlight=False)
-    console.print(tree, soft_wrap=not console.is_terminal)
+    screen = console()
+    screen.print(tree, soft_wrap=not screen.is_terminal)
 
 
 def _add_values(tree: Tree, title: str, values: dict[str, Any]) -> None:

@@ -41,11 +41,26 @@ def up(
     schedule: Annotated[
         list[Path] | None, typer.Option(help="File or folder of PingSources; may be repeated.")
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder that every model's load_data may read; may be repeated."),
+    ] = None,
+    unconfined: Annotated[
+        bool,
+        typer.Option(
+            "--unconfined",
+            help="Let a pushed model's code run with all rights of the platform, where this machine"
+            " cannot confine it. What is judged so is never promoted.",
+        ),
+    ] = False,
 ) -> None:
     """Start the embedded platform: git repositories, listener, engine, sync and serving.
 
+    Code of the models that are pushed sees its own workspace and nothing of the platform.
+
     Example: touchstone up --detach --schedule tekton/sources
     """
+    from touchstone import confine
     from touchstone.runs.queue import Limits
 
     home = Home.default()
@@ -54,6 +69,11 @@ def up(
             f"a platform already runs in {home.root} (process {running['pid']})",
             hint="touchstone status shows it, touchstone down stops it",
         )
+    if unconfined:
+        os.environ[confine.SWITCH] = "off"
+    confine.require()
+    if data:
+        os.environ[confine.DATA] = os.pathsep.join(str(folder.resolve()) for folder in data)
     if detach:
         options = [f"--port={port}", f"--parallel={parallel}", f"--per-model={per_model}"]
         schedules = [f"--schedule={path.resolve()}" for path in schedule or ()]
@@ -66,6 +86,7 @@ def up(
 def _run(home: Home, port: int, limits: Limits, sink: str, schedules: Sequence[Path]) -> None:
     import logging
 
+    from touchstone import confine
     from touchstone.platform.embedded import Addresses, Platform, prepare, serve_until_signal
 
     logging.basicConfig(
@@ -78,6 +99,7 @@ def _run(home: Home, port: int, limits: Limits, sink: str, schedules: Sequence[P
     typer.echo(f"  events   {addresses.listener_url}")
     typer.echo(f"  models   {addresses.serving_url}")
     typer.echo(f"  push to  {home.model_repository}")
+    typer.echo(f"  models' code {confine.described()}")
     typer.echo("Ctrl-C stops it; unfinished runs go on at the next start.")
     platform = Platform(home, addresses, limits=limits, sink=sink, schedules=schedules)
     serve_until_signal(platform)

@@ -111,12 +111,12 @@ class Printer:
             finally:
                 with self._voice:
                     for line in self._held:
-                        typer.echo(line, err=self._err)
+                        typer.echo(line, err=self._err, color=True)
                     self._held = None
 
     def _say(self, line: str) -> None:
         with self._voice:
             if self._held is None:
-                typer.echo(line, err=self._err)
+                typer.echo(line, err=self._err, color=True)
             else:
                 self._held.append(line)

@@ -179,14 +179,16 @@ def _line(review: Review) -> str:
 
 
 def _print_detail(detail: Detail) -> None:
-    from rich.console import Console
     from rich.markdown import Markdown
+
+    from trust_gates.visible import console, visible
 
     typer.echo(_line(detail.review))
     typer.echo(f"\n{detail.body.strip()}\n\n{detail.diffstat}\n")
-    console = Console()
-    if console.is_terminal:
-        console.print(Markdown(re.sub(r"</?details>|</?summary>|<br>", " ", detail.report)))
+    screen = console()
+    if screen.is_terminal:
+        text = re.sub(r"</?details>|</?summary>|<br>", " ", detail.report)
+        screen.print(Markdown(visible(text), hyperlinks=False))
     else:
         typer.echo(detail.report)
     for decision in detail.decisions:

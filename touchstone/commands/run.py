@@ -14,6 +14,7 @@ import typer
 from touchstone.commands.printed import Printer
 from touchstone.errors import DeadlineError, ManifestError, TouchstoneError, UsageError
 from touchstone.home import Home
+from touchstone.runs.record import RESULT_LIMIT
 
 if TYPE_CHECKING:
     from touchstone.documents.yaml import Document
@@ -31,9 +32,6 @@ _INVALID = {
 
 DEFINITIONS = "touchstone.dev/definitions"
 """Annotation with the files that the run's references are looked up in, as a JSON list."""
-
-_RESULT_LIMIT = 4096
-"""Bytes, as in Tekton by default."""
 
 _TIMEOUTS = {"PipelineRunTimeout", "TaskRunTimeout"}
 
@@ -65,7 +63,7 @@ def run(
     parallel: Annotated[int, typer.Option(min=1, help="TaskRuns at the same time.")] = 2,
     result_limit: Annotated[
         int, typer.Option(min=1, help="Bytes that all results of a TaskRun may take together.")
-    ] = _RESULT_LIMIT,
+    ] = RESULT_LIMIT,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
     ] = False,
@@ -138,7 +136,7 @@ def execute(
     definitions: Sequence[Path],
     parallel: int,
     as_json: bool,
-    result_limit: int = _RESULT_LIMIT,
+    result_limit: int = RESULT_LIMIT,
 ) -> None:
     """Run stored runs one after another, printing what happens; raises what one failed with."""
     from touchstone.engine import Engine

@@ -88,9 +88,10 @@ def summary(found: Found, waits: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from trust_gates.visible import console
 
     table = Table(box=None, pad_edge=False)
     for title in ("run", "status", "model", "branch", "commit", "created"):
@@ -102,6 +103,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
         seconds = "" if row["duration"] is None else f"{row['duration']:.0f}"
         middle = (row["model"], row["branch"], row["commit"], row["created"])
         table.add_row(row["name"], Text(told, style=style), *middle, seconds)
-    console = Console(highlight=False)
+    screen = console()
     # Without a terminal a line is as long as it has to be, so that other programs can cut it.
-    console.print(table, width=None if console.is_terminal else 1000, crop=False)
+    screen.print(table, width=None if screen.is_terminal else 1000, crop=False)

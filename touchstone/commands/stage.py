@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from touchstone.errors import INTERRUPTED, TouchstoneError
+from trust_gates.visible import guard_output
 
 
 def run(stage: Callable[..., Any]) -> None:
@@ -18,18 +19,19 @@ def run(stage: Callable[..., Any]) -> None:
     `trust_gates` and `training` raise ValueError and RuntimeError of their own: a stage that
     meets one has failed (exit 1), with the message and without a traceback in between.
     """
+    guard_output()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(stage)
     try:
-        app()
+        app(color=True)
     except TouchstoneError as error:
         # The error comes last: the last line is what people see of a stage.
         if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
-        typer.echo(f"error: {error}", err=True)
+            typer.echo(f"hint: {error.hint}", err=True, color=True)
+        typer.echo(f"error: {error}", err=True, color=True)
         sys.exit(error.exit_code)
     except (ValueError, RuntimeError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {error}", err=True, color=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -50,12 +50,12 @@ def follow(home: Home, name: str, *, timeout: float, quiet: bool = False) -> Vie
         UsageError: there is no run of that name.
         DeadlineError: it had not ended after `timeout` seconds.
     """
-    from rich.console import Console
+    from trust_gates.visible import console
 
-    console = Console(quiet=quiet, highlight=False)
-    if console.is_terminal and not quiet:
-        return _live(home, name, timeout, console)
-    return _plain(home, name, timeout, console)
+    screen = console(quiet=quiet)
+    if screen.is_terminal and not quiet:
+        return _live(home, name, timeout, screen)
+    return _plain(home, name, timeout, screen)
 
 
 def _views(home: Home, name: str, timeout: float) -> Iterator[View]:
@@ -75,18 +75,18 @@ def _views(home: Home, name: str, timeout: float) -> Iterator[View]:
         run = place.state.run(run.name) or run  # gc may have removed it meanwhile
 
 
-def _live(home: Home, name: str, timeout: float, console: Console) -> View:
+def _live(home: Home, name: str, timeout: float, screen: Console) -> View:
     from rich.live import Live
 
     final = None
-    with Live(console=console, refresh_per_second=5) as live:
+    with Live(console=screen, refresh_per_second=5) as live:
         for final in _views(home, name, timeout):
             live.update(_table(final))
     assert final is not None  # noqa: S101  _views yields at least once or raises
     return final
 
 
-def _plain(home: Home, name: str, timeout: float, console: Console) -> View:
+def _plain(home: Home, name: str, timeout: float, screen: Console) -> View:
     told: dict[str, str] = {}
     final = None
     for final in _views(home, name, timeout):
@@ -96,11 +96,9 @@ def _plain(home: Home, name: str, timeout: float, console: Console) -> View:
             told[stage.name] = stage.state
             ended = "" if stage.state in ("running", "skipped") else f" {stage.seconds:.0f} s"
             detail = "" if stage.state == "running" else f"  {stage.detail}"
-            console.print(
-                f"{stage.name}: {stage.state}{ended}{detail}", markup=False, soft_wrap=True
-            )
+            screen.print(f"{stage.name}: {stage.state}{ended}{detail}", soft_wrap=True)
     assert final is not None  # noqa: S101  _views yields at least once or raises
-    console.print(f"{final.run}: {final.reason}  {final.message}", markup=False, soft_wrap=True)
+    screen.print(f"{final.run}: {final.reason}  {final.message}", soft_wrap=True)
     return final
 
 

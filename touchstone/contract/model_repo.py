@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from touchstone.contract.recipe import (
     Remedy,
@@ -20,7 +20,7 @@ from touchstone.contract.recipe import (
     mitigation_for,
 )
 from touchstone.documents.validated import validated
-from touchstone.documents.yaml import load_file
+from touchstone.documents.yaml import load_beneath, load_file
 from touchstone.errors import ManifestError
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
@@ -81,8 +81,14 @@ class Card(Strict):
     license: str = ""
 
 
+def _inside(entrypoint: str) -> str:
+    if entrypoint.startswith("/") or ".." in entrypoint.split("/"):
+        raise ValueError("a file inside of the repository")
+    return entrypoint
+
+
 class Spec(Strict):
-    entrypoint: str = Field(pattern=r"^[\w./-]+\.py:\w+$")
+    entrypoint: Annotated[str, Field(pattern=r"^[\w./-]+\.py:\w+$"), AfterValidator(_inside)]
     """`file.py:Class` of the touchstone.training.ModelSpec."""
     data: Data
     tune: Tune | None = None
@@ -151,11 +157,13 @@ def load(path: Path) -> ModelPipeline:
     """Read and check `path`, a touchstone.yaml or the folder that holds one.
 
     Raises:
-        ManifestError: it is absent, no YAML, or does not fit; every problem with its place.
+        ManifestError: it is absent, in a folder a link or no file, no YAML, or does not fit; every
+            problem with its place.
     """
-    file = path / FILE_NAME if path.is_dir() else path
-    document = load_file(file)
+    folder = path.is_dir()
+    document = load_beneath(path, FILE_NAME) if folder else load_file(path)
     if document is None:
+        file = path / FILE_NAME if folder else path
         raise ManifestError("got nothing, expected a mapping", location=f"{file}:1:1")
     return validated(
         document, ModelPipeline, hint="docs/reference/model-repository.md lists every key"

@@ -16,8 +16,10 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from touchstone import beneath
 from touchstone.errors import PlatformError
 from touchstone.git import PushRejectedError, git
+from trust_gates.visible import one_line
 
 MAIN = "main"
 REVIEWS = "refs/notes/touchstone-reviews"
@@ -56,7 +58,7 @@ class Identity:
     email: str
 
     def __str__(self) -> str:
-        return f"{self.name} <{self.email}>"
+        return one_line(f"{self.name} <{self.email}>")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -81,7 +83,10 @@ def outrun() -> Retrying:
 
 @dataclass(slots=True)
 class Checkout:
-    """A throw-away clone, on `main` or on nothing where the repository is still empty."""
+    """A throw-away clone, on `main` or on nothing where the repository is still empty.
+
+    It holds no link: where the repository has one, a file stands in its place.
+    """
 
     path: Path
     identity: Identity = field(default=TOUCHSTONE)
@@ -122,7 +127,9 @@ class Checkout:
                 kind, name = line.split(" ")[0], line.partition("\t")[2]
                 if not kind.startswith("100"):
                     raise PlatformError(f"{path}/{name} is no plain file (mode {kind})")
-                (folder / name).write_bytes(self.read(reference, f"{path}/{name}") or b"")
+                # Only fsck keeps a name such as ../x out of a tree.
+                data = self.read(reference, f"{path}/{name}") or b""
+                beneath.write(folder, name, data)
             yield folder
 
     def changed(self, base: str, tip: str) -> list[str]:
@@ -141,9 +148,21 @@ class Checkout:
     def commit(self, message: str, trailers: Mapping[str, str]) -> str:
         """Commit everything in the work tree; return the commit."""
         self.git("add", "--all")
-        text = message.rstrip() + "\n\n" + "\n".join(f"{k}: {v}" for k, v in trailers.items())
+        lines = [f"{name}: {one_line(value)}" for name, value in trailers.items()]
+        text = message.rstrip() + "\n\n" + "\n".join(lines)
         self.git("commit", "--quiet", "--file=-", stdin=text + "\n")
         return self.git("rev-parse", "HEAD")
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put a file into the work tree. Raises NotPlainError where no folder leads there."""
+        beneath.write(self.path, path, data)
+
+    def replace_folder(self, path: str, files: Mapping[str, bytes]) -> None:
+        """Let the folder hold these files alone. Raises NotPlainError where it is no folder."""
+        beneath.make_folder(self.path, path, mode=0o755)
+        self.git("rm", "-r", "--force", "--quiet", "--ignore-unmatch", "--", path)
+        for name, data in files.items():
+            self.write(f"{path}/{name}", data)
 
     def push(self, *refspecs: str, force_with_lease: str = "") -> None:
         """Push all of `refspecs` or none of them."""
@@ -156,7 +175,7 @@ def clone(url: str, *, identity: Identity = TOUCHSTONE) -> Iterator[Checkout]:
     """A fresh clone with reviews and rejections; removed on leaving."""
     with tempfile.TemporaryDirectory(prefix="touchstone-gitops-") as folder:
         path = Path(folder)
-        git("clone", "--quiet", url, "clone", cwd=path)
+        git("clone", "--quiet", "--config=core.symlinks=false", url, "clone", cwd=path)
         checkout = Checkout(path / "clone", identity)
         checkout.git("fetch", "--quiet", "origin", f"+{REVIEWS}*:{REVIEWS}*")
         checkout.git("fetch", "--quiet", "origin", f"+{REJECTED}/*:{REJECTED}/*")
@@ -169,12 +188,12 @@ def ensure_main(checkout: Checkout, environments: Sequence[str]) -> None:
     """Give an empty repository its `main`, and each new environment its policy file."""
     if checkout.commit_of(f"origin/{MAIN}") is None:
         checkout.git("checkout", "--quiet", "--orphan", MAIN)
-        (checkout.path / "README.md").write_text(_README)
-        (checkout.path / PEOPLE_FILE).write_text(_NOBODY)
-    missing = [name for name in environments if not _policy(checkout, name).exists()]
-    for name in missing:
-        _policy(checkout, name).parent.mkdir(parents=True, exist_ok=True)
-        _policy(checkout, name).write_text(_DEFAULT_POLICY)
+        checkout.write("README.md", _README.encode())
+        checkout.write(PEOPLE_FILE, _NOBODY.encode())
+    for name in environments:
+        policy = f"{ENVIRONMENTS}/{name}/{POLICY_FILE}"
+        if not (checkout.path / policy).exists():
+            checkout.write(policy, _DEFAULT_POLICY.encode())
     if checkout.git("status", "--porcelain"):
         checkout.commit("Lay out the environments: " + ", ".join(environments), {})
         checkout.push(f"HEAD:refs/heads/{MAIN}")
@@ -200,7 +219,3 @@ def caller() -> Identity | None:
         except PlatformError:
             return None
     return Identity(*values) if all(values) else None
-
-
-def _policy(checkout: Checkout, environment: str) -> Path:
-    return checkout.path / ENVIRONMENTS / environment / POLICY_FILE

@@ -1,6 +1,6 @@
 """One revision of one model, answered by KServe's own Python model server.
 
-    python -m touchstone.delivery.predictor --model-name N --model-dir D --http-port P
+    python -m touchstone.delivery.predictor --model-name N --model-dir D --http-port P | --socket S
 
 On a cluster `--store` and `--model` unpack the tree named by its digest into D first, so every
 byte is checked before it serves. V1 and V2 REST; no gRPC. Answers, for N inputs:
@@ -190,8 +190,10 @@ class Predictor:
         ]
 
 
-def serve(predictor: Predictor, *, name: str, host: str, port: int) -> None:
-    """Answer on `host`:`port` until a signal ends the process."""
+def serve(
+    predictor: Predictor, *, name: str, host: str, port: int | None, socket: Path | None
+) -> None:
+    """Answer on `host`:`port`, or on a Unix `socket`, until a signal ends the process."""
     # KServe parses sys.argv on import and would read our options as its own.
     sys.argv = sys.argv[:1]
     from kserve import InferOutput, InferRequest, InferResponse, Model, model_server
@@ -238,11 +240,11 @@ def serve(predictor: Predictor, *, name: str, host: str, port: int) -> None:
 
     model = Revision(name)
     model.load()
-    _adapt(model_server, host)
-    model_server.ModelServer(http_port=port, workers=1, enable_grpc=False).start([model])
+    _adapt(model_server, host, socket)
+    model_server.ModelServer(http_port=port or 0, workers=1, enable_grpc=False).start([model])
 
 
-def _adapt(model_server: Any, host: str) -> None:
+def _adapt(model_server: Any, host: str, socket: Path | None) -> None:
     """Mend two habits of KServe 0.21: it binds all interfaces, and takes JSON by exact type only.
 
     V1 with `application/json; charset=utf-8` ends in 500, and with no type at all hands raw
@@ -253,6 +255,7 @@ def _adapt(model_server: Any, host: str) -> None:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.config.host = host
+            self.config.uds = str(socket) if socket else None
 
     model_server.RESTServer = Bound
     model_server.app.add_middleware(_PlainJson)
@@ -326,7 +329,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="touchstone.delivery.predictor")
     parser.add_argument("--model-name", required=True)
     parser.add_argument("--model-dir", required=True, type=Path)
-    parser.add_argument("--http-port", required=True, type=int)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--http-port", type=int)
+    where.add_argument("--socket", type=Path, help="a Unix socket, in place of a port")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--store", default="", help="unpack --model from here into --model-dir")
     parser.add_argument("--model", default="", help="digest of the model tree")
@@ -339,14 +344,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         open_store(options.store).get(options.model, options.model_dir)
     from touchstone.training.evasion.guard import Guard
-    from touchstone.training.export import load_model
     from touchstone.training.mitigation.served import Served
+    from touchstone.training.opened import open_model
 
-    spec, module, document = load_model(options.model_dir)
+    opened = open_model(options.model_dir)
     served = Served.read(options.model_dir)
-    guard = Guard.read(options.model_dir, spec, module)
-    predictor = Predictor(spec, module, document, served, guard)
-    serve(predictor, name=options.model_name, host=options.host, port=options.http_port)
+    guard = Guard.read(options.model_dir, opened.spec, opened.module)
+    predictor = Predictor(opened.spec, opened.module, opened.document, served, guard)
+    serve(
+        predictor,
+        name=options.model_name,
+        host=options.host,
+        port=options.http_port,
+        socket=options.socket,
+    )
 
 
 if __name__ == "__main__":

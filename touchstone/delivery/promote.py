@@ -25,6 +25,8 @@ from touchstone.delivery.release import (
     to_yaml,
 )
 from touchstone.errors import ModelRefusedError, TouchstoneError
+from trust_gates.verdict import UNCONFINED
+from trust_gates.visible import escape, one_line
 
 BRANCH_PREFIX = "promote/"
 RELEASE_TRAILER = "Touchstone-Release"
@@ -42,6 +44,8 @@ class Candidate:
     commit: str
     image_url: str
     image_digest: str
+    image_context: str
+    """Digest of the tree that the image was built from."""
     digests: Digests
     serve: Serve
     environments: Sequence[str]
@@ -112,7 +116,7 @@ def _publish(
         return Promotion(branch=branch, release=store.put_bytes(found), note="already open")
 
     checkout.git("checkout", "--quiet", "-B", branch, main)
-    _write(checkout.path / folder, candidate, release, files, verdict, key)
+    _write(checkout, folder, candidate, release, files, verdict, key)
     checkout.commit(
         _body(release, environment, verdict),
         {
@@ -142,11 +146,19 @@ def _check_verdict(verdict: Mapping[str, Any], candidate: Candidate) -> None:
             "the verdict did not pass: " + ("; ".join(failed) or "no check is named"),
             hint="a model is promoted only on a passed verdict",
         )
+    unconfined = [gate for gate, how in verdict["askedAs"].items() if UNCONFINED in how]
+    if unconfined:
+        raise ModelRefusedError(
+            f"the model's code was not confined while {', '.join(unconfined)} judged it, so it"
+            " could have made its own verdict",
+            hint="judge it where code can be confined, or train a network that torch.export can"
+            " write as a graph",
+        )
     expected = {"model": candidate.digests.model, "commit": candidate.commit}
     for name, value in expected.items():
-        if verdict.get(name, value) != value:
+        if verdict.get(name) != value:
             raise TouchstoneError(
-                f"the verdict is about {name} {verdict[name]}, expected {value}",
+                f"the verdict is about {name} {verdict.get(name)}, expected {value}",
                 hint="pass the digests of one and the same run",
             )
 
@@ -166,7 +178,7 @@ def describe(check: Mapping[str, Any]) -> str:
         expected = f">= {low:g}"
     else:
         expected = f"in [{low:g}, {high:g}]"
-    text = f"{check['gate']}: {check['name']} got {measured}, expected {expected}"
+    text = one_line(f"{check['gate']}: {check['name']} got {measured}, expected {expected}")
     if check["outcome"] == "failed":
         return text
     needed = check.get("samplesNeeded")
@@ -204,25 +216,25 @@ def _service(release: Release) -> bytes:
 
 
 def _write(
-    folder: Path,
+    checkout: gitops.Checkout,
+    folder: str,
     candidate: Candidate,
     release: Release,
     files: Mapping[str, bytes],
     verdict: Mapping[str, Any],
     key: Path,
 ) -> None:
-    if folder.exists():
-        for old in folder.iterdir():  # a picture of the version before must not stay behind
-            old.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    (folder / SERVICE_FILE).write_bytes(_service(release))
-    text = release.to_text()
-    (folder / RELEASE_FILE).write_text(text)
-    subjects = {"model": release.digests.model, RELEASE_FILE: digest_bytes(text.encode())}
-    (folder / ATTESTATION_FILE).write_text(
-        attestation.sign(_statements(candidate, release, subjects, verdict), key)
+    text = release.to_text().encode()
+    subjects = {"model": release.digests.model, RELEASE_FILE: digest_bytes(text)}
+    signed = attestation.sign(_statements(candidate, release, subjects, verdict), key)
+    checkout.replace_folder(
+        folder,
+        {
+            **files,
+            SERVICE_FILE: _service(release),
+            RELEASE_FILE: text,
+            ATTESTATION_FILE: signed.encode(),
+        },
     )
 
 
@@ -236,6 +248,7 @@ def _statements(
         f"git+model:{release.model}": release.commit,
         "touchstone:source": release.digests.source,
         "touchstone:image": candidate.image_digest,
+        "touchstone:image-context": candidate.image_context,
     }
     for name in ("data", "dataset"):
         if value := verdict.get(name):
@@ -264,7 +277,7 @@ def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str
         f"{release.model} at commit {release.commit} passed every gate:",
         "",
         *_remedy(verdict),
-        *(f"- {describe(check)}" for check in verdict.get("checks", [])),
+        *_listed(verdict.get("checks", [])),
         "",
         f"See {REPORT_FILE} for the figures and the pictures; the .html beside it works offline.",
     ]
@@ -274,5 +287,13 @@ def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str
 def _remedy(verdict: Mapping[str, Any]) -> list[str]:
     if not (before := verdict.get("previous")):
         return []
-    text = f"It was trained with {before['remedy']} after {before['run']} was refused:"
-    return [text, "", *(f"- {describe(check)}" for check in failed_checks(before)), "", "Now:", ""]
+    remedy, run = escape(before["remedy"]), escape(before["run"])
+    text = f"It was trained with {remedy} after {run} was refused:"
+    return [text, "", *_listed(failed_checks(before)), "", "Now:", ""]
+
+
+def _listed(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line of Markdown a check, whatever its name is made of."""
+    return [
+        f"- {describe({**c, 'gate': escape(c['gate']), 'name': escape(c['name'])})}" for c in checks
+    ]

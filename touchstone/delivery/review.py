@@ -14,6 +14,7 @@ from touchstone.delivery import release as releases
 from touchstone.delivery.environment import EnvironmentPolicy, read_policy
 from touchstone.delivery.promote import BRANCH_PREFIX
 from touchstone.errors import PlatformError, TouchstoneError, UsageError
+from trust_gates.visible import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +172,9 @@ def _approve(
     if len(approvals) < review.required:
         checkout.push(gitops.REVIEWS)
         return f"approved {name}: {len(approvals)} of {review.required} approvals"
-    trailers = [f"Reviewed-by: {who}" for who in approvals]
+    trailers = [f"Reviewed-by: {one_line(who)}" for who in approvals]
     checkout.git("checkout", "--quiet", "-B", gitops.MAIN, f"origin/{gitops.MAIN}")
-    message = f"Merge {name}: {review.title}\n\n" + "\n".join(trailers) + "\n"
+    message = f"Merge {name}: {one_line(review.title)}\n\n" + "\n".join(trailers) + "\n"
     checkout.git("merge", "--quiet", "--no-ff", f"--message={message}", review.commit)
     checkout.push(f"HEAD:refs/heads/{gitops.MAIN}", f":refs/heads/{name}", gitops.REVIEWS)
     return f"merged {name} into {gitops.MAIN}: {review.title}"

@@ -1,4 +1,4 @@
-"""Revisions as processes: start one, wait until it is ready, switch to it, stop the one before."""
+"""Revisions as processes: start one, wait until it is ready, switch to it, drain the one before."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-from starlette.applications import Starlette
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from touchstone.delivery.proxy import Routes, Target, create_app
+from touchstone.delivery.envoy import Proxy
+from touchstone.delivery.proxy import Target
 from touchstone.errors import DeadlineError, PlatformError
 
 READY_SECONDS = 90.0
@@ -26,15 +26,17 @@ _STOP_SECONDS = 10.0
 
 
 class Server:
-    """One KServe model server process, answering on a loopback port of its own."""
+    """One KServe model server process, answering on a Unix socket of its own.
 
-    def __init__(self, *, model: str, model_dir: Path, log: Path) -> None:
+    No port: another user of this machine could ask it there, past the proxy.
+    """
+
+    def __init__(self, *, model: str, model_dir: Path, address: Path, log: Path) -> None:
         self.model = model
         self.log = log
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.address = address
         log.parent.mkdir(parents=True, exist_ok=True)
-        arguments = {"model-name": model, "model-dir": model_dir, "http-port": self.port}
+        arguments = {"model-name": model, "model-dir": model_dir, "socket": address}
         command = [sys.executable, "-m", "touchstone.delivery.predictor", "--watch-stdin"]
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
@@ -96,20 +98,14 @@ class Server:
                 + (" / ".join(lines) or "it printed nothing"),
                 hint=f"see {self.log}",
             )
-        try:
-            url = f"{self.url}/v2/models/{self.model}/ready"
-            return httpx.get(url, timeout=2, trust_env=False).status_code == 200
-        except httpx.HTTPError:
-            return False
+        return _says_ready(self.address, self.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """A served version and the process that serves it."""
 
-    environment: str
-    model: str
-    version: str
+    target: Target
     server: Server
     folder: Path
     """Its own copy of the model tree, removed with it."""
@@ -120,16 +116,31 @@ class Serving:
 
     def __init__(self, home: Path, port: int) -> None:
         self._home = home
-        self.url = f"http://127.0.0.1:{port}"
-        self.routes = Routes()
-        self.app: Starlette = create_app(self.routes)
         self._lock = threading.RLock()
         self._revisions: dict[tuple[str, str], Revision] = {}
+        self._ending: list[threading.Thread] = []
         shutil.rmtree(self._folders, ignore_errors=True)  # left by a platform that was killed
+        self._sockets = _private_folder(home / "sockets")
+        self._proxy = Proxy(
+            folder=home / "proxy", sockets=self._sockets, log=home / "logs" / "proxy.log", port=port
+        )
+
+    @property
+    def url(self) -> str:
+        """Where clients ask, without a path."""
+        return self._proxy.url
 
     @property
     def _folders(self) -> Path:
         return self._home / "revisions"
+
+    def start(self) -> None:
+        """Answer clients; nothing is served yet.
+
+        Raises:
+            PlatformError, DeadlineError: the proxy did not start.
+        """
+        self._proxy.start()
 
     def apply(
         self,
@@ -138,43 +149,42 @@ class Serving:
         unpack: Callable[[Path], object] | Path,
         version: str,
     ) -> Revision:
-        """Serve `version`; return once the proxy answers with it, the version before stopped.
+        """Serve `version`; return once the proxy answers with it.
 
         `unpack` is the model tree's folder, or what writes it into a new one. The version before
-        goes on serving until the new one is ready, and altogether if it never is.
+        goes on serving until the new one is ready, and altogether if it never is; it ends once
+        what was asked of it is answered.
 
         Raises:
-            PlatformError, DeadlineError: the revision did not start; nothing has changed.
+            PlatformError, DeadlineError: the revision did not start, or the proxy did not take it
+                up; nothing has changed.
         """
         with self._lock:
             before = self._revisions.get((environment, model))
             folder = self._folder(environment, model, version)
             revision = self._start(environment, model, version, unpack, folder)
+            try:
+                self._proxy.put(revision.target)
+            except BaseException:
+                _end(revision)
+                raise
             self._revisions[environment, model] = revision
-            self.routes.put(
-                Target(
-                    environment=environment,
-                    model=model,
-                    version=version,
-                    url=revision.server.url,
-                )
-            )
             if before:
-                _end(before)
+                self._drain(before)
             return revision
 
     def remove(self, environment: str, model: str) -> None:
         """Stop serving `model` in `environment`."""
         with self._lock:
-            self.routes.remove(environment, model)
+            self._proxy.remove(environment, model)
             if revision := self._revisions.pop((environment, model), None):
-                _end(revision)
+                self._drain(revision)
 
     def current(self, environment: str, model: str) -> str | None:
         """The version that is served by a living process, or None."""
         with self._lock:
             revision = self._revisions.get((environment, model))
-            return revision.version if revision and revision.server.alive else None
+            return revision.target.version if revision and revision.server.alive else None
 
     def served(self) -> list[tuple[str, str]]:
         """Environment and model of all that was applied and not removed."""
@@ -186,22 +196,40 @@ class Serving:
         with self._lock:
             return [
                 {
-                    "environment": r.environment,
-                    "model": r.model,
-                    "version": r.version,
-                    "url": f"{self.url}/{r.environment}/v1/models/{r.model}:predict",
-                    "pid": r.server.pid,
-                    "alive": r.server.alive,
-                    "log": str(r.server.log),
+                    "environment": target.environment,
+                    "model": target.model,
+                    "version": target.version,
+                    "url": f"{self.url}/{target.environment}/v1/models/{target.model}:predict",
+                    "pid": server.pid,
+                    "alive": server.alive,
+                    "log": str(server.log),
                 }
-                for r in self._revisions.values()
+                for target, server in ((r.target, r.server) for r in self._revisions.values())
             ]
 
     def stop(self) -> None:
-        """Stop every revision."""
+        """Stop the proxy and every revision; what is in flight is cut off."""
+        self._proxy.stop()
         with self._lock:
-            for environment, model in list(self._revisions):
-                self.remove(environment, model)
+            for revision in self._revisions.values():
+                _end(revision)
+            self._revisions.clear()
+            for thread in self._ending:
+                thread.join()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def _drain(self, revision: Revision) -> None:
+        """End `revision` once it has answered what it was asked; meanwhile others go on."""
+
+        def drain() -> None:
+            try:
+                self._proxy.drain(revision.target)
+            finally:
+                _end(revision)
+
+        thread = threading.Thread(target=drain, name="drain", daemon=True)
+        self._ending = [*(one for one in self._ending if one.is_alive()), thread]
+        thread.start()
 
     def _folder(self, environment: str, model: str, version: str) -> Path:
         number = 0
@@ -217,6 +245,12 @@ class Serving:
         unpack: Callable[[Path], object] | Path,
         folder: Path,
     ) -> Revision:
+        target = Target(
+            environment=environment,
+            model=model,
+            version=version,
+            socket=Path(tempfile.mkdtemp(dir=self._sockets)) / "http.sock",
+        )
         log = self._home / "logs" / f"serve-{environment}-{model}-{version}.log"
         server = None
         try:
@@ -224,25 +258,43 @@ class Serving:
                 shutil.copytree(unpack, folder)
             else:
                 unpack(folder)
-            server = Server(model=model, model_dir=folder, log=log)
+            server = Server(model=model, model_dir=folder, address=target.socket, log=log)
             server.wait_ready()
         except BaseException:
             if server:
                 server.stop()
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return Revision(
-            environment=environment, model=model, version=version, server=server, folder=folder
-        )
+        return Revision(target=target, server=server, folder=folder)
+
+
+def _says_ready(address: Path, model: str) -> bool:
+    """Whether the server says so; of an answer, which is the model's, its status alone is read."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(2)
+        try:
+            client.connect(str(address))
+            client.sendall(f"GET /v2/models/{model}/ready HTTP/1.1\r\nHost: m\r\n\r\n".encode())
+            return client.recv(12) == b"HTTP/1.1 200"
+        except OSError:
+            return False
 
 
 def _end(revision: Revision) -> None:
     revision.server.stop()
     shutil.rmtree(revision.folder, ignore_errors=True)
+    shutil.rmtree(revision.server.address.parent, ignore_errors=True)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _private_folder(link: Path) -> Path:
+    """A new folder for sockets, for us alone, that `link` names; the one it named is removed.
+
+    Not inside $TOUCHSTONE_HOME: the address of a socket may be 107 bytes long and no more.
+    """
+    if link.is_symlink():
+        shutil.rmtree(link.readlink(), ignore_errors=True)
+        link.unlink()
+    folder = Path(tempfile.mkdtemp(prefix="touchstone-"))
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(folder)
+    return folder

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from touchstone.artifacts.store import Store
 from touchstone.delivery import forges
 from touchstone.delivery.gitops import TOUCHSTONE
 from touchstone.delivery.promote import describe, failed_checks
 from touchstone.errors import PlatformError, UsageError
 from touchstone.git import git
+from trust_gates.visible import one_line
 
 NOTES = "refs/notes/touchstone-status"
 _LIMIT = 140
@@ -36,6 +38,23 @@ class Status:
     def of(cls, state: str, text: str, *, context: str) -> Status:
         """A status that says `text`, as far as a forge takes it."""
         return cls(state=state, description=_shortened(text), context=context)
+
+
+def verdict_of(store: Store, run: str, *, ended: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The verdict that the run's name points to, with its digest; None where there is none.
+
+    Whoever may write to the store can set the reference. `ended` is what Tekton says of the stage
+    that decides, `$(tasks.verdict.status)`: it succeeds exactly where the model passed. A verdict
+    that says otherwise, or that is of another run, counts for none.
+    """
+    digest = store.ref(f"runs/{run}/verdict")
+    if digest is None:
+        return None
+    document = store.get_json(digest)
+    passed = {"Succeeded": True, "Failed": False}.get(ended)
+    if passed is None or document["passed"] is not passed or document["run"] != run:
+        return None
+    return digest, document
 
 
 def of_run(
@@ -135,4 +154,5 @@ def _reasons(verdict: Mapping[str, Any]) -> str:
 
 
 def _shortened(text: str, limit: int = _LIMIT) -> str:
+    text = one_line(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -102,7 +102,11 @@ class Sync:
                 events += self._serve(key, desired.release)
         for key in set(self._serving.served()) - set(self._desired):
             version = self._serving.current(*key) or "-"
-            self._serving.remove(*key)
+            try:
+                self._serving.remove(*key)
+            except Exception as error:
+                events.append(_event(key, version, Outcome.FAILED, faults.words(error)))
+                continue
             self._identities.pop(key, None)
             events.append(_event(key, version, Outcome.REMOVED, "its folder is gone from main"))
         return events

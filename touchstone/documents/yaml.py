@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.errors import ManifestError
 
 FieldPath = tuple[str | int, ...]
@@ -20,6 +22,8 @@ FieldPath = tuple[str | int, ...]
 _MOST_NODES = 200_000
 _DEEPEST = 100
 """Kubernetes takes objects of 1.5 MB; more than this only aliases of aliases can make of them."""
+
+_LONGEST = 1_500_000
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,28 @@ def load_file(path: Path) -> Document | None:
     return load_one(_read(path), str(path))
 
 
+def load_beneath(folder: Path, name: str) -> Document | None:
+    """`load_one` of a file in a folder that others fill: read through no link, and not for ever.
+
+    Raises ManifestError as `load_file`, and for anything but a regular file, unread.
+    """
+    file = folder / name
+    try:
+        data = beneath.read(folder, name, limit=_LONGEST)
+    except FileNotFoundError:
+        raise _absent(file) from None
+    except NotPlainError as error:
+        raise ManifestError(error.problem, location=str(file)) from None
+    if len(data) > _LONGEST:
+        raise ManifestError(
+            f"got more than {_LONGEST} bytes, expected at most these", location=str(file)
+        )
+    try:
+        return load_one(data.decode("utf-8"), str(file))
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"cannot be read: {error}", location=str(file)) from None
+
+
 def plain(value: Any) -> Any:
     """The same value in nothing but dict, list, str, int, float, bool and None."""
     if isinstance(value, Mapping):
@@ -168,8 +194,10 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ManifestError(
-            "no such file", location=str(file), hint="check the path given"
-        ) from None
+        raise _absent(file) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"cannot be read: {error}", location=str(file)) from None
+
+
+def _absent(file: Path) -> ManifestError:
+    return ManifestError("no such file", location=str(file), hint="check the path given")

@@ -12,11 +12,13 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from touchstone import beneath
 from touchstone.errors import UsageError
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -39,6 +41,7 @@ def build(context: Path, *, containerfile: str, destination: str, layout: Path) 
 
     Raises:
         UsageError: `context` or its Containerfile is absent.
+        NotPlainError: it holds something else than files and folders.
     """
     if not (context / containerfile).is_file():
         raise UsageError(f"got no {containerfile} in {context}, expected one to build")
@@ -85,13 +88,15 @@ def _tar(context: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(context.rglob("*")):
-            if not path.is_file():
+            if path.is_dir() and not path.is_symlink():
                 continue
-            info = tarfile.TarInfo("opt/model/" + path.relative_to(context).as_posix())
-            info.size = path.stat().st_size
-            info.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            info.uid = info.gid = 65532
-            with path.open("rb") as stream:
+            name = path.relative_to(context).as_posix()
+            with beneath.opened(context, name) as stream:
+                found = os.fstat(stream.fileno())
+                info = tarfile.TarInfo(f"opt/model/{name}")
+                info.size = found.st_size
+                info.mode = 0o755 if found.st_mode & 0o100 else 0o644
+                info.uid = info.gid = 65532
                 archive.addfile(info, stream)
     return buffer.getvalue()
 

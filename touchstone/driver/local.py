@@ -12,13 +12,18 @@ METRIC = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)")
 """Katib's default filter of its StdOut collector, so one trial command serves both."""
 
 
+MAX_RESTARTS = 3
+"""How often a training is started again from its checkpoint after the loss of a process."""
+
+
 def train(job: launch.Job, folder: Path, *, workers: int) -> int:
     """Train with `workers` processes (DistributedDataParallel); the workers' exit code.
 
     Args:
         folder: where the job file goes.
     """
-    return launch.run(job.write(folder / "job.json"), workers=workers)
+    file = job.write(folder / "job.json")
+    return launch.run(file, workers=workers, max_restarts=MAX_RESTARTS)
 
 
 def trial(job: launch.Job, folder: Path) -> tuple[int, str]:

@@ -176,31 +176,27 @@ class Platform:
         """Work until `stop`; raises what broke a thread, once everything else has stopped."""
         _share_cores()
         from touchstone.events.server import create_app
-        from touchstone.platform.http_server import Limits as HttpLimits
-        from touchstone.platform.http_server import server
+        from touchstone.platform.http_server import server_of
 
-        listener = create_app(self.listener, on_stored=self._wake.set)
-        servers = [
-            server(listener, self.addresses.listener),
-            server(self.serving.app, self.addresses.serving, HttpLimits(receive=60)),
-        ]
-        threads = [
-            self._thread("events", lambda: servers[0].run()),
-            self._thread("serving", lambda: servers[1].run()),
-            self._thread("runs", self._work),
-            self._thread("sync", lambda: self._repeat("sync", self._synchronise, 0.5)),
-            self._thread("outbox", lambda: self._repeat("outbox", self._send, 0.2)),
-        ]
+        app = create_app(self.listener, on_stored=self._wake.set)
+        server = server_of(app, self.addresses.listener)
+        threads: list[threading.Thread] = []
         try:
-            _wait_started(servers, self._stopping)
+            self.serving.start()
+            threads += [
+                self._thread("events", lambda: server.run()),
+                self._thread("runs", self._work),
+                self._thread("sync", lambda: self._repeat("sync", self._synchronise, 0.5)),
+                self._thread("outbox", lambda: self._repeat("outbox", self._send, 0.2)),
+            ]
+            _wait_started(server, self._stopping)
             self._announce()
             spool = self._thread("spool", lambda: self._repeat("spool", self._drain, 10))
             threads.append(spool)
             self._stopping.wait()
         finally:
             self.engine.stop()
-            for one in servers:
-                one.should_exit = True
+            server.should_exit = True
             for thread in threads:
                 thread.join(timeout=15)
             self.serving.stop()
@@ -350,12 +346,12 @@ def _share_cores() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _wait_started(servers: list[uvicorn.Server], stopping: threading.Event) -> None:
+def _wait_started(server: uvicorn.Server, stopping: threading.Event) -> None:
     deadline = time.monotonic() + 30
-    while not all(server.started for server in servers):
+    while not server.started:
         if stopping.is_set() or time.monotonic() > deadline:
             raise PlatformError(
-                "the servers did not start", hint="another process may hold the port: --port"
+                "the listener did not start", hint="another process may hold the port: --port"
             )
         time.sleep(0.02)
 

@@ -93,7 +93,7 @@ class _Server(uvicorn.Server):
         """Signals belong to the platform's main thread."""
 
 
-def server(app: Any, port: int, limits: Limits | None = None) -> uvicorn.Server:
+def server_of(app: Any, port: int, limits: Limits | None = None) -> uvicorn.Server:
     """A server of the ASGI app on a loopback port; `run()` serves until `should_exit` is set."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     chosen = limits or Limits()

@@ -8,6 +8,9 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
+RESULT_LIMIT = 4096
+"""Bytes that all results of a TaskRun may take together, as in Tekton by default."""
+
 
 def now() -> str:
     """This moment as Kubernetes writes it: 2026-11-24T03:06:00Z."""

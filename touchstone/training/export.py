@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from touchstone.training import graph
 from touchstone.training.defences import Defence, from_json, wrap
 from touchstone.training.load import load_spec
 from touchstone.training.spec import Description, ModelSpec, Parameter
@@ -27,6 +28,8 @@ def export(
     directory: Path,
     *,
     module: torch.nn.Module,
+    spec: ModelSpec,
+    sample: torch.Tensor,
     source: Path,
     entrypoint: str,
     parameters: Mapping[str, Parameter],
@@ -35,9 +38,11 @@ def export(
     seed: int,
     defences: Sequence[Defence] = (),
 ) -> None:
-    """Write a model tree into `directory`: weights, what they belong to, figures, code.
+    """Write a model tree into `directory`: weights, what they belong to, figures, graph, code.
 
     Args:
+        spec: the repository's own, which predicts with the module.
+        sample: a few inputs as the module sees them, to trace the network with.
         source: the model repository; its Python files are copied, at any depth.
         defences: those it was trained with; `load_model` puts the ones of inputs back.
     """
@@ -45,8 +50,10 @@ def export(
     from safetensors.torch import save_file
 
     directory.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous().cpu() for name, value in module.state_dict().items()}
-    save_file(weights, directory / WEIGHTS)
+    module = module.cpu().eval()
+    constants, why_not = graph.write(directory, spec, module, sample.cpu())
+    weights = {name: value.contiguous() for name, value in module.state_dict().items()}
+    save_file({**weights, **constants}, directory / WEIGHTS)
     model = {
         "entrypoint": entrypoint,
         "parameters": dict(parameters),
@@ -56,6 +63,7 @@ def export(
         "torch": torch.__version__,
         "seed": seed,
         "defences": [defence.model_dump() for defence in defences],
+        "graph": {"written": not why_not, "reason": why_not},
     }
     _write_json(directory / "model.json", model)
     _write_json(directory / "metrics.json", dict(metrics))
@@ -68,14 +76,34 @@ def export(
         shutil.copyfile(file, target)
 
 
-def load_model(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, Any]]:
-    """The spec, the trained module in evaluation mode, and model.json of a model tree.
+def with_code(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, Any]]:
+    """The spec and the trained module, in evaluation mode, of a model tree's own code; model.json.
 
-    The spec's loss and predictions go through the defences of inputs that the model has.
+    This runs whatever the tree holds: only the model host and training call it. The spec is the
+    repository's own, without the defences of inputs that the model has.
 
     Raises:
         ValueError: a file is absent or malformed, the tree holds a pickle, or the weights do
             not fit the network that the code builds.
+    """
+    document = describe(directory)
+    weights = read_weights(directory)
+    spec = load_spec(directory / "code", document["entrypoint"])
+    defended = wrap.inputs(spec, from_json(document.get("defences", ())), document["inputs"])
+    module = defended.build(document["parameters"])
+    own = {name: value for name, value in weights.items() if not name.startswith(graph.CONSTANT)}
+    try:
+        module.load_state_dict(own)
+    except RuntimeError as error:
+        raise ValueError(f"{directory}: the weights do not fit the code: {error}") from None
+    return spec, module.eval(), document
+
+
+def read_weights(directory: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a model tree, by name.
+
+    Raises:
+        ValueError: they are absent, no safetensors, or the tree holds a pickle.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -86,24 +114,14 @@ def load_model(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, A
             f"{directory} holds {sorted(pickles)}, which may be pickles and run code when loaded; "
             f"expected weights only in {WEIGHTS}: export the model again"
         )
-    document = describe(directory)
-    spec = load_spec(directory / "code", document["entrypoint"])
-    defences = from_json(document.get("defences", ()))
-    spec = wrap.inputs(spec, defences, document["inputs"])
-    module = spec.build(document["parameters"])
     try:
-        weights = load_file(directory / WEIGHTS)
+        return load_file(directory / WEIGHTS)
     except FileNotFoundError:
         raise ValueError(f"{directory / WEIGHTS} is absent; export the model again") from None
     except SafetensorError as error:
         raise ValueError(
             f"{directory / WEIGHTS} is no safetensors file ({error}); a pickle is never loaded"
         ) from None
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{directory}: the weights do not fit the code: {error}") from None
-    return spec, module.eval(), document
 
 
 def describe(directory: Path) -> dict[str, Any]:

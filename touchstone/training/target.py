@@ -34,13 +34,13 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
     import torch
 
     from touchstone.training.evasion.guard import Guard
-    from touchstone.training.export import load_model
     from touchstone.training.mitigation.apply import asked
+    from touchstone.training.opened import open_model
     from touchstone.training.spec import Batch
 
-    spec, module, described = load_model(folder)
+    opened = open_model(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    module = module.to(device)
+    spec, module = opened.spec, opened.module.to(device)
 
     def loss(inputs: torch.Tensor, boxes: torch.Tensor, box_labels: torch.Tensor) -> torch.Tensor:
         return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
@@ -50,12 +50,13 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
     return Target(
         module=module,
         predict=lambda inputs: spec.predict(module, inputs),
-        loss=loss if described["task"] == "detection" else None,
+        loss=loss if opened.document["task"] == "detection" else None,
         low=low,
         high=high,
         device=device,
         reach=reach,
         serve=serve,
         repair=repair,
+        asked_as=opened.asked_as,
         watch=None if guard is None else Watch(guard.logits, guard.threshold),
     )

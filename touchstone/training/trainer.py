@@ -6,22 +6,24 @@ takes the same steps as one process with the whole batch.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
+from touchstone.training.checkpoint import Checkpoint, RefusedError
 from touchstone.training.dataset import Dataset, batch_of
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.metrics import evaluate
 from touchstone.training.mitigation import Mitigation
+from touchstone.training.ranks import RENDEZVOUS
 from touchstone.training.spec import Batch, ModelSpec, Parameter, Precision
 from trust_gates.policy import Strict
 
@@ -70,14 +72,16 @@ def train(
     dataset: Dataset,
     config: TrainConfig,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
     ranks: Ranks | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[torch.nn.Module, dict[str, float]]:
     """Train and evaluate on the validation split.
 
     Args:
-        checkpoint: file written after every epoch and resumed from where it exists.
+        checkpoint: written after every epoch, and resumed from where it is this training's; where
+            it is not, the training starts from the beginning, as what lies there must not decide
+            whether there is a model, nor which.
         ranks: with a world above 1, torch.distributed must be initialised.
         report: called by rank 0 with one line per epoch.
 
@@ -87,6 +91,7 @@ def train(
     Raises:
         PreemptedError: SIGTERM came.
         ValueError: the configuration does not fit the data, or the loss is not finite.
+        RuntimeError: the ranks found different checkpoints.
     """
     import torch
 
@@ -102,7 +107,7 @@ def train(
     if arrays["inputs"].ndim == 4:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = _Run(spec, module, config, ranks, steps=len(arrays["inputs"]) // size)
-    first = run.resume(checkpoint)
+    first = run.resume(checkpoint, report)
     with _Preemption() as preemption:
         for epoch in range(first, config.epochs):
             loss = _epoch(run, arrays, size, epoch, preemption)
@@ -147,40 +152,60 @@ class _Run:
 
             self.loss = DistributedDataParallel(self.loss)
 
-    def resume(self, checkpoint: Path | None) -> int:
-        """Load the checkpoint if there is one; the number of epochs already done."""
+    def resume(self, checkpoint: Checkpoint | None, report: Callable[[str], None]) -> int:
+        """Load the checkpoint if there is one of ours; the number of epochs already done."""
+        done = 0
+        try:
+            found = None if checkpoint is None else checkpoint.read()
+            done = 0 if found is None else self._load(found)
+        except RefusedError as error:
+            if self.ranks.rank == 0:
+                report(f"{error}; the training starts from the beginning")
+        if self.ranks.world > 1:
+            self._agree(done)
+        return done
+
+    def _load(self, content: memoryview) -> int:
         import torch
 
-        if checkpoint is None or not checkpoint.exists():
-            return 0
-        state = torch.load(checkpoint, map_location=self.ranks.device, weights_only=True)
-        if state["epochs"] != self.config.epochs or state["steps"] != self.steps:
-            raise ValueError(
-                f"{checkpoint} is of a run with other epochs or data; remove it to start anew"
-            )
+        state = torch.load(io.BytesIO(content), map_location=self.ranks.device, weights_only=True)
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        # Dropout draws from the process's own generators, alike on all ranks.
+        torch.set_rng_state(state["random"].cpu())
+        if self.ranks.device != "cpu":
+            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.ranks.device)
         return int(state["done"])
 
-    def save(self, checkpoint: Path, done: int) -> None:
-        """Write the checkpoint whole or not at all."""
+    def _agree(self, done: int) -> None:
+        """Ranks that begin at different epochs would wait for each other for ever."""
+        import torch
+        from torch import distributed
+
+        least = torch.tensor([done, -done], device=self.ranks.device)
+        distributed.all_reduce(least, op=distributed.ReduceOp.MIN)
+        low, high = int(least[0]), -int(least[1])
+        if low != high:
+            raise RuntimeError(f"the ranks found checkpoints after {low} and {high} epochs")
+
+    def save(self, checkpoint: Checkpoint, done: int) -> None:
+        """Write what `resume` loads."""
         import torch
 
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = checkpoint.with_suffix(".partial")
+        content, device = io.BytesIO(), self.ranks.device
         torch.save(
             {
                 "module": self.module.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
-                "epochs": self.config.epochs,
-                "steps": self.steps,
+                "random": torch.get_rng_state(),
+                **({"random_cuda": torch.cuda.get_rng_state(device)} if device != "cpu" else {}),
                 "done": done,
             },
-            partial,
+            content,
         )
-        partial.replace(checkpoint)
+        checkpoint.write(content.getbuffer())
 
 
 def _Loss(spec: ModelSpec, module: torch.nn.Module) -> torch.nn.Module:  # noqa: N802 (makes a class)
@@ -265,7 +290,12 @@ class _Preemption:
 
 
 def from_environment() -> Ranks:
-    """The ranks torchrun started: initialises gloo on CPUs, NCCL where every rank has a GPU."""
+    """This process's place: joins the others over gloo on CPUs, NCCL where every rank has a GPU.
+
+    They are found through the file that `ranks.run` names; where a cluster's job started them, at
+    MASTER_ADDR and MASTER_PORT. A process alone joins nothing.
+    """
+    rank = int(os.environ.get("RANK", "0"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     import torch
@@ -279,5 +309,12 @@ def from_environment() -> Ranks:
 
         if device != "cpu":
             torch.cuda.set_device(local)
-        distributed.init_process_group("gloo" if device == "cpu" else "nccl")
-    return Ranks(rank=int(os.environ.get("RANK", "0")), world=world, device=device)
+        file = os.environ.get(RENDEZVOUS)
+        distributed.init_process_group(
+            "gloo" if device == "cpu" else "nccl",
+            rank=rank,
+            world_size=world,
+            # Without a store, torch asks MASTER_ADDR for one.
+            store=distributed.FileStore(file, world) if file else None,  # type: ignore[attr-defined]  # no __all__
+        )
+    return Ranks(rank=rank, world=world, device=device)

@@ -9,18 +9,12 @@ from pathlib import Path
 
 from trust_gates.integrity import data, executables, files, labels, pickles, pinning, poison
 from trust_gates.integrity.findings import GATE, Finding
-from trust_gates.integrity.policy import Integrity, Poisoning
+from trust_gates.integrity.policy import DEFAULTS, Integrity, Poisoning
 from trust_gates.policy import Setting
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, Requirement, decide, exact
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Outcome, Required
-
-DEFAULTS = (
-    Requirement(metric="near_duplicate_rate", required=Required(high=0.01)),
-    Requirement(metric="single_feature_accuracy", required=Required(high=0.99)),
-)
-"""Required unless the policy has its own bound; the second only where samples have labels."""
+from trust_gates.verdict import Evidence, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,7 +82,11 @@ def judge(
     own = {requirement.metric for requirement in policy.requirements}
     required = [
         *policy.requirements,
-        *(r for r in DEFAULTS if r.metric not in own and r.metric in measures),
+        *(
+            Requirement(metric=name, required=bound)
+            for name, bound in DEFAULTS.items()
+            if name not in own and name in measures
+        ),
     ]
     measures |= {r.metric: _missing() for r in required if r.metric not in measures}
     scanned = _scan(subject, policy.poisoning, setting, notes, [*of_files, schema])

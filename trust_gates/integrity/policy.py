@@ -10,6 +10,19 @@ from trust_gates.integrity.metrics import CHECKED
 from trust_gates.integrity.poison.inversion import INVERSION
 from trust_gates.integrity.poison.suspects import DETECTORS
 from trust_gates.policy import Check, GatePolicy, OneOf, Strict, measured
+from trust_gates.verdict import Required
+
+ZERO = (
+    "pickle_files", "executable_files", "digest_mismatches", "bad_weights", "schema_violations",
+    "empty_groups", "leaked_test_samples",
+)  # fmt: skip
+"""What is counted in every model and data set, and must be nothing."""
+
+DEFAULTS = {
+    "near_duplicate_rate": Required(high=0.01),
+    "single_feature_accuracy": Required(high=0.99),
+}
+"""Required unless the policy has its own bound; the second only where samples have labels."""
 
 NAMES = (*DETECTORS, INVERSION)
 """Every detector that can be asked for."""
@@ -47,3 +60,18 @@ class Integrity(GatePolicy):
     def estimates(self) -> bool:
         """It counts, which leaves nothing to chance, unless it is asked for more."""
         return bool(self.checks) or self.poisoning is not None
+
+    @property
+    def always(self) -> dict[str, Required]:
+        """Counts that must be zero, and weights that must be there."""
+        counted = (*ZERO, *(("unpinned_dependencies",) if self.pinned else ()))
+        searched = ("poisoned_samples",) if self.poisoning is not None else ()
+        nothing = dict.fromkeys((*counted, *searched), Required(high=0))
+        return {**nothing, "safetensors_files": Required(low=1)}
+
+    @property
+    def sometimes(self) -> dict[str, Required]:
+        """Bounds where the policy has none, and what only some data can be searched for."""
+        searched = {"trigger_classes": Required(high=0)} if self.poisoning is not None else {}
+        own = {check.metric for check in self.checks}
+        return {**{n: one for n, one in DEFAULTS.items() if n not in own}, **searched}

@@ -12,19 +12,19 @@ from trust_gates.errors import GateError
 from trust_gates.policy import Setting
 from trust_gates.quality import bootstrap, calibration, classification, detection, slices
 from trust_gates.quality.champion import Discordant
-from trust_gates.quality.policy import Quality
+from trust_gates.quality.policy import GAIN, Quality
 from trust_gates.quality.slices import Slices
 from trust_gates.samples import Boxes, Samples
 from trust_gates.statistics import (
     Measure,
-    Requirement,
     decide,
     exact,
     missing,
+    named,
     proportion,
 )
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Required
+from trust_gates.verdict import Evidence
 
 GATE = "quality"
 
@@ -33,8 +33,6 @@ Answers = NDArray[np.float64] | Sequence[Boxes]
 
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss", "brier", "ece")
 DETECTION = ("map50", "map50_95", "recall", "ece")
-_GAIN = "gain_over_champion"
-_NEVER = ("constant_prediction", "non_finite_outputs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,14 +111,12 @@ def judge_answers(
     if policy.champion is not None and champion is None:
         notes = [*notes, "no version is served yet: there is no champion to compare with"]
     elif policy.champion is not None:
-        no_worse = Required(low=-policy.champion.margin)
-        requirements.append(Requirement(metric=_GAIN, required=no_worse))
-    nothing = [Requirement(metric=name, required=Required(high=0)) for name in _NEVER]
+        requirements += named(policy.sometimes)
     return Evidence(
         gate=GATE,
         checks=[
             *decide(GATE, measures, requirements, confidence=setting.confidence),
-            *decide(GATE, measures, nothing, confidence=setting.confidence, minimum=0),
+            *decide(GATE, measures, named(policy.always), confidence=setting.confidence, minimum=0),
         ],
         figures={**{name: one.value for name, one in measures.items()}, **found.figures},
         pictures={} if found.picture is None else {"quality-calibration": found.picture},
@@ -151,11 +147,11 @@ def _classification(
     }
     figures = {}
     if champion is not None and champion.answers is None:
-        measures[_GAIN] = missing(champion.missing)
+        measures[GAIN] = missing(champion.missing)
     elif champion is not None:
         before = classification.Answers.of(np.asarray(champion.answers), samples)
         pairs = Discordant.of(now.right, before.right)
-        measures[_GAIN] = pairs.gain
+        measures[GAIN] = pairs.gain
         figures = {"champion_accuracy": float(before.right.mean()), "mcnemar_p": pairs.mcnemar}
     return _Found(
         measures=measures,
@@ -183,13 +179,13 @@ def _detection(
         if before is not None:
             # The same images in both: what is hard about them cancels out.
             found["champion_map50"] = before.tables[0].map50(weights)
-            found[_GAIN] = found["map50"] - found["champion_map50"]
+            found[GAIN] = found["map50"] - found["champion_map50"]
         return found
 
     measures = bootstrap.measure(figures, len(samples), setting.seed)
     measures["worst_slice_recall"] = by_slice.worst
     if champion is not None and before is None:
-        measures[_GAIN] = missing(champion.missing)
+        measures[GAIN] = missing(champion.missing)
     return _Found(
         measures=measures,
         slices=by_slice,
@@ -202,7 +198,7 @@ def _no_samples(samples: Samples, policy: Quality) -> _Found:
     worst = "worst_slice_recall" if samples.detection else "worst_slice_accuracy"
     why = "there were no samples to measure it on"
     return _Found(
-        measures={name: missing(why) for name in (*names, worst, _GAIN)},
+        measures={name: missing(why) for name in (*names, worst, GAIN)},
         slices=Slices(measures={}, left_out={}, minimum=policy.minimum_slice),
         picture=None,
     )

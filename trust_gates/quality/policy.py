@@ -9,6 +9,10 @@ from pydantic import Field
 from trust_gates.policy import Check, GatePolicy, Strict, measured
 from trust_gates.quality.metrics import METRICS
 from trust_gates.statistics import MINIMUM_SAMPLES
+from trust_gates.verdict import Required
+
+GAIN = "gain_over_champion"
+NEVER = ("constant_prediction", "non_finite_outputs")
 
 
 class Rival(Strict):
@@ -29,3 +33,13 @@ class Quality(GatePolicy):
 
     minimum_slice: int = Field(default=MINIMUM_SAMPLES, ge=1)
     """Groups and classes with fewer samples are no slice of their own."""
+
+    @property
+    def always(self) -> dict[str, Required]:
+        """No model answers always the same, or something that is no number."""
+        return dict.fromkeys(NEVER, Required(high=0))
+
+    @property
+    def sometimes(self) -> dict[str, Required]:
+        """Where a version is served, the new one falls behind it by no more than the margin."""
+        return {GAIN: Required(low=-self.champion.margin)} if self.champion is not None else {}

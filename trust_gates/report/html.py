@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from trust_gates import glossary
 from trust_gates.report.reading import Report, cell, interval, number
 from trust_gates.verdict import Check, Outcome
+from trust_gates.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,6 +34,7 @@ def _environment() -> Environment:
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from trust_gates import glossary
 from trust_gates.report.reading import Gate, Picture, Report, cell, interval, number
 from trust_gates.verdict import Check, Outcome, Table
+from trust_gates.visible import escape, one_line
 
 LIMIT = 65_536
 """Characters in the body of a GitHub pull request; GitLab's limit is 1,048,576."""
@@ -56,7 +58,7 @@ def _verdict(report: Report) -> list[str]:
     if report.passed:
         lines += ["Every check passed; these came closest to their limit:", ""]
     for check in report.decisive:
-        lines.append(f"- {_MARKS[check.outcome]} **{check.gate}**: {escape(check.reason)}")
+        lines.append(f"- {_MARKS[check.outcome]} **{escape(check.gate)}**: {escape(check.reason)}")
         if advice := glossary.advice(check):
             lines[-1] += f"<br>*What to do:* {escape(advice)}"
     return [*lines, ""]
@@ -149,7 +151,7 @@ def _shown(pictures: Sequence[Picture]) -> list[str]:
     lines = []
     for picture in pictures:
         caption = escape(picture.caption)
-        lines += [f"![{caption}]({picture.file})", "", f"*{caption}*", ""]
+        lines += [f"![{caption}]({quote(picture.file)})", "", f"*{caption}*", ""]
     return lines
 
 
@@ -164,7 +166,8 @@ def _table(table: Table) -> list[str]:
 
 def _code(text: str) -> str:
     """In a code span only its own mark, and in a table the cell's, have a meaning."""
-    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
+    # A backslash of the text's own would free the cell's mark again.
+    return "`" + re.sub(r"\\*\|", r"\\|", one_line(text).replace("`", "'")) + "`"
 
 
 def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -173,11 +176,3 @@ def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
         "|" + "---|" * len(columns),
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
-
-
-def escape(text: str) -> str:
-    """Text of a model repository's making stays text: no markup, no link, nobody is notified."""
-    text = re.sub(r"([\\|`*\[])", r"\\\1", " ".join(text.split()))
-    text = re.sub(r"&(?=[#\w])", "&amp;", text)
-    text = re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", text)  # "<= 0.2" opens no tag
-    return text.replace("@", "@<!-- -->")

@@ -14,6 +14,9 @@ from trust_gates.robustness import attacks, figures
 from trust_gates.robustness.attacks.attack import Budget, Norm
 from trust_gates.robustness.metrics import METRICS
 from trust_gates.target import Target
+from trust_gates.verdict import Required
+
+MASKING = "gradient_masking"
 
 _ATTACKS = {"items": {"type": "string", "enum": [*attacks.ATTACKS, *attacks.ENSEMBLES]}}
 _FIGURES = {"items": {"type": "string", "enum": list(figures.FIGURES)}}
@@ -87,6 +90,11 @@ class Robustness(GatePolicy):
         if info.data.get("norm") == "linf" and largest > 1:
             raise ValueError("less than or equal to 1 under the norm linf")
         return value
+
+    @property
+    def always(self) -> dict[str, Required]:
+        """No sign may say that the attacks were only misled."""
+        return {MASKING: Required(high=0)}
 
     @property
     def names(self) -> list[str]:

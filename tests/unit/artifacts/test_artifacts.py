@@ -1,5 +1,6 @@
 """The store gives back exactly what was put in, or says why it cannot."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,60 @@ def test_a_reference_points_to_the_digest_set_last(store):
 def test_a_reference_cannot_leave_the_store(store, name):
     with pytest.raises(UsageError, match="expected parts"):
         store.set_ref(name, digest_bytes(b"x"))
+
+
+_SPECIAL = {
+    "a FIFO": os.mkfifo,
+    "a folder": lambda path: path.symlink_to("deep"),
+}
+
+
+@pytest.mark.parametrize(("named", "leave"), _SPECIAL.items(), ids=_SPECIAL)
+def test_a_tree_holds_files_and_folders_and_nothing_is_left_out_unsaid(
+    store, tmp_path, named, leave
+):
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    leave(tmp_path / "folder" / "x")
+    with pytest.raises(UsageError, match=f"got {named}, expected a regular file"):
+        store.put(tmp_path / "folder")
+
+
+def test_a_link_within_a_folder_is_stored_as_its_file(store, tmp_path):
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "folder" / "deep" / "f").write_text("f")
+    (tmp_path / "folder" / "link").symlink_to("deep/f")
+    copy = store.get(store.put(tmp_path / "folder"), tmp_path / "copy")
+    assert (copy / "link").read_text() == "f" and not (copy / "link").is_symlink()
+
+
+def test_what_is_put_is_no_link_itself(store, tmp_path):
+    for target in (tmp_path, Path(__file__)):
+        link = tmp_path / "link"
+        link.symlink_to(target)
+        with pytest.raises(UsageError, match="got a symbolic link"):
+            store.put(link)
+        link.unlink()
+
+
+def test_a_tree_is_written_through_no_link(store, tmp_path):
+    (tmp_path / "tree" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "deep" / "f").write_text("f")
+    (tmp_path / "outside").mkdir()
+    digest = store.put(tmp_path / "tree")
+    (tmp_path / "itself").symlink_to("outside")
+    (tmp_path / "within").mkdir()
+    (tmp_path / "within" / "deep").symlink_to("../outside")
+    for destination in ("itself", "within"):
+        with pytest.raises(PlatformError, match="got a symbolic link"):
+            store.get(digest, tmp_path / destination)
+    assert not list((tmp_path / "outside").iterdir())
+
+
+def test_a_fifo_among_the_blobs_keeps_nobody_waiting(store):
+    digest = store.put_json({})
+    blob = store.root / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    blob.unlink()
+    os.mkfifo(blob)
+    for read in (store.get_bytes, lambda digest: store.reach([digest.encode()])):
+        with pytest.raises(PlatformError, match="got a FIFO"):
+            read(digest)

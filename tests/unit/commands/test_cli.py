@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -9,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from touchstone import cli, commands
+from trust_gates.visible import console
 
 _FOR_PEOPLE = {"debug", "demo", "down", "hook post-receive", "init", "up"}
 """They start, stop or write something, or open a shell; `status --json` says what came of it."""
@@ -122,11 +122,8 @@ def test_no_color_switches_every_style_off(
     value: str, styled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", value)
-    app = cli._app()
-
-    @app.command()
-    def painted() -> None:
-        typer.secho("text", fg="red", bold=True)
-
-    shown = CliRunner().invoke(app, ["painted"], color=True).output
-    assert ("\x1b[" in shown) is styled
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", stream := io.StringIO())
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    console().print("text", style="red")
+    assert ("\x1b[31m" in stream.getvalue()) is styled

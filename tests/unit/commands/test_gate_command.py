@@ -281,6 +281,8 @@ def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys
     export(
         tmp_path / "model",
         module=spec.build(parameters),
+        spec=spec,
+        sample=torch.rand(8, 10),
         source=EXAMPLE,
         entrypoint="model.py:Progression",
         parameters=parameters,
@@ -305,6 +307,13 @@ def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys
     document = json.loads(_touchstone(monkeypatch, capsys, "quality", *asked, policy)[1])
     assert document["gates"]["confidence"] == pytest.approx(1 - 0.05 / 10)
     assert _confidence(document) == pytest.approx(0.99875)
+    assert document["askedAs"] == {"quality": "graph"}
+
+    # Without its graph the tree's code answers, from a process that sees the tree alone.
+    (tmp_path / "model" / "graph.json").unlink()
+    by_code = json.loads(_touchstone(monkeypatch, capsys, "quality", *asked, policy)[1])
+    assert by_code["askedAs"]["quality"].startswith("confined by ")
+    assert by_code["checks"] == document["checks"]
 
 
 def test_a_whole_touchstone_yaml_is_checked_with_its_places(monkeypatch, capsys, tmp_path):

@@ -1,5 +1,7 @@
 """touchstone.yaml is judged before anything runs, and every error names its place."""
 
+import os
+
 import pytest
 
 from touchstone.contract.model_repo import ModelPipeline, load
@@ -330,3 +332,36 @@ def test_a_check_of_a_detector_needs_one(tmp_path):
     with pytest.raises(ManifestError, match=r"spec.train.evasionDetector .* of evasion_auc"):
         load(write(tmp_path, text))
     load(write(tmp_path, text.replace("epochs: 3}", "epochs: 3, evasionDetector: {}}")))
+
+
+@pytest.mark.parametrize("leave", ["link", "link inside", "fifo", "folder", "endless"])
+def test_a_touchstone_yaml_that_is_no_file_of_the_repository_is_refused_unread(tmp_path, leave):
+    secret = tmp_path / "secret"
+    secret.write_text("root:x:0:0\n  - broken: [")
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    file = repository / "touchstone.yaml"
+    match leave:
+        case "link":
+            file.symlink_to(secret)
+        case "link inside":
+            (repository / "other.yaml").write_text(GOOD)
+            file.symlink_to("other.yaml")
+        case "fifo":
+            os.mkfifo(file)
+        case "folder":
+            file.mkdir()
+        case "endless":
+            with file.open("wb") as stream:
+                stream.truncate(20 << 30)
+    with pytest.raises(ManifestError, match="got (a|more)") as caught:
+        load(repository)
+    assert caught.value.location == str(file)
+    assert "root:x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["/etc/model.py", "../model.py", "a/../../model.py", ".."])
+def test_an_entrypoint_is_a_file_inside_of_the_repository(tmp_path, file):
+    write(tmp_path, GOOD.replace("model.py:ObjectDetector", f"{file}:Object"))
+    with pytest.raises(ManifestError, match=r"entrypoint: got '.*', expected"):
+        load(tmp_path)

@@ -7,7 +7,7 @@ from delivery_platform import COMMIT, check
 
 from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery import gitops, release
-from touchstone.errors import ManifestError, ModelRefusedError, TouchstoneError
+from touchstone.errors import ManifestError, ModelRefusedError, PlatformError, TouchstoneError
 from touchstone.git import git
 
 FOLDER = "environments/staging/tiny"
@@ -122,4 +122,85 @@ def test_the_attestation_names_the_materials_and_the_tests(platform, tmp_path):
     )
     materials = provenance["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert {"uri": "git+model:tiny", "digest": {"gitCommit": COMMIT}} in materials
+    for name in ("image", "image-context"):
+        digest = digest_bytes(name.removeprefix("image-").encode()).removeprefix("sha256:")
+        assert {"uri": f"touchstone:{name}", "digest": {"sha256": digest}} in materials
     assert tests["predicate"]["passedTests"] == ["quality: accuracy", "integrity: digests"]
+
+
+FORGED = "accuracy\n\nReviewed-by: Boss <boss@example.org>\nTouchstone-Release: sha256:0\r\x1b[2J"
+
+
+def test_no_name_or_remedy_forges_a_trailer_or_markup(platform):
+    candidate = platform.candidate(
+        checks=[
+            check(name=FORGED),
+            check("in\u2028tegrity", "<img src=x> [a](http://b) @all", 1.0),
+        ],
+        previous={"remedy": "reweighing\n\nSigned-off-by: Boss", "run": "r\n# x", "checks": []},
+    )
+    promotion = platform.promote(candidate)
+    assert promotion.note == "opened"
+    message = platform.git("log", "-1", "--format=%B", promotion.branch)
+    lines = message.splitlines()
+    trailers = platform.git("log", "-1", "--format=%(trailers:only,unfold)", promotion.branch)
+    assert [line.partition(":")[0] for line in trailers.splitlines() if line] == [
+        "Touchstone-Release",
+        "Touchstone-Model",
+        "Touchstone-Verdict",
+        "Source-Commit",
+    ]
+    assert not [line for line in lines if line.startswith(("Reviewed-by", "Signed-off-by", "#"))]
+    assert sum(line.startswith("Touchstone-Release:") for line in lines) == 1
+    assert "\x1b" not in message and "\r" not in message and "<img" not in message
+    assert r"\[a](http:<!-- -->//b) @<!-- -->all" in message
+
+
+@pytest.mark.parametrize("place", [FOLDER, "environments/staging", "environments"])
+def test_a_link_in_the_gitops_repository_is_written_through_by_nobody(platform, tmp_path, place):
+    outside = tmp_path / "outside"
+    (outside / "staging" / "tiny").mkdir(parents=True)
+    (outside / "kept").write_text("kept")
+    with gitops.clone(platform.gitops) as checkout:
+        checkout.git("rm", "-r", "--quiet", "--ignore-unmatch", "--", place)
+        blob = checkout.git("hash-object", "-w", "--stdin", stdin=str(outside))
+        checkout.git("update-index", "--add", "--cacheinfo", f"120000,{blob},{place}")
+        checkout.git("commit", "--quiet", "--message=plant")
+        checkout.push("HEAD:refs/heads/main")
+    refs = platform.git("show-ref")
+    with pytest.raises(PlatformError, match=r"got a .*, expected a folder"):
+        platform.promote()
+    assert platform.git("show-ref") == refs
+    found = sorted(str(path.relative_to(outside)) for path in outside.rglob("*"))
+    assert found == ["kept", "staging", "staging/tiny"]
+
+
+def test_a_checkout_holds_no_link(platform, tmp_path):
+    with gitops.clone(platform.gitops) as checkout:
+        blob = checkout.git("hash-object", "-w", "--stdin", stdin="/etc/passwd")
+        checkout.git("update-index", "--add", "--cacheinfo", f"120000,{blob},environments/link")
+        checkout.git("commit", "--quiet", "--message=plant")
+        checkout.push("HEAD:refs/heads/main")
+    with gitops.clone(platform.gitops) as checkout:
+        link = checkout.path / "environments" / "link"
+        assert not link.is_symlink() and link.read_text() == "/etc/passwd"
+        checkout.write("README.md", b"changed")
+        checkout.commit("Change", {"By": "hand\nReviewed-by: Boss"})
+        assert checkout.git("ls-tree", "HEAD", "environments/link").startswith("120000 ")
+        assert "\nReviewed-by" not in checkout.git("log", "-1", "--format=%B")
+
+
+@pytest.mark.parametrize("name", ["..", "."])
+def test_a_tree_with_a_name_that_no_file_has_leaves_its_folder_nowhere(platform, name):
+    with gitops.clone(platform.gitops) as checkout:
+        blob = checkout.git("hash-object", "-w", "--stdin", stdin="x")
+        entry = b"100644 " + name.encode() + b"\0" + bytes.fromhex(blob)
+        file = checkout.path / "tree"
+        file.write_bytes(entry)
+        tree = checkout.git("hash-object", "-t", "tree", "-w", "--literally", "tree")
+        outer = checkout.git("mktree", stdin=f"040000 tree {tree}\tfolder\n")
+        with (
+            pytest.raises(PlatformError, match="leaves its folder"),
+            checkout.files(outer, "folder"),
+        ):
+            pass

@@ -170,3 +170,19 @@ def test_an_ambiguous_name_is_refused(platform):
     platform.promote(platform.candidate(commit="f" * 40, checks=[check()]))
     with pytest.raises(UsageError, match="expected one open promotion"):
         approve(platform, "tiny")
+
+
+def test_no_reviewers_name_forges_a_trailer(platform):
+    branch = platform.promote().branch
+    forged = "Eve <eve@example.org>\nReviewed-by: Boss <boss@example.org>"
+    decision = {"decision": "approved", "reviewer": forged, "reason": "", "at": "now"}
+    with gitops.clone(platform.gitops) as checkout:
+        arguments = ("notes", f"--ref={gitops.REVIEWS}", "append", "--file=-", f"origin/{branch}")
+        checkout.git(*arguments, stdin=json.dumps(decision))
+        checkout.push(gitops.REVIEWS)
+    approve(platform, reviewer=gitops.Identity("Rita\nReviewed-by: Boss", "rita@example.org"))
+    message = platform.git("log", "-1", "--format=%B", "main")
+    assert [line for line in message.splitlines() if line.startswith("Reviewed-by")] == [
+        "Reviewed-by: Eve <eve@example.org> Reviewed-by: Boss <boss@example.org>",
+        "Reviewed-by: Rita Reviewed-by: Boss <rita@example.org>",
+    ]

@@ -262,20 +262,47 @@ def test_the_report_stage_quotes_the_verdict_of_its_run(repository, tmp_path, ca
     from scripts import report
 
     store = Store(tmp_path / "store")
-    store.set_ref("runs/run-1/verdict", store.put_json(verdict(UNFAIR)))
+    store.set_ref("runs/run-1/verdict", store.put_json({**verdict(UNFAIR), "run": "run-1"}))
     commit = git("rev-parse", "main", cwd=repository)
-    report.main(store.root.as_uri(), "run-1", commit, "Failed", "None", repository.as_uri())
+    uri = store.root.as_uri()
+    report.main(uri, "run-1", commit, "Failed", "Failed", "None", repository.as_uri())
     (found,) = status.read(repository, commit)
     assert found.state == "failure"
     assert "equal_opportunity_difference got -0.31" in found.description
     assert "failure: refused by fairness" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("planted", "ended"),
+    [
+        ({**verdict(), "run": "run-1"}, "Failed"),  # it was refused
+        ({**verdict(UNFAIR), "run": "run-1"}, "Succeeded"),  # it passed
+        ({**verdict(), "run": "run-2"}, "Succeeded"),
+        ({**verdict(UNFAIR), "run": "run-1"}, "None"),  # nobody decided yet
+    ],
+)
+def test_a_planted_verdict_is_neither_quoted_nor_announced(
+    repository, tmp_path, capsys, planted, ended
+):
+    from scripts import notify, report
+
+    store = Store(tmp_path / "store")
+    store.set_ref("runs/run-1/verdict", store.put_json(planted))
+    uri, commit = store.root.as_uri(), git("rev-parse", "main", cwd=repository)
+    report.main(uri, "run-1", commit, ended, "Failed", "None", repository.as_uri())
+    (found,) = status.read(repository, commit)
+    assert found.state == "error"
+    assert found.description == "the run ended Failed before there was a verdict"
+    capsys.readouterr()
+    notify.main(uri, "run-1", ended, "Failed", "https://example.org/m.git", "true")
+    assert "dev.touchstone.model.refused" not in capsys.readouterr().out
+
+
 def test_the_notify_stage_sends_one_cloud_event(tmp_path, capsys):
     from scripts import notify
 
     store = Store(tmp_path / "store").root.as_uri()
-    notify.main(store, "run-1", "Succeeded", "https://example.org/m.git", "true")
+    notify.main(store, "run-1", "Succeeded", "Succeeded", "https://example.org/m.git", "true")
     event = json.loads(capsys.readouterr().out)
     assert (event["type"], event["id"]) == ("dev.touchstone.run.finished.v1", "run-1")
     assert event["data"] == {"run": "run-1", "status": "Succeeded"}
@@ -284,7 +311,8 @@ def test_the_notify_stage_sends_one_cloud_event(tmp_path, capsys):
 def test_the_notify_stage_posts_in_binary_mode(tmp_path):
     from scripts import notify
 
-    told = (Store(tmp_path / "store").root.as_uri(), "run-1", "Failed", "file:///m.git", "true")
+    uri = Store(tmp_path / "store").root.as_uri()
+    told = (uri, "run-1", "None", "Failed", "file:///m.git", "true")
     got = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -307,3 +335,8 @@ def test_the_notify_stage_posts_in_binary_mode(tmp_path):
     headers, body = got[0]
     assert headers["ce-type"] == "dev.touchstone.run.finished.v1"
     assert body == {"run": "run-1", "status": "Failed"}
+
+
+def test_a_status_is_one_line_of_text():
+    found = status.Status.of("error", "a\r\nb\x1b[2J\u202ec", context="touchstone")
+    assert found.description == r"a b\u001b[2J\u202ec"

@@ -11,11 +11,14 @@ import torch
 from defended import batch, dataset, images_arrays, images_net, rows_arrays, rows_net
 
 import touchstone
+from touchstone.artifacts.store import digest_bytes
 from touchstone.home import SHIPPED
+from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.defences import METHODS, Defence, from_json, wrap
 from touchstone.training.defences.ball import Ball
 from touchstone.training.evasion import Evasion
-from touchstone.training.export import export, load_model
+from touchstone.training.export import export, with_code
+from touchstone.training.opened import open_model
 from touchstone.training.spec import Description
 from touchstone.training.trainer import TrainConfig, train
 
@@ -172,9 +175,10 @@ def test_a_resumed_training_draws_what_an_undisturbed_one_does(method, tmp_path)
         if line.startswith("epoch 2"):
             raise Stop
 
+    kept = Checkpoint(path=tmp_path / "c", training=digest_bytes(b"this one"))
     with pytest.raises(Stop):
-        train(spec, data, config, checkpoint=tmp_path / "c.pt", report=stop)
-    again, _ = train(spec, data, config, checkpoint=tmp_path / "c.pt")
+        train(spec, data, config, checkpoint=kept, report=stop)
+    again, _ = train(spec, data, config, checkpoint=kept)
     for left, right in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(left, right)
 
@@ -293,6 +297,8 @@ def exported(folder, *defences):
     export(
         folder,
         module=module,
+        spec=spec,
+        sample=wrap.seen(answers, torch.rand(8, 10)),
         source=EXAMPLES / "tabular",
         entrypoint="model.py:Progression",
         parameters={},
@@ -317,9 +323,9 @@ def test_the_loaded_and_the_served_model_answer_behind_the_same_defences(tmp_pat
     )
     inputs = torch.rand(50, 10)
     expected = spec.predict(module, inputs).softmax(dim=1)
-    loaded = load_model(tmp_path)
-    assert torch.equal(loaded[0].predict(loaded[1], inputs).softmax(dim=1), expected)
-    served = Predictor(*loaded).answer(inputs.numpy())
+    loaded = open_model(tmp_path)
+    assert torch.equal(loaded.spec.predict(loaded.module, inputs).softmax(dim=1), expected)
+    served = Predictor(loaded.spec, loaded.module, loaded.document).answer(inputs.numpy())
     assert np.array_equal([one["probabilities"] for one in served], expected.detach().numpy())
     # The defence is in the answer: what squeezes to the same levels is answered the same.
     squeezed = torch.round(inputs * 3) / 3
@@ -331,7 +337,7 @@ def test_a_model_tree_whose_defences_were_removed_is_refused(tmp_path):
     file = tmp_path / "model.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"defences": []}))
     with pytest.raises(ValueError, match="do not fit the code"):
-        load_model(tmp_path)
+        with_code(tmp_path)
 
 
 DOCS = (Path(touchstone.__file__).parents[1] / "docs" / "explanation" / "defences.md").read_text()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from touchstone.home import SHIPPED
-from touchstone.training.export import export, load_model
+from touchstone.training.export import export, with_code
 from touchstone.training.load import load_spec
 from touchstone.training.spec import Description
 
@@ -23,6 +23,8 @@ def tree(tmp_path):
     export(
         tmp_path,
         module=module,
+        spec=spec,
+        sample=torch.rand(8, 10),
         source=TABULAR,
         entrypoint="model.py:Progression",
         parameters={"width": 4},
@@ -36,7 +38,7 @@ def tree(tmp_path):
 
 
 def test_an_exported_model_answers_the_same_after_loading(tree):
-    spec, module, document = load_model(tree)
+    spec, module, document = with_code(tree)
     torch.manual_seed(0)
     original = spec.build({"width": 4}).eval()
     inputs = torch.rand(5, 10)
@@ -49,13 +51,13 @@ def test_an_exported_model_answers_the_same_after_loading(tree):
 def test_a_tree_with_a_pickle_is_refused(tree, name):
     (tree / name).write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(ValueError, match="may be pickles"):
-        load_model(tree)
+        with_code(tree)
 
 
 def test_a_pickle_under_the_name_of_the_weights_is_not_loaded(tree):
     torch.save({"0.weight": torch.zeros(1)}, tree / "model.safetensors")
     with pytest.raises(ValueError, match="no safetensors file"):
-        load_model(tree)
+        with_code(tree)
 
 
 def test_weights_that_do_not_fit_the_code_are_refused(tree):
@@ -63,14 +65,14 @@ def test_weights_that_do_not_fit_the_code_are_refused(tree):
     document["parameters"]["width"] = 5
     (tree / "model.json").write_text(json.dumps(document))
     with pytest.raises(ValueError, match="do not fit"):
-        load_model(tree)
+        with_code(tree)
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors", "code/model.py"])
 def test_an_absent_file_is_named(tree, name):
     (tree / name).unlink()
     with pytest.raises(ValueError, match=Path(name).name):
-        load_model(tree)
+        with_code(tree)
 
 
 @pytest.mark.parametrize(

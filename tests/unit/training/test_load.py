@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from touchstone.home import SHIPPED
-from touchstone.training.export import export, load_model
+from touchstone.training.export import export, with_code
 from touchstone.training.load import load_spec
 from touchstone.training.spec import Description
 
@@ -72,6 +73,8 @@ def test_a_loaded_model_tree_brings_its_own_packages(tmp_path):
     export(
         tmp_path / "tree",
         module=spec.build({}),
+        spec=spec,
+        sample=torch.zeros(4, 2),
         source=source,
         entrypoint="model.py:Mine",
         parameters={},
@@ -81,7 +84,7 @@ def test_a_loaded_model_tree_brings_its_own_packages(tmp_path):
         metrics={},
         seed=1,
     )
-    assert load_model(tmp_path / "tree")[0].value == 7
+    assert with_code(tmp_path / "tree")[0].value == 7
 
 
 @pytest.mark.parametrize(

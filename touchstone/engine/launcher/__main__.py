@@ -8,7 +8,7 @@ Requests are JSON after a length of four bytes, with the descriptors for standar
 error and one for a complaint:
   {"start": {argv, environment, folder, mounts, user, group, terminal}}  → {"pid": N}, or
       {"errno": N} where there is no room for another process
-      each mount as [target, source, read_only], or null for no mounts at all
+      each mount as [target, source, read_only, identity], or null for no mounts at all
   {"reap": PID}  → {"code": N}; the process has ended, its number was kept until now
 """
 
@@ -27,7 +27,10 @@ import sys
 import termios
 from typing import Any, NoReturn
 
-import rootfs  # type: ignore[import-not-found]  # beside this file, which is run as a script
+# Started as a script, without the package around it.
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "..", "confine", "inside"))
+import kernel  # type: ignore[import-not-found]  # noqa: E402
+import rootfs  # type: ignore[import-not-found]  # noqa: E402
 
 _DESCRIPTORS = 4
 _NOT_STARTED = 127
@@ -113,7 +116,7 @@ def _surround(wanted: dict[str, Any]) -> None:
         mounts = [rootfs.Mount(*mount) for mount in wanted["mounts"]]
         rootfs.enter(mounts, user, group)
     elif user is not None and user != os.geteuid():
-        rootfs.become(user, group)
+        kernel.become(user, group)
 
 
 def _program(name: str, search: str) -> str:

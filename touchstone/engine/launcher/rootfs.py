@@ -8,16 +8,13 @@ folder around it is rebuilt as a tmpfs in which everything it held is mounted ag
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
-_RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
-_NOSUID, _NODEV, _NOEXEC, _NOATIME, _NODIRATIME, _RELATIME = 2, 4, 8, 1024, 2048, 1 << 21
-_DETACH = 2
+import kernel  # type: ignore[import-not-found]  # of touchstone/confine, see __main__
+
 _TEKTON = ("tekton", "workspace")
 """Top-level folders that are Tekton's: what this machine has of that name is not shown."""
 
@@ -28,15 +25,6 @@ A volume mounted below stays as writable as it is.
 """
 
 _BASE = "/tmp"  # noqa: S108 - covered for a moment, in a mount namespace of its own
-
-_libc = ctypes.CDLL(None, use_errno=True)
-for _function, _types in (
-    ("mount", (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)),
-    ("umount2", (ctypes.c_char_p, ctypes.c_int)),
-    ("pivot_root", (ctypes.c_char_p, ctypes.c_char_p)),
-    ("unshare", (ctypes.c_int,)),
-):
-    getattr(_libc, _function).argtypes = _types
 
 
 # No dataclasses here: importing them doubles what this program has in memory, and so what a fork
@@ -49,6 +37,8 @@ class Mount(NamedTuple):
     """Empty for an empty folder that is gone when the process is."""
 
     read_only: bool = False
+    identity: tuple[int, int] | None = None
+    """Device and inode that the source must have; None where nobody can have exchanged it."""
 
 
 class _Root:
@@ -67,38 +57,29 @@ def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:
 
     The superuser needs no user namespace; anyone else becomes `user` in name, themselves in deed.
     """
-    targets = [Mount(_target(m.target), m.source, m.read_only) for m in mounts]
+    targets = [mount._replace(target=_target(mount.target)) for mount in mounts]
     privileged = os.geteuid() == 0
-    uid, gid = os.geteuid(), os.getegid()
-    _call("unshare", _CLONE_NEWNS if privileged else _CLONE_NEWNS | _CLONE_NEWUSER)
-    if not privileged:
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{uid if user is None else user} {uid} 1")
-        _write("/proc/self/gid_map", f"{gid if group is None else group} {gid} 1")
-    _mount("none", "/", _REC | _PRIVATE)
-    _mount("tmpfs", _BASE, 0, "tmpfs", "mode=755")
+    if privileged:
+        kernel.unshare(kernel.CLONE_NEWNS)
+    else:
+        kernel.unshare_as(user, group, kernel.CLONE_NEWNS)
+    kernel.mount("none", "/", kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", _BASE, 0, "tmpfs", "mode=755")
     os.chdir(_BASE)
     os.mkdir("old")
     os.mkdir("new")
-    _pivot(".", "old")
-    _mount("tmpfs", "/new", 0, "tmpfs", "mode=755")
+    kernel.pivot(".", "old")
+    kernel.mount("tmpfs", "/new", 0, "tmpfs", "mode=755")
     root = _Root("/old", "/new")
     _fill(root, "/")
     for mount in sorted(targets, key=lambda item: item.target.count("/")):
         _place(root, mount)
     os.chdir("/new")
-    _pivot(".", ".")
-    _call("umount2", b".", _DETACH)
+    kernel.pivot(".", ".")
+    kernel.detach(".")
     os.chdir("/")
     if privileged and user is not None:
-        become(user, group)
-
-
-def become(user: int, group: int | None) -> None:
-    """Drop to another user. Raises OSError where this process may not."""
-    os.setgroups([])
-    os.setgid(group or 0)
-    os.setuid(user)
+        kernel.become(user, group)
 
 
 def _fill(root: _Root, folder: str) -> None:
@@ -111,10 +92,10 @@ def _fill(root: _Root, folder: str) -> None:
             if entry.is_symlink():
                 os.symlink(os.readlink(entry.path), new)
                 continue
-            _touch(new, is_folder=entry.is_dir(follow_symlinks=False))
-            _mount(entry.path, new, _BIND | _REC)
+            kernel.touch(new, is_folder=entry.is_dir(follow_symlinks=False))
+            kernel.mount(entry.path, new, kernel.MS_BIND | kernel.MS_REC)
             if _is_system(os.path.join(folder, entry.name)):
-                _make_read_only(new)
+                kernel.make_read_only(new)
 
 
 def _place(root: _Root, mount: Mount) -> None:
@@ -123,11 +104,14 @@ def _place(root: _Root, mount: Mount) -> None:
     _point(root, mount.target, is_folder)
     here = root.new + mount.target
     if not source:
-        _mount("tmpfs", here, 0, "tmpfs", "mode=777")
+        kernel.mount("tmpfs", here, 0, "tmpfs", "mode=777")
     else:
-        _mount(source, here, _BIND | _REC)
+        kernel.mount(source, here, kernel.MS_BIND | kernel.MS_REC)
+        found = os.stat(here)
+        if mount.identity and [found.st_dev, found.st_ino] != list(mount.identity):
+            raise OSError(f"{mount.target}: something else took its volume's place")
         if mount.read_only:
-            _make_read_only(here)
+            kernel.make_read_only(here)
     root.mounted.append(mount.target)
 
 
@@ -141,7 +125,7 @@ def _point(root: _Root, target: str, is_folder: bool) -> None:
             inside = any(path.startswith(f"{known}/") for known in root.mounted)
             if not inside and parent not in root.ours:
                 _rebuild(root, parent)
-            _touch(root.new + path, is_folder=is_folder or index < len(parts) - 1)
+            kernel.touch(root.new + path, is_folder=is_folder or index < len(parts) - 1)
             if not inside:
                 root.ours.add(path)
         parent = path
@@ -149,7 +133,7 @@ def _point(root: _Root, target: str, is_folder: bool) -> None:
 
 def _rebuild(root: _Root, folder: str) -> None:
     mode = stat.S_IMODE(os.stat(root.old + folder).st_mode)
-    _mount("tmpfs", root.new + folder, 0, "tmpfs", f"mode={mode:o}")
+    kernel.mount("tmpfs", root.new + folder, 0, "tmpfs", f"mode={mode:o}")
     _fill(root, folder)
     root.ours.add(folder)
 
@@ -162,47 +146,3 @@ def _target(path: str) -> str:
 
 def _is_system(path: str) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in _SYSTEM)
-
-
-def _make_read_only(path: str) -> None:
-    _mount("none", path, _BIND | _REMOUNT | _RDONLY | _flags(path))
-
-
-def _touch(path: str, *, is_folder: bool) -> None:
-    if is_folder:
-        os.mkdir(path, 0o755)
-    else:
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
-
-
-def _flags(path: str) -> int:
-    """The flags of a mount that a user namespace may not take away when it makes it read-only."""
-    flags = os.statvfs(path).f_flag
-    kept = 0
-    for bit, flag in (
-        (os.ST_NOSUID, _NOSUID), (os.ST_NODEV, _NODEV), (os.ST_NOEXEC, _NOEXEC),
-        (os.ST_NOATIME, _NOATIME), (os.ST_NODIRATIME, _NODIRATIME), (os.ST_RELATIME, _RELATIME),
-    ):  # fmt: skip
-        kept |= flag if flags & bit else 0
-    return kept
-
-
-def _mount(source: str, target: str, flags: int, kind: str = "", options: str = "") -> None:
-    arguments = (os.fsencode(source), os.fsencode(target), os.fsencode(kind) or None)
-    _call("mount", *arguments, flags, os.fsencode(options) or None)
-
-
-def _pivot(new: str, old: str) -> None:
-    _call("pivot_root", os.fsencode(new), os.fsencode(old))
-
-
-def _call(name: str, *arguments: object) -> None:
-    if getattr(_libc, name)(*arguments) != 0:
-        number = ctypes.get_errno()
-        shown = " ".join(str(item) for item in arguments if item is not None)
-        raise OSError(number, f"{name} {shown}: {os.strerror(number)}")
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as stream:
-        stream.write(text)

@@ -15,10 +15,7 @@ from touchstone.engine.pod.credentials import DEFAULT_ACCOUNT
 from touchstone.engine.pod.notices import Notice
 from touchstone.engine.pod.process import Guard, Halt
 from touchstone.engine.pod.workspaces import Folders
-from touchstone.runs.record import Json
-
-RESULT_LIMIT = 4096
-"""Bytes that all results of a TaskRun may take together, as in Tekton by default."""
+from touchstone.runs.record import RESULT_LIMIT, Json
 
 DEFAULT_TIMEOUT = 3600.0
 """Seconds, as in Tekton by default; 0 means none."""

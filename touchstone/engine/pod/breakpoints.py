@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.engine.pod.process import Call, Exit, Halt, Mount
 from touchstone.engine.pod.workspaces import Folders
 from touchstone.errors import ManifestError
@@ -25,7 +27,13 @@ from touchstone.runs.lookup import BREAKPOINTS
 _TICK = 0.1
 """Seconds between two looks for an answer."""
 
+_LONGEST = 64
+"""Bytes of an answer that are read."""
+
 _WAITING = "waiting.json"
+_LONGEST_CALL = 16 << 20
+"""Bytes of what is known of a waiting step: its environment among it."""
+
 _HEAD = """\
 #!/bin/sh
 set -e
@@ -116,10 +124,6 @@ class Waiting:
         )
 
     @property
-    def _run(self) -> Path:
-        return self.folder / "run" / str(self.index)
-
-    @property
     def answered(self) -> bool:
         """Whether it is told by now how to go on."""
         return not (self.folder / _WAITING).exists() or self._answer() is not None
@@ -128,7 +132,8 @@ class Waiting:
         """Let the step go on, or fail; where nobody has answered yet."""
         files = ("beforestepexit", "beforestepexit.err") if self.before else ("breakpointexit",) * 2
         if not self.answered:
-            (self._run / f"out.{files[not proceed]}").write_text("0\n" if proceed else "1\n")
+            answer = b"0\n" if proceed else b"1\n"
+            beneath.write(self.folder, self._named(files[not proceed]), answer)
 
     def wait(self, deadline: float | None, halt: Halt) -> Exit:
         """Wait for the answer; its exit code. `deadline` is a time.monotonic() value."""
@@ -143,23 +148,34 @@ class Waiting:
 
     def _answer(self) -> int | None:
         if self.before:
-            if (self._run / "out.beforestepexit").exists():
+            if self._said("beforestepexit") is not None:
                 return 0
-            return 1 if (self._run / "out.beforestepexit.err").exists() else None
-        file = self._run / "out.breakpointexit"
-        if not file.exists():
-            return None
-        if not file.stat().st_size:
+            return 1 if self._said("beforestepexit.err") is not None else None
+        text = self._said("breakpointexit")
+        if text == "":
             time.sleep(_TICK)  # it may just be about to be written
-        text = file.read_text(errors="replace").strip()
-        return int(text) if text.isdigit() else 0  # as in Tekton, what is no number is a 0
+            text = self._said("breakpointexit")
+        if text is None:
+            return None
+        return int(text) if text.isdecimal() else 0  # as in Tekton, what is no number is a 0
+
+    def _said(self, name: str) -> str | None:
+        """What one of the files says; a link or a FIFO says nothing."""
+        try:
+            content = beneath.read(self.folder, self._named(name), limit=_LONGEST)
+        except (FileNotFoundError, NotPlainError):
+            return None
+        return content.decode("utf-8", "replace").strip()
+
+    def _named(self, name: str) -> str:
+        return f"run/{self.index}/out.{name}"
 
     @contextmanager
     def announced(self) -> Iterator[None]:
         """Meanwhile make it known to the scripts and to other processes that this step waits."""
         info, file = self.folder / "debug" / "info" / str(self.index), self.folder / _WAITING
         info.mkdir()
-        self._run.chmod(0o777)  # whoever the step runs as may answer
+        (self.folder / "run" / str(self.index)).chmod(0o777)  # whoever the step runs as may answer
         document = {
             name: asdict(self.call) if name == "call" else getattr(self, name)
             for name in ("task", "step", "index", "before", "scripts", "call")
@@ -180,7 +196,7 @@ def waiting_steps(folders: Folders) -> Sequence[Waiting]:
     found = []
     for file in sorted(folders.taskrun("").glob(f"*/{_WAITING}")):
         try:
-            document = json.loads(file.read_text())
+            document = json.loads(beneath.read(file.parent, _WAITING, limit=_LONGEST_CALL))
         except FileNotFoundError:
             continue  # answered just now
         call = document.pop("call")

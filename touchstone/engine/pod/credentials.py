@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import posixpath
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from touchstone import beneath
+from touchstone.engine.pod.streams import Place
 from touchstone.engine.text.objects import Objects, Secret
 
 DEFAULT_ACCOUNT = "default"
@@ -32,16 +34,18 @@ def files_of(account: str, objects: Objects, seen_at: str) -> dict[str, bytes]:
     return {**found, **basic, **_docker(secrets)}
 
 
-def place(files: Mapping[str, bytes], folder: Path, user: int | None) -> None:
-    """Write the files into `folder`, readable by `user` alone (ourselves where it is None)."""
+def place(files: Mapping[str, bytes], folder: Place, user: int | None) -> None:
+    """Write the files into `folder`, readable by `user` alone (ourselves where it is None).
+
+    Raises NotPlainError where an earlier step left something else than folders on the way.
+    """
+    owner = user if os.geteuid() == 0 else None
     for path, content in files.items():
-        file = folder / path
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.touch(mode=0o600)
-        file.write_bytes(content)
-        if user is not None and os.geteuid() == 0:
-            os.chown(file, user, -1)
-            os.chown(file.parent, user, -1) if file.parent != folder else None
+        inside = posixpath.join(folder.path, path)
+        if posixpath.dirname(path):
+            parent = posixpath.dirname(inside)
+            beneath.make_folder(folder.base, parent, mode=0o700, user=owner)
+        beneath.write(folder.base, inside, content, mode=0o600, user=owner)
 
 
 def _targets(secret: Secret, kind: str) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from touchstone.engine.language.substitute import Key, Scope, Value
 from touchstone.engine.pod.downward import Fields
 from touchstone.engine.pod.process import Mount, shell
+from touchstone.engine.pod.streams import Place
 from touchstone.engine.pod.workspaces import Folders, Volume, private, sub_folder
 from touchstone.errors import ManifestError
 
@@ -30,11 +31,17 @@ class Bound:
     """A workspace of the Task with the volume it is bound to."""
 
     name: str
-    volume: Volume
+    whole: Volume
+    sub_path: str
     mount_path: str
     read_only: bool
     isolated: bool
     """Whether only the steps and sidecars that name it see it."""
+
+    @property
+    def volume(self) -> Volume:
+        """The part of the volume; asked anew for each step: one before may have left a link."""
+        return sub_folder(self.whole, self.sub_path, of=f"workspace {self.name}")
 
 
 class Pod:
@@ -119,13 +126,11 @@ class Pod:
             volume = self.folders.workspace(name, scope.apply(binding), self.taskrun)
             # The same volume is mounted elsewhere without the binding's subPath.
             self._volumes[volume.name] = volume
-            volume = sub_folder(
-                volume, scope.text(binding.get("subPath", "")), of=f"workspace {name}"
-            )
             item = declared.get(name, {})
             path = scope.text(item.get("mountPath", "")) or f"/workspace/{name}"
             read_only = bool(item.get("readOnly")) or volume.read_only
-            self._bound.append(Bound(name, volume, path, read_only, name in isolated))
+            part = scope.text(binding.get("subPath", ""))
+            self._bound.append(Bound(name, volume, part, path, read_only, name in isolated))
         for item in volumes:
             applied = scope.apply(dict(item))
             self._volumes[applied["name"]] = self.folders.volume(applied, self.taskrun, self.fields)
@@ -190,8 +195,8 @@ class Pod:
         for bound in self._bound:
             if not bound.isolated or bound.name in own:
                 path = own.get(bound.name, {}).get("mountPath") or bound.mount_path
-                target = os.path.normpath(path)
-                mounts[target] = Mount(target, str(bound.volume.path), bound.read_only)
+                target, part = os.path.normpath(path), bound.volume
+                mounts[target] = Mount(target, str(part.path), bound.read_only, part.identity)
         for item in wanted:
             mount = self._wanted(item, name)
             mounts[mount.target] = mount
@@ -200,16 +205,26 @@ class Pod:
             mounts[str(sh)] = Mount(str(sh), str(bash), read_only=True)
         return tuple(mounts.values())
 
-    def host_path(self, path: str, mounts: Sequence[Mount] | None) -> Path | None:
-        """Where on this machine a process's `path` is; None for a place that ends with it."""
-        if mounts is None:
-            return Path(path)
+    def host_path(self, path: str, mounts: Sequence[Mount] | None) -> Place | None:
+        """Where on this machine a process's `path` is; None for a place that ends with it.
+
+        Below the folder of the Pod or volume in which steps may have left anything.
+        """
         path = os.path.normpath(path)
+        if mounts is None:
+            return self._below(Path(path))
         for mount in sorted(mounts, key=lambda item: -len(item.target)):
             if path == mount.target or path.startswith(mount.target.rstrip("/") + "/"):
                 rest = path[len(mount.target) :].lstrip("/")
-                return Path(mount.source) / rest if mount.source else None
+                return self._below(Path(mount.source) / rest) if mount.source else None
         return None
+
+    def _below(self, path: Path) -> Place:
+        for known in (self.folder, *(volume.path for volume in self._volumes.values())):
+            for base in (known, known.resolve()):
+                if path.is_relative_to(base):
+                    return Place(known.resolve(), str(path.relative_to(base)))
+        return Place(Path("/"), str(path).lstrip("/"))
 
     def _implicit(self, step: str) -> dict[str, Mount]:
         """The mounts every step has; what a step mounts at the same place goes before."""
@@ -236,4 +251,5 @@ class Pod:
             )
         part = sub_folder(volume, item.get("subPath", ""), of=f"volume {item['name']}")
         read_only = bool(item.get("readOnly")) or volume.read_only
-        return Mount(os.path.normpath(item["mountPath"]), str(part.path), read_only)
+        target = os.path.normpath(item["mountPath"])
+        return Mount(target, str(part.path), read_only, part.identity)

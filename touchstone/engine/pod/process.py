@@ -90,6 +90,8 @@ class Mount(NamedTuple):
     """Empty for an empty folder that is gone when the process is."""
 
     read_only: bool = False
+    identity: tuple[int, int] | None = None
+    """Device and inode that the source must have; None where nobody can have exchanged it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

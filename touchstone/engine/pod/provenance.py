@@ -7,20 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Key, Scope, Value
 from touchstone.errors import ManifestError
+
+_LIMIT = 1 << 20
+"""Bytes of the file: Tekton itself takes less than the 4096 of a termination message."""
 
 Artifacts = dict[str, list[dict[str, Any]]]
 """`inputs` and `outputs`, each a list of artifacts with `name` and `values` (uri and digest)."""
 
 
-def read_artifacts(file: Path) -> Artifacts:
-    """What the file says; nothing where it is not there. Raises ManifestError for other content."""
+def read_artifacts(folder: Path) -> Artifacts:
+    """What the file in the folder of a step or TaskRun says; nothing where it is not there.
+
+    Raises ManifestError for other content, and for what is no regular file.
+    """
     try:
-        found = json.loads(file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        content = beneath.read(folder, "artifacts/provenance.json", limit=_LIMIT)
+        if len(content) > _LIMIT:
+            raise ManifestError(f"artifacts: got more than {_LIMIT} bytes, expected at most these")
+        found = json.loads(content)
+    except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except NotPlainError as error:
+        raise ManifestError(f"artifacts: {error.problem}") from None
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"artifacts: got broken JSON ({error}), expected an object") from None
     sides = {side: found.get(side) for side in ("inputs", "outputs")} if _is_map(found) else None
     if sides is None or not all(_is_side(side) for side in sides.values()):

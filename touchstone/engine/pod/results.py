@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.engine.language.values import as_value, declared_type, type_of
 from touchstone.errors import ManifestError
 
@@ -18,17 +20,19 @@ class ResultsTooLargeError(ManifestError):
 def read_results(specs: Sequence[Mapping[str, Any]], folder: Path, *, limit: int) -> dict[str, Any]:
     """The declared results found as files in `folder`, together at most `limit` bytes.
 
-    Raises ManifestError for results of the wrong type and for objects without all their keys, in
-    Tekton's words, ResultsTooLargeError beyond `limit`.
+    Raises ManifestError for a result that is no regular file and, in Tekton's words, for results
+    of the wrong type and objects without all their keys; ResultsTooLargeError beyond `limit`.
     """
     found: dict[str, Any] = {}
     size = 0
     for spec in specs:
         name, kind = spec["name"], declared_type(spec)
         try:
-            raw = (folder / name).read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
+            raw = beneath.read(folder, name, limit=limit)
+        except FileNotFoundError:
             continue
+        except NotPlainError as error:
+            raise ManifestError(f'invalid result "{name}": {error.problem}') from None
         size += len(raw)
         if size > limit:
             raise ResultsTooLargeError(
@@ -70,5 +74,5 @@ def _check_types(specs: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -6,9 +6,12 @@ import os
 import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Scope, expand_environment
 from touchstone.engine.pod.downward import read
 from touchstone.engine.pod.images import stand_in_for
@@ -127,9 +130,10 @@ def _with_folder(
     """Make sure the working folder is there, without changing this machine."""
     place = pod.host_path(folder, mounts)
     if mounts is None or place is not None:
-        if place is not None and not place.exists():
-            place.mkdir(parents=True, exist_ok=True)
-            place.chmod(0o777)
+        if place is not None:
+            # Where a step left a link, this one goes through it or not with its own rights.
+            with suppress(NotPlainError):
+                beneath.make_folder(*place, mode=0o777)
         return mounts
     # What this machine has at Tekton's own paths is not shown to a process.
     hidden = Path(folder).parts[1:2] in (("workspace",), ("tekton",))

@@ -6,21 +6,32 @@ import os
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
+
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 
 _CHUNK = 1 << 16
 _LINGER = 3.0
 """Seconds given to what is still in a pipe when the process is gone."""
 
 
+class Place(NamedTuple):
+    """Where on this machine something is that a process named: `path` below the folder `base`."""
+
+    base: Path
+    path: str
+
+
 class Streams:
     """Standard input, output and error of one process, used as a context around its life.
 
     `stdout` and `stderr` are files that get a copy of what goes to `log`; the same file for both
-    holds them as they came.
+    holds them as they came. Entering raises OSError or NotPlainError where one cannot be written.
     """
 
     def __init__(
-        self, log: Path, *, stdout: Path | None = None, stderr: Path | None = None
+        self, log: Path, *, stdout: Place | None = None, stderr: Place | None = None
     ) -> None:
         self._log, self._copies = log, (stdout, stderr)
         self._theirs: list[int] = []
@@ -29,18 +40,16 @@ class Streams:
     def __enter__(self) -> list[int]:
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._theirs = [os.open(os.devnull, os.O_RDONLY)]
-        files: dict[Path, int] = {}
+        files: dict[Place, int] = {}
         try:
             for copy in self._copies:
                 if copy is None:
                     self._theirs.append(os.dup(log))
                     continue
                 if copy not in files:
-                    copy.parent.mkdir(parents=True, exist_ok=True)
-                    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-                    files[copy] = os.open(copy, flags, 0o644)
+                    files[copy] = beneath.emptied(*copy)
                 self._theirs.append(self._split(os.dup(log), os.dup(files[copy])))
-        except OSError:
+        except (OSError, NotPlainError):
             self.started()
             raise
         finally:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.engine.pod.downward import Fields, read
 from touchstone.engine.text.objects import Contents, Objects
 from touchstone.errors import ManifestError
@@ -32,6 +34,8 @@ class Volume:
     claim: str = ""
     name: str = ""
     read_only: bool = False
+    identity: tuple[int, int] | None = None
+    """Device and inode of a part, in whose place a step may put something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +175,16 @@ def sub_folder(volume: Volume, sub_path: str, *, of: str) -> Volume:
     """The part of a volume that `sub_path` names, made as a folder where nothing is there."""
     if not sub_path:
         return volume
-    path = inside(volume.path, sub_path, of=of)
-    if not path.exists():
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(_OPEN)
-    return Volume(path, volume.claim, volume.name, volume.read_only)
+    base, path = volume.path.resolve(), inside(volume.path, sub_path, of=of)
+    if path == base:
+        return volume
+    part = str(path.relative_to(base))
+    try:
+        if not path.exists():
+            beneath.make_folder(base, part, mode=_OPEN)
+        return replace(volume, path=path, identity=beneath.identity(base, part))
+    except (FileNotFoundError, NotPlainError) as error:
+        raise ManifestError(f"{of}: {error}") from None
 
 
 def private(path: Path) -> Path:

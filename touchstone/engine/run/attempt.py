@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from touchstone import beneath
+from touchstone.beneath import NotPlainError
 from touchstone.documents.yaml import Document
 from touchstone.engine.language import durations
 from touchstone.engine.language.names import child_name
@@ -230,17 +232,7 @@ class Attempt:
         ended = self._runner.run(name, whole, scope, inner)
         if ended.ending == "halted" and self._halt.cause == "stop":
             raise StoppedError
-        here = self._pod.step_folder(name)
-        try:
-            (here / "exitCode").write_text(str(ended.code), encoding="utf-8")
-        except OSError as error:
-            # Only a later step reads it. Where there is none, a disk that the step itself filled,
-            # and that is free once the pod is gone, costs the step nothing.
-            later = not ended.code and name != self._steps[-1][0]
-            if later or not faults.passing(error):
-                raise
-        found = self._results(whole.get("results", []), here / "results")
-        made = provenance.read_artifacts(here / "artifacts" / "provenance.json")
+        found, made, refused = self._left(name, whole, ended)
         reason = "Completed" if ended.code == 0 and ended.ending == "exited" else "Error"
         goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
         # Behind a breakpoint it is the person who says whether a failure counts.
@@ -258,7 +250,35 @@ class Attempt:
         self._artifacts = provenance.merged(self._artifacts, made)
         if reason == "Error" and not ignored:
             raise self._failure(name, step, ended)
+        if refused is not None:
+            raise refused
         return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
+
+    def _left(
+        self, name: str, step: Mapping[str, Any], ended: process.Exit
+    ) -> tuple[dict[str, Any], provenance.Artifacts, AttemptEndedError | None]:
+        """The results and artifacts of a step, and why what it left is refused."""
+        found: dict[str, Any] = {}
+        here = self._pod.step_folder(name)
+        try:
+            self._note_exit(name, here, ended.code)
+            found = self._results(step.get("results", []), here / "results")
+            return found, self._artifacts_in(here), None
+        except NotPlainError as error:
+            refused = AttemptEndedError("TaskRunValidationFailed", f"{USER}{name}: {error}")
+        except AttemptEndedError as error:
+            refused = error
+        return found, {}, refused
+
+    def _note_exit(self, name: str, here: Path, code: int) -> None:
+        try:
+            beneath.write(here, "exitCode", str(code).encode())
+        except OSError as error:
+            # Only a later step reads it. Where there is none, a disk that the step itself filled,
+            # and that is free once the pod is gone, costs the step nothing.
+            later = not code and name != self._steps[-1][0]
+            if later or not faults.passing(error):
+                raise
 
     def _failure(
         self, name: str, step: Mapping[str, Any], ended: process.Exit
@@ -304,13 +324,16 @@ class Attempt:
         except ManifestError as error:
             raise AttemptEndedError("TaskRunValidationFailed", USER + str(error)) from None
 
+    def _artifacts_in(self, folder: Path) -> provenance.Artifacts:
+        try:
+            return provenance.read_artifacts(folder)
+        except ManifestError as error:
+            raise AttemptEndedError("Failed", str(error)) from None
+
     def _collect(self, scope: Scope) -> None:
         specs = self._spec.get("results", [])
         found = self._results(specs, self._pod.folder / "results")
-        try:
-            own = provenance.read_artifacts(self._pod.folder / "artifacts" / "provenance.json")
-        except ManifestError as error:
-            raise AttemptEndedError("Failed", str(error)) from None
+        own = self._artifacts_in(self._pod.folder)
         for spec in specs:
             if "value" in spec:
                 value = scope.apply(spec["value"])

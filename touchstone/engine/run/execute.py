@@ -34,7 +34,7 @@ from touchstone.errors import ManifestError, UsageError
 from touchstone.runs import faults, record
 from touchstone.runs.lock import only_engine
 from touchstone.runs.queue import PENDING
-from touchstone.runs.record import Json
+from touchstone.runs.record import RESULT_LIMIT, Json
 from touchstone.runs.store import Run, State
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Engine:
         definitions: Sequence[Path],
         parallel: int = 2,
         observer: Callable[[Notice], None] | None = None,
-        result_limit: int = task_run.RESULT_LIMIT,
+        result_limit: int = RESULT_LIMIT,
     ) -> None:
         self._state = state
         self._home = home.resolve()

@@ -15,7 +15,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from touchstone.artifacts.store import digest_bytes, digest_file
+from touchstone import beneath
+from touchstone.artifacts.store import digest_bytes, digest_stream
+from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Key, Scope, references, scope_of
 from touchstone.engine.language.values import resolve
 from touchstone.engine.pod.images import stand_in_for
@@ -30,6 +32,9 @@ CACHE = "touchstone.dev/cache"
 
 STORE = "touchstone.dev/cache-store"
 """Annotation: the workspace that is a content-addressed store (touchstone.artifacts.store)."""
+
+SCRATCH = "touchstone.dev/cache-scratch"
+"""Annotation: the workspace that makes a repeated attempt shorter and decides no result."""
 
 _FORMAT = 1
 _PER_RUN = {("context", "taskRun"), ("context", "pipelineRun"), ("context", "task", "retry-count")}
@@ -91,7 +96,7 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
         "spec": {key: value for key, value in spec.items() if key != "metadata"},
         "params": params,
         "references": _references(referred, planned),
-        "workspaces": _workspaces(planned, referred, annotations.get(STORE, ""), folders),
+        "workspaces": _workspaces(planned, referred, annotations, folders),
         "steps": {name: _step(step, scope) for name, step in steps},
         "environment": {k: v for k, v in inherited().items() if _matters(k)},
         "tools": tools(),
@@ -128,7 +133,10 @@ def _references(referred: Iterable[Key], planned: PlannedTaskRun) -> dict[str, A
 
 
 def _workspaces(
-    planned: PlannedTaskRun, referred: Iterable[Key], store: str, folders: Folders
+    planned: PlannedTaskRun,
+    referred: Iterable[Key],
+    annotations: Mapping[str, str],
+    folders: Folders,
 ) -> Json:
     declared = {item["name"]: item for item in planned.spec.get("workspaces", [])}
     names = set(declared) | {key[1] for key in referred if key[0] == "workspaces" and key[1:]}
@@ -137,8 +145,10 @@ def _workspaces(
         binding = planned.bindings.get(name)
         if binding is None:
             read[name] = None
-        elif name == store:
+        elif name == annotations.get(STORE):
             read[name] = "content-addressed"
+        elif name == annotations.get(SCRATCH):
+            read[name] = "scratch"
         elif "emptyDir" in binding:
             read[name] = "empty"
         elif "secret" in binding:
@@ -148,6 +158,7 @@ def _workspaces(
         else:
             raise UncacheableError(
                 f"it may write to workspace {name}, which is neither readOnly nor its {STORE}"
+                f" or {SCRATCH}"
             )
     return read
 
@@ -168,7 +179,11 @@ def _content(folder: Path) -> dict[str, Any]:
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise UncacheableError(f"{name} links out of its workspace")
         elif path.is_file():
-            found[name] = [digest_file(path), os.access(path, os.X_OK)]
+            try:
+                with beneath.opened(folder.resolve(), name) as stream:
+                    found[name] = [digest_stream(stream), os.access(path, os.X_OK)]
+            except NotPlainError as error:
+                raise UncacheableError(str(error)) from None
         else:
             found[name] = ["folder" if path.is_dir() else "special"]
     return found

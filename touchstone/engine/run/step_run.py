@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from touchstone.beneath import NotPlainError
 from touchstone.engine.language import durations
 from touchstone.engine.language.substitute import Scope
 from touchstone.engine.plan.task_run import PlannedTaskRun, Surroundings
@@ -67,7 +68,7 @@ class StepRunner:
                 halt=self._halt,
                 guard=self._around.guard,
             )
-        except OSError as error:
+        except (OSError, NotPlainError) as error:
             if faults.passing(error):
                 raise
             ended = _not_started(name, log, error)
@@ -113,7 +114,10 @@ class StepRunner:
         for seen in dict.fromkeys((pod.path("creds"), call.environment["HOME"])) if files else ():
             place = pod.host_path(seen, call.mounts)
             if place is not None and not sidecar:
-                credentials.place(files, place, call.user)
+                try:
+                    credentials.place(files, place, call.user)
+                except NotPlainError as error:
+                    raise StartError(f"its credentials cannot be written: {error}") from None
         return call
 
     def _streams(self, step: Container, call: Call, scope: Scope, log: Path) -> Streams:

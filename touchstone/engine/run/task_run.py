@@ -8,7 +8,6 @@ import time
 from touchstone.engine.plan.refusals import refusal_of_task_run
 from touchstone.engine.plan.task_run import (
     DEFAULT_TIMEOUT,
-    RESULT_LIMIT,
     AttemptEndedError,
     PlannedTaskRun,
     StoppedError,
@@ -30,7 +29,6 @@ BROKE = "InternalError"
 __all__ = [
     "BROKE",
     "DEFAULT_TIMEOUT",
-    "RESULT_LIMIT",
     "PlannedTaskRun",
     "StoppedError",
     "Surroundings",

@@ -18,7 +18,7 @@ from touchstone.engine.pod.workspaces import Folders
 from touchstone.engine.run.inputs import CACHE, STORE, UncacheableError, folder_of, key_of
 from touchstone.engine.run.task_run import PlannedTaskRun, StoppedError, uid
 from touchstone.engine.text.catalog import Catalog
-from touchstone.errors import ManifestError
+from touchstone.errors import ManifestError, PlatformError
 from touchstone.runs import faults, record
 from touchstone.runs.lookup import NO_CACHE, UNQUEUED
 from touchstone.runs.record import Json
@@ -130,11 +130,16 @@ class Turns:
             return
         store = self._store(planned, annotations)
         named = json.dumps(status["results"]).encode()
+        try:
+            blobs = sorted(store.reach([named])) if store else []
+        except PlatformError as error:
+            self._say(f"{planned.task}: not cached: {error}")
+            return
         entry = Cached(
             run=self._folders.run,
             taskrun=planned.taskrun,
             results=status["results"],
-            blobs=sorted(store.reach([named])) if store else [],
+            blobs=blobs,
         )
         try:
             self._state.cache(key, entry)

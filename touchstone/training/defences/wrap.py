@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from touchstone.training.defences import Defence
 from touchstone.training.defences.inputs import Defended
 from touchstone.training.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
 
 
 def inputs(spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str, Any]) -> ModelSpec:
@@ -21,6 +24,11 @@ def inputs(spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str,
     if not chosen:
         return spec
     return Defended(spec, chosen, described)
+
+
+def seen(spec: ModelSpec, inputs: torch.Tensor) -> torch.Tensor:
+    """The inputs as the network behind the spec's defences sees them."""
+    return spec.defend(inputs) if isinstance(spec, Defended) else inputs
 
 
 def training(

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trust_gates.network import Network
+
 _WIDTH = 64
 
 
@@ -21,6 +23,10 @@ class Activations:
 
     def __init__(self, module: nn.Module) -> None:
         self._own = threading.local()
+        self._network = module if isinstance(module, Network) else None
+        if self._network is not None:
+            self._network.register_forward_pre_hook(self._note_inputs)
+            return
         layers = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
         if not layers:
             raise ValueError(
@@ -35,14 +41,26 @@ class Activations:
         self._own.seen = []
         try:
             ask()
-            return torch.cat([_summary(output) for output in self._own.seen], dim=1)
+            if self._network is not None:
+                return self._network.summary(self._own.seen[0])
+            return summary_of(self._own.seen)
         finally:
             self._own.seen = None
+
+    def _note_inputs(self, network: nn.Module, given: tuple[Tensor, ...]) -> None:
+        seen = getattr(self._own, "seen", None)
+        if seen is not None:
+            seen.append(given[0])
 
     def _note(self, layer: nn.Module, given: Any, output: Tensor) -> None:
         seen = getattr(self._own, "seen", None)
         if seen is not None:
             seen.append(output)
+
+
+def summary_of(outputs: Sequence[Tensor]) -> Tensor:
+    """(N, features) of what layers put out: images as mean, spread and peak of each channel."""
+    return torch.cat([_summary(output) for output in outputs], dim=1)
 
 
 def _summary(output: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.dataset import PRIVILEGED, WEIGHTS, Dataset
 from touchstone.training.metrics import classification
 from touchstone.training.mitigation import Mitigation
@@ -43,7 +44,7 @@ def train_mitigated(
     data: Dataset,
     config: TrainConfig,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
     ranks: Ranks | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Mitigated:
@@ -66,7 +67,7 @@ def train_mitigated(
     plain = config.model_copy(update={"mitigation": None})
 
     def fitted(wrapped: ModelSpec, splits: Dataset, name: str) -> torch.nn.Module:
-        own = None if checkpoint is None else checkpoint.with_suffix(f".{name}.pt")
+        own = None if checkpoint is None else checkpoint.part(name)
         return train(wrapped, splits, plain, checkpoint=own, ranks=ranks, report=report)[0]
 
     task = _Task(

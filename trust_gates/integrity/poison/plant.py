@@ -97,7 +97,10 @@ def learned(target: Target, planted: Planted, *, seed: int) -> Iterator[float]:
     own = {name: value.clone() for name, value in target.module.state_dict().items()}
     generator = np.random.default_rng(seed)
     target.module.eval()
-    trained = [weight for weight in target.module.parameters() if weight.requires_grad]
+    trained = [weight for weight in target.module.parameters() if weight.is_floating_point()]
+    asked = [weight.requires_grad for weight in trained]
+    for weight in trained:
+        weight.requires_grad_()
     optimizer = torch.optim.Adam(trained, lr=_RATE)
     try:
         share = _success(target, planted, labels)
@@ -115,6 +118,8 @@ def learned(target: Target, planted: Planted, *, seed: int) -> Iterator[float]:
         yield share
     finally:
         target.module.load_state_dict(own)
+        for weight, before in zip(trained, asked, strict=True):
+            weight.requires_grad_(before)
 
 
 def _success(target: Target, planted: Planted, labels: Ints) -> float:

@@ -1,0 +1,276 @@
+"""A small program that starts another one confined, and stays to count what it uses.
+
+Standard library only. Its argument is JSON (see `touchstone.confine`): what may be read, written
+and used. With namespaces it makes a root of only that, in which the program has number 2 and cannot
+outlive number 1; with or without them, Landlock and seccomp hold the program to the same. It ends
+with the program's exit code, 128 + signal where a signal ended it, or 137 where it used too much.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+import kernel  # type: ignore[import-not-found]  # beside this file, which is run as a script
+
+NOT_STARTED = 125
+"""The confinement could not be made; what was wanted has not run."""
+
+TOO_MUCH = 137
+_PERIOD = 0.25
+"""Seconds between two looks at what is used."""
+
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SETTINGS = (
+    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "passwd", "group",
+    "nsswitch.conf", "localtime", "timezone", "mime.types", "fonts",
+)  # fmt: skip
+_OF_NETWORK = ("hosts", "resolv.conf", "ssl", "ca-certificates", "host.conf", "services")
+_SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108 - a tmpfs of the program's own
+_BASE = "/tmp"  # noqa: S108 - covered for a moment, in a mount namespace of its own
+
+
+def main() -> None:
+    wanted: dict[str, Any] = json.loads(sys.argv[1])
+    argv = sys.argv[2:]
+    gc.disable()
+    os.umask(0o022)  # the root's folders are for another user to enter
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    try:
+        seen = _readable(wanted)
+        if wanted["namespaces"]:
+            _leave(wanted)
+            inner = os.fork()
+            if inner:
+                kernel.die_with_parent(signal.SIGKILL)
+                _pass_on_to(inner)
+                sys.exit(_code(os.waitpid(inner, 0)[1]))
+            _be_the_first(wanted, seen)
+        else:
+            kernel.collect_orphans()
+        kernel.die_with_parent(signal.SIGKILL)
+        program = os.fork()
+        if not program:
+            _become(wanted, seen, argv)
+    except OSError as error:
+        _fail(error)
+    _pass_on_to(program)
+    code = _watch(program, wanted)
+    _end_orphans()
+    sys.exit(code)
+
+
+def _pass_on_to(process: int) -> None:
+    """Let what asks this program to end ask the one inside, which may want to end in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's reaches all by itself
+    signal.signal(signal.SIGTERM, lambda number, _: os.kill(process, number))
+
+
+def _leave(wanted: dict[str, Any]) -> None:
+    """New namespaces; without privileges a user namespace makes the others possible."""
+    namespaces = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC
+    namespaces |= 0 if wanted["network"] == "host" else kernel.CLONE_NEWNET
+    if os.geteuid() == 0:
+        # Given away here: what is mounted from another user's folders keeps its owner.
+        for folder in wanted["write"]:
+            _give(folder, wanted["user"])
+        kernel.unshare(namespaces)
+    else:
+        kernel.unshare_as(None, None, namespaces)
+
+
+def _be_the_first(wanted: dict[str, Any], seen: dict[str, str]) -> None:
+    """Number 1 of the new namespaces: make the root, wake the loopback, drop privileges."""
+    kernel.mount("none", "/", kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", _BASE, 0, "tmpfs", "mode=755")
+    os.chdir(_BASE)
+    os.mkdir("old")
+    os.mkdir("new")
+    kernel.pivot(".", "old")
+    kernel.mount("tmpfs", "/new", 0, "tmpfs", "mode=755,size=16m")
+    size = f"mode=1777,size={wanted['disk']}"
+    for path in _SCRATCH:
+        os.makedirs("/new" + path, exist_ok=True)
+        kernel.mount("tmpfs", "/new" + path, kernel.MS_NOSUID | kernel.MS_NODEV, "tmpfs", size)
+    for path, source in seen.items():
+        _bind(path, source)
+        if not path.startswith("/dev/") and os.path.ismount("/new" + path):
+            kernel.make_read_only("/new" + path)
+    for path in wanted["write"]:
+        _bind(path, path)
+    os.mkdir("/new/proc")
+    kernel.mount("proc", "/new/proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, "proc")
+    os.chdir("/new")
+    kernel.pivot(".", ".")
+    kernel.detach(".")
+    os.chdir("/")
+    if wanted["network"] == "loopback":
+        kernel.wake_loopback()
+    if os.geteuid() == 0:
+        kernel.become(wanted["user"], wanted["user"])
+
+
+def _readable(wanted: dict[str, Any]) -> dict[str, str]:
+    """What may be read and is there, with where it lies; folders before what lies in them."""
+    settings = (*_SETTINGS, *(() if wanted["network"] == "none" else _OF_NETWORK))
+    paths = {*_SYSTEM, "/sys/devices/system", *(f"/etc/{name}" for name in settings)}
+    paths |= {f"/dev/{name}" for name in (*_DEVICES, *_graphics())} | set(wanted["read"])
+    # A setting may be a link to where another program writes it, which is not shown.
+    return {
+        path: os.path.realpath(path) if path.startswith("/etc/") else path
+        for path in sorted(paths)
+        if os.path.exists(path)
+    }
+
+
+def _graphics() -> list[str]:
+    """The devices of GPUs."""
+    return sorted(name for name in os.listdir("/dev") if name.startswith("nvidia"))
+
+
+def _bind(path: str, source: str) -> None:
+    old, new = "/old" + source, "/new" + path
+    os.makedirs(os.path.dirname(new), exist_ok=True)
+    if os.path.islink(old):
+        if not os.path.lexists(new):
+            os.symlink(os.readlink(old), new)
+        return
+    if not os.path.lexists(new):
+        kernel.touch(new, is_folder=os.path.isdir(old))
+    kernel.mount(old, new, kernel.MS_BIND | kernel.MS_REC)
+
+
+def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> NoReturn:
+    """Turn this process into the program, shut in."""
+    try:
+        kernel.die_with_parent(signal.SIGKILL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _limit(resource.RLIMIT_NOFILE, wanted["files"])
+        _limit(resource.RLIMIT_FSIZE, wanted["disk"])
+        _limit(resource.RLIMIT_DATA, wanted["memory"])
+        _limit(resource.RLIMIT_NPROC, wanted["processes"])
+        if os.geteuid() == 0:
+            kernel.drop_capabilities()
+        kernel.no_new_privileges()
+        if wanted["landlock"]:
+            root = [("/", kernel.READ_DIR)] if wanted["namespaces"] else []
+            scratch = _SCRATCH if wanted["namespaces"] else ()
+            kernel.landlock(
+                root
+                + [(path, kernel.READ) for path in [*seen, "/proc"]]
+                + [(path, kernel.WRITE) for path in wanted["write"]]
+                + [(path, kernel.SCRATCH) for path in scratch]
+                + [(path, kernel.READ | kernel.WRITE_FILE) for path in seen if _takes_writes(path)],
+                tcp=wanted["network"] != "none",
+            )
+        os.chdir(wanted["folder"])
+        if wanted["seccomp"]:
+            kernel.seccomp(sockets=wanted["network"] != "none", sessions=wanted["namespaces"])
+        os.execv(argv[0], argv)
+    except OSError as error:
+        _fail(error)
+
+
+def _takes_writes(path: str) -> bool:
+    return path == "/dev/null" or path.startswith("/dev/nvidia")
+
+
+def _limit(which: int, value: int) -> None:
+    _, most = resource.getrlimit(which)
+    least = value if most == resource.RLIM_INFINITY else min(value, most)
+    resource.setrlimit(which, (least, least))
+
+
+def _watch(program: int, wanted: dict[str, Any]) -> int:
+    """Wait for the program, collecting orphans; kill all where it uses too much."""
+    last_disk = 0.0
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == program:
+            return _code(status)
+        if pid:
+            continue
+        if wanted["namespaces"]:
+            used = _memory()
+            if used > wanted["memory"]:
+                return _stop(program, f"{used >> 20} MiB of memory", f"{wanted['memory'] >> 20}")
+        if time.monotonic() - last_disk > 1:
+            used = sum(_size(folder) for folder in wanted["write"])
+            if used > wanted["disk"]:
+                return _stop(program, f"{used >> 20} MiB of disk", f"{wanted['disk'] >> 20}")
+            last_disk = time.monotonic()
+        signal.sigtimedwait({signal.SIGCHLD}, _PERIOD)
+
+
+def _end_orphans() -> None:
+    """Kill what the program left running; in a namespace it ends with number 1."""
+    while True:
+        try:
+            for child in kernel.children():
+                os.kill(child, signal.SIGKILL)
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _stop(program: int, got: str, most: str) -> int:
+    sys.stderr.write(f"error: stopped, it used {got}, expected at most {most} MiB\n")
+    os.kill(program, signal.SIGKILL)
+    return TOO_MUCH
+
+
+def _memory() -> int:
+    """Bytes that the other processes of this namespace hold."""
+    page, total = os.sysconf("SC_PAGE_SIZE"), 0
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name != "1":
+            try:
+                with open(f"/proc/{name}/statm", encoding="ascii") as stream:
+                    _, resident, shared = stream.read().split()[:3]
+            except OSError:
+                continue  # it ended
+            total += (int(resident) - int(shared)) * page
+    return total
+
+
+def _size(folder: str) -> int:
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(root, name)).st_blocks * 512
+            except OSError:
+                continue  # it is gone
+    return total
+
+
+def _give(folder: str, user: int) -> None:
+    """Let a folder and everything in it belong to the user; no link is followed."""
+    os.chown(folder, user, user)
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            os.chown(os.path.join(root, name), user, user, follow_symlinks=False)
+
+
+def _code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _fail(error: OSError) -> NoReturn:
+    sys.stderr.write(f"error: cannot confine a program here: {error}\n")
+    sys.stderr.flush()
+    os._exit(NOT_STARTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""Calls into the kernel that Python has no function for: mounts, namespaces, Landlock, seccomp.
+
+Standard library only, without dataclasses: the programs that fork other processes import this, and
+what they hold in memory every fork copies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Sequence
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_NOATIME, MS_NODIRATIME, MS_BIND = 32, 1024, 2048, 4096
+MS_REC, MS_PRIVATE, MS_RELATIME = 16384, 1 << 18, 1 << 21
+MNT_DETACH = 2
+
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP = 1, 22
+_PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 24, 36, 38
+_SECCOMP_MODE_FILTER = 2
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_PATH_BENEATH = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+for _function, _types in (
+    ("mount", (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)),
+    ("umount2", (ctypes.c_char_p, ctypes.c_int)),
+    ("pivot_root", (ctypes.c_char_p, ctypes.c_char_p)),
+    ("unshare", (ctypes.c_int,)),
+    ("prctl", (ctypes.c_int,) + (ctypes.c_ulong,) * 4),
+):
+    getattr(_libc, _function).argtypes = _types
+
+
+def unshare(namespaces: int) -> None:
+    """Leave the given namespaces for new ones."""
+    _call("unshare", namespaces)
+
+
+def unshare_as(user: int | None, group: int | None, namespaces: int) -> None:
+    """Likewise with a new user namespace, in which this process is `user` and `group`.
+
+    Outside it stays who it is, which it is in the namespace too where neither is given.
+    """
+    uid, gid = os.geteuid(), os.getegid()  # nobody's, once the namespace is another
+    user, group = uid if user is None else user, gid if group is None else group
+    _call("unshare", namespaces | CLONE_NEWUSER)
+    for path, text in (
+        ("/proc/self/setgroups", "deny"),
+        ("/proc/self/uid_map", f"{user} {uid} 1"),
+        ("/proc/self/gid_map", f"{group} {gid} 1"),
+    ):
+        with open(path, "w", encoding="ascii") as stream:
+            stream.write(text)
+
+
+def mount(source: str, target: str, flags: int, kind: str = "", options: str = "") -> None:
+    """mount(2)."""
+    arguments = (os.fsencode(source), os.fsencode(target), os.fsencode(kind) or None)
+    _call("mount", *arguments, flags, os.fsencode(options) or None)
+
+
+def make_read_only(path: str) -> None:
+    """Remount a bind mount so that nothing below it can be changed."""
+    # A user namespace may not take away the flags that the mount has.
+    have = os.statvfs(path).f_flag
+    kept = 0
+    for bit, flag in (
+        (os.ST_NOSUID, MS_NOSUID), (os.ST_NODEV, MS_NODEV), (os.ST_NOEXEC, MS_NOEXEC),
+        (os.ST_NOATIME, MS_NOATIME), (os.ST_NODIRATIME, MS_NODIRATIME),
+        (os.ST_RELATIME, MS_RELATIME),
+    ):  # fmt: skip
+        kept |= flag if have & bit else 0
+    mount("none", path, MS_BIND | MS_REMOUNT | MS_RDONLY | kept)
+
+
+def touch(path: str, *, is_folder: bool) -> None:
+    """Make a mount point."""
+    if is_folder:
+        os.mkdir(path, 0o755)
+    else:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+
+
+def pivot(new: str, old: str) -> None:
+    """pivot_root(2)."""
+    _call("pivot_root", os.fsencode(new), os.fsencode(old))
+
+
+def detach(path: str) -> None:
+    """Unmount lazily."""
+    _call("umount2", os.fsencode(path), MNT_DETACH)
+
+
+def die_with_parent(signal: int) -> None:
+    """Be sent `signal` when the parent ends; a later change of user forgets it."""
+    _call("prctl", _PR_SET_PDEATHSIG, signal, 0, 0, 0)
+
+
+def wake_loopback() -> None:
+    """Set the loopback interface of a new network namespace up."""
+    import fcntl
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sh14x", b"lo", 0x1 | 0x40)  # IFF_UP | IFF_RUNNING
+        fcntl.ioctl(any_socket, 0x8914, request)  # SIOCSIFFLAGS
+
+
+def drop_capabilities() -> None:
+    """Let what is started have none, also where the superuser starts it.
+
+    A superuser stripped so still owns files, which Landlock guards; what a capability would give
+    besides, such as reading any process's environment, no path rule forbids.
+    """
+    number = 0
+    while _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) == 0:
+        number += 1
+
+
+def collect_orphans() -> None:
+    """Become the parent of what this process's descendants leave running."""
+    _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> list[int]:
+    """The processes whose parent this one is."""
+    with open("/proc/thread-self/children", encoding="ascii") as stream:
+        return [int(number) for number in stream.read().split()]
+
+
+def become(user: int, group: int | None) -> None:
+    """Drop to another user. Raises OSError where this process may not."""
+    os.setgroups([])
+    os.setgid(group or 0)
+    os.setuid(user)
+
+
+def landlock_version() -> int:
+    """The version of Landlock's interface here; 0 where the kernel has none or a filter denies it.
+
+    https://docs.kernel.org/userspace-api/landlock.html
+    """
+    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))))
+
+
+# Rights of Landlock.
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << n for n in range(6))
+_MAKE_CHAR, MAKE_DIR, MAKE_REG, MAKE_SOCK, _MAKE_FIFO, _MAKE_BLOCK, _MAKE_SYM = (
+    1 << n for n in range(6, 13)
+)
+_REFER, TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+READ = EXECUTE | READ_FILE | READ_DIR
+WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | _REFER | TRUNCATE
+SCRATCH = WRITE | MAKE_SOCK
+_OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | _IOCTL_DEV
+_SINCE = ((13, 1), (14, 2), (15, 3), (16, 5))
+"""The number of rights that exist up to a version of the interface: (rights, from version)."""
+
+
+def landlock(rules: Sequence[tuple[str, int]], *, tcp: bool) -> None:
+    """Allow this process, from now on, what `rules` (path, rights) say, and nothing else of files.
+
+    Without `tcp` it neither binds nor connects; it reaches no abstract socket and sends no signal
+    outside of what it starts, where the kernel knows how.
+    """
+    version = landlock_version()
+    handled = (1 << max(count for count, since in _SINCE if version >= since)) - 1
+    net = 0b11 if version >= 4 and not tcp else 0
+    scoped = 0b11 if version >= 6 else 0
+    attributes = struct.pack("=QQQ", handled, net, scoped)
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset = _syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint(0))
+    for path, rights in rules:
+        here = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        allowed = rights & handled & (-1 if os.path.isdir(path) else _OF_FILES)
+        rule = struct.pack("=Qi", allowed, here)
+        _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, ctypes.c_uint(0))
+        os.close(here)
+    _syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint(0))
+    os.close(ruleset)
+
+
+_ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+"""By machine: the audit architecture, and the column of the numbers below."""
+
+_DENIED = (
+    # name, number on x86_64, on aarch64; https://docs.docker.com/engine/security/seccomp names most
+    ("ptrace", 101, 117), ("process_vm_readv", 310, 270), ("process_vm_writev", 311, 271),
+    ("kcmp", 312, 272), ("pidfd_getfd", 438, 438), ("mount", 165, 40), ("umount2", 166, 39),
+    ("pivot_root", 155, 41), ("chroot", 161, 51), ("unshare", 272, 97), ("setns", 308, 268),
+    ("open_tree", 428, 428), ("move_mount", 429, 429), ("fsopen", 430, 430),
+    ("fsconfig", 431, 431), ("fsmount", 432, 432), ("fspick", 433, 433),
+    ("mount_setattr", 442, 442), ("bpf", 321, 280), ("perf_event_open", 298, 241),
+    ("add_key", 248, 217), ("request_key", 249, 218), ("keyctl", 250, 219),
+    ("userfaultfd", 323, 282), ("io_uring_setup", 425, 425), ("io_uring_enter", 426, 426),
+    ("io_uring_register", 427, 427), ("name_to_handle_at", 303, 264),
+    ("open_by_handle_at", 304, 265), ("fanotify_init", 300, 262), ("init_module", 175, 105),
+    ("finit_module", 313, 273), ("delete_module", 176, 106), ("kexec_load", 246, 104),
+    ("kexec_file_load", 320, 294), ("reboot", 169, 142), ("swapon", 167, 224),
+    ("swapoff", 168, 225), ("acct", 163, 89), ("settimeofday", 164, 170), ("quotactl", 179, 60),
+    ("personality", 135, 92),
+)  # fmt: skip
+_SOCKET, _SETSID, _SETPGID = (41, 198), (112, 157), (109, 154)
+_CLONE, _CLONE3 = (56, 220), (435, 435)
+_ENOSYS, _EPERM = 38, 1
+_ERRNO, _ALLOW, _KILL = 0x00050000, 0x7FFF0000, 0x80000000
+_NEW_NAMESPACES = (
+    CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
+    | 0x02000000 | 0x00000080  # of cgroups and of time
+)  # fmt: skip
+
+
+def has_seccomp() -> bool:
+    """Whether a filter of system calls can be made for this machine's processor."""
+    return os.uname().machine in _ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp")
+
+
+def seccomp(*, sockets: bool, sessions: bool) -> None:
+    """Deny, from now on, system calls that reach outside: EPERM, for everything started too.
+
+    Without `sockets` there is no new one; without `sessions` no process leaves its group, so that
+    killing the group reaches all.
+    """
+    architecture, column = _ARCHITECTURES[os.uname().machine]
+    denied = [numbers[column] for _, *numbers in _DENIED]
+    denied += [] if sockets else [_SOCKET[column]]
+    denied += [] if sessions else [_SETSID[column], _SETPGID[column]]
+    load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    program = [
+        (load, 0, 0, 4),  # the architecture
+        (equal, 1, 0, architecture),
+        (give, 0, 0, _KILL),
+        (load, 0, 0, 0),  # the number
+        (at_least, 0, 1, 0x40000000),  # x32, which has numbers of its own
+        (give, 0, 0, _ERRNO | _EPERM),
+        (equal, 0, 1, _CLONE3[column]),  # its flags lie in memory, where a filter cannot look
+        (give, 0, 0, _ERRNO | _ENOSYS),
+    ]
+    for number in denied:
+        program += [(equal, 0, 1, number), (give, 0, 0, _ERRNO | _EPERM)]
+    program += [
+        (equal, 0, 3, _CLONE[column]),
+        (load, 0, 0, 16),  # its first argument
+        (bits, 0, 1, _NEW_NAMESPACES),
+        (give, 0, 0, _ERRNO | _EPERM),
+        (give, 0, 0, _ALLOW),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
+    whole = struct.pack("@HP", len(program), ctypes.addressof(code))
+    buffer = ctypes.create_string_buffer(whole)
+    _call("prctl", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(buffer), 0, 0)
+
+
+def no_new_privileges() -> None:
+    """Let no program that is started have more rights than this one, set-user-ID or not."""
+    _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _syscall(number: int, *arguments: object) -> int:
+    result = int(_libc.syscall(number, *arguments))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"system call {number}: {os.strerror(code)}")
+    return result
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        shown = " ".join(str(item) for item in arguments if item is not None)
+        raise OSError(number, f"{name} {shown}: {os.strerror(number)}")

@@ -1,0 +1,153 @@
+"""The model host: the one process that loads a model repository's code, and answers with it.
+
+`training/host.py` starts it, confined, with a socket and shared memory. It computes what it is
+asked and knows nothing of labels, thresholds or what an answer is for.
+"""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from touchstone.training.evasion.network import Activations
+from touchstone.training.export import with_code
+from touchstone.training.spec import Batch
+from trust_gates.host.protocol import BrokenError, Channel, Memory
+from trust_gates.target import penultimate
+
+
+class _Answers:
+    """What the loaded model says to each question."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spec, self.module, self.document = with_code(folder)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.module = self.module.to(self.device).eval()
+        self._listening: Activations | None = None
+
+    def logits(self, inputs: Tensor) -> Sequence[Tensor]:
+        found = self.spec.predict(self.module, inputs)
+        if not isinstance(found, Tensor):
+            raise TypeError(
+                f"got predictions {type(found).__name__}, expected logits of shape "
+                "(samples, classes)"
+            )
+        return [found.float()]
+
+    def detections(self, inputs: Tensor) -> Sequence[Tensor]:
+        """Of all images, one after the other: how many each has, boxes, labels, scores."""
+        images = list(self.spec.predict(self.module, inputs))
+        empty = inputs.new_zeros(0)
+        return [
+            torch.tensor([len(image.scores) for image in images]),
+            torch.cat(
+                [empty.view(0, 4), *(image.boxes.float().reshape(-1, 4) for image in images)]
+            ),
+            torch.cat([empty.long(), *(image.labels.long().reshape(-1) for image in images)]),
+            torch.cat([empty, *(image.scores.float().reshape(-1) for image in images)]),
+        ]
+
+    def loss(self, inputs: Tensor, boxes: Tensor, box_labels: Tensor) -> Sequence[Tensor]:
+        batch = Batch(inputs=inputs, boxes=boxes, box_labels=box_labels)
+        return [self.spec.loss(self.module, batch).float()]
+
+    def summary(self, inputs: Tensor) -> Sequence[Tensor]:
+        if self._listening is None:
+            self._listening = Activations(self.module)
+        return [self._listening.of(lambda: self.spec.predict(self.module, inputs))]
+
+    def penultimate(self, inputs: Tensor) -> Sequence[Tensor]:
+        return [penultimate(self.module, lambda: self.spec.predict(self.module, inputs))]
+
+
+_QUESTIONS = ("logits", "detections", "loss", "summary", "penultimate")
+
+
+class _Host:
+    def __init__(self, channel: Channel, answers: _Answers) -> None:
+        self._channel, self._answers = channel, answers
+        self._kept: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        self._last = 0
+
+    def answer(self, message: dict[str, Any], tensors: list[Tensor]) -> None:
+        for number in message["forget"]:
+            self._kept.pop(number, None)
+        what = message["ask"]
+        if what == "weights":
+            found = dict(zip(message["names"], tensors, strict=True))
+            self._answers.module.load_state_dict(found, strict=False)
+            self._channel.send({})
+        elif what == "product":
+            self._product(message["number"], tensors)
+        elif what in _QUESTIONS:
+            self._question(what, message, tensors)
+        else:
+            raise ValueError(f"got the question {what!r}, expected one of {_QUESTIONS}")
+
+    def _question(self, what: str, message: dict[str, Any], tensors: list[Tensor]) -> None:
+        keep, learned = message.get("keep", [False] * len(tensors)), message.get("learned", [])
+        given = [_placed(tensor, self._answers.device) for tensor in tensors]
+        leaves = [one.requires_grad_() for one, kept in zip(given, keep, strict=True) if kept]
+        own = dict(self._answers.module.named_parameters())
+        for name, parameter in own.items():
+            parameter.requires_grad_(name in learned)
+        with torch.set_grad_enabled(bool(leaves or learned)):
+            found = list(getattr(self._answers, what)(*given))
+        flags = [one.requires_grad for one in found]
+        if any(flags):
+            self._last += 1
+            outputs = [one for one, flag in zip(found, flags, strict=True) if flag]
+            self._kept[self._last] = (outputs, leaves + [own[name] for name in learned])
+        self._channel.send({"kept": self._last, "differentiable": flags}, found)
+
+    def _product(self, number: int, gradients: list[Tensor]) -> None:
+        outputs, leaves = self._kept[number]
+        placed = [one.to(outputs[0].device) for one in gradients]
+        found = torch.autograd.grad(
+            outputs, leaves, placed, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        self._channel.send({}, found)
+
+
+def _placed(tensor: Tensor, device: str) -> Tensor:
+    """On the model's device; images in the memory order that is fast on CPUs."""
+    moved = tensor.to(device)
+    return moved.to(memory_format=torch.channels_last) if moved.ndim == 4 else moved
+
+
+def serve(connection: socket.socket, memory: Memory, folder: Path) -> None:
+    """Load the model tree in `folder` and answer until the other side is gone."""
+    channel = Channel(connection, memory)
+    try:
+        answers = _Answers(folder)
+    except Exception as error:
+        channel.send({"error": _words(error)})
+        return
+    channel.send({"parameters": [name for name, _ in answers.module.named_parameters()]})
+    host = _Host(channel, answers)
+    while True:
+        try:
+            message, tensors = channel.receive()
+        except BrokenError:
+            return
+        try:
+            host.answer(message, tensors)
+        except Exception as error:  # the repository's code may fail in any way
+            channel.send({"error": _words(error)})
+
+
+def _words(error: Exception) -> str:
+    """The error, and the last place of the repository's own code that it came through."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if "/code/" in one.filename]
+    name = type(error).__name__
+    said = str(error) if isinstance(error, ValueError) and not frames else f"{name}: {error}"
+    if not frames:
+        return said
+    last = frames[-1]
+    return f"{last.filename.rpartition('/code/')[2]}:{last.lineno}: {said}"

@@ -1,0 +1,165 @@
+"""Start a model host and hold what it answers as a spec and a network."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import torch
+from torch import Tensor
+
+from touchstone import confine
+from touchstone.home import SHIPPED
+from touchstone.training.spec import Batch, Detection, ModelSpec, Parameter, RawData
+from trust_gates.errors import GateError
+from trust_gates.host.client import Host, HostedNetwork
+from trust_gates.host.protocol import BrokenError, Channel, Memory
+from trust_gates.inputs.description import Task
+
+_PROGRAM = SHIPPED / "training" / "host.py"
+_REMEMBERED = 20
+"""Lines of what a host prints that are kept, to be said where it fails."""
+
+
+class HostedSpec(ModelSpec):
+    """A model repository's spec as a host knows it: it can be asked, and no more."""
+
+    def __init__(self, task: Task, network: HostedNetwork) -> None:
+        self.task = task  # type: ignore[misc]  # each model has its own
+        self._network = network
+
+    def load_data(self, uri: str, *, seed: int) -> RawData:
+        """Not asked of a host: data are loaded by a stage of their own."""
+        raise NotImplementedError
+
+    def build(self, parameters: Mapping[str, Parameter]) -> torch.nn.Module:
+        """Not asked of a host, which has built its network."""
+        raise NotImplementedError
+
+    def loss(self, module: torch.nn.Module, batch: Batch) -> Tensor:
+        """A detector's loss, of the inputs and boxes of the batch."""
+        assert batch.boxes is not None and batch.box_labels is not None  # noqa: S101, PT018 (so asked)
+        found = self._network.answers("loss", batch.inputs, batch.boxes, batch.box_labels)
+        if len(found) != 1 or found[0].ndim:
+            raise GateError("the model's loss gave something else than a single number")
+        return found[0]
+
+    def predict(self, module: torch.nn.Module, inputs: Tensor) -> Tensor | Sequence[Detection]:
+        """As the repository's spec; what its code gives is held to what it may."""
+        if self.task == "classification":
+            logits: Tensor = module(inputs)
+            return logits
+        found = module(inputs, "detections")
+        if len(found) != 4:
+            raise GateError(f"got {len(found)} tensors of detections, expected 4")
+        counts, boxes, labels, scores = found
+        sizes = counts.tolist()
+        total = sum(sizes)
+        if (
+            len(sizes) != len(inputs)
+            or min(sizes, default=0) < 0
+            or boxes.shape != (total, 4)
+            or not len(labels) == len(scores) == total
+        ):
+            raise GateError(
+                f"got {tuple(boxes.shape)} boxes, {len(labels)} labels and {len(scores)} scores of "
+                f"{len(sizes)} images for {len(inputs)} inputs, expected as many of each"
+            )
+        parts = zip(boxes.split(sizes), labels.split(sizes), scores.split(sizes), strict=True)
+        return [Detection(boxes=b, labels=n, scores=s) for b, n, s in parts]
+
+
+def start(
+    folder: Path, task: Task, weights: Mapping[str, Tensor]
+) -> tuple[ModelSpec, HostedNetwork]:
+    """A host of the model tree in `folder`, confined; it ends with the network, or with us.
+
+    Raises:
+        GateError: the repository's code cannot be loaded.
+        PlatformError: it cannot be confined here.
+    """
+    # A copy that another user may read, and that nobody changes while it is judged.
+    copy = tempfile.TemporaryDirectory(prefix="model-")
+    tree = Path(
+        shutil.copytree(
+            folder, Path(copy.name) / "model", copy_function=shutil.copyfile, symlinks=True
+        )
+    )
+    ours, theirs = socket.socketpair()
+    memory = Memory.new()
+    descriptors = (theirs.fileno(), memory.descriptor)
+    confinement = confine.Confinement(read=[tree])
+    threads = torch.get_num_threads()
+    process = subprocess.Popen(  # noqa: S603 (our own program, confined)
+        confine.command(
+            [sys.executable, "-P", _PROGRAM, *map(str, descriptors), str(threads), tree],
+            confinement,
+        ),
+        env=confine.environment(confinement),
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+    )
+    theirs.close()
+    running = _Running(process)
+    channel = Channel(ours, memory)
+    try:
+        message, _ = channel.receive()
+    except BrokenError as error:
+        _end(process, ours, copy)
+        raise GateError(f"the model host did not start ({error}): {running.last_words()}") from None
+    if "error" in message:
+        _end(process, ours, copy)
+        raise GateError(f"the model's code cannot be loaded: {str(message['error'])[:2000]}")
+    learned = [str(name) for name in message.get("parameters", [])]
+    network = HostedNetwork(Host(channel, running), weights, learned)
+    weakref.finalize(network, _end, process, ours, copy)
+    return HostedSpec(task, network), network
+
+
+class _Running:
+    """The host's process: what it prints is kept for the case that it fails, and goes nowhere."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._lines: deque[str] = deque(maxlen=_REMEMBERED)
+        assert process.stdout is not None  # noqa: S101 (it is a pipe)
+        self._reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self._reader.start()
+
+    def last_words(self) -> str:
+        """How it ended, with the last it printed."""
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "it still runs"
+        self._reader.join(timeout=1)
+        last = next((line for line in reversed(self._lines) if line.strip()), "")
+        return f"exit code {code}{f', {last}' if last else ''}"
+
+    def _read(self, stream: IO[bytes]) -> None:
+        while line := stream.readline(4096):
+            self._lines.append(line.decode(errors="replace").rstrip())
+        stream.close()
+
+
+def _end(
+    process: subprocess.Popen[bytes],
+    connection: socket.socket,
+    copy: tempfile.TemporaryDirectory[str],
+) -> None:
+    connection.close()
+    process.kill()
+    process.wait()
+    copy.cleanup()

@@ -1,0 +1,82 @@
+"""A model tree as something to ask, without its code in this process.
+
+A tree with a graph is data: its operators run here. Any other one is asked in a model host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from touchstone.training.spec import Batch, ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+GRAPH = "graph"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A model tree, ready to be asked."""
+
+    spec: ModelSpec
+    """Predictions and losses go through the defences of inputs that the model has."""
+
+    module: torch.nn.Module
+    document: dict[str, Any]
+    """Its model.json."""
+
+    asked_as: str
+    """`graph`; or how the host that runs its code is confined, or `unconfined`."""
+
+
+def open_model(folder: Path) -> Opened:
+    """The model of a tree, in evaluation mode.
+
+    Raises:
+        ValueError: a file is absent or malformed, or the tree holds a pickle.
+        GateError: its code cannot be loaded in a host.
+        PlatformError: a host cannot be confined here.
+    """
+    from touchstone import confine
+    from touchstone.training import graph, hosted
+    from touchstone.training.defences import from_json, wrap
+    from touchstone.training.export import describe, read_weights
+
+    document = describe(folder)
+    weights = read_weights(folder)
+    network = graph.read(folder, weights)
+    if network is not None:
+        spec: ModelSpec = _OfGraph()
+        module: torch.nn.Module = network
+        asked_as = GRAPH
+    else:
+        spec, module = hosted.start(folder, document["task"], weights)
+        asked_as = confine.described()
+    defended = wrap.inputs(spec, from_json(document.get("defences", ())), document["inputs"])
+    return Opened(defended, module.eval(), document, asked_as)
+
+
+class _OfGraph(ModelSpec):
+    """What is left of a spec where the network is a graph: its logits."""
+
+    task = "classification"
+
+    def load_data(self, uri: str, *, seed: int) -> Any:
+        """A graph has no data."""
+        raise NotImplementedError
+
+    def build(self, parameters: Any) -> torch.nn.Module:
+        """A graph is built."""
+        raise NotImplementedError
+
+    def loss(self, module: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """A graph has no loss of its own."""
+        raise NotImplementedError
+
+    def predict(self, module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits (N, K)."""
+        found: torch.Tensor = module(inputs)
+        return found

@@ -1,0 +1,26 @@
+"""Load a model repository's raw data: `python -P load_data.py SOURCE ENTRYPOINT URI SEED OUTPUT`.
+
+It runs the repository's `load_data` and writes what that gives into OUTPUT, as `fetch-data` starts
+it: confined, since it is anyone's code.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main(source: str, entrypoint: str, uri: str, seed: str, output: str) -> None:
+    """Load, check and write."""
+    from touchstone.training import dataset
+    from touchstone.training.load import load_spec
+
+    data = load_spec(Path(source), entrypoint).load_data(uri, seed=int(seed))
+    dataset.write_raw(Path(output), data)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 6:
+        sys.stderr.write("usage: python -P load_data.py SOURCE ENTRYPOINT URI SEED OUTPUT\n")
+        sys.exit(2)
+    main(*sys.argv[1:])

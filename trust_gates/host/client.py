@@ -1,0 +1,185 @@
+"""The gate's side of a model host: a network whose every answer another process computes.
+
+Labels, attacks and the decision stay here, where no code of the model's repository is ever loaded.
+Gradients go through a `torch.autograd.Function` that asks the host for the product of a vector with
+the answer's Jacobian, so ART, Captum and our own attacks follow them as in process. The weights are
+here too, as parameters: what changes them (random weights, a planted backdoor) is told to the host
+before it is asked again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from trust_gates.errors import GateError
+from trust_gates.host.protocol import BrokenError, Channel
+from trust_gates.network import Network
+
+
+class Process(Protocol):
+    """The running host."""
+
+    def last_words(self) -> str:
+        """How it ended, or what it printed last; empty where that is nothing."""
+
+
+class Host:
+    """A conversation with a model host, one question at a time."""
+
+    def __init__(self, channel: Channel, process: Process) -> None:
+        self._channel, self._process = channel, process
+        self._lock = threading.Lock()
+        self._forgotten: list[int] = []
+
+    def ask(self, what: str, tensors: Sequence[Tensor], **more: Any) -> tuple[Any, list[Tensor]]:
+        """Its answer to a question, as a message and tensors.
+
+        Raises:
+            GateError: the model's code failed, or the host is gone or answers otherwise than
+                agreed.
+        """
+        with self._lock:
+            forgotten, self._forgotten = self._forgotten, []
+            try:
+                self._channel.send({"ask": what, "forget": forgotten, **more}, tensors)
+                message, found = self._channel.receive()
+            except BrokenError as error:
+                words = self._process.last_words()
+                raise GateError(
+                    f"the model host was asked for {what} and gave no answer ({error})"
+                    f"{f'; it said last: {words}' if words else ''}"
+                ) from None
+        if "error" in message:
+            raise GateError(f"the model's code failed at {what}: {str(message['error'])[:2000]}")
+        return message, found
+
+    def forget(self, number: int) -> None:
+        """Let the host drop what it keeps for gradients of an answer, with the next question."""
+        self._forgotten.append(number)
+
+
+class HostedNetwork(Network):
+    """The network of a model host.
+
+    Args:
+        weights: all tensors of its state, by name.
+        learned: the names of those that are parameters, in the network's order, as the host says.
+    """
+
+    def __init__(self, host: Host, weights: Mapping[str, Tensor], learned: Sequence[str]) -> None:
+        super().__init__()
+        self._host = host
+        self._names = [name for name in dict.fromkeys(learned) if name in weights]
+        # Dots cannot be in a parameter's name here, and these are not for anyone to look up.
+        self.weights = torch.nn.ParameterList(
+            torch.nn.Parameter(weights[name].clone(), requires_grad=False) for name in self._names
+        )
+        self._sent = self._versions()
+
+    def answers(self, what: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The host's answer to `what`, differentiable with respect to tensors and weights.
+
+        Raises:
+            GateError: as `Host.ask`.
+        """
+        self._tell_weights()
+        weights = tuple(self.weights)
+        wanted = torch.is_grad_enabled() and any(one.requires_grad for one in (*tensors, *weights))
+        if not wanted:
+            _, found = self._host.ask(what, tensors)
+            return tuple(found)
+        result: tuple[Tensor, ...] = _Asked.apply(  # type: ignore[no-untyped-call]
+            self._host, what, self._names, len(tensors), *tensors, *weights
+        )
+        return result
+
+    def forward(self, inputs: Tensor, what: str = "logits") -> Any:
+        """Logits (N, K); or, of a detector, its `detections` as a tuple of tensors.
+
+        Raises:
+            GateError: as `answers`; or the host gave something else than logits.
+        """
+        found = self.answers(what, inputs)
+        if what != "logits":
+            return found
+        if len(found) != 1 or found[0].ndim != 2 or len(found[0]) != len(inputs):
+            shapes = ", ".join(str(tuple(one.shape)) for one in found)
+            raise GateError(
+                f"got predictions {shapes} for {len(inputs)} samples, expected logits of shape "
+                "(samples, classes)"
+            )
+        return found[0]
+
+    def summary(self, inputs: Tensor) -> Tensor:
+        return self._one("summary", inputs)
+
+    def penultimate(self, inputs: Tensor) -> Tensor:
+        return self._one("penultimate", inputs)
+
+    def _one(self, what: str, inputs: Tensor) -> Tensor:
+        found = self.answers(what, inputs)
+        if len(found) != 1 or found[0].ndim != 2 or len(found[0]) != len(inputs):
+            raise GateError(f"the model host gave no {what} of shape (samples, features)")
+        return found[0]
+
+    def _versions(self) -> list[int]:
+        return [one._version for one in self.weights]
+
+    def _tell_weights(self) -> None:
+        now = self._versions()
+        if now != self._sent:
+            pairs = zip(self._names, self.weights, now, self._sent, strict=True)
+            changed = [(name, one) for name, one, new, old in pairs if new != old]
+            self._host.ask(
+                "weights", [one for _, one in changed], names=[name for name, _ in changed]
+            )
+            self._sent = now
+
+
+class _Kept:
+    """What the host keeps for an answer's gradients, as long as this lives."""
+
+    def __init__(self, host: Host, number: int) -> None:
+        self.host, self.number = host, number
+
+    def __del__(self) -> None:
+        self.host.forget(self.number)
+
+
+class _Asked(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, host: Host, what: str, names: Sequence[str], count: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        needed = [one.requires_grad for one in tensors]
+        learned = [n for n, one in zip(names, needed[count:], strict=True) if one]
+        message, found = host.ask(what, tensors[:count], keep=needed[:count], learned=learned)
+        device = tensors[0].device
+        found = [one.to(device) for one in found]
+        ctx.kept = _Kept(host, int(message.get("kept", -1)))
+        ctx.needed, ctx.shapes = needed, [(one.shape, one.dtype) for one in tensors]
+        flags = message.get("differentiable", [])
+        loose = [one for index, one in enumerate(found) if flags[index : index + 1] != [True]]
+        ctx.flags = [flags[index : index + 1] == [True] for index in range(len(found))]
+        ctx.mark_non_differentiable(*loose)
+        return tuple(found)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        wanted = [one for one, flag in zip(gradients, ctx.flags, strict=True) if flag]
+        _, found = ctx.kept.host.ask("product", wanted, number=ctx.kept.number)
+        rest = list(found)
+        results: list[Tensor | None] = []
+        for needed, (shape, kind) in zip(ctx.needed, ctx.shapes, strict=True):
+            if not needed:
+                results.append(None)
+                continue
+            if not rest or rest[0].shape != shape:
+                raise GateError("the model host gave gradients of other shapes than what it got")
+            results.append(rest.pop(0).to(wanted[0].device, kind))
+        return (None, None, None, None, *results)

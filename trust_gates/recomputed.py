@@ -1,0 +1,85 @@
+"""Does the evidence of a gate say what its own figures and the policy say?
+
+The verdict takes no gate's word: what is required it reads in the policy, and each outcome it
+decides again from the interval. Evidence can only lose by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from trust_gates.policy import GatePolicy
+from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required
+
+_ROUNDING = 1e-9
+
+
+def recomputed(evidence: Evidence, policy: GatePolicy, *, confidence: float) -> Evidence:
+    """The evidence as the policy and the figures have it.
+
+    A check fails where the policy does not know it or requires something else of it, where its
+    interval is at less than `confidence`, or where its interval does not show what it says. What
+    the policy requires and no check is about fails too.
+    """
+    fixed = {**policy.always, **policy.sometimes}
+    asked = {one.metric: one.required for one in policy.requirements}
+    checks = [
+        _held(check, {**fixed, **asked}, evidence.gate, confidence) for check in evidence.checks
+    ]
+    seen = {_plain(check.name) for check in checks}
+    return replace(evidence, checks=[*checks, *_absent(evidence.gate, asked, policy, seen)])
+
+
+def _held(check: Check, required: Mapping[str, Required], gate: str, confidence: float) -> Check:
+    known = required.get(check.name) or required.get(_plain(check.name))
+    why = ""
+    if check.gate != gate:
+        why = f"it is a check of the {check.gate} gate in evidence of the {gate} gate"
+    elif known is None:
+        why = "the policy requires nothing of that name"
+    elif known != check.required:
+        why = f"it was held to {check.required}, the policy requires {known}"
+    elif check.interval.confidence < confidence - _ROUNDING:
+        why = (
+            f"its interval is at {check.interval.confidence:g}, the policy asks for {confidence:g}"
+        )
+    else:
+        shown = known.decide(check.measured, check.interval)
+        if check.outcome is Outcome.PASSED and shown is not Outcome.PASSED:
+            why = (
+                f"it was said to have passed, but got {check.measured:g} in "
+                f"[{check.interval.low:g}, {check.interval.high:g}], expected {known}"
+            )
+    if not why:
+        return check
+    return replace(
+        check,
+        gate=gate,
+        required=known or check.required,
+        outcome=Outcome.FAILED,
+        reason=f"{check.name}: the evidence does not hold: {why}",
+    )
+
+
+def _absent(
+    gate: str, asked: Mapping[str, Required], policy: GatePolicy, seen: set[str]
+) -> Iterator[Check]:
+    for name, required in {**policy.always, **asked}.items():
+        if name not in seen:
+            yield Check(
+                gate=gate,
+                name=name,
+                measured=math.nan,
+                interval=Interval(low=math.nan, high=math.nan, confidence=1.0),
+                required=required,
+                samples=0,
+                outcome=Outcome.FAILED,
+                reason=f"{name}: the policy requires {required}, the evidence has no such check",
+            )
+
+
+def _plain(name: str) -> str:
+    """The metric of `metric[comparison]`, as the fairness gate names what it finds of a group."""
+    return name.partition("[")[0]

@@ -86,6 +86,8 @@ def prepare(home: Home, addresses: Addresses) -> None:
         git("init", "--quiet", "--bare", "--initial-branch=main", str(repository))
         # The pipeline fetches the pushed commit itself, which need not be a branch's tip any more.
         git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=repository)
+    for one in (repository, home.gitops_repository):
+        gitops.unlock(one)
     hook = repository / "hooks" / "post-receive"
     hook.write_text(
         _HOOK.format(

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tests.endurance import stages
-from tests.endurance.killing import Ended, killed, start
+from tests.endurance.killing import Ended, killed, paths, start
 from tests.support.delivery_platform import make_platform
 from touchstone.delivery import gitops, release, review
 from touchstone.errors import TouchstoneError
@@ -46,9 +46,7 @@ def run(kind: str, moments: list[tuple[float, bool]]) -> Ended:
 
 def difference(disturbed: Ended, undisturbed: Ended) -> list[str]:
     """What is not as it should be; empty where all is well."""
-    if disturbed.outcome == undisturbed.outcome:
-        return disturbed.wrong
-    return [*disturbed.wrong, f"left {disturbed.outcome}, expected {undisturbed.outcome}"]
+    return [*disturbed.wrong, *paths(undisturbed.outcome, disturbed.outcome)]
 
 
 def _outcome(folder: Path) -> dict[str, Any]:
@@ -75,7 +73,8 @@ def _branch(checkout: gitops.Checkout, tip: str, public_key: Path) -> dict[str, 
     releases = [path for path, _ in pairs if path.endswith(f"/{release.RELEASE_FILE}")]
     return {
         "files": {p: "" if Path(p).name in _TIMED else digest for p, digest in pairs},
-        "commits": checkout.git("log", "--format=%s", tip).splitlines(),
+        # Sorted: two of one second are in no order.
+        "commits": sorted(checkout.git("log", "--format=%s", tip).splitlines()),
         "verified": [_verified(checkout, tip, str(Path(p).parent), public_key) for p in releases],
     }
 

@@ -85,8 +85,7 @@ def moments(chance: random.Random, seconds: float, most: int) -> list[tuple[floa
 def difference(disturbed: Ended, undisturbed: Ended) -> list[str]:
     """What is not as it should be; empty where all is well."""
     wrong = list(disturbed.wrong)
-    if disturbed.outcome != undisturbed.outcome:
-        wrong += _paths(undisturbed.outcome, disturbed.outcome, "")
+    wrong += paths(undisturbed.outcome, disturbed.outcome)
     if set(disturbed.marks) != set(undisturbed.marks):
         wrong.append(f"ran {sorted(disturbed.marks)}, expected {sorted(undisturbed.marks)}")
     # Two TaskRuns go at a time, so that a kill makes no more than two attempts run again.
@@ -160,7 +159,7 @@ def _lasting(value: Any, home: str) -> Any:
     return value.replace(home, "HOME") if isinstance(value, str) else value
 
 
-def _paths(expected: Any, got: Any, path: str) -> list[str]:
+def paths(expected: Any, got: Any, path: str = "") -> list[str]:
     """The fields that differ."""
     if isinstance(expected, dict) and isinstance(got, dict):
         keys = dict.fromkeys((*expected, *got))
@@ -168,9 +167,9 @@ def _paths(expected: Any, got: Any, path: str) -> list[str]:
             line
             for key in keys
             if expected.get(key) != got.get(key)
-            for line in _paths(expected.get(key), got.get(key), f"{path}.{key}")
+            for line in paths(expected.get(key), got.get(key), f"{path}.{key}")
         ]
     if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
         pairs = enumerate(zip(expected, got, strict=True))
-        return [line for i, (e, g) in pairs if e != g for line in _paths(e, g, f"{path}[{i}]")]
+        return [line for i, (e, g) in pairs if e != g for line in paths(e, g, f"{path}[{i}]")]
     return [f"{path}: got {got!r}, expected {expected!r}"]

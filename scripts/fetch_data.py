@@ -78,19 +78,13 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
         str(seed),
         output,
     ]
-    done = subprocess.run(
-        confine.command(words, confinement, folder=repository),
-        env=confine.environment(confinement),
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    sys.stderr.write(done.stderr)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    with confine.started(words, confinement, folder=repository, stderr=subprocess.PIPE) as process:
+        said = process.communicate()[1].decode(errors="replace")
+    sys.stderr.write(said)
+    if process.returncode:
+        last = (said.strip().splitlines() or ["it said nothing"])[-1]
         raise TouchstoneError(
-            f"load_data of {entrypoint} ended with exit code {done.returncode}: {last}",
+            f"load_data of {entrypoint} ended with exit code {process.returncode}: {last}",
             hint="it sees the repository, the installed packages, and the network only where"
             " spec.data.uri is an address; `touchstone up --data FOLDER` shows it a folder",
         )

@@ -59,24 +59,26 @@ def main(
         )
         # All that this training reads: the recipe says by itself what a remedy made of it.
         training = digest_bytes("\n".join([source, dataset, config.model_dump_json()]).encode())
-        kept = Path(checkpoints or folder / "checkpoints") / training.removeprefix("sha256:")
+        work = folder / "work"
+        work.mkdir()
+        kept = Path(checkpoints or work / "checkpoints") / training.removeprefix("sha256:")
         job = Job(
             source=repository,
             entrypoint=spec.entrypoint,
             dataset=folder / "dataset",
-            output=folder / "model",
+            output=work / "model",
             checkpoint=Checkpoint(path=kept / "training", training=training),
             config=config,
         )
         if remedy:
             typer.echo(f"remedy: {remedy}")
         typer.echo(f"training with {spec.train.workers} processes, {spec.train.epochs} epochs")
-        code = local.train(job, folder, workers=spec.train.workers)
+        code = local.train(job, work, workers=spec.train.workers)
         if code:
             typer.echo(f"error: training ended with exit code {code}", err=True)
             raise typer.Exit(code)
-        digest = artifacts.put(folder / "model")
-        figures = json.loads(beneath.read(folder / "model", "metrics.json", limit=_LONGEST))
+        digest = artifacts.put(work / "model")
+        figures = json.loads(beneath.read(work / "model", "metrics.json", limit=_LONGEST))
         shutil.rmtree(kept, ignore_errors=True)
     typer.echo(" ".join(f"{key}={value:.4f}" for key, value in sorted(figures.items())))
     stage.write_result(result_model, digest)

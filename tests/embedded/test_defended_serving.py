@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from model_servers import a_server
 
+from touchstone.driver import local
 from touchstone.training import dataset as datasets
 from touchstone.training import launch
 from touchstone.training.defences import Defence
@@ -47,7 +48,7 @@ def world(tmp_path_factory):
             evasion=Evasion(epsilon=0.15, epochs=10),
         ),
     )
-    assert launch.run(job.write(root / "job.json"), workers=1) == 0
+    assert local.train(job, root, workers=1) == 0
     data = datasets.read(root / "dataset")
     inputs = SimpleNamespace(
         samples=data.samples,

@@ -11,6 +11,7 @@ from model_servers import a_server
 
 from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery.sample import Sample
+from touchstone.driver import local
 from touchstone.training import dataset as datasets
 from touchstone.training import launch
 from touchstone.training.checkpoint import Checkpoint
@@ -45,7 +46,7 @@ def world(tmp_path_factory):
             mitigation=mitigated.against("equalized_odds"),
         ),
     )
-    assert launch.run(job.write(root / "job.json"), workers=1) == 0
+    assert local.train(job, root, workers=1) == 0
     data = datasets.read(root / "dataset")
     inputs = SimpleNamespace(
         samples=data.samples,

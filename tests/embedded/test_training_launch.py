@@ -35,7 +35,7 @@ ENTRYPOINT = "model.py:Progression"
 
 @pytest.fixture(scope="module")
 def patients(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("patients")
+    folder = tmp_path_factory.mktemp("patients") / "split"  # which another user may enter
     raw = load_spec(TABULAR, ENTRYPOINT).load_data("sklearn:diabetes", seed=7)
     dataset.write(folder, dataset.split(raw))
     return folder
@@ -56,19 +56,15 @@ def job(patients, folder, *, epochs):
 
 def start(job_file, workers):
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "touchstone.training.launch",
-            "--workers",
-            str(workers),
-            "--",
-            *launch.worker(job_file),
-        ],
+        launch.ranks(launch.worker(job_file), workers=workers),
         env=launch.environment(),
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def run(job_file, *, workers):
+    return ranks.run(launch.worker(job_file), workers=workers, env=launch.environment())
 
 
 def largest_difference(left, right):
@@ -81,7 +77,7 @@ def test_two_ranks_take_the_steps_of_one_process_with_the_whole_batch(patients, 
     for workers in (1, 2):
         folder = tmp_path / str(workers)
         file = job(patients, folder, epochs=3).write(folder / "job.json")
-        assert launch.run(file, workers=workers) == 0
+        assert run(file, workers=workers) == 0
     assert largest_difference(tmp_path / "1", tmp_path / "2") < 1e-4
 
 
@@ -316,11 +312,13 @@ def test_a_rank_that_is_killed_costs_no_epoch_that_was_saved_and_changes_no_weig
 ):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     files = {f: job(patients, f, epochs=60).write(f / "job.json") for f in (whole, broken)}
-    assert launch.run(files[whole], workers=2) == 0
+    assert run(files[whole], workers=2) == 0
 
     program = (
-        "import sys\nfrom pathlib import Path\nfrom touchstone.training import launch\n"
-        "sys.exit(launch.run(Path(sys.argv[1]), workers=2, max_restarts=1))"
+        "import sys\nfrom pathlib import Path\nfrom touchstone.training import launch, ranks\n"
+        "command = launch.worker(Path(sys.argv[1]))\n"
+        "env = launch.environment()\n"
+        "sys.exit(ranks.run(command, workers=2, env=env, max_restarts=1))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, files[broken]], stdout=subprocess.PIPE, text=True
@@ -342,7 +340,7 @@ def test_a_rank_that_is_killed_costs_no_epoch_that_was_saved_and_changes_no_weig
 def test_sigterm_leaves_a_checkpoint_that_resumes_to_the_same_weights(patients, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     files = {f: job(patients, f, epochs=150).write(f / "job.json") for f in (whole, broken)}
-    assert launch.run(files[whole], workers=1) == 0
+    assert run(files[whole], workers=1) == 0
 
     interrupted = start(files[broken], workers=2)
     assert interrupted.stdout is not None
@@ -421,4 +419,4 @@ def test_a_job_comes_back_as_it_was_written(patients, tmp_path):
 
 def test_a_job_that_is_none_is_refused(tmp_path):
     (tmp_path / "job.json").write_text("{}")
-    assert launch.run(tmp_path / "job.json", workers=1) == 1
+    assert run(tmp_path / "job.json", workers=1) == 1

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from touchstone.confine.inside import kernel
 from touchstone.errors import PlatformError
@@ -151,6 +151,29 @@ def command(
             hint="allow user namespaces, train with one process, or say --unconfined",
         )
     return _command(argv, confinement, means(), folder=folder)
+
+
+def started(
+    argv: Sequence[str | Path],
+    confinement: Confinement,
+    extra: Mapping[str, str] | None = None,
+    *,
+    folder: Path | str = "/",
+    **how: Any,
+) -> subprocess.Popen[bytes]:
+    """A process of `argv`, confined, in `folder`; `extra` joins its environment.
+
+    Args:
+        how: as `subprocess.Popen` takes it. There is no standard input unless one is given.
+
+    Raises:
+        PlatformError: as `command`.
+    """
+    return subprocess.Popen(
+        command(argv, confinement, folder=folder),
+        env=environment(confinement, extra),
+        **{"stdin": subprocess.DEVNULL, "cwd": folder if off() else "/", **how},
+    )
 
 
 def environment(confinement: Confinement, extra: Mapping[str, str] | None = None) -> dict[str, str]:

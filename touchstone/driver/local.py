@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
+from touchstone import confine
+from touchstone.confine import Confinement
 from touchstone.training import launch
 
 METRIC = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)")
@@ -20,23 +23,45 @@ def train(job: launch.Job, folder: Path, *, workers: int) -> int:
     """Train with `workers` processes (DistributedDataParallel); the workers' exit code.
 
     Args:
-        folder: where the job file goes.
+        folder: where the job file goes, and the job's output lies; nothing else is written but the
+            folder of its checkpoint.
+
+    Raises:
+        PlatformError: the model repository's code cannot be confined here.
     """
-    file = job.write(folder / "job.json")
-    return launch.run(file, workers=workers, max_restarts=MAX_RESTARTS)
+    command = launch.ranks(
+        launch.worker(job.write(folder / "job.json")), workers=workers, max_restarts=MAX_RESTARTS
+    )
+    kept = [] if job.checkpoint is None else [job.checkpoint.path.parent]
+    for one in kept:
+        one.mkdir(parents=True, exist_ok=True)
+    confinement = _confinement(job, [folder, *kept], workers)
+    with confine.started(command, confinement, launch.environment({}), folder=folder) as process:
+        return process.wait()
 
 
 def trial(job: launch.Job, folder: Path) -> tuple[int, str]:
     """Run one tuning trial as a single process; its exit code and its output."""
-    finished = subprocess.run(
-        launch.worker(job.write(folder / "job.json")),
-        env=launch.environment(),
+    command = launch.worker(job.write(folder / "job.json"))
+    with confine.started(
+        command,
+        _confinement(job, [folder], 1),
+        launch.environment({}),
+        folder=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+    ) as process:
+        output, _ = process.communicate()
+    return process.returncode, output.decode(errors="replace")
+
+
+def _confinement(job: launch.Job, write: Sequence[Path], workers: int) -> Confinement:
+    """What the processes of a job see: its data, its code, and a network of their own."""
+    return Confinement(
+        read=[job.source, job.dataset],
+        write=write,
+        network="none" if workers == 1 else "loopback",
     )
-    return finished.returncode, finished.stdout
 
 
 def metric(output: str, name: str) -> float | None:

@@ -97,19 +97,15 @@ def start(
     ours, theirs = socket.socketpair()
     memory = Memory.new()
     descriptors = (theirs.fileno(), memory.descriptor)
-    confinement = confine.Confinement(read=[tree])
     threads = torch.get_num_threads()
-    process = subprocess.Popen(  # noqa: S603 (our own program, confined)
-        confine.command(
-            [sys.executable, "-P", _PROGRAM, *map(str, descriptors), str(threads), tree],
-            confinement,
-        ),
-        env=confine.environment(confinement),
+    process = confine.started(
+        [sys.executable, "-P", _PROGRAM, *map(str, descriptors), str(threads), tree],
+        confine.Confinement(read=[tree]),
+        # Its threads work while ours wait: neither may take the other's core by spinning.
+        {"OMP_WAIT_POLICY": "PASSIVE"},
         pass_fds=descriptors,
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        cwd="/",
     )
     theirs.close()
     running = _Running(process)

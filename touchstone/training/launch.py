@@ -10,7 +10,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from touchstone.home import SHIPPED
-from touchstone.training import ranks
 from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.trainer import TrainConfig
 from trust_gates.policy import Strict
@@ -68,21 +67,7 @@ def worker(job_file: Path) -> list[str]:
     return [sys.executable, "-P", str(SHIPPED / "training" / "worker.py"), str(job_file)]
 
 
-def run(job_file: Path, *, workers: int, max_restarts: int = 0) -> int:
-    """Train with `workers` processes of this machine; the honest exit code, as `ranks.run`."""
-    return ranks.run(
-        worker(job_file), workers=workers, env=environment(), max_restarts=max_restarts
-    )
-
-
-def _main(arguments: Sequence[str]) -> int:
-    if len(arguments) < 4 or arguments[0] != "--workers" or arguments[2] != "--":
-        sys.stderr.write(
-            "usage: python -m touchstone.training.launch --workers N -- COMMAND [ARGUMENT ...]\n"
-        )
-        return 2
-    return ranks.run(arguments[3:], workers=int(arguments[1]), env=environment())
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+def ranks(command: Sequence[str], *, workers: int, max_restarts: int = 0) -> list[str]:
+    """The command that runs another as ranks of one training; see `touchstone.training.ranks`."""
+    options = [f"--workers={workers}", f"--max-restarts={max_restarts}"]
+    return [sys.executable, "-P", "-m", "touchstone.training.ranks", *options, "--", *command]

@@ -1,5 +1,7 @@
 """How do the processes that train together start on one machine, and what if one is lost?
 
+    python -m touchstone.training.ranks --workers N [--max-restarts M] -- COMMAND [ARGUMENT ...]
+
 The ranks find each other through a file in a folder that their user alone can enter, made anew for
 each attempt, and talk over loopback. So a training opens no port to the network, and nothing that
 comes through a port is unpickled: torch elastic's store listens on every interface and does both.
@@ -7,6 +9,7 @@ comes through a port is unpickled: torch elastic's store listens on every interf
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import os
@@ -177,3 +180,19 @@ def _poll(files: Sequence[_Rank | _Stop], seconds: float | None) -> set[int]:
     for file in files:
         poller.register(file.fileno(), select.POLLIN)
     return {handle for handle, _ in poller.poll(None if seconds is None else seconds * 1000)}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line's command as ranks; the exit code."""
+    parser = argparse.ArgumentParser(prog="touchstone.training.ranks")
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--max-restarts", type=int, default=0)
+    parser.add_argument("command", nargs="+")
+    given = parser.parse_args(arguments)
+    return run(
+        given.command, workers=given.workers, env=os.environ, max_restarts=given.max_restarts
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

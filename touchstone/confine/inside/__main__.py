@@ -174,7 +174,7 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
             )
         os.chdir(wanted["folder"])
         if wanted["seccomp"]:
-            kernel.seccomp(sockets=wanted["network"] != "none", sessions=wanted["namespaces"])
+            kernel.seccomp(sockets=wanted["network"] != "none")
         os.execv(argv[0], argv)
     except OSError as error:
         _fail(error)

@@ -205,7 +205,7 @@ _DENIED = (
     ("swapoff", 168, 225), ("acct", 163, 89), ("settimeofday", 164, 170), ("quotactl", 179, 60),
     ("personality", 135, 92),
 )  # fmt: skip
-_SOCKET, _SETSID, _SETPGID = (41, 198), (112, 157), (109, 154)
+_SOCKET = (41, 198)
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _ENOSYS, _EPERM = 38, 1
 _ERRNO, _ALLOW, _KILL = 0x00050000, 0x7FFF0000, 0x80000000
@@ -220,16 +220,14 @@ def has_seccomp() -> bool:
     return os.uname().machine in _ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp")
 
 
-def seccomp(*, sockets: bool, sessions: bool) -> None:
+def seccomp(*, sockets: bool) -> None:
     """Deny, from now on, system calls that reach outside: EPERM, for everything started too.
 
-    Without `sockets` there is no new one; without `sessions` no process leaves its group, so that
-    killing the group reaches all.
+    Without `sockets` there is no new one.
     """
     architecture, column = _ARCHITECTURES[os.uname().machine]
     denied = [numbers[column] for _, *numbers in _DENIED]
     denied += [] if sockets else [_SOCKET[column]]
-    denied += [] if sessions else [_SETSID[column], _SETPGID[column]]
     load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
     program = [
         (load, 0, 0, 4),  # the architecture

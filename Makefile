@@ -68,7 +68,7 @@ fuzz: setup ## look for inputs that break us, new ones every time, for FUZZ_SECO
 	done
 
 KILLS ?= 50
-kill: setup ## kill -9 the engine at KILLS random moments; every run must end as an undisturbed one
+kill: setup ## kill -9 runs, promotion, review, sync, serving at KILLS moments; all must end as undisturbed
 	$(BIN)/python -m tests.endurance --kills $(KILLS)
 
 yardstick: setup ## measure against Tekton's own examples and conformance cases; TEKTON=checkout

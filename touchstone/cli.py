@@ -6,7 +6,7 @@ from importlib import import_module
 
 import typer
 
-from touchstone.errors import INTERRUPTED, TouchstoneError
+from touchstone.errors import INTERRUPTED, PlatformError, TouchstoneError
 from trust_gates.visible import guard_output
 
 _MODULES = (
@@ -42,5 +42,13 @@ def main() -> None:
         if error.hint:
             typer.echo(f"  hint: {error.hint}", err=True, color=True)
         raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        from touchstone.runs import faults
+
+        if not faults.passing(error):
+            raise
+        typer.echo(f"touchstone: {faults.words(error)}", err=True, color=True)
+        typer.echo("  hint: what is missing may be there later: try again", err=True, color=True)
+        raise SystemExit(PlatformError.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

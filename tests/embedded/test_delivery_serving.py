@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import torch
 from delivery_platform import COMMIT, REVIEWER, make_platform
+from linear_model import INPUT, model_tree
 from model_servers import scripted
 
 from touchstone.delivery import review, serve
@@ -18,61 +18,6 @@ from touchstone.delivery.proxy import REQUEST_SECONDS
 from touchstone.delivery.serve import Serving
 from touchstone.delivery.sync import Outcome, Sync
 from touchstone.errors import PlatformError
-from touchstone.training.export import export
-from touchstone.training.load import load_spec
-from touchstone.training.spec import Description
-
-CODE = """
-import torch
-from touchstone.training.spec import ModelSpec
-
-class Tiny(ModelSpec):
-    task = "classification"
-
-    def load_data(self, uri, *, seed):
-        raise ValueError("nothing to load")
-
-    def build(self, parameters):
-        return torch.nn.Linear(3, 2)
-
-    def loss(self, module, batch):
-        return torch.nn.functional.cross_entropy(module(batch.inputs), batch.labels)
-
-    def predict(self, module, inputs):
-        return module(inputs)
-"""
-DESCRIPTION = Description(
-    task="classification",
-    classes=("no", "yes"),
-    inputs={"shape": [3], "low": 0.0, "high": 1.0, "kind": "tabular", "features": ["a", "b", "c"]},
-    protected={},
-    seed=1,
-)
-INPUT = [0.1, 0.2, 0.3]
-
-
-def model_tree(folder, bias):
-    """A linear classifier that answers `yes` with probability sigmoid(bias)."""
-    source = folder.with_name(folder.name + "-source")
-    source.mkdir(parents=True)
-    (source / "model.py").write_text(CODE)
-    module = torch.nn.Linear(3, 2)
-    with torch.no_grad():
-        module.weight.zero_()
-        module.bias.copy_(torch.tensor([0.0, bias]))
-    export(
-        folder,
-        module=module,
-        spec=load_spec(source, "model.py:Tiny"),
-        sample=torch.rand(8, 3),
-        source=source,
-        entrypoint="model.py:Tiny",
-        parameters={},
-        description=DESCRIPTION,
-        metrics={"accuracy": 1.0},
-        seed=1,
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -124,6 +124,18 @@ def test_what_is_refused_for_good_or_too_often_is_a_dead_letter_until_revived(
     assert state.outbox("pending") == []
 
 
+def test_an_event_that_no_header_can_hold_is_a_dead_letter_and_the_others_are_sent(state, sink):
+    state.add_run(RUN)
+    state.add_run({**RUN, "metadata": {"name": "other"}})
+    with state.transaction() as connection:
+        connection.execute(
+            "UPDATE outbox SET attributes = json_set(attributes, '$.subject', ?) WHERE run = 'r'",
+            ("\u4e2d\n",),
+        )
+    assert outbox.deliver(state) == 1
+    assert {entry.run: entry.state for entry in state.outbox()} == {"r": "dead", "other": "sent"}
+
+
 def test_nothing_is_sent_without_a_sink_and_an_odd_one_is_refused(state, sink):
     state.add_run(RUN)
     outbox.set_sink(state, "")

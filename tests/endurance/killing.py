@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,14 +35,14 @@ _HANGS_AFTER = 120
 
 @dataclass
 class Ended:
-    """What a run left behind."""
+    """What was left behind."""
 
     seconds: float
-    """From the last start of the engine to its end."""
+    """From the last start to the end."""
     outcome: Any
-    """Its statuses without what may differ: times, uids."""
-    marks: Counter[str]
-    """How often each attempt ran."""
+    """All that lasts, without what may differ: times, uids."""
+    marks: Counter[str] = field(default_factory=Counter)
+    """How often each attempt of a run ran."""
     wrong: list[str] = field(default_factory=list)
     """What must not be, whatever the outcome."""
     kills: list[str] = field(default_factory=list)
@@ -56,10 +56,10 @@ def run(ending: str, moments: list[tuple[float, bool]]) -> Ended:
     with _home(ending) as home:
         state, kept, wrong, kills = State(home), {}, [], []
         for seconds, everything in moments:
-            if _killed(home, seconds, everything):
+            if killed(_engine(home), seconds, everything):
                 kills.append(f"{seconds:.2f}{'+' if everything else ''}")
             kept |= {n: s for n, s in state.taskruns("long").items() if s.get("completionTime")}
-        engine = _start(home)
+        engine = start(_engine(home))
         began = time.monotonic()
         if engine.wait(_HANGS_AFTER):
             wrong.append(f"the engine ended with {engine.returncode}")
@@ -73,7 +73,7 @@ def run(ending: str, moments: list[tuple[float, bool]]) -> Ended:
         marks = Counter((home / "log").read_text().split())
         status = found.status if found else {}
         outcome = _lasting({"run": status, "taskruns": taskruns}, str(home))
-    return Ended(seconds, outcome, marks, wrong, kills)
+    return Ended(seconds=seconds, outcome=outcome, marks=marks, wrong=wrong, kills=kills)
 
 
 def moments(chance: random.Random, seconds: float, most: int) -> list[tuple[float, bool]]:
@@ -85,8 +85,7 @@ def moments(chance: random.Random, seconds: float, most: int) -> list[tuple[floa
 def difference(disturbed: Ended, undisturbed: Ended) -> list[str]:
     """What is not as it should be; empty where all is well."""
     wrong = list(disturbed.wrong)
-    if disturbed.outcome != undisturbed.outcome:
-        wrong += _paths(undisturbed.outcome, disturbed.outcome, "")
+    wrong += paths(undisturbed.outcome, disturbed.outcome)
     if set(disturbed.marks) != set(undisturbed.marks):
         wrong.append(f"ran {sorted(disturbed.marks)}, expected {sorted(undisturbed.marks)}")
     # Two TaskRuns go at a time, so that a kill makes no more than two attempts run again.
@@ -113,26 +112,31 @@ def _home(ending: str) -> Iterator[Path]:
         yield home
 
 
-def _start(home: Path) -> subprocess.Popen[bytes]:
-    engine = subprocess.Popen([sys.executable, "-c", _ENGINE, str(home)], stdout=subprocess.PIPE)
-    assert engine.stdout is not None
-    assert engine.stdout.readline() == b"ready\n"
-    engine.stdout.close()
-    return engine
+def _engine(home: Path) -> list[str]:
+    return [sys.executable, "-c", _ENGINE, str(home)]
 
 
-def _killed(home: Path, seconds: float, everything: bool) -> bool:
-    """Start the engine and kill it `seconds` later; False where it had ended before."""
-    engine = _start(home)
+def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a program; return once it says that it is ready."""
+    program = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert program.stdout is not None
+    assert program.stdout.readline() == b"ready\n"
+    program.stdout.close()
+    return program
+
+
+def killed(command: Sequence[str], seconds: float, everything: bool) -> bool:
+    """Start the program and kill it `seconds` later; False where it had ended before."""
+    program = start(command)
     time.sleep(seconds)
-    if engine.poll() is not None:
+    if program.poll() is not None:
         return False
-    victim = psutil.Process(engine.pid)
+    victim = psutil.Process(program.pid)
     victims = [victim, *(victim.children(recursive=True) if everything else ())]
     for process in victims:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    return engine.wait() == -signal.SIGKILL
+    return program.wait() == -signal.SIGKILL
 
 
 def _left(home: Path) -> list[str]:
@@ -155,7 +159,7 @@ def _lasting(value: Any, home: str) -> Any:
     return value.replace(home, "HOME") if isinstance(value, str) else value
 
 
-def _paths(expected: Any, got: Any, path: str) -> list[str]:
+def paths(expected: Any, got: Any, path: str = "") -> list[str]:
     """The fields that differ."""
     if isinstance(expected, dict) and isinstance(got, dict):
         keys = dict.fromkeys((*expected, *got))
@@ -163,9 +167,9 @@ def _paths(expected: Any, got: Any, path: str) -> list[str]:
             line
             for key in keys
             if expected.get(key) != got.get(key)
-            for line in _paths(expected.get(key), got.get(key), f"{path}.{key}")
+            for line in paths(expected.get(key), got.get(key), f"{path}.{key}")
         ]
     if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
         pairs = enumerate(zip(expected, got, strict=True))
-        return [line for i, (e, g) in pairs if e != g for line in _paths(e, g, f"{path}[{i}]")]
+        return [line for i, (e, g) in pairs if e != g for line in paths(e, g, f"{path}[{i}]")]
     return [f"{path}: got {got!r}, expected {expected!r}"]

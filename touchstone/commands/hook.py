@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
         """Send GitHub-shaped push webhooks for the refs on standard input.
 
         Never fails the push, which is done by then: what cannot be sent waits in the spool, and
-        the person who pushed is told.
+        the person who pushed is told, also where not even the spool can be written.
         """
         from touchstone.events import forge_hook
 
@@ -46,7 +46,11 @@ def register(app: typer.Typer) -> None:
         now = time.time()
         for update in forge_hook.read_updates(sys.stdin):
             payload = forge_hook.push_payload(repository, update, clone_url=clone_url, now=now)
-            forge_hook.spool(spool, payload)
+            try:
+                forge_hook.spool(spool, payload)
+            except OSError as error:
+                text = f"{update.ref} was not announced: {error}; push again once it is mended"
+                typer.echo(f"touchstone: {text}", err=True)
         for sent in forge_hook.drain_spool(spool, url=url, secret=secret):
             if sent.taken:
                 typer.echo(f"touchstone: {sent.ref}: {sent.message}", err=True)
@@ -55,7 +59,7 @@ def register(app: typer.Typer) -> None:
         if waiting := len(list(spool.glob("*.json"))):
             typer.echo(
                 f"touchstone: {waiting} of your pushes wait in {spool};"
-                " `touchstone up` sends what waits there",
+                " `touchstone up` sends what waits there, every ten seconds",
                 err=True,
             )
 

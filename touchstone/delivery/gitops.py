@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +29,9 @@ REJECTED = "refs/touchstone/rejected"
 ENVIRONMENTS = "environments"
 POLICY_FILE = "environment.yaml"
 PEOPLE_FILE = "people.yaml"
+
+_LOCK_SECONDS = 2.0
+"""A lock that is older is no one's if no git runs there: they are held for milliseconds."""
 
 _DEFAULT_POLICY = """\
 # Who may promote here: how many approvals a release needs, whether anything may change at all
@@ -167,7 +172,13 @@ class Checkout:
     def push(self, *refspecs: str, force_with_lease: str = "") -> None:
         """Push all of `refspecs` or none of them."""
         lease = [f"--force-with-lease={force_with_lease}"] if force_with_lease else []
-        self.git("push", "--quiet", "--atomic", *lease, "origin", *refspecs)
+        try:
+            self.git("push", "--quiet", "--atomic", *lease, "origin", *refspecs)
+        except PushRejectedError as error:
+            place = Path(self.git("remote", "get-url", "origin").removeprefix("file://"))
+            if "File exists" in str(error) and place.is_dir():
+                unlock(place)  # for the next attempt
+            raise
 
 
 @contextmanager
@@ -208,6 +219,32 @@ def create(path: Path, *, environments: Sequence[str] = ("staging", "production"
     for attempt in outrun():
         with attempt, clone(str(path.resolve())) as checkout:
             ensure_main(checkout, environments)
+
+
+def unlock(repository: Path) -> None:
+    """Remove the locks of references that killed gits left in a bare repository of this machine.
+
+    Git never does, and no push gets past them. While a git runs there, all stay.
+    """
+    import psutil
+
+    locks = [*repository.glob("*.lock"), *(repository / "refs").rglob("*.lock")]
+    stale = [lock for lock in locks if time.time() - _changed(lock) > _LOCK_SECONDS]
+    if not stale:
+        return
+    here = str(repository.resolve())
+    for process in psutil.process_iter(["cwd"]):
+        if (process.info["cwd"] or "").startswith(here):
+            return
+    for lock in stale:
+        lock.unlink(missing_ok=True)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf  # its git has done what it was there for
 
 
 def caller() -> Identity | None:

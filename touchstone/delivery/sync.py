@@ -6,6 +6,7 @@ serving, also after a restart: the repository's history is the only memory.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from touchstone.artifacts.store import Store
 from touchstone.delivery import gitops
 from touchstone.delivery import release as releases
 from touchstone.delivery.serve import Serving
-from touchstone.errors import TouchstoneError
+from touchstone.errors import PlatformError, TouchstoneError
 from touchstone.git import git
+from touchstone.runs import faults
 
 _HISTORY = 20
 """How many earlier states of a folder are tried when the newest does not verify."""
@@ -74,18 +76,27 @@ class Sync:
         """Identity of the release that is served, by environment and model."""
         self._retry: dict[tuple[str, str], tuple[str, float]] = {}
         """Release that failed to start, and when to try it again (monotonic seconds)."""
-        self._unreachable = ""
+        self._again = math.inf
+        """When to judge the same main anew (monotonic seconds)."""
+        self._doubtful = False
+        """Whether something was refused for what git or the store could not do."""
+        self._unreadable = ""
+        """Why main could not be read at the last step."""
 
     def step(self) -> list[SyncEvent]:
-        """Bring what is served in line with main once; return what changed. Never raises ours."""
+        """Bring what is served in line with main once; return what changed.
+
+        What cannot be read now is read at a later step, and what main said last goes on being
+        served; what cannot be served does not keep the next from being. Never raises.
+        """
+        events = []
         try:
             events = self._read()
-        except TouchstoneError as error:
-            if str(error) == self._unreachable:
-                return []
-            self._unreachable = str(error)
-            return [_event(("-", "-"), "-", Outcome.FAILED, str(error))]
-        self._unreachable = ""
+            self._unreadable = ""
+        except Exception as error:
+            if self._unreadable != (problem := faults.words(error)):
+                self._unreadable = problem
+                events.append(_event(("-", "-"), "-", Outcome.FAILED, problem))
         for key, desired in self._desired.items():
             if desired.release is not None:
                 events += self._serve(key, desired.release)
@@ -93,8 +104,8 @@ class Sync:
             version = self._serving.current(*key) or "-"
             try:
                 self._serving.remove(*key)
-            except TouchstoneError as error:
-                events.append(_event(key, version, Outcome.FAILED, str(error)))
+            except Exception as error:
+                events.append(_event(key, version, Outcome.FAILED, faults.words(error)))
                 continue
             self._identities.pop(key, None)
             events.append(_event(key, version, Outcome.REMOVED, "its folder is gone from main"))
@@ -102,9 +113,10 @@ class Sync:
 
     def _read(self) -> list[SyncEvent]:
         head = git("ls-remote", self._url, f"refs/heads/{gitops.MAIN}").partition("\t")[0]
-        if not head or head == self._main:
+        if not head or (head == self._main and time.monotonic() < self._again):
             return []
-        events = []
+        events: list[SyncEvent] = []
+        self._doubtful = False
         with gitops.clone(self._url) as checkout:
             # What was cloned counts: main may have moved since ls-remote.
             cloned = checkout.commit_of("HEAD") or head
@@ -117,6 +129,7 @@ class Sync:
                     reason = desired.refusal + self._goes_on(desired)
                     events.append(_event(key, desired.refused, Outcome.REFUSED, reason))
         self._desired, self._main = found, cloned
+        self._again = time.monotonic() + _RETRY_SECONDS if self._doubtful else math.inf
         return events
 
     def _judge(self, checkout: gitops.Checkout, key: tuple[str, str]) -> _Desired:
@@ -132,8 +145,13 @@ class Sync:
             try:
                 with checkout.files(commit, folder) as files:
                     release = self._verify(files, key[1])
-            except TouchstoneError as error:
-                refusal = refusal or str(error)
+            except Exception as error:
+                # A broken folder is that folder's fault; a full disk is not.
+                if faults.passing(error):
+                    raise
+                if isinstance(error, PlatformError):  # git or the store: it may be there later
+                    self._doubtful = True
+                refusal = refusal or faults.words(error)
                 refused = refused or commit[: releases.VERSION_LENGTH]
                 continue
             return _Desired(release, refusal, refused)
@@ -166,10 +184,11 @@ class Sync:
             self._serving.apply(
                 *key, lambda folder: self._store.get(digest, folder), release.version
             )
-        except (TouchstoneError, OSError) as error:
+        except Exception as error:
             again = failed == release.identity
             self._retry[key] = (release.identity, time.monotonic() + _RETRY_SECONDS)
-            return [] if again else [_event(key, release.version, Outcome.FAILED, str(error))]
+            problem = faults.words(error)
+            return [] if again else [_event(key, release.version, Outcome.FAILED, problem)]
         self._retry.pop(key, None)
         self._identities[key] = release.identity
         outcome = Outcome.RESTARTED if same else Outcome.SERVED

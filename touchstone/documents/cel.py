@@ -60,6 +60,7 @@ class Dialect:
         Raises:
             CelError: the expression is wrong, or fails on this context (an absent field, for
                 example).
+            OSError: the process that evaluates it cannot be started, whatever the expression.
         """
         self.compile(source)
         reply = self._reply(source, context, secrets)
@@ -75,7 +76,7 @@ class Dialect:
     ) -> dict[str, Any]:
         try:
             return self._host.ask(f"{json.dumps(source)}\n{json.dumps(context)}\n", secrets)
-        except (OSError, EOFError, RecursionError) as error:
+        except (TimeoutError, EOFError, RecursionError) as error:
             raise CelError(f"{_short(source)} failed: {error}") from None
 
 

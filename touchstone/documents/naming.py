@@ -23,12 +23,17 @@ def check_metadata(document: Field) -> None:
     if not name and not (prefix and document.get("kind", "").endswith("Run")):
         metadata.refuse("got no name, expected one", by="embedded" if prefix else "tekton")
     full = name or prefix[: _LONGEST - len(_SUFFIX)] + _SUFFIX
-    if len(full) > _LONGEST or not _SUBDOMAIN.fullmatch(full):
+    if not is_name(full):
         metadata.refuse(
             f"got {name or prefix!r}, expected lower case letters, digits, - and ., at most"
             f" {_LONGEST}",
             "name" if name else "generateName",
         )
+
+
+def is_name(text: str) -> bool:
+    """Whether an object may be called so; such a name is also one folder's, whoever chose it."""
+    return len(text) <= _LONGEST and bool(_SUBDOMAIN.fullmatch(text))
 
 
 def check_label(field: Field) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qs
 
 from touchstone.errors import TouchstoneError
 from touchstone.events import bindings, templates
 from touchstone.events.headers import canonical
 from touchstone.events.interceptors.interceptor import Request, Secrets, StoppedError
 from touchstone.events.triggers import Trigger, Triggers
-
-_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +96,7 @@ def _intercepted(
         trigger=f"namespaces/{trigger.namespace}/{kind}/{trigger.group or trigger.name}",
     )
     if trigger.links:
-        request = replace(request, raw=as_json(delivery.headers, delivery.body))
+        request = request.with_form_as_json()
     for link in trigger.links:
         what = f"interceptor {link.name} ({link.interceptor.kind})"
         try:
@@ -116,14 +112,6 @@ def _intercepted(
             headers=request.headers if passed.headers is None else passed.headers,
         )
     return request
-
-
-def as_json(headers: Mapping[str, str], body: bytes) -> bytes:
-    """A form with several fields as the JSON that interceptors get; any other body as it is."""
-    if headers.get("content-type") != _FORM:
-        return body
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return json.dumps(fields).encode() if len(fields) > 1 else body
 
 
 def _params(

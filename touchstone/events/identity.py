@@ -1,12 +1,13 @@
 """Which event is this? Two deliveries of one identity are one event.
 
 * A CloudEvent is known by its source and id, as the specification has it.
-* A signed webhook is known by the digest of its body. Delivery ids (`X-GitHub-Delivery`,
-  `X-Gitea-Delivery`, Bitbucket's `X-Request-UUID`) are not covered by the signature: a captured
-  body sent again under a new id would be a new event. A forge's own redelivery repeats the body.
+* A signed webhook is known by the digest of its body and by nothing else. No header is covered by
+  the signature: neither delivery ids (`X-GitHub-Delivery`, `X-Gitea-Delivery`, Bitbucket's
+  `X-Request-UUID`) nor those that name the sender or the kind of event. A captured body sent again
+  under other headers is the event it was. A forge's own redelivery repeats the body.
 * GitLab signs nothing; who can send a body can send any body. So its own `Idempotency-Key` (or the
-  older `X-Gitlab-Event-UUID`) counts, which tells a second push of a commit from a retry. Without
-  it, and for every other token, the digest of the body counts.
+  older `X-Gitlab-Event-UUID`) counts where its token is the proof, which tells a second push of a
+  commit from a retry. Without it, and for every other token, the digest of the body counts.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _FORGES = (
 """The header in which each names the kind of event."""
 
 _OTHERS = (("x-slack-signature", "slack"), ("x-minio-deployment-id", "minio"))
+WEBHOOKS = tuple(name for _, name in (*_FORGES, *_OTHERS)) + ("webhook",)
+"""All that `source_of` says: a body known under one of them is known under each."""
 _GITLAB = ("idempotency-key", "x-gitlab-event-uuid")
 _DELIVERIES = (
     "x-github-delivery",
@@ -52,10 +55,10 @@ def delivery_of(headers: Mapping[str, str]) -> str:
     return next((headers[name] for name in _DELIVERIES if headers.get(name)), "")
 
 
-def of_webhook(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
-    """(source, id) of a webhook whose sender was proved."""
+def of_webhook(headers: Mapping[str, str], body: bytes, *, signed: bool) -> tuple[str, str]:
+    """(source, id) of a webhook whose sender was proved; `signed` where a signature proved it."""
     source = source_of(headers)
-    if source == "gitlab":
+    if source == "gitlab" and not signed:
         key = next((headers[name] for name in _GITLAB if headers.get(name)), "")
         if key:
             return source, key

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.events import cloud_events, credentials, identity, signature
-from touchstone.events.evaluate import as_json
 from touchstone.events.interceptors.forge import Forge
-from touchstone.events.interceptors.interceptor import Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import FORM, Request, Secrets, StoppedError
+from touchstone.events.interceptors.params import SecretRef
 from touchstone.events.triggers import Trigger, Triggers
 
 _JSON = ("application/json", "application/cloudevents+json")
-_FORM = "application/x-www-form-urlencoded"
 _PINGS = ("ping", "diagnostics:ping")
 _SIGNED = (signature.HEADER, "x-hub-signature", "x-forgejo-signature", "x-gitea-signature")
 
@@ -38,6 +37,8 @@ class Accepted:
 
     source: str
     event_id: str
+    among: tuple[str, ...]
+    """Sources of which one that has this id makes it a duplicate, besides its own."""
     headers: dict[str, str]
     """Without any secret; see touchstone.events.credentials."""
     ping: bool
@@ -52,6 +53,7 @@ def accept(
     Raises:
         RefusedError: with the HTTP status and the reason.
     """
+    among: tuple[str, ...] = ()
     cloud_event = cloud_events.is_cloud_event(headers)
     request = Request(headers=headers, raw=body, url=url)
     if cloud_event and not any(headers.get(name) for name in _SIGNED):
@@ -71,10 +73,12 @@ def accept(
         if not ping:
             _wanted(proved, event)
         _object(listener, headers, body)
-        source, event_id = identity.of_webhook(headers, body)
+        signed = any(forge.SIGNS and forge.secret for item in proved for forge in _forges(item))
+        source, event_id = identity.of_webhook(headers, body, signed=signed)
+        among = identity.WEBHOOKS
     known = {secret for trigger in listener.triggers for secret in trigger.secrets_used}
     stored = credentials.seal(headers, known, secrets)
-    return Accepted(source=source, event_id=event_id, headers=stored, ping=ping)
+    return Accepted(source=source, event_id=event_id, among=among, headers=stored, ping=ping)
 
 
 def _proved(
@@ -82,16 +86,19 @@ def _proved(
 ) -> list[Trigger]:
     """The triggers whose secrets prove the sender; with `check`, at least one or refused.
 
-    Expressions are tried only where no forge's own check proves it: they cost ten times as much.
+    What a stranger's request costs is bounded: each secret signs the body once, however many
+    triggers use it. Expressions are tried only where no forge's own check proves the sender: they
+    cost ten times as much.
     """
     proved: list[Trigger] = []
+    tried: _Tried = {}
     problems: list[tuple[bool, StoppedError]] = []
     asking = [trigger for trigger in listener.triggers if trigger.secrets_used]
     for trigger in sorted(asking, key=lambda trigger: not _forges(trigger)):
         if proved and not _forges(trigger):
             break
         try:
-            _authenticate(trigger, request, secrets)
+            _authenticate(trigger, request, secrets, tried)
             proved.append(trigger)
         except StoppedError as error:
             problems.append((_addressed(trigger, request), error))
@@ -107,16 +114,30 @@ def _proved(
     raise RefusedError(401, str(known[0]))
 
 
-def _authenticate(trigger: Trigger, request: Request, secrets: Secrets) -> None:
-    parsed = request
+_Tried = dict[tuple[str, SecretRef], StoppedError | None]
+"""By a forge's interceptor and its secret: why the request is not accepted, None where it is."""
+
+
+def _authenticate(trigger: Trigger, request: Request, secrets: Secrets, tried: _Tried) -> None:
+    for forge in _forges(trigger):
+        if forge.secret is None:
+            continue
+        key = (forge.kind, forge.secret)
+        if key not in tried:
+            tried[key] = _refusal(forge, request, secrets)
+        if error := tried[key]:
+            raise error
     for link in trigger.links:
-        if not isinstance(link.interceptor, Forge) and parsed is request:
-            # An interceptor that reads the body gets a form as JSON; signatures are over the bytes.
-            raw = as_json(request.headers, request.raw)
-            parsed = Request(headers=request.headers, raw=raw, url=request.url)
-        given = request if isinstance(link.interceptor, Forge) else parsed
-        if link.interceptor.secrets_used:
-            link.interceptor.authenticate(given, secrets)
+        if link.interceptor.secrets_used and not isinstance(link.interceptor, Forge):
+            link.interceptor.authenticate(request, secrets)
+
+
+def _refusal(forge: Forge, request: Request, secrets: Secrets) -> StoppedError | None:
+    try:
+        forge.authenticate(request, secrets)
+    except StoppedError as error:
+        return error
+    return None
 
 
 def _forges(trigger: Trigger) -> list[Forge]:
@@ -144,7 +165,7 @@ def _wanted(proved: list[Trigger], event: str) -> None:
 
 def _object(listener: Triggers, headers: Mapping[str, str], body: bytes) -> None:
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == _FORM and listener.forms:
+    if content_type == FORM and listener.forms:
         return
     if content_type not in _JSON:
         raise RefusedError(415, f"got content type {content_type!r}, expected one of {_JSON}")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from touchstone.documents.naming import is_name
 from touchstone.errors import ManifestError
 from touchstone.events import credentials
 from touchstone.events.evaluate import Delivery, Explanation, evaluate
 from touchstone.events.interceptors.interceptor import Secrets
 from touchstone.events.triggers import Triggers
+from touchstone.runs import faults
 from touchstone.runs.store import Event, State
 
 _log = logging.getLogger(__name__)
@@ -91,19 +94,34 @@ class Listener:
 
         An event and its runs are written in one transaction, and names follow from the event: a
         kill before it processes the event again to the same names, a kill after it leaves nothing
-        to do.
+        to do. An event that breaks something ends as failed and says why; the next has its turn.
+
+        Raises:
+            Exception: the machine lacks something (touchstone.runs.faults.passing): the events that
+                met it stay stored for the next call.
         """
-        names: list[str] = []
-        for event in self.state.pending_events():
+        made = faults.each(self._finish, self.state.pending_events())
+        return [name for names in made for name in names]
+
+    def _finish(self, event: Event) -> list[str]:
+        try:
+            result = self.process(event)
             try:
-                result = self.process(event)
-            except Exception as error:  # an event that breaks the listener must not stop the queue
-                _log.exception("event %s failed", event.event_id)
-                result = Processed(outcome=f"failed: {error}", runs=())
-            self.state.finish_event(event.id, outcome=result.outcome, runs=result.runs)
-            _log.info("event %s: %s", event.event_id, result.outcome)
-            names += [run["metadata"]["name"] for run in result.runs]
-        return names
+                self.state.finish_event(event.id, outcome=result.outcome, runs=result.runs)
+            except sqlite3.IntegrityError:
+                names = ", ".join(run["metadata"]["name"] for run in result.runs)
+                raise ValueError(
+                    f"got the name of a run that exists already, one of {names}, expected new"
+                    " ones: metadata.generateName makes them"
+                ) from None
+        except Exception as error:
+            if faults.passing(error):
+                raise
+            _log.exception("event %s failed", event.event_id)
+            result = Processed(outcome=f"failed: {faults.words(error)}", runs=())
+            self.state.finish_event(event.id, outcome=result.outcome)
+        _log.info("event %s: %s", event.event_id, result.outcome)
+        return [run["metadata"]["name"] for run in result.runs]
 
     def process(self, event: Event) -> Processed:
         """What the event leads to; nothing is written.
@@ -116,6 +134,9 @@ class Listener:
         for found in self.explain(event):
             if found.reason:
                 outcomes.append(f"{found.trigger}: nothing started, {found.reason}")
+                continue
+            if problem := next(filter(None, map(_misshapen, found.objects)), ""):
+                outcomes.append(f"{found.trigger}: nothing started, {problem}")
                 continue
             runs += found.objects
             made = ", ".join(f"{run['kind']} {run['metadata']['name']}" for run in found.objects)
@@ -146,6 +167,20 @@ class Listener:
             evaluate(listener, trigger, delivery, secrets=self.secrets, overrides=self.overrides)
             for trigger in listener.triggers
         ]
+
+
+def _misshapen(made: Mapping[str, Any]) -> str:
+    """Why the object cannot be kept as a run; empty where it can."""
+    metadata = made["metadata"]
+    name, annotations = metadata.get("name"), metadata.get("annotations") or {}
+    if not isinstance(name, str) or not is_name(name):
+        return (
+            f"got the name {name!r}, expected lower case letters, digits, - and ., at most 63:"
+            " metadata.generateName makes one"
+        )
+    if not isinstance(made.get("spec"), Mapping) or not isinstance(annotations, Mapping):
+        return f"got {name} without a spec, or with annotations that are no mapping"
+    return ""
 
 
 def event_uuid(source: str, identity: str) -> str:

@@ -26,6 +26,7 @@ from touchstone.events import inside
 from touchstone.events.kinds import Metadata, Model
 from touchstone.events.rules import parsed
 from touchstone.events.trigger_catalog import DEFAULT_NAMESPACE
+from touchstone.runs import faults
 from touchstone.runs.store import State
 
 EVENT_TYPE = "dev.knative.sources.ping"
@@ -142,8 +143,11 @@ class Schedules:
         self._schedules = tuple(schedules)
 
     def tick(self, now: float) -> int:
-        """Store an event for each schedule that fell due since the last tick; how many."""
-        return sum(self._fire(schedule, now) for schedule in self._schedules)
+        """Store an event for each schedule that fell due since the last tick; how many.
+
+        Raises the first failure, once every schedule had its turn; the next tick fires what is due.
+        """
+        return sum(faults.each(lambda schedule: self._fire(schedule, now), self._schedules))
 
     def _fire(self, schedule: Schedule, now: float) -> bool:
         key = f"schedule {schedule.source}"

@@ -13,6 +13,7 @@ pushed, and because what was not signed should not fill the disk:
 | 413 | the body is over the limit |
 | 415 | the content type is not JSON |
 | 422 | an event that no trigger takes |
+| 431 | more than 100 headers, or more than 32 KiB of them |
 | 503 | it cannot be stored or verified now; send it again |
 
 A request is accepted where one trigger's secrets prove its sender: an HMAC of the body, or a token
@@ -23,7 +24,6 @@ triggers that ask for none. What makes two deliveries one is in touchstone.event
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
@@ -39,6 +39,9 @@ from touchstone.events.triggers import Triggers
 
 MAX_BODY = 1 << 20
 """Bytes accepted in one body unless told otherwise."""
+
+_MOST_HEADERS, _MAX_HEADERS = 100, 32 << 10
+"""How many headers, and how many bytes of them; forges send some twenty."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ def create_app(
         try:
             if name not in listener.reachable:
                 raise RefusedError(404, f"got no EventListener {name!r}")
+            _check_headers(request)
             body = await _read(request, max_body)
             headers = {
                 name.lower(): value
@@ -74,6 +78,9 @@ def create_app(
             sender = request.client.host if request.client else "unknown"
             _log.warning("refused a request from %s: %d, %s", sender, refusal.status, refusal)
             return _answer(refusal.status, error=str(refusal))
+        except Exception:  # a full disk, a locked state: what it was is for the log alone
+            _log.exception("an event could not be taken")
+            return _answer(503, error="the event cannot be taken now, send it again later")
 
     async def healthy(request: Request) -> Response:
         return _answer(200, status="ok", eventListener=listener.triggers.name)
@@ -91,6 +98,17 @@ def _answer(code: int, **content: str) -> JSONResponse:
     # The rest of a refused body is never read, so the connection cannot be used again.
     headers = {"connection": "close"} if code >= 400 else None
     return JSONResponse(content, status_code=code, headers=headers)
+
+
+def _check_headers(request: Request) -> None:
+    headers = request.headers.raw
+    size = sum(len(name) + len(value) for name, value in headers)
+    if len(headers) > _MOST_HEADERS or size > _MAX_HEADERS:
+        raise RefusedError(
+            431,
+            f"got {len(headers)} headers of {size} bytes, expected at most {_MOST_HEADERS}"
+            f" of {_MAX_HEADERS} bytes",
+        )
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -119,16 +137,13 @@ def _take(
     if accepted.ping:
         return _answer(200, status="pong")
     source, identity = accepted.source, accepted.event_id
-    try:
-        stored = listener.state.add_event(
-            source=source,
-            event_id=identity,
-            headers={**accepted.headers, PATH: url, LISTENER: triggers.name},
-            body=body,
-        )
-    except (sqlite3.Error, OSError) as error:
-        _log.exception("an event could not be stored")
-        raise RefusedError(503, f"the event could not be stored: {error}") from None
+    stored = listener.state.add_event(
+        source=source,
+        event_id=identity,
+        among=accepted.among,
+        headers={**accepted.headers, PATH: url, LISTENER: triggers.name},
+        body=body,
+    )
     delivery = delivery_of(headers) or identity
     if stored is None:
         _log.info("delivery %s from %s is a duplicate of %s", delivery, source, identity)

@@ -1,7 +1,8 @@
 """The embedded platform: listener, engine, sync loop and serving proxy in one process.
 
 Nothing here decides anything. It wires the rooms together and gives each a thread; what must
-survive a kill is in touchstone.runs.store, in git or in the artifact store.
+survive a kill is in touchstone.runs.store, in git or in the artifact store. What breaks one round
+of a thread's work is told and tried again later, and ends neither the thread nor the platform.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from touchstone.artifacts.store import Store
-from touchstone.errors import PlatformError
+from touchstone.errors import PlatformError, TouchstoneError
 from touchstone.git import git
 from touchstone.home import SHIPPED, Home, write_private
-from touchstone.runs import outbox
+from touchstone.runs import faults, outbox
+from touchstone.runs.faults import Postponed
 from touchstone.runs.queue import Limits, decide
 from touchstone.runs.store import State
 
@@ -36,6 +38,12 @@ _log = logging.getLogger(__name__)
 
 DEFINITIONS = SHIPPED / "tekton"
 """The same files that a cluster gets."""
+
+_TRIES = 12
+"""How often a run may meet what the machine lacks before it is given up: some eight minutes."""
+
+_LONGEST_PAUSE = 10.0
+"""Seconds that a thread waits at most after a failure, so that it is back soon once all is well."""
 
 _HOOK = """\
 #!/bin/sh
@@ -78,6 +86,8 @@ def prepare(home: Home, addresses: Addresses) -> None:
         git("init", "--quiet", "--bare", "--initial-branch=main", str(repository))
         # The pipeline fetches the pushed commit itself, which need not be a branch's tip any more.
         git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=repository)
+    for one in (repository, home.gitops_repository):
+        gitops.unlock(one)
     hook = repository / "hooks" / "post-receive"
     hook.write_text(
         _HOOK.format(
@@ -118,7 +128,7 @@ def listener_of(home: Home, state: State, definitions: Path = DEFINITIONS) -> Li
 
 
 class Platform:
-    """All of the platform's threads; `run` returns after `stop`, or when a thread broke."""
+    """All of the platform's threads; `run` returns after `stop`, or when a server ended."""
 
     def __init__(
         self,
@@ -159,28 +169,32 @@ class Platform:
         )
         self._stopping = threading.Event()
         self._wake = threading.Event()
+        self._running: dict[str, threading.Thread] = {}
+        self._postponed = Postponed()
+        """Runs that met what the machine lacks for a while."""
         self._failure: BaseException | None = None
 
     def run(self) -> None:
         """Work until `stop`; raises what broke a thread, once everything else has stopped."""
         _share_cores()
         from touchstone.events.server import create_app
+        from touchstone.platform.http_server import server_of
 
-        server = _server(
-            create_app(self.listener, on_stored=self._wake.set), self.addresses.listener
-        )
+        app = create_app(self.listener, on_stored=self._wake.set)
+        server = server_of(app, self.addresses.listener)
         threads: list[threading.Thread] = []
         try:
             self.serving.start()
             threads += [
                 self._thread("events", lambda: server.run()),
                 self._thread("runs", self._work),
-                self._thread("sync", self._synchronise),
-                self._thread("outbox", self._send),
+                self._thread("sync", lambda: self._repeat("sync", self._synchronise, 0.5)),
+                self._thread("outbox", lambda: self._repeat("outbox", self._send, 0.2)),
             ]
             _wait_started(server, self._stopping)
             self._announce()
-            self._drain()
+            spool = self._thread("spool", lambda: self._repeat("spool", self._drain, 10))
+            threads.append(spool)
             self._stopping.wait()
         finally:
             self.engine.stop()
@@ -218,6 +232,29 @@ class Platform:
         thread.start()
         return thread
 
+    def _repeat(
+        self,
+        name: str,
+        work: Callable[[], object],
+        pause: float,
+        wake: threading.Event | None = None,
+    ) -> None:
+        """Do `work` every `pause` seconds, or once woken, until `stop`; after a failure later."""
+        failures = 0
+        while not self._stopping.is_set():
+            if wake:
+                wake.clear()
+            try:
+                work()
+            except Exception as error:
+                failures += 1
+                seconds = min(faults.wait_after(failures), _LONGEST_PAUSE)
+                _tell(name, error, seconds)
+                self._stopping.wait(seconds)
+            else:
+                failures = 0
+                (wake or self._stopping).wait(pause)
+
     def _announce(self) -> None:
         import psutil
 
@@ -243,38 +280,62 @@ class Platform:
         )
 
     def _work(self) -> None:
-        running: dict[str, threading.Thread] = {}
         try:
-            while not self._stopping.is_set():
-                self._wake.clear()
-                self.schedules.tick(time.time())
-                self.listener.process_pending()
-                running = {name: thread for name, thread in running.items() if thread.is_alive()}
-                queue = decide(self.state.runs(done=False), running, self.limits)
-                for name, value in queue.cancel.items():
-                    self.state.set_spec_status(name, value)
-                for name in queue.start:
-                    running[name] = self._thread(
-                        f"run {name}", partial(self._execute, name), lasting=False
-                    )
-                self._wake.wait(0.5)
+            self._repeat("runs", self._advance, 0.5, self._wake)
         finally:
-            for thread in running.values():
+            for thread in self._running.values():
                 thread.join()
 
+    def _advance(self) -> None:
+        parts: tuple[Callable[[], object], ...] = (
+            lambda: self.schedules.tick(time.time()),
+            self.listener.process_pending,
+            self._start_runs,
+        )
+        faults.each(lambda part: part(), parts)
+
+    def _start_runs(self) -> None:
+        alive = {name: thread for name, thread in self._running.items() if thread.is_alive()}
+        self._running = alive
+        # One that waits for the machine takes no place of another.
+        unfinished = [
+            run for run in self.state.runs(done=False) if not self._postponed.waits(run.name)
+        ]
+        queue = decide(unfinished, self._running, self.limits)
+        for name, value in queue.cancel.items():
+            self.state.set_spec_status(name, value)
+        for name in queue.start:
+            self._running[name] = self._thread(
+                f"run {name}", partial(self._execute, name), lasting=False
+            )
+
     def _execute(self, name: str) -> None:
-        self.engine.execute(name)
+        """Execute the run once; what the machine lacks postpones it, in the end it is given up."""
+        try:
+            if self._postponed.failures(name) < _TRIES:
+                self.engine.execute(name)
+            else:
+                why = f"it could not go on {_TRIES} times: {self._postponed.why(name)}"
+                self.engine.give_up(name, why)
+            self._postponed.forget(name)
+        except Exception as error:
+            _tell(f"run {name}", error, self._postponed.note(name, error))
         self._wake.set()
 
     def _send(self) -> None:
-        while not self._stopping.is_set():
-            if not outbox.deliver(self.state):
-                self._stopping.wait(0.2)
+        while not self._stopping.is_set() and outbox.deliver(self.state):
+            pass
 
     def _synchronise(self) -> None:
-        while not self._stopping.wait(0.5):
-            for event in self.sync.step():
-                _log.info("sync: %s", event)
+        for event in self.sync.step():
+            _log.info("sync: %s", event)
+
+
+def _tell(name: str, error: Exception, seconds: float) -> None:
+    expected = faults.passing(error) or isinstance(error, TouchstoneError)
+    text = "%s: %s; tried again in %g s"
+    trace = None if expected else error
+    _log.error(text, name, faults.words(error), seconds, exc_info=trace)
 
 
 def _share_cores() -> None:
@@ -285,18 +346,6 @@ def _share_cores() -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 4)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def _server(app: Any, port: int) -> uvicorn.Server:
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        def install_signal_handlers(self) -> None:
-            """Signals belong to the platform's main thread."""
-
-    return Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
-    )
 
 
 def _wait_started(server: uvicorn.Server, stopping: threading.Event) -> None:

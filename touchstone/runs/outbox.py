@@ -81,6 +81,8 @@ def _send(client: Any, sink: str, entry: Outgoing) -> tuple[str, bool]:
         answer = client.post(sink, content=entry.data.encode(), headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"{type(error).__name__}: {error}", True
+    except ValueError as error:  # an attribute that no header can hold
+        return f"it cannot be sent: {error}", False
     if answer.is_success:
         return "", False
     again = answer.status_code >= 500 or answer.status_code in _TRANSIENT or answer.is_redirect

@@ -97,10 +97,14 @@ SINK = "sink"
 
 
 class State:
-    """The platform's memory in `home`; safe for several threads and processes at once."""
+    """The platform's memory in `home`; safe for several threads and processes at once.
 
-    def __init__(self, home: Path) -> None:
+    A write waits at most `patience` seconds for another's.
+    """
+
+    def __init__(self, home: Path, *, patience: float = 30) -> None:
         self.path = home / "state.sqlite"
+        self._patience = patience
         home.mkdir(parents=True, exist_ok=True)
         migrate(self.path)
         # Closing the last connection empties the write-ahead log, which costs more than a write:
@@ -111,7 +115,7 @@ class State:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One transaction; SQLite's write lock is taken with the first change."""
-        connection = sqlite3.connect(self.path, timeout=30)
+        connection = sqlite3.connect(self.path, timeout=self._patience)
         try:
             connection.execute("PRAGMA foreign_keys=ON")
             with connection:
@@ -127,14 +131,31 @@ class State:
             yield connection
 
     def add_event(
-        self, *, source: str, event_id: str, headers: Mapping[str, str], body: bytes
+        self,
+        *,
+        source: str,
+        event_id: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        among: Collection[str] = (),
     ) -> int | None:
-        """Store a delivery before it is acknowledged; None where (source, id) was seen before."""
+        """Store a delivery before it is acknowledged.
+
+        None where the id was seen before, from `source` or from one of `among`.
+        """
         with self.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO events (source, event_id, headers, body, received)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (source, event_id, json.dumps(dict(headers)), body, time.time()),
+                " SELECT :source, :id, :headers, :body, :now WHERE NOT EXISTS (SELECT 1 FROM events"
+                " WHERE event_id = :id AND source IN (SELECT value FROM json_each(:known)))",
+                {
+                    "source": source,
+                    "id": event_id,
+                    "headers": json.dumps(dict(headers)),
+                    "body": body,
+                    "now": time.time(),
+                    "known": json.dumps([source, *among]),
+                },
             )
             return cursor.lastrowid if cursor.rowcount else None
 

@@ -6,7 +6,8 @@ a killed engine just long enough to kill everything it had started.
 
 Requests are JSON after a length of four bytes, with the descriptors for standard input, output and
 error and one for a complaint:
-  {"start": {argv, environment, folder, mounts, user, group, terminal}}  → {"pid": N}
+  {"start": {argv, environment, folder, mounts, user, group, terminal}}  → {"pid": N}, or
+      {"errno": N} where there is no room for another process
       each mount as [target, source, read_only, identity], or null for no mounts at all
   {"reap": PID}  → {"code": N}; the process has ended, its number was kept until now
 """
@@ -14,6 +15,7 @@ error and one for a complaint:
 from __future__ import annotations
 
 import array
+import errno
 import fcntl
 import gc
 import json
@@ -44,13 +46,17 @@ def main() -> None:
         while True:
             request, descriptors = _receive(channel)
             if "start" in request:
-                pid = os.fork()
+                try:
+                    pid = _fork(descriptors)
+                except OSError as error:
+                    _close(descriptors)
+                    _send(channel, {"errno": error.errno or errno.EAGAIN})
+                    continue
                 if pid == 0:
                     channel.close()
                     _become(request["start"], descriptors)
                 started.add(pid)
-                for descriptor in descriptors:
-                    os.close(descriptor)
+                _close(descriptors)
                 _send(channel, {"pid": pid})
             else:
                 pid = request["reap"]
@@ -62,6 +68,18 @@ def main() -> None:
     finally:
         for pid in started:
             _kill(pid)
+
+
+def _fork(descriptors: list[int]) -> int:
+    """Raises OSError where the machine has no room for a process, or for its descriptors here."""
+    if len(descriptors) < _DESCRIPTORS:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return os.fork()
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _become(wanted: dict[str, Any], descriptors: list[int]) -> NoReturn:

@@ -26,6 +26,7 @@ from typing import Any, Literal, NamedTuple
 
 from touchstone.engine.pod.streams import Streams
 from touchstone.errors import PlatformError
+from touchstone.runs import faults
 
 GRACE = 3.0
 """Seconds between asking a step to end and killing it."""
@@ -77,7 +78,8 @@ class Halt:
         return self._event
 
     def __del__(self) -> None:
-        os.close(self._event)
+        if hasattr(self, "_event"):  # not where there was no descriptor for it
+            os.close(self._event)
 
 
 class Mount(NamedTuple):
@@ -144,7 +146,14 @@ class Guard:
             os.close(writer)
         with os.fdopen(reader, encoding="utf-8", errors="replace") as stream:
             complaint = stream.read()
-        running = Running(self, answer["pid"])
+        if "errno" in answer:
+            raise OSError(answer["errno"], os.strerror(answer["errno"]))
+        try:
+            running = Running(self, answer["pid"])
+        except OSError:  # no descriptor left to watch it by
+            _signal(answer["pid"], signal.SIGKILL)
+            self.reap(answer["pid"])
+            raise
         if complaint:
             running.end()
             raise OSError(complaint)
@@ -193,6 +202,8 @@ def _why_not(guard: Guard) -> str:
                 guard.start(call, [nothing.fileno()] * 3).end()
             _known_reason["why"] = ""
         except OSError as error:
+            if faults.passing(error):
+                raise
             _known_reason["why"] = str(error)
     return _known_reason["why"]
 

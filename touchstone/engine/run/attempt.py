@@ -33,7 +33,7 @@ from touchstone.engine.pod.sidecars import SidecarError, Sidecars
 from touchstone.engine.pod.steps import StartError, name_of, with_template
 from touchstone.engine.run.step_run import StepRunner
 from touchstone.errors import ManifestError
-from touchstone.runs import record
+from touchstone.runs import faults, record
 from touchstone.runs.record import Json
 
 _STEP_REASONS = {"exited": "Error", "timeout": "TimeoutExceeded", "halted": "TaskRunCancelled"}
@@ -261,7 +261,7 @@ class Attempt:
         found: dict[str, Any] = {}
         here = self._pod.step_folder(name)
         try:
-            beneath.write(here, "exitCode", str(ended.code).encode())
+            self._note_exit(name, here, ended.code)
             found = self._results(step.get("results", []), here / "results")
             return found, self._artifacts_in(here), None
         except NotPlainError as error:
@@ -269,6 +269,16 @@ class Attempt:
         except AttemptEndedError as error:
             refused = error
         return found, {}, refused
+
+    def _note_exit(self, name: str, here: Path, code: int) -> None:
+        try:
+            beneath.write(here, "exitCode", str(code).encode())
+        except OSError as error:
+            # Only a later step reads it. Where there is none, a disk that the step itself filled,
+            # and that is free once the pod is gone, costs the step nothing.
+            later = not code and name != self._steps[-1][0]
+            if later or not faults.passing(error):
+                raise
 
     def _failure(
         self, name: str, step: Mapping[str, Any], ended: process.Exit

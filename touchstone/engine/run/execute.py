@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,16 +26,18 @@ from touchstone.engine.pod.workspaces import Folders
 from touchstone.engine.rules import is_shaped, validate
 from touchstone.engine.run import task_run
 from touchstone.engine.run.pipeline_run import TICK, PipelineExecution, Setting
-from touchstone.engine.run.pipeline_status import rejected
+from touchstone.engine.run.pipeline_status import broken_off, rejected
 from touchstone.engine.run.turn import Turns
 from touchstone.engine.text.catalog import Catalog
 from touchstone.engine.text.decode import decoded
 from touchstone.errors import ManifestError, UsageError
-from touchstone.runs import record
+from touchstone.runs import faults, record
 from touchstone.runs.lock import only_engine
 from touchstone.runs.queue import PENDING
 from touchstone.runs.record import RESULT_LIMIT, Json
 from touchstone.runs.store import Run, State
+
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -62,7 +66,7 @@ class Engine:
         self._slots = threading.Semaphore(self._parallel)
         self._lock = threading.Lock()
         self._halts: set[Halt] = set()
-        self._stopped = False
+        self._stopping = threading.Event()
 
     def check(self, manifest: Mapping[str, Any]) -> None:
         """Refuse a run that cannot be executed, before it is stored. Raises ManifestError."""
@@ -77,8 +81,17 @@ class Engine:
         stop() the status returned is one without completionTime, and a later call goes on from it:
         TaskRuns that finished are kept, the others run again as the same attempt. The clock of
         the run's time limits starts anew then. A run that is pending is left as it is until its
-        spec.status says otherwise. Raises UsageError for a name nobody stored and PlatformError
-        while another engine executes the run.
+        spec.status says otherwise.
+
+        What the machine lacks for a while (processes, descriptors, room on a disk) stops the run
+        resumable, with a status that says so, and is raised: call again later. A status that cannot
+        be written yet is written later, and costs no step. Whatever else breaks ends the run, or
+        the TaskRun it broke in, as Failed with the reason InternalError.
+
+        Raises:
+            UsageError: nobody stored a run of that name.
+            PlatformError: another engine executes the run.
+            Exception: the machine lacks something (touchstone.runs.faults.passing).
         """
         stored = self._state.run(run_name)
         if stored is None:
@@ -88,7 +101,69 @@ class Engine:
         if stored.manifest["spec"].get("status") in PENDING:
             return self._pend(stored)
         with only_engine(self._home, run_name):
-            return self._execute(stored)
+            try:
+                return self._execute(stored)
+            except Exception as error:
+                if faults.passing(error):
+                    self._say_what_lacks(run_name, error)
+                    raise
+                _log.exception("the run %s broke", run_name)
+                return self._break_off(run_name, faults.words(error))
+
+    def give_up(self, run_name: str, why: str) -> None:
+        """End a stored run as Failed with the reason InternalError. Raises as `execute` does."""
+        with only_engine(self._home, run_name):
+            process.sweep(run_name, self._home)
+            self._break_off(run_name, why)
+
+    def _break_off(self, run_name: str, why: str) -> Json:
+        """The final status of a run that broke; what of it had not ended ends with it."""
+        now = self._state.run(run_name)
+        status = dict(now.status) if now else {}
+        if now is None or now.done:
+            return status
+        for name, child in self._state.taskruns(run_name).items():
+            if not record.finished(child):
+                ended = broken_off(child, f'"{name}" was ended: its run broke: {why}')
+                self._state.save_taskrun(run_name, name, ended)
+        status = broken_off(status, why)
+        self._state.save_run(run_name, status, done=True)
+        self._tell_end(run_name, status)
+        return status
+
+    def _say_what_lacks(self, run_name: str, error: Exception) -> None:
+        with suppress(Exception):  # where the state itself is what lacks, nothing can be written
+            now = self._state.run(run_name)
+            if now is not None and not now.done:
+                text = f"It goes on once the machine can: {faults.words(error)}"
+                said = {**now.status, "conditions": [record.condition("Unknown", "Running", text)]}
+                self._state.save_run(run_name, said, done=False)
+
+    def _patiently(self, write: Callable[[], None]) -> None:
+        """Do `write`, again and again while the state is locked or its disk full.
+
+        Raises StoppedError where the engine is told to stop meanwhile.
+        """
+        failures = 0
+        while True:
+            try:
+                write()
+                return
+            except Exception as error:
+                if not faults.passing(error):
+                    raise
+                failures += 1
+                _log.warning("%s; the status is written later", faults.words(error))
+            if self._stopping.wait(faults.wait_after(failures)):
+                raise StoppedError
+
+    def _spec_status(self, run_name: str) -> str:
+        try:
+            return self._state.spec_status(run_name)
+        except sqlite3.Error as error:
+            if not faults.passing(error):
+                raise
+            return ""  # asked again soon
 
     def _pend(self, stored: Run) -> Json:
         kind = stored.manifest["kind"]
@@ -117,6 +192,10 @@ class Engine:
         except StoppedError:
             now = self._state.run(run_name)
             return dict(now.status) if now else {}
+        self._tell_end(run_name, status)
+        return status
+
+    def _tell_end(self, run_name: str, status: Json) -> None:
         condition = record.succeeded_condition(status)
         self._notify(
             RunFinished(
@@ -126,12 +205,11 @@ class Engine:
                 message=condition["message"],
             )
         )
-        return status
 
     def stop(self) -> None:
         """End all running steps and let execute() return; unfinished TaskRuns stay resumable."""
         with self._lock:
-            self._stopped = True
+            self._stopping.set()
             for halt in self._halts:
                 halt.set("stop")
 
@@ -145,27 +223,43 @@ class Engine:
         name = stored.name
         folders = Folders(self._home, name, self._catalog.objects())
         _make_bin(folders.root / "bin")
+
+        def save(child: str, document: Json) -> None:
+            self._patiently(lambda: self._state.save_taskrun(name, child, document))
+
+        def add(manifest: Json) -> None:
+            self._patiently(lambda: self._state.add_taskrun(name, manifest))
+
+        def save_run(document: Json, done: bool) -> None:
+            self._patiently(lambda: self._state.save_run(name, document, done=done))
+
         around = Surroundings(
             folders=folders,
             guard=guard,
             notify=self._notify,
-            save=lambda child, document: self._state.save_taskrun(name, child, document),
+            save=save,
             references=references,
             result_limit=self._result_limit,
             breakpoints=Breakpoints.annotated(stored.manifest),
             turn=Turns(
-                self._state, folders, self._catalog, slots=self._slots, notify=self._notify
+                self._state,
+                folders,
+                self._catalog,
+                slots=self._slots,
+                notify=self._notify,
+                save=save,
+                add=add,
             ).take,
         )
         if isinstance(plan, PlannedTaskRun):
-            return self._run_task(plan, name, around)
+            return self._run_task(plan, name, around, save_run)
         with ThreadPoolExecutor(self._parallel, thread_name_prefix=name) as pool:
             setting = Setting(
                 around=around,
                 pool=pool,
-                save=lambda document, done: self._state.save_run(name, document, done=done),
+                save=save_run,
                 stored=lambda: self._state.taskruns(name),
-                spec_status=lambda: self._state.spec_status(name),
+                spec_status=lambda: self._spec_status(name),
             )
             execution = PipelineExecution(plan, status=dict(stored.status), setting=setting)
             self._register(*execution.halts)
@@ -174,7 +268,13 @@ class Engine:
             finally:
                 self._unregister(*execution.halts)
 
-    def _run_task(self, planned: PlannedTaskRun, name: str, around: Surroundings) -> Json:
+    def _run_task(
+        self,
+        planned: PlannedTaskRun,
+        name: str,
+        around: Surroundings,
+        save_run: Callable[[Json, bool], None],
+    ) -> Json:
         halt, over = Halt(), threading.Event()
         self._register(halt)
         watch = threading.Thread(target=self._watch_task, args=(name, halt, over), daemon=True)
@@ -186,20 +286,20 @@ class Engine:
             halt.set("stop")
             self._unregister(halt)
             watch.join()
-        self._state.save_run(name, status, done=True)
+        save_run(status, True)
         return status
 
     def _watch_task(self, name: str, halt: Halt, over: threading.Event) -> None:
         """Halt a TaskRun once its spec.status asks for it."""
         while not over.wait(TICK):
-            if self._state.spec_status(name) == "TaskRunCancelled":
+            if self._spec_status(name) == "TaskRunCancelled":
                 halt.set("Its spec.status is TaskRunCancelled.")
                 return
 
     def _register(self, *halts: Halt) -> None:
         with self._lock:
             self._halts.update(halts)
-            if self._stopped:
+            if self._stopping.is_set():
                 for halt in halts:
                     halt.set("stop")
 
@@ -209,7 +309,8 @@ class Engine:
 
     def _notify(self, notice: Notice) -> None:
         if self._observer is not None:
-            with self._lock:
+            # Who watched may have closed the pipe: that is no fault of the run.
+            with self._lock, suppress(OSError):
                 self._observer(notice)
 
     def _say_what_differs(

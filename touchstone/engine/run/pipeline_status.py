@@ -15,6 +15,7 @@ from touchstone.engine.run.skipping import (
     STOPPING,
     TIMEOUTS,
 )
+from touchstone.engine.run.task_run import BROKE
 from touchstone.errors import ManifestError
 from touchstone.runs import record
 from touchstone.runs.record import Json
@@ -119,6 +120,16 @@ def rejected(status: Json, refusal: Refusal) -> Json:
     status["completionTime"] = record.now()
     status["conditions"] = [record.condition("False", refusal.reason, refusal.message)]
     return status
+
+
+def broken_off(status: Json, why: str) -> Json:
+    """The final status of a run that nothing of its own ended: what executed it broke."""
+    return {
+        **status,
+        "startTime": status.get("startTime", record.now()),
+        "completionTime": record.now(),
+        "conditions": [record.condition("False", BROKE, why)],
+    }
 
 
 def results_missing(run: str, names: Sequence[str]) -> Json:

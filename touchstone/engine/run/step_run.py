@@ -16,7 +16,7 @@ from touchstone.engine.pod.pod import Container, Pod
 from touchstone.engine.pod.process import Call, Exit, Halt
 from touchstone.engine.pod.steps import StartError
 from touchstone.engine.pod.streams import Streams
-from touchstone.runs import record
+from touchstone.runs import faults, record
 from touchstone.runs.record import Json
 
 
@@ -69,6 +69,8 @@ class StepRunner:
                 guard=self._around.guard,
             )
         except (OSError, NotPlainError) as error:
+            if faults.passing(error):
+                raise
             ended = _not_started(name, log, error)
         if self.breakpoints.on_failure and ended.code and ended.ending == "exited":
             return self._wait(name, call, before=False)

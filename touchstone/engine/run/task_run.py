@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from touchstone.engine.plan.refusals import refusal_of_task_run
@@ -17,10 +18,16 @@ from touchstone.engine.pod.notices import TaskFinished, TaskStarted
 from touchstone.engine.pod.process import Halt
 from touchstone.engine.run.attempt import Attempt
 from touchstone.errors import ManifestError
-from touchstone.runs import record
+from touchstone.runs import faults, record
 from touchstone.runs.record import Json
 
+_log = logging.getLogger(__name__)
+
+BROKE = "InternalError"
+"""Reason of a run that broke in the engine, and did not fail in a step."""
+
 __all__ = [
+    "BROKE",
     "DEFAULT_TIMEOUT",
     "PlannedTaskRun",
     "StoppedError",
@@ -80,7 +87,11 @@ def _run(planned: PlannedTaskRun, stored: Json | None, around: Surroundings, hal
 def _attempt(
     planned: PlannedTaskRun, status: Json, attempt: int, around: Surroundings, halt: Halt
 ) -> bool:
-    """Fill `status` with one attempt; whether a failed one may be retried."""
+    """Fill `status` with one attempt; whether a failed one may be retried.
+
+    What breaks it, whatever a step did for that, ends it as failed. Raises what may pass by itself
+    (touchstone.runs.faults.passing), and StoppedError.
+    """
     status["startTime"] = record.now()
     status["podName"] = ""
     status["taskSpec"] = dict(planned.spec)
@@ -103,6 +114,14 @@ def _attempt(
     except ManifestError as error:
         refusal = refusal_of_task_run(planned, error)
         outcome = record.condition("False", refusal.reason, refusal.message)
+        retry = False
+    except StoppedError:
+        raise
+    except Exception as error:
+        if faults.passing(error):
+            raise
+        _log.exception("the TaskRun %s broke", planned.taskrun)
+        outcome = record.condition("False", BROKE, faults.words(error))
         retry = False
     status["completionTime"] = record.now()
     status["conditions"] = [outcome]

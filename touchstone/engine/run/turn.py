@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from touchstone.engine.run.inputs import CACHE, STORE, UncacheableError, folder_
 from touchstone.engine.run.task_run import PlannedTaskRun, StoppedError, uid
 from touchstone.engine.text.catalog import Catalog
 from touchstone.errors import ManifestError, PlatformError
-from touchstone.runs import record
+from touchstone.runs import faults, record
 from touchstone.runs.lookup import NO_CACHE, UNQUEUED
 from touchstone.runs.record import Json
 from touchstone.runs.store import Cached, State
@@ -42,9 +43,11 @@ class Turns:
         *,
         slots: threading.Semaphore,
         notify: Callable[[Notice], None],
+        save: Callable[[str, Json], None],
+        add: Callable[[Json], None],
     ) -> None:
         self._state, self._folders, self._catalog = state, folders, catalog
-        self._notify = notify
+        self._notify, self._save, self._add = notify, save, add
         run = state.run(folders.run)
         self._manifest: Mapping[str, Any] = run.manifest if run else {}
         annotations = self._manifest.get("metadata", {}).get("annotations") or {}
@@ -71,7 +74,7 @@ class Turns:
     def _turn(self, planned: PlannedTaskRun) -> _Turn:
         annotations = self._annotations(planned)
         if annotations.get(CACHE, "off") == "off":
-            self._state.add_taskrun(self._folders.run, self._object(planned))
+            self._add(self._object(planned))
             return _Turn()
         try:
             key = self._key(planned, annotations)
@@ -83,9 +86,9 @@ class Turns:
             entry = self._state.cached(key) if self._reads else None
             if entry is not None and self._is_whole(planned, annotations, entry):
                 return _Turn(taken=self._taken(planned, key, entry))
-            self._state.add_taskrun(self._folders.run, self._object(planned))
+            self._add(self._object(planned))
             return _Turn(ended=lambda status: self._remember(planned, annotations, key, status))
-        self._state.add_taskrun(self._folders.run, self._object(planned))
+        self._add(self._object(planned))
         return _Turn()
 
     def _key(self, planned: PlannedTaskRun, annotations: Mapping[str, str]) -> str:
@@ -138,11 +141,14 @@ class Turns:
             results=status["results"],
             blobs=blobs,
         )
-        self._state.cache(key, entry)
+        try:
+            self._state.cache(key, entry)
+        except sqlite3.Error as error:
+            self._say(f"{planned.task}: not cached: {faults.words(error)}")
 
     def _taken(self, planned: PlannedTaskRun, key: str, entry: Cached) -> Json:
         source = f"{entry.run}/{entry.taskrun}"
-        self._state.add_taskrun(self._folders.run, self._object(planned, {CACHED_FROM: source}))
+        self._add(self._object(planned, {CACHED_FROM: source}))
         status: Json = {
             "startTime": record.now(),
             "completionTime": record.now(),
@@ -157,7 +163,7 @@ class Turns:
                 record.condition("True", "Succeeded", "All Steps have completed executing")
             ],
         }
-        self._state.save_taskrun(self._folders.run, planned.taskrun, status)
+        self._save(planned.taskrun, status)
         self._say(f"{planned.task}: results of {source}, from the cache")
         self._notify(
             TaskFinished(

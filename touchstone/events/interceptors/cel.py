@@ -20,6 +20,9 @@ _PROOF = re.compile(
 DIALECT = Dialect("touchstone.events.cel_functions")
 """CEL with Tekton's variables and functions."""
 
+_MOST_UNPROVED = 1 << 16
+"""Bytes of a body that are parsed to find the proof of its sender in it; Slack sends some 500."""
+
 _SHOWN = 200
 """Characters of a value that notes show."""
 
@@ -69,12 +72,13 @@ class Cel:
         notes: list[str] = []
         added: dict[str, Any] = {}
         try:
-            if self.filter and DIALECT.evaluate(self.filter, context, secrets=secrets) is not True:
-                notes += self._explained(context, secrets)
-                raise StoppedError(
-                    f"expression {self.filter} did not return true", notes=tuple(notes)
-                )
             if self.filter:
+                value = DIALECT.evaluate(self.filter, context, secrets=secrets)
+                if value is not True:
+                    notes += self._explained(value, context, secrets)
+                    raise StoppedError(
+                        f"expression {self.filter} did not return true", notes=tuple(notes)
+                    )
                 notes.append(f"{self.filter} is true")
             for key, expression in self.overlays:
                 value = DIALECT.evaluate(expression, context, secrets=secrets)
@@ -92,7 +96,13 @@ class Cel:
         """Evaluate only those parts of the filter that compare a secret."""
         parts = [part for part in self._parts() if _PROOF.fullmatch(part)]
         # The body of a stranger is neither parsed nor turned into CEL's values without need.
-        context = _context(request, body=any("body" in part for part in parts))
+        reads_body = any("body" in part for part in parts)
+        if reads_body and len(request.raw) > _MOST_UNPROVED:
+            raise StoppedError(
+                f"got a body of {len(request.raw)} bytes, expected at most {_MOST_UNPROVED} where"
+                " the proof of its sender lies in it"
+            )
+        context = _context(request.with_form_as_json() if reads_body else request, body=reads_body)
         for part in parts:
             try:
                 if DIALECT.evaluate(part, context, secrets=secrets) is not True:
@@ -103,8 +113,12 @@ class Cel:
     def _parts(self) -> tuple[str, ...]:
         return conjuncts(self.filter)
 
-    def _explained(self, context: Mapping[str, Any], secrets: Secrets) -> Iterator[str]:
-        for part in self._parts():
+    def _explained(self, value: Any, context: Mapping[str, Any], secrets: Secrets) -> Iterator[str]:
+        parts = self._parts()
+        if len(parts) == 1:
+            yield f"{parts[0]} is {_shown(value)}"
+            return
+        for part in parts:
             try:
                 yield f"{part} is {_shown(DIALECT.evaluate(part, context, secrets=secrets))}"
             except CelError as error:

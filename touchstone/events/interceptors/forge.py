@@ -25,6 +25,8 @@ class Forge:
     """The header that names the event's type."""
     PROOF: ClassVar[str]
     """The header that proves who sent it."""
+    SIGNS: ClassVar[bool] = True
+    """Whether the proof is a signature of the body."""
 
     secret: SecretRef | None
     event_types: tuple[str, ...] | None
@@ -84,6 +86,7 @@ class GitLab(Forge):
     kind: ClassVar[str] = "gitlab"
     EVENT: ClassVar[str] = "X-Gitlab-Event"
     PROOF: ClassVar[str] = "X-Gitlab-Token"
+    SIGNS: ClassVar[bool] = False
 
     def _problem(self, request: Request, secret: bytes) -> str:
         if not secret:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 from touchstone.events.headers import canonical
 
 Secrets = Callable[[str, str], bytes]
 """(Secret's name, key) to its value; raises touchstone.errors.PlatformError where it is absent."""
+
+
+FORM = "application/x-www-form-urlencoded"
 
 
 class StoppedError(Exception):
@@ -46,6 +50,13 @@ class Request:
             return json.loads(self.raw) if self.raw else {}
         except (ValueError, RecursionError) as error:
             raise StoppedError(f"failed to parse the body as JSON: {error}") from None
+
+    def with_form_as_json(self) -> Request:
+        """Itself, a form of several fields as the JSON that interceptors get."""
+        if self.headers.get("content-type") != FORM:
+            return self
+        fields = parse_qs(self.raw.decode("utf-8", "replace"), keep_blank_values=True)
+        return replace(self, raw=json.dumps(fields).encode()) if len(fields) > 1 else self
 
     def header(self, name: str) -> str:
         """The header's value, or an empty string. `name` in any case."""

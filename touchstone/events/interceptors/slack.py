@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import FORM, Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef, refuse_unknown, texts
-
-_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +37,8 @@ class Slack:
 
     def process(self, request: Request, secrets: Secrets) -> Passed:
         """Take the wanted fields, each a list of texts."""
-        if request.header("content-type") != _FORM or not request.header("x-slack-signature"):
-            raise StoppedError(f"missing header in payload: ContentType {_FORM}")
+        if request.header("content-type") != FORM or not request.header("x-slack-signature"):
+            raise StoppedError(f"missing header in payload: ContentType {FORM}")
         form = request.body
         if not isinstance(form, dict):
             raise StoppedError("failed to unmarshl slack payload: it is no form")

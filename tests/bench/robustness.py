@@ -139,8 +139,8 @@ def _art(victim: Victim, samples: Samples, steps: int) -> int:
     return int(victim.held(attacked, samples).sum())
 
 
-def network() -> torch.nn.Module:
-    """Untrained, for pictures (1, 8, 8) of ten classes."""
+def network(side: int = 8) -> torch.nn.Module:
+    """Untrained, for pictures (1, side, side) of ten classes."""
     nn = torch.nn
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),
@@ -148,19 +148,21 @@ def network() -> torch.nn.Module:
         nn.Conv2d(16, 32, 3, padding=1, stride=2),
         nn.ReLU(),
         nn.Flatten(),
-        nn.Linear(512, 64),
+        nn.Linear(8 * side * side, 64),
         nn.ReLU(),
         nn.Linear(64, 10),
     )
 
 
-def digits_network() -> tuple[Target, Samples]:
+def digits_network(side: int = 8) -> tuple[Target, Samples]:
+    """A trained one and its held-out pictures, each pixel `side / 8` wide."""
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
     inputs = (images[order] / 16).astype(np.float32).reshape(-1, 1, 8, 8)
+    inputs = np.kron(inputs, np.ones((side // 8, side // 8), dtype=np.float32))
     labels = labels[order].astype(np.int64)
     torch.manual_seed(0)
-    module = network()
+    module = network(side)
     optimizer = torch.optim.Adam(module.parameters(), 2e-3)
     trained = torch.from_numpy(inputs[:1200]), torch.from_numpy(labels[:1200])
     for _ in range(12):

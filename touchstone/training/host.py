@@ -73,6 +73,8 @@ class _Host:
     def __init__(self, channel: Channel, answers: _Answers) -> None:
         self._channel, self._answers = channel, answers
         self._kept: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        self._own = dict(answers.module.named_parameters())
+        self._learned: list[str] | None = None
         self._last = 0
 
     def answer(self, message: dict[str, Any], tensors: list[Tensor]) -> None:
@@ -94,16 +96,17 @@ class _Host:
         keep, learned = message.get("keep", [False] * len(tensors)), message.get("learned", [])
         given = [_placed(tensor, self._answers.device) for tensor in tensors]
         leaves = [one.requires_grad_() for one, kept in zip(given, keep, strict=True) if kept]
-        own = dict(self._answers.module.named_parameters())
-        for name, parameter in own.items():
-            parameter.requires_grad_(name in learned)
+        if learned != self._learned:
+            for name, parameter in self._own.items():
+                parameter.requires_grad_(name in learned)
+            self._learned = learned
         with torch.set_grad_enabled(bool(leaves or learned)):
             found = list(getattr(self._answers, what)(*given))
         flags = [one.requires_grad for one in found]
         if any(flags):
             self._last += 1
             outputs = [one for one, flag in zip(found, flags, strict=True) if flag]
-            self._kept[self._last] = (outputs, leaves + [own[name] for name in learned])
+            self._kept[self._last] = (outputs, leaves + [self._own[name] for name in learned])
         self._channel.send({"kept": self._last, "differentiable": flags}, found)
 
     def _product(self, number: int, gradients: list[Tensor]) -> None:

@@ -79,6 +79,7 @@ class HostedNetwork(Network):
         self.weights = torch.nn.ParameterList(
             torch.nn.Parameter(weights[name].clone(), requires_grad=False) for name in self._names
         )
+        self._tensors = list(self.weights)  # looking them up takes as long as a small network
         self._sent = self._versions()
 
     def answers(self, what: str, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -88,15 +89,17 @@ class HostedNetwork(Network):
             GateError: as `Host.ask`.
         """
         self._tell_weights()
-        weights = tuple(self.weights)
-        wanted = torch.is_grad_enabled() and any(one.requires_grad for one in (*tensors, *weights))
-        if not wanted:
-            _, found = self._host.ask(what, tensors)
-            return tuple(found)
-        result: tuple[Tensor, ...] = _Asked.apply(  # type: ignore[no-untyped-call]
-            self._host, what, self._names, len(tensors), *tensors, *weights
-        )
-        return result
+        learned: list[tuple[str, Tensor]] = []
+        if torch.is_grad_enabled():
+            pairs = zip(self._names, self._tensors, strict=True)
+            learned = [(name, one) for name, one in pairs if one.requires_grad]
+            if learned or any(one.requires_grad for one in tensors):
+                names = [name for name, _ in learned]
+                result: tuple[Tensor, ...] = _Asked.apply(  # type: ignore[no-untyped-call]
+                    self._host, what, names, len(tensors), *tensors, *(one for _, one in learned)
+                )
+                return result
+        return tuple(self._host.ask(what, tensors)[1])
 
     def forward(self, inputs: Tensor, what: str = "logits") -> Any:
         """Logits (N, K); or, of a detector, its `detections` as a tuple of tensors.
@@ -128,12 +131,12 @@ class HostedNetwork(Network):
         return found[0]
 
     def _versions(self) -> list[int]:
-        return [one._version for one in self.weights]
+        return [one._version for one in self._tensors]
 
     def _tell_weights(self) -> None:
         now = self._versions()
         if now != self._sent:
-            pairs = zip(self._names, self.weights, now, self._sent, strict=True)
+            pairs = zip(self._names, self._tensors, now, self._sent, strict=True)
             changed = [(name, one) for name, one, new, old in pairs if new != old]
             self._host.ask(
                 "weights", [one for _, one in changed], names=[name for name, _ in changed]
@@ -157,8 +160,7 @@ class _Asked(torch.autograd.Function):
         ctx: Any, host: Host, what: str, names: Sequence[str], count: int, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         needed = [one.requires_grad for one in tensors]
-        learned = [n for n, one in zip(names, needed[count:], strict=True) if one]
-        message, found = host.ask(what, tensors[:count], keep=needed[:count], learned=learned)
+        message, found = host.ask(what, tensors[:count], keep=needed[:count], learned=names)
         device = tensors[0].device
         found = [one.to(device) for one in found]
         ctx.kept = _Kept(host, int(message.get("kept", -1)))

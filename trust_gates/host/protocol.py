@@ -59,6 +59,14 @@ class Memory:
             self._view = mmap.mmap(self.descriptor, os.fstat(self.descriptor).st_size)
         return self._view
 
+    def up_to(self, size: int) -> mmap.mmap:
+        """The memory's view of `size` bytes at least. Raises ValueError where there are less."""
+        if self._view is None or len(self._view) < size:
+            there = os.fstat(self.descriptor).st_size
+            if there < size:
+                raise ValueError(f"got a tensor up to {size}, beyond the memory's end at {there}")
+        return self.at_least(size)
+
     def close(self) -> None:
         """Give the memory back."""
         os.close(self.descriptor)
@@ -138,7 +146,5 @@ class Channel:
             raise ValueError(f"got a tensor from {offset} to {end}, expected up to {MOST_BYTES}")
         if not count:
             return torch.empty(shape, dtype=kind)
-        if end > os.fstat(self._memory.descriptor).st_size:
-            raise ValueError(f"got a tensor up to {end}, beyond the memory's end")
-        view = self._memory.at_least(end)
+        view = self._memory.up_to(end)
         return torch.frombuffer(view, dtype=kind, count=count, offset=offset).view(shape).clone()

@@ -1,9 +1,11 @@
 """Who is a stage on a cluster, and whom may it speak to? Nobody, where no file says otherwise."""
 
+import ast
 import ipaddress
 import json
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
 
@@ -171,6 +173,21 @@ def test_a_secret_reaches_promote_and_report_alone():
         for step in task["spec"]["steps"]:
             assert "secretKeyRef" not in json.dumps(step)
         assert not task["spec"].keys() & {"volumes", "sidecars"}
+
+
+def test_no_script_that_starts_a_models_code_runs_where_there_is_a_token_or_a_secret():
+    graph = grimp.build_graph("touchstone", "trust_gates")
+    starters = set()
+    for script in (ROOT / "scripts").glob("*.py"):
+        for node in ast.walk(ast.parse(script.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "touchstone":
+                for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                    module = name if name in graph.modules else node.module
+                    if "touchstone.confine" in {module, *graph.find_upstream_modules(module)}:
+                        starters.add(script.stem.replace("_", "-"))
+    assert starters == {"fetch-data", "gate", "train", "tune"}
+    trusted = {*WITH_CREDENTIALS, "report", "start-run", "pull-request-command"}
+    assert not starters & {TASKS[t]["taskRef"]["name"] if t in TASKS else t for t in trusted}
 
 
 def test_all_pods_of_a_run_lose_every_connection_that_no_policy_gives_back():

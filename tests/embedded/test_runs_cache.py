@@ -68,7 +68,7 @@ class Bench:
         (self.home / "p.yaml").write_text(text)
         os.utime(self.home / "p.yaml", ns=(time.time_ns(), time.time_ns()))
 
-    def run(self, word="a", bind=(), annotations=None):
+    def run(self, word="a", bind=(), annotations=None, template=None):
         self.number += 1
         name = f"r{self.number}"
         self.state.add_run(
@@ -78,6 +78,7 @@ class Bench:
                 "metadata": {"name": name, "annotations": annotations or {}},
                 "spec": {
                     "pipelineRef": {"name": "p"},
+                    "taskRunTemplate": template or {},
                     "params": [{"name": "word", "value": word}],
                     "workspaces": [
                         {"name": item, "persistentVolumeClaim": {"claimName": item}}
@@ -220,6 +221,46 @@ def test_what_cannot_be_told_is_not_cached_and_the_reason_is_said(bench, edit, b
     assert any(reason in note.text for note in bench.notes if isinstance(note, Message))
 
 
+CREDENTIALS = """
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: login, annotations: {tekton.dev/git-0: "https://git.example.com"}}
+type: kubernetes.io/basic-auth
+stringData: {username: ada, password: p}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: pusher}
+secrets: [{name: login}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: stage}
+automountServiceAccountToken: false
+"""
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ({"serviceAccountName": "stage"}, ""),
+        ({"podTemplate": {"automountServiceAccountToken": False}}, ""),
+        ({"podTemplate": {"env": [{"name": "A", "value": "b"}]}}, "its podTemplate has env"),
+        ({"podTemplate": {"securityContext": {"runAsUser": 0}}}, "podTemplate has securityContext"),
+        ({"serviceAccountName": "pusher"}, "its ServiceAccount pusher brings credentials"),
+    ],
+)
+def test_a_pods_settings_keep_it_out_of_the_cache_where_a_step_notices_them(
+    bench, template, reason
+):
+    bench.write(edit=("\n---\n", f"{CREDENTIALS}---\n"))
+    assert bench.run(template=template)[0] == 1
+    assert bench.run(template=template)[0] == (1 if reason else 0)
+    said = [note.text for note in bench.notes if isinstance(note, Message)]
+    assert not reason or any(reason in text for text in said)
+
+
 def test_nothing_is_cached_without_the_annotation(bench):
     bench.write(edit=("touchstone.dev/cache: results,", ""))
     assert [bench.run()[0], bench.run()[0]] == [1, 1]
@@ -297,11 +338,11 @@ def test_an_entry_is_stored_whole(bench):
 def test_a_plan_that_says_more_than_the_key_knows_has_none(tmp_path):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Later(PlannedTaskRun):
-        pod: dict = dataclasses.field(default_factory=dict)
+        volumes: dict = dataclasses.field(default_factory=dict)
 
     order = Later(
-        task="t", task_name="t", taskrun="r-t", params={}, bindings={}, pod={"env": []},
+        task="t", task_name="t", taskrun="r-t", params={}, bindings={}, volumes={"a": []},
         spec={"results": [{"name": "r"}], "steps": [{"image": "bash", "script": "true"}]},
     )  # fmt: skip
-    with pytest.raises(UncacheableError, match="its plan has pod"):
+    with pytest.raises(UncacheableError, match="its plan has volumes"):
         key_of(order, {}, Folders(tmp_path, "r"))

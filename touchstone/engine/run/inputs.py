@@ -20,11 +20,14 @@ from touchstone.artifacts.store import digest_bytes, digest_stream
 from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Key, Scope, references, scope_of
 from touchstone.engine.language.values import resolve
+from touchstone.engine.pod.credentials import files_of
 from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.pod.steps import inherited, name_of, with_template
 from touchstone.engine.pod.workspaces import Folders, sub_folder
 from touchstone.engine.run.task_run import PlannedTaskRun
 from touchstone.engine.run.tools import tools
+from touchstone.engine.text.fields_pod import POD_TEMPLATE
+from touchstone.engine.text.shapes import INERT
 from touchstone.runs.record import Json
 
 CACHE = "touchstone.dev/cache"
@@ -50,9 +53,12 @@ _TOLD_IN_STEP = {
 }
 _TOLD_IN_ORDER = {
     *("task", "task_name", "taskrun", "spec", "params", "bindings", "surroundings", "timeout"),
-    *("retries", "source", "ignored", "metadata"),
+    *("retries", "source", "ignored", "metadata", "account", "pod"),
 }
 """What is in the document, or has no say in the results. Whatever else there is, is refused."""
+
+_WITHOUT_EFFECT = {name for name, shape in POD_TEMPLATE.fields.items() if shape is INERT}
+"""What a podTemplate may say that means nothing to a local process."""
 
 _IRRELEVANT = {"HOME", "USER", "LOGNAME", "TMPDIR"}
 
@@ -77,6 +83,9 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
     if not spec.get("results"):
         raise UncacheableError("it has no results, so all it leaves are effects")
     _refuse_unknown(planned)
+    if files_of(planned.account, folders.objects, ""):
+        raise UncacheableError(f"its ServiceAccount {planned.account} brings credentials")
+    _refuse(planned.pod, _WITHOUT_EFFECT, of="its podTemplate")
     _refuse(spec, _TOLD)
     params = resolve(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
     scope = planned.surroundings | scope_of(("params",), params)
@@ -103,10 +112,10 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
     }
 
 
-def _refuse(holder: Mapping[str, Any], told: Collection[str]) -> None:
+def _refuse(holder: Mapping[str, Any], told: Collection[str], *, of: str = "it") -> None:
     for name, value in holder.items():
         if value and name not in told:
-            raise UncacheableError(f"it has {name}, which the cache cannot look into")
+            raise UncacheableError(f"{of} has {name}, which the cache cannot look into")
 
 
 def _refuse_unknown(planned: PlannedTaskRun) -> None:

@@ -1,0 +1,264 @@
+"""Who is a stage on a cluster, and whom may it speak to? Nobody, where no file says otherwise."""
+
+import ast
+import ipaddress
+import json
+from pathlib import Path
+
+import grimp
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TEKTON = ROOT / "tekton"
+STARTED = ("triggers", "sources")
+
+WITHOUT_NETWORK = {
+    *("preprocess", "tune", "train", "verdict"),
+    *("gate-quality", "gate-robustness", "gate-fairness", "gate-explainability", "gate-integrity"),
+}
+"""Every other task is named by a NetworkPolicy; a new task by one of the two."""
+
+WITH_CREDENTIALS = {
+    "fetch-source": "touchstone-source",
+    "build-image": "touchstone-builder",
+    "promote": "touchstone-promoter",
+}
+"""None of them loads a model's code; RUN of a Containerfile sees what the builder has."""
+
+
+def documents(*folders):
+    return [
+        document
+        for folder in folders
+        for file in sorted((TEKTON / folder).glob("*.yaml"))
+        for document in yaml.safe_load_all(file.read_text())
+    ]
+
+
+def runs():
+    """The PipelineRuns of `model` that anything here starts, by the TriggerTemplate's name."""
+    return {
+        template["metadata"]["name"]: run["spec"]
+        for template in documents(*STARTED)
+        if template["kind"] == "TriggerTemplate"
+        for run in template["spec"]["resourcetemplates"]
+        if run["kind"] == "PipelineRun"
+    }
+
+
+ACCOUNTS = {
+    document["metadata"]["name"]: document
+    for document in documents("base", "triggers")
+    if document["kind"] == "ServiceAccount"
+}
+RUNS = runs()
+(PIPELINE,) = documents("pipelines")
+TASKS = {task["name"]: task for task in [*PIPELINE["spec"]["tasks"], *PIPELINE["spec"]["finally"]]}
+POLICIES = [document for document in documents("base") if document["kind"] == "NetworkPolicy"]
+
+
+def selects(policy, task):
+    """Whether the policy holds for that task's Pod, by the labels that Tekton gives it."""
+    labels = {
+        "tekton.dev/pipeline": PIPELINE["metadata"]["name"],
+        "tekton.dev/pipelineTask": task,
+    }
+    selector = policy["spec"]["podSelector"]
+    assert {rule["operator"] for rule in selector.get("matchExpressions", [])} <= {"In"}
+    return selector["matchLabels"].items() <= labels.items() and all(
+        labels.get(rule["key"]) in rule["values"] for rule in selector.get("matchExpressions", [])
+    )
+
+
+def reachable(task):
+    """(address block, the ports) that the task's Pod may open connections to outside."""
+    return [
+        (peer["ipBlock"], {port["port"] for port in rule["ports"]})
+        for policy in POLICIES
+        if selects(policy, task)
+        for rule in policy["spec"].get("egress", [])
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    ]
+
+
+def may_reach(task, address, port):
+    where = ipaddress.ip_address(address)
+    return any(
+        port in ports
+        and where in ipaddress.ip_network(block["cidr"])
+        and not any(where in ipaddress.ip_network(part) for part in block.get("except", []))
+        for block, ports in reachable(task)
+    )
+
+
+def test_a_push_a_pull_request_and_a_remedy_are_what_starts_the_pipeline():
+    assert set(RUNS) == {"model", "model-check", "remedy"}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_task_that_nobody_named_has_no_token_and_no_credentials(name):
+    assert RUNS[name]["taskRunTemplate"] == {
+        "serviceAccountName": "touchstone-stage",
+        "podTemplate": {"automountServiceAccountToken": False},
+    }
+    assert "secrets" not in ACCOUNTS["touchstone-stage"]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_only_who_fetches_builds_and_promotes_is_somebody_else(name):
+    named = {}
+    for spec in RUNS[name]["taskRunSpecs"]:
+        assert spec.keys() == {
+            "pipelineTaskName",
+            "serviceAccountName",
+        }  # no podTemplate of its own
+        named[spec["pipelineTaskName"]] = spec["serviceAccountName"]
+    expected = dict(WITH_CREDENTIALS)
+    if name == "model-check":
+        del expected["promote"]
+    assert named == expected
+    assert set(named) <= set(TASKS)
+
+
+def test_a_pull_request_has_nothing_to_sign_with():
+    bound = {workspace["name"]: workspace for workspace in RUNS["model-check"]["workspaces"]}
+    assert bound["signing-key"] == {"name": "signing-key", "emptyDir": {}}
+
+
+def test_every_account_that_a_run_names_is_defined_and_only_requests_get_a_token():
+    used = {
+        text
+        for run in RUNS.values()
+        for text in [
+            run["taskRunTemplate"]["serviceAccountName"],
+            *(spec["serviceAccountName"] for spec in run["taskRunSpecs"]),
+        ]
+    }
+    assert used == set(ACCOUNTS) - {"touchstone-requests"}
+    for name in used:
+        assert ACCOUNTS[name]["automountServiceAccountToken"] is False
+        assert ACCOUNTS[name].keys() <= {
+            *("apiVersion", "kind", "metadata", "automountServiceAccountToken")
+        }
+
+
+def test_no_role_is_given_to_an_account_of_a_run():
+    bound = {
+        subject["name"]
+        for document in documents("base", *STARTED)
+        if document["kind"].endswith("RoleBinding")
+        for subject in document["subjects"]
+    }
+    assert bound == {"touchstone-requests"}
+
+
+def test_a_secret_reaches_promote_and_report_alone():
+    secret = {
+        workspace["name"]
+        for run in RUNS.values()
+        for workspace in run["workspaces"]
+        if "secret" in workspace
+    }
+    assert secret == {"signing-key", "forge-token"}
+    holders = {
+        (task, workspace["workspace"])
+        for task, entry in TASKS.items()
+        for workspace in entry["workspaces"]
+        if workspace["workspace"] in secret
+    }
+    assert holders == {("promote", "signing-key"), ("report", "forge-token")}
+    for task in documents("tasks"):
+        for step in task["spec"]["steps"]:
+            assert "secretKeyRef" not in json.dumps(step)
+        assert not task["spec"].keys() & {"volumes", "sidecars"}
+
+
+def test_no_script_that_starts_a_models_code_runs_where_there_is_a_token_or_a_secret():
+    graph = grimp.build_graph("touchstone", "trust_gates")
+    starters = set()
+    for script in (ROOT / "scripts").glob("*.py"):
+        for node in ast.walk(ast.parse(script.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "touchstone":
+                for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                    module = name if name in graph.modules else node.module
+                    if "touchstone.confine" in {module, *graph.find_upstream_modules(module)}:
+                        starters.add(script.stem.replace("_", "-"))
+    assert starters == {"fetch-data", "gate", "train", "tune"}
+    trusted = {*WITH_CREDENTIALS, "report", "start-run", "pull-request-command"}
+    assert not starters & {TASKS[t]["taskRef"]["name"] if t in TASKS else t for t in trusted}
+
+
+def test_all_pods_of_a_run_lose_every_connection_that_no_policy_gives_back():
+    deny, *others = POLICIES
+    assert deny["spec"] == {
+        "podSelector": {"matchLabels": {"tekton.dev/pipeline": "model"}},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    assert all(selects(deny, task) for task in [*TASKS, "a task of tomorrow"])
+    for policy in others:
+        assert policy["spec"]["policyTypes"] == ["Egress"]
+        for rule in policy["spec"]["egress"]:
+            assert rule["to"]  # an absent list is everybody
+            assert rule["ports"]
+
+
+def test_of_every_task_it_is_decided_whether_it_has_a_network():
+    given = {task for task in TASKS if any(selects(policy, task) for policy in POLICIES[1:])}
+    assert given | WITHOUT_NETWORK == set(TASKS)
+    assert not given & WITHOUT_NETWORK
+    named = {
+        task
+        for policy in POLICIES
+        for rule in policy["spec"]["podSelector"].get("matchExpressions", [])
+        for task in rule["values"]
+    }
+    assert named <= set(TASKS)
+
+
+@pytest.mark.parametrize("port", [22, 80, 443])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",  # metadata of AWS, GCP, Azure, Oracle
+        "169.254.170.2",  # credentials of ECS
+        "168.63.129.16",  # Azure's WireServer, at a public address
+        "100.100.100.200",  # metadata of Alibaba Cloud
+        "10.96.0.1",  # kubernetes.default
+        "172.16.0.1",
+        "192.168.0.1",
+        "fd00:ec2::254",  # metadata of AWS by IPv6
+        "fe80::1",
+        "64:ff9b::a9fe:a9fe",  # 169.254.169.254 through NAT64
+        "::ffff:169.254.169.254",
+    ],
+)
+def test_no_task_reaches_metadata_or_the_cluster(address, port):
+    assert not [task for task in TASKS if may_reach(task, address, port)]
+
+
+def test_what_loads_the_models_code_reaches_the_web_to_fetch_data_and_nothing_else():
+    assert may_reach("fetch-data", "140.82.121.3", 443)
+    assert may_reach("fetch-data", "2606:50c0:8000::153", 443)
+    assert not may_reach("fetch-data", "140.82.121.3", 22)
+    assert not may_reach("fetch-data", "140.82.121.3", 25)
+    assert {task for task in TASKS if may_reach(task, "140.82.121.3", 22)} == {
+        "fetch-source",
+        "promote",
+    }
+
+
+def test_the_kustomization_names_everything_but_forges_and_sources():
+    (kustomization,) = yaml.safe_load_all((TEKTON / "kustomization.yaml").read_text())
+    listed = kustomization["resources"]
+    assert len(listed) == len(set(listed))
+    expected = {
+        *(
+            str(file.relative_to(TEKTON))
+            for folder in ("base", "tasks", "pipelines")
+            for file in (TEKTON / folder).glob("*.yaml")
+        ),
+        *(f"triggers/{name}.yaml" for name in ("bindings", "listener", "requests", "template")),
+    }
+    assert set(listed) == expected

@@ -16,10 +16,12 @@ import httpx
 import pytest
 from waiting import free_ports, until
 
+from touchstone.artifacts.store import Store
 from touchstone.delivery import gitops
 from touchstone.events import signature
 from touchstone.home import Home
 from touchstone.runs.store import State
+from trust_gates import GATES
 
 _MODEL = "diabetes-progression"
 _AUTHOR = ["-c", "user.name=A Developer", "-c", "user.email=developer@example.org"]
@@ -142,6 +144,10 @@ def test_a_killed_platform_goes_on_from_the_last_finished_stage(platform: Platfo
     after = platform.state.taskruns(run)
     assert {name: after[name] for name in finished} == finished
     assert platform.stage(run, "promote")["conditions"][0]["status"] == "True"
+    store = Store(platform.home.artifacts)
+    asked = store.get_json(store.ref(f"runs/{run}/verdict"))["askedAs"]
+    assert set(asked) == set(GATES)
+    assert set(asked.values()) <= {"graph", ""}, "a gate ran the repository's code"
 
 
 def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:

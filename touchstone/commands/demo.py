@@ -18,6 +18,7 @@ import typer
 
 from touchstone.errors import DeadlineError, PlatformError, TouchstoneError
 from touchstone.home import SHIPPED, Home
+from trust_gates.verdict import UNCONFINED
 
 if TYPE_CHECKING:
     from touchstone.runs.view import View
@@ -69,6 +70,7 @@ def _play(home: Home, port: int) -> None:
             f"the first push ended as {good.reason}: {good.message}",
             hint=f"the logs of its stages are in {home.logs / good.run}",
         )
+    _show_boundary(home, first)
 
     _title("4. A person reviews the promotion")
     _touchstone("review", "list")
@@ -106,6 +108,22 @@ def _play(home: Home, port: int) -> None:
         typer.echo(f"{title} ({total:.0f} s of stages, some in parallel)")
         for stage in run.stages:
             typer.echo(f"  {stage.name:<18} {stage.seconds:4.0f} s  {stage.state}")
+
+
+def _show_boundary(home: Home, run: str) -> None:
+    """How each gate asked the model: its code must not have run where it was judged."""
+    from touchstone.artifacts.store import Store
+
+    store = Store(home.artifacts)
+    verdict = store.get_json(store.ref(f"runs/{run}/verdict") or "")
+    typer.echo("how each gate asked the model, whose code never runs in the process that judges:")
+    for gate, how in verdict["askedAs"].items():
+        typer.echo(f"  {gate:<18} {how or 'not at all: it looked at files'}")
+        if UNCONFINED in how:
+            raise TouchstoneError(
+                f"the {gate} gate asked the model's code unconfined",
+                hint="`touchstone up` says what this machine lacks",
+            )
 
 
 def _fresh(home: Home) -> None:

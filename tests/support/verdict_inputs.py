@@ -34,7 +34,7 @@ def checks(gate: str) -> list[Check]:
                 gate=gate,
                 name=name,
                 measured=value,
-                interval=Interval(low=value, high=value, confidence=0.99),
+                interval=Interval(low=value, high=value, confidence=0.9999),
                 required=one,
                 samples=100,
                 outcome=Outcome.PASSED,
@@ -50,8 +50,8 @@ def evidence(store: Store, folder: Path, gate: str, outcome: str = "passed", **c
     end = first.required.high if np.isfinite(first.required.high) else -first.required.low
     interval = {
         "passed": first.interval,
-        "failed": Interval(low=end + 1, high=end + 2, confidence=0.99),
-        "insufficient evidence": Interval(low=-10, high=10, confidence=0.99),
+        "failed": Interval(low=end + 1, high=end + 2, confidence=0.9999),
+        "insufficient evidence": Interval(low=-10, high=10, confidence=0.9999),
     }[outcome]
     first = replace(
         first,

@@ -106,6 +106,12 @@ def read(folder: Path, splits: tuple[str, ...] = SPLITS) -> Dataset:
     return Dataset(description, loaded)
 
 
+def learned_from(folder: Path) -> Path:
+    """`folder` of a dataset without the test split: who is judged on it must not learn it."""
+    (folder / "test.npz").unlink()
+    return folder
+
+
 def split(data: RawData, *, draw: int = 0, validation: float = 0.15, test: float = 0.25) -> Dataset:
     """Split into disjoint train, validation and test, stratified by protected values and label.
 

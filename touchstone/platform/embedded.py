@@ -277,6 +277,10 @@ class Platform:
                 _log.info("sync: %s", event)
 
 
+_MOST_HEADERS = 64 << 10
+"""Bytes of a request's headers that the listener reads."""
+
+
 def _share_cores() -> None:
     """Let stages that run side by side (four gates) share the cores instead of fighting for them.
 
@@ -295,7 +299,15 @@ def _server(app: Any, port: int) -> uvicorn.Server:
             """Signals belong to the platform's main thread."""
 
     return Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=port,
+            log_config=None,
+            access_log=False,
+            http="h11",  # which, unlike httptools, ends a request whose headers do not
+            h11_max_incomplete_event_size=_MOST_HEADERS,
+        )
     )
 
 

@@ -281,6 +281,13 @@ _MOST_HEADERS = 64 << 10
 """Bytes of a request's headers that the listener reads."""
 
 
+_MOST_CLIENTS = 128
+"""Connections that the listener holds at once: descriptors are the platform's too."""
+
+_HEADER_SECONDS = 10.0
+"""A connection without a whole request's headers is ended after these."""
+
+
 def _share_cores() -> None:
     """Let stages that run side by side (four gates) share the cores instead of fighting for them.
 
@@ -305,10 +312,33 @@ def _server(app: Any, port: int) -> uvicorn.Server:
             port=port,
             log_config=None,
             access_log=False,
-            http="h11",  # which, unlike httptools, ends a request whose headers do not
+            http=_protocol(),
             h11_max_incomplete_event_size=_MOST_HEADERS,
         )
     )
+
+
+def _protocol() -> Any:
+    """HTTP for anyone: clients that connect and say little neither stay nor become many."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Limited(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > _MOST_CLIENTS:
+                transport.abort()
+                return
+            self.loop.call_later(_HEADER_SECONDS, self._end_if_silent)
+
+        def _end_if_silent(self) -> None:
+            if self.transport.is_closing():
+                return
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.abort()  # no whole request since it connected, or since the last
+                return
+            self.loop.call_later(_HEADER_SECONDS, self._end_if_silent)
+
+    return Limited
 
 
 def _wait_started(server: uvicorn.Server, stopping: threading.Event) -> None:

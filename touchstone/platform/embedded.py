@@ -273,8 +273,11 @@ class Platform:
 
     def _synchronise(self) -> None:
         while not self._stopping.wait(0.5):
-            for event in self.sync.step():
-                _log.info("sync: %s", event)
+            try:
+                for event in self.sync.step():
+                    _log.info("sync: %s", event)
+            except OSError as error:  # too many files, a full disk: it passes, or is said again
+                _log.warning("sync: %s; tried again", error)
 
 
 _MOST_HEADERS = 64 << 10

@@ -119,3 +119,15 @@ def test_nobody_learns_from_the_split_that_judges(tmp_path):
         "train.npz",
         "validation.npz",
     ]
+
+
+def test_arrays_that_grow_when_read_are_not_read(tmp_path):
+    import numpy as np
+
+    (tmp_path / "dataset.json").write_text(json.dumps(DATA.to_json()))
+    arrays = {"inputs": np.zeros((9, 4), np.float32), "labels": np.zeros(9, np.int64)}
+    np.savez_compressed(tmp_path / "data.npz", **arrays)
+    with pytest.raises(ValueError, match="compressed"):
+        dataset.read_raw(tmp_path)
+    np.savez(tmp_path / "data.npz", **arrays)
+    assert len(dataset.read_raw(tmp_path).arrays["labels"]) == 9

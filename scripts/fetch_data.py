@@ -79,7 +79,8 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
         output,
     ]
     with confine.started(words, confinement, folder=repository, stderr=subprocess.PIPE) as process:
-        said = process.communicate()[1].decode(errors="replace")
+        assert process.stderr is not None  # noqa: S101 (it is a pipe)
+        said = confine.tail(process.stderr).decode(errors="replace")
     sys.stderr.write(said)
     if process.returncode:
         last = (said.strip().splitlines() or ["it said nothing"])[-1]

@@ -37,6 +37,7 @@ def main(
     is run again with the same inputs and checkpoints.
     """
     from touchstone.driver import local
+    from touchstone.training import dataset as datasets
     from touchstone.training.checkpoint import Checkpoint
     from touchstone.training.launch import Job
     from touchstone.training.trainer import TrainConfig
@@ -45,7 +46,7 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repository = artifacts.get(source, folder / "source")
-        artifacts.get(dataset, folder / "dataset")
+        datasets.learned_from(artifacts.get(dataset, folder / "dataset"))
         spec = remedies.remedied(model_repo.load(repository).spec, remedies.read(remedy))
         config = TrainConfig(
             epochs=spec.train.epochs,

@@ -23,6 +23,8 @@ def main(
     remedy: Annotated[str, typer.Option(help="Such as robustness=trades.")] = "",
 ) -> None:
     """Try spec.tune.maxTrials sets of parameters, each as a short training of its own."""
+    from touchstone.training import dataset as datasets
+
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -32,7 +34,7 @@ def main(
             typer.echo("touchstone.yaml has no spec.tune: the model's defaults are used")
             document: dict[str, object] = {"parameters": {}, "trials": [], "best": None}
         else:
-            artifacts.get(dataset, folder / "dataset")
+            datasets.learned_from(artifacts.get(dataset, folder / "dataset"))
             document = _search(spec, spec.tune, folder)
         digest = artifacts.put_json(document)
     stage.write_result(result_parameters, digest)

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from touchstone.confine.inside import kernel
 from touchstone.errors import PlatformError
@@ -174,6 +174,14 @@ def started(
         env=environment(confinement, extra),
         **{"stdin": subprocess.DEVNULL, "cwd": folder if off() else "/", **how},
     )
+
+
+def tail(stream: IO[bytes], *, most: int = 1 << 20) -> bytes:
+    """The last `most` bytes that a process writes until it ends: it may write without end."""
+    kept = b""
+    while part := stream.read(1 << 16):
+        kept = (kept + part)[-most:]
+    return kept
 
 
 def environment(confinement: Confinement, extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -51,7 +51,8 @@ def trial(job: launch.Job, folder: Path) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as process:
-        output, _ = process.communicate()
+        assert process.stdout is not None  # noqa: S101 (it is a pipe)
+        output = confine.tail(process.stdout)
     return process.returncode, output.decode(errors="replace")
 
 

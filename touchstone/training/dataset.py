@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,12 @@ def read_raw(folder: Path) -> RawData:
     Raises:
         ValueError: a file is absent or broken, or the arrays do not fit the description.
     """
-    description = Description.read(folder)
-    return RawData(description=description, arrays=files.read(folder / "data.npz", description))
+    description, path = Description.read(folder), folder / "data.npz"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+                raise ValueError(f"{path}: got compressed arrays, expected them as write_raw does")
+    return RawData(description=description, arrays=files.read(path, description))
 
 
 def write(folder: Path, dataset: Dataset) -> None:
@@ -104,6 +109,12 @@ def read(folder: Path, splits: tuple[str, ...] = SPLITS) -> Dataset:
     description = Description.read(folder)
     loaded = {name: files.read(folder / f"{name}.npz", description) for name in splits}
     return Dataset(description, loaded)
+
+
+def learned_from(folder: Path) -> Path:
+    """`folder` of a dataset without the test split: who is judged on it must not learn it."""
+    (folder / "test.npz").unlink()
+    return folder
 
 
 def split(data: RawData, *, draw: int = 0, validation: float = 0.15, test: float = 0.25) -> Dataset:

@@ -33,6 +33,7 @@ _TOLERANCE = 1e-4
 """Of the largest logit: a graph whose answers differ by more is not the network."""
 
 _MOST_NODES = 100_000
+_LARGEST = 1 << 62
 
 OPERATORS = frozenset(
     """
@@ -62,10 +63,29 @@ OPERATORS = frozenset(
 """Names of PyTorch's `aten` operators that a graph may hold, in any overload that changes none of
 its arguments."""
 
+
+def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of sizes: of words and lists it would make what fills the memory."""
+
+    def checked(*given: Any) -> Any:
+        if not all(isinstance(one, int | float) and abs(one) < _LARGEST for one in given):
+            raise ValueError(f"got {function.__name__} of something else than sizes")
+        return function(*given)
+
+    return checked
+
+
+def _item(given: Any, index: Any) -> Any:
+    """One of an operator's several results."""
+    if not isinstance(given, tuple | list) or not isinstance(index, int):
+        raise ValueError("got an item of something else than several results")
+    return given[index]
+
+
 _NUMBERS: Mapping[str, Callable[..., Any]] = {
-    name: getattr(operator, name)
-    for name in ("add", "sub", "mul", "floordiv", "mod", "neg", "getitem", "eq", "ge", "le")
-}
+    name: _of_numbers(getattr(operator, name))
+    for name in ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ge", "le")
+} | {"getitem": _item}
 """Python's own, on sizes and on what operators with several results give."""
 
 _LISTENED = frozenset({"aten.linear.default", "aten.conv2d.default"})
@@ -148,6 +168,8 @@ class GraphNetwork(Network):
             for node, done in zip(self._nodes, self._last_uses, strict=True):
                 given = [_filled(one, values, inputs.device) for one in node.args]
                 named = {key: _filled(v, values, inputs.device) for key, v in node.kwargs.items()}
+                if node.family in _BY_CHANNEL:
+                    _check_channels(*given, *named.values())
                 values[node.result] = result = node.run(*given, **named)
                 if note is not None:
                     note(node, given, result)
@@ -161,14 +183,26 @@ class GraphNetwork(Network):
 class _Node:
     """One operator with its arguments; {"value": NAME} stands for what another one gave."""
 
-    __slots__ = ("args", "kwargs", "name", "result", "run", "weights")
+    __slots__ = ("args", "family", "kwargs", "name", "result", "run", "weights")
 
     def __init__(self, document: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
         self.name, self.result = str(document["op"]), str(document["result"])
         self.args, self.kwargs = list(document["args"]), dict(document["kwargs"])
         self.run = _operator(self.name)
+        self.family = self.name.split(".")[1]
         used = {name for one in (*self.args, *self.kwargs.values()) for name in _named(one)}
         self.weights = used & weights.keys()
+
+
+_BY_CHANNEL = frozenset({"_native_batch_norm_legit_no_training", "batch_norm", "instance_norm"})
+"""Operators with a figure for each channel, of which not all look whether there are as many."""
+
+
+def _check_channels(inputs: Tensor, *figures: Any) -> None:
+    """Raise ValueError where an operator would read beyond what there is."""
+    for one in figures:
+        if isinstance(one, Tensor) and one.shape != inputs.shape[1:2]:
+            raise ValueError(f"got {tuple(one.shape)} figures of {tuple(inputs.shape)} channels")
 
 
 def _operator(name: str) -> Callable[..., Any]:

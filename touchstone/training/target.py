@@ -18,9 +18,19 @@ def open_described(folder: Path, description: Description) -> Target:
     """`open_tree`, with the limits that the dataset's description sets to inputs.
 
     Raises:
-        ValueError: as `open_tree`; or the description limits a feature that there is not.
+        ValueError: as `open_tree`; or the description limits a feature that there is not, or the
+            tree says otherwise what the answers or the inputs are: it is served by what it says.
     """
+    from touchstone.training.export import describe
+
     inputs = description.inputs
+    said, known = describe(folder), description.to_json()
+    for name in ("task", "classes", "inputs"):
+        if said[name] != known[name]:
+            raise ValueError(
+                f"{folder / 'model.json'}: got {name} {said[name]!r}, expected the dataset's "
+                f"{known[name]!r}; train it again"
+            )
     low, high = float(inputs["low"]), float(inputs["high"])
     return open_tree(folder, low=low, high=high, reach=Reach.described(inputs))
 

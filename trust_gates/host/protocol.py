@@ -119,7 +119,11 @@ class Channel:
             raise BrokenError(f"got a message of {length} bytes, expected at most {_MOST_WORDS}")
         try:
             message: dict[str, Any] = json.loads(self._exactly(length))
-            tensors = [self._copied(*described) for described in message.pop("tensors")]
+            described = message.pop("tensors")
+            sizes = [_size(name, shape) for name, shape, _ in described]
+            if sum(sizes) > MOST_BYTES:
+                raise ValueError(f"got {sum(sizes)} bytes of tensors, expected up to {MOST_BYTES}")
+            tensors = [self._copied(*one) for one in described]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise BrokenError(f"got a message that does not fit: {error}") from None
         return message, tensors
@@ -138,13 +142,18 @@ class Channel:
 
     def _copied(self, name: str, shape: list[int], offset: int) -> Tensor:
         kind = _TYPES[name]
-        if not all(type(number) is int and number >= 0 for number in (*shape, offset)):
-            raise ValueError(f"got shape {shape} at {offset}, expected numbers from 0 on")
+        end = offset + _size(name, shape)
         count = math.prod(shape)
-        end = offset + count * kind.itemsize
-        if end > MOST_BYTES or offset % _ALIGNED:
+        if type(offset) is not int or offset < 0 or end > MOST_BYTES or offset % _ALIGNED:
             raise ValueError(f"got a tensor from {offset} to {end}, expected up to {MOST_BYTES}")
         if not count:
             return torch.empty(shape, dtype=kind)
         view = self._memory.up_to(end)
         return torch.frombuffer(view, dtype=kind, count=count, offset=offset).view(shape).clone()
+
+
+def _size(name: str, shape: list[int]) -> int:
+    """Bytes of a described tensor."""
+    if not all(type(number) is int and number >= 0 for number in shape):
+        raise ValueError(f"got shape {shape}, expected numbers from 0 on")
+    return math.prod(shape) * _TYPES[name].itemsize

@@ -26,6 +26,12 @@ TOO_MUCH = 137
 _PERIOD = 0.25
 """Seconds between two looks at what is used."""
 
+_LEAST = 4096
+"""Bytes that a file or folder counts for at least."""
+
+_RESERVE = 1 << 30
+"""Bytes of a disk, of a smaller one a twentieth, that are left to others."""
+
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = (
@@ -174,7 +180,11 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
             )
         os.chdir(wanted["folder"])
         if wanted["seccomp"]:
-            kernel.seccomp(sockets=wanted["network"] != "none")
+            kernel.seccomp(
+                sockets=wanted["network"] != "none",
+                listens=wanted["network"] == "loopback",
+                namespaces=wanted["namespaces"],
+            )
         os.execv(argv[0], argv)
     except OSError as error:
         _fail(error)
@@ -199,14 +209,24 @@ def _watch(program: int, wanted: dict[str, Any]) -> int:
             return _code(status)
         if pid:
             continue
-        if wanted["namespaces"]:
-            used = _memory()
-            if used > wanted["memory"]:
-                return _stop(program, f"{used >> 20} MiB of memory", f"{wanted['memory'] >> 20}")
+        running = _running(wanted["namespaces"])
+        # The superuser's processes have no limit of the kernel's, other users' share one.
+        if sum(running.values()) > wanted["processes"]:
+            return _stop(program, f"more than {wanted['processes']} processes and threads")
+        used = _memory(running) + (_scratch() if wanted["namespaces"] else 0)
+        if used > wanted["memory"]:
+            return _stop(program, _much(used, wanted["memory"], "memory"))
         if time.monotonic() - last_disk > 1:
-            used = sum(_size(folder) for folder in wanted["write"])
+            used = 0
+            for folder in wanted["write"]:
+                try:
+                    used += _size(folder)
+                except OSError as error:
+                    return _stop(program, f"a folder that nobody can look into ({error.strerror})")
+                if why := _full(folder):
+                    return _stop(program, why)
             if used > wanted["disk"]:
-                return _stop(program, f"{used >> 20} MiB of disk", f"{wanted['disk'] >> 20}")
+                return _stop(program, _much(used, wanted["disk"], "disk"))
             last_disk = time.monotonic()
         signal.sigtimedwait({signal.SIGCHLD}, _PERIOD)
 
@@ -222,35 +242,85 @@ def _end_orphans() -> None:
             return
 
 
-def _stop(program: int, got: str, most: str) -> int:
-    sys.stderr.write(f"error: stopped, it used {got}, expected at most {most} MiB\n")
+def _much(got: int, most: int, of: str) -> str:
+    return f"{got >> 20} MiB of {of}, expected at most {most >> 20} MiB"
+
+
+def _stop(program: int, why: str) -> int:
+    sys.stderr.write(f"error: stopped, it used {why}\n")
     os.kill(program, signal.SIGKILL)
     return TOO_MUCH
 
 
-def _memory() -> int:
-    """Bytes that the other processes of this namespace hold."""
-    page, total = os.sysconf("SC_PAGE_SIZE"), 0
+def _running(namespaces: bool) -> dict[int, int]:
+    """The processes that the program consists of, each with its number of threads."""
+    parents, threads = {}, {}
     for name in os.listdir("/proc"):
-        if name.isdigit() and name != "1":
+        if name.isdigit():
             try:
-                with open(f"/proc/{name}/statm", encoding="ascii") as stream:
-                    _, resident, shared = stream.read().split()[:3]
+                with open(f"/proc/{name}/stat", "rb") as stream:
+                    after = stream.read().rpartition(b")")[2].split()
             except OSError:
                 continue  # it ended
-            total += (int(resident) - int(shared)) * page
+            parents[int(name)], threads[int(name)] = int(after[1]), int(after[17])
+    if namespaces:
+        return {number: count for number, count in threads.items() if number != 1}
+    ours = {os.getpid()}
+    while more := {one for one, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    return {number: threads[number] for number in ours - {os.getpid()}}
+
+
+def _memory(running: dict[int, int]) -> int:
+    """Bytes that the processes hold; what several share counts for each of them."""
+    total = 0
+    for number in running:
+        try:
+            with open(f"/proc/{number}/status", "rb") as stream:
+                lines = [line.split() for line in stream if line.startswith((b"RssA", b"RssS"))]
+        except OSError:
+            continue  # it ended
+        total += sum(int(line[1]) << 10 for line in lines)
+    return total
+
+
+def _scratch() -> int:
+    """Bytes in the program's own temporary folders, which are memory."""
+    total = 0
+    for path in _SCRATCH:
+        found = os.statvfs(path)
+        total += (found.f_blocks - found.f_bfree) * found.f_frsize
     return total
 
 
 def _size(folder: str) -> int:
+    """Bytes below a folder; a file without any costs something too.
+
+    Raises OSError where a folder cannot be read: what is hidden there cannot be counted.
+    """
     total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
+    for root, folders, names in os.walk(folder, onerror=_unless_gone):
+        for name in (*folders, *names):
             try:
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
-            except OSError:
-                continue  # it is gone
+                total += max(_LEAST, os.lstat(os.path.join(root, name)).st_blocks * 512)
+            except OSError as error:
+                _unless_gone(error)
     return total
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _full(folder: str) -> str:
+    """Why nothing more may be written, if so: files without a name are in no folder's size."""
+    found = os.statvfs(folder)
+    if found.f_bavail * found.f_frsize < min(_RESERVE, found.f_blocks * found.f_frsize // 20):
+        return "the last of the disk"
+    if found.f_files and found.f_favail < found.f_files // 50:
+        return "the last of the disk's places for files"
+    return ""
 
 
 def _give(folder: str, user: int) -> None:

@@ -203,9 +203,28 @@ _DENIED = (
     ("finit_module", 313, 273), ("delete_module", 176, 106), ("kexec_load", 246, 104),
     ("kexec_file_load", 320, 294), ("reboot", 169, 142), ("swapon", 167, 224),
     ("swapoff", 168, 225), ("acct", 163, 89), ("settimeofday", 164, 170), ("quotactl", 179, 60),
-    ("personality", 135, 92),
+    ("personality", 135, 92), ("shmget", 29, 194), ("shmat", 30, 196),
 )  # fmt: skip
-_SOCKET = (41, 198)
+_OF_OTHERS = (
+    # What Landlock has no right for, and what concerns another process of the same user.
+    ("chmod", 90, -1), ("fchmodat", 268, 53), ("fchmodat2", 452, 452), ("chown", 92, -1),
+    ("lchown", 94, -1), ("fchownat", 260, 54), ("setxattr", 188, 5), ("lsetxattr", 189, 6),
+    ("setxattrat", 463, 463), ("removexattr", 197, 14), ("lremovexattr", 198, 15),
+    ("removexattrat", 466, 466), ("file_setattr", 469, 469), ("utime", 132, -1),
+    ("utimes", 235, -1), ("futimesat", 261, -1), ("utimensat", 280, 88),
+    ("setpriority", 141, 140), ("ioprio_set", 251, 30), ("migrate_pages", 256, 238),
+    ("move_pages", 279, 239),
+)  # fmt: skip
+_OF_ITSELF = (
+    # Where the first argument, a process, is 0: the one that asks.
+    ("prlimit64", 302, 261), ("sched_setaffinity", 203, 122), ("sched_setparam", 142, 118),
+    ("sched_setscheduler", 144, 119), ("sched_setattr", 314, 274),
+)  # fmt: skip
+_UNCOUNTED = (("memfd_create", 319, 279), ("memfd_secret", 447, 447))
+"""Memory that no process has to map: nobody could count it."""
+
+_SOCKET, _LISTEN = (41, 198), (50, 201)
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _ENOSYS, _EPERM = 38, 1
 _ERRNO, _ALLOW, _KILL = 0x00050000, 0x7FFF0000, 0x80000000
@@ -220,15 +239,19 @@ def has_seccomp() -> bool:
     return os.uname().machine in _ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp")
 
 
-def seccomp(*, sockets: bool) -> None:
+def seccomp(*, sockets: bool, listens: bool, namespaces: bool) -> None:
     """Deny, from now on, system calls that reach outside: EPERM, for everything started too.
 
-    Without `sockets` there is no new one.
+    Without `sockets` there is no new one; with them there are those of the internet, and where
+    `namespaces` hide other programs' files, Unix ones. Without `listens` none takes connections.
     """
     architecture, column = _ARCHITECTURES[os.uname().machine]
-    denied = [numbers[column] for _, *numbers in _DENIED]
-    denied += [] if sockets else [_SOCKET[column]]
     load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    names = [*_DENIED, *(() if namespaces else _OF_OTHERS)]
+    denied = [numbers[column] for _, *numbers in names if numbers[column] >= 0]
+    denied += [] if sockets else [_SOCKET[column]]
+    denied += [] if listens else [_LISTEN[column]]
+    families = [_AF_INET, _AF_INET6, _AF_NETLINK, *([_AF_UNIX] if namespaces else [])]
     program = [
         (load, 0, 0, 4),  # the architecture
         (equal, 1, 0, architecture),
@@ -236,14 +259,27 @@ def seccomp(*, sockets: bool) -> None:
         (load, 0, 0, 0),  # the number
         (at_least, 0, 1, 0x40000000),  # x32, which has numbers of its own
         (give, 0, 0, _ERRNO | _EPERM),
-        (equal, 0, 1, _CLONE3[column]),  # its flags lie in memory, where a filter cannot look
-        (give, 0, 0, _ERRNO | _ENOSYS),
     ]
+    # clone3's flags lie in memory, where a filter cannot look: libraries know what to do without.
+    for number in (_CLONE3[column], *(numbers[column] for _, *numbers in _UNCOUNTED)):
+        program += [(equal, 0, 1, number), (give, 0, 0, _ERRNO | _ENOSYS)]
     for number in denied:
         program += [(equal, 0, 1, number), (give, 0, 0, _ERRNO | _EPERM)]
+    for number in (numbers[column] for _, *numbers in _OF_ITSELF):
+        program += [
+            (equal, 0, 4, number),
+            (load, 0, 0, 16),  # its first argument
+            (equal, 0, 1, 0),
+            (give, 0, 0, _ALLOW),
+            (give, 0, 0, _ERRNO | _EPERM),
+        ]
     program += [
+        (equal, 0, 2 + len(families), _SOCKET[column]),
+        (load, 0, 0, 16),
+        *((equal, len(families) - index, 0, one) for index, one in enumerate(families)),
+        (give, 0, 0, _ERRNO | _EPERM),
         (equal, 0, 3, _CLONE[column]),
-        (load, 0, 0, 16),  # its first argument
+        (load, 0, 0, 16),
         (bits, 0, 1, _NEW_NAMESPACES),
         (give, 0, 0, _ERRNO | _EPERM),
         (give, 0, 0, _ALLOW),

@@ -19,6 +19,7 @@ from touchstone.confine import DATA, Confinement
 from touchstone.contract import model_repo
 from touchstone.errors import TouchstoneError
 from touchstone.home import SHIPPED
+from trust_gates.visible import one_line
 
 
 def main(
@@ -39,7 +40,7 @@ def main(
         repository = artifacts.get(source, Path(folder) / "source")
         spec = model_repo.load(repository).spec
         source_uri = uri or spec.data.uri
-        typer.echo(f"loading {source_uri} with seed {spec.data.seed}")
+        typer.echo(f"loading {one_line(source_uri)} with seed {spec.data.seed}")
         loaded = Path(folder) / "data"
         _load(repository, spec.entrypoint, source_uri, spec.data.seed, loaded)
         data = dataset.read_raw(loaded)
@@ -52,7 +53,7 @@ def main(
     for name, values in data.description.protected.items():
         column = data.arrays[f"protected_{name}"]
         shares = ", ".join(f"{value} {(column == i).sum()}" for i, value in enumerate(values))
-        typer.echo(f"{name}: {shares}")
+        typer.echo(one_line(f"{name}: {shares}"))
     typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
     stage.write_result(result_data, digest)
 

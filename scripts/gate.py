@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from touchstone import confine
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo, remedy
@@ -68,6 +69,7 @@ def main(
 
     A model that fails is no failure of the gate: the verdict stage decides, with all evidence.
     """
+    confine.limit_own_memory()
     if name not in GATES:
         raise UsageError(f"got the gate {name!r}, expected one of {', '.join(GATES)}")
     with tempfile.TemporaryDirectory() as temporary:

@@ -15,6 +15,7 @@ from touchstone.artifacts.store import digest_bytes, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
+from trust_gates.visible import one_line
 
 _LONGEST = 1 << 20
 """Bytes of the model's figures, which its own code wrote."""
@@ -81,7 +82,7 @@ def main(
         digest = artifacts.put(work / "model")
         figures = json.loads(beneath.read(work / "model", "metrics.json", limit=_LONGEST))
         shutil.rmtree(kept, ignore_errors=True)
-    typer.echo(" ".join(f"{key}={value:.4f}" for key, value in sorted(figures.items())))
+    typer.echo(one_line(" ".join(f"{key}={value:.4f}" for key, value in sorted(figures.items()))))
     stage.write_result(result_model, digest)
 
 

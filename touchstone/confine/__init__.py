@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import sysconfig
@@ -174,6 +175,13 @@ def started(
         env=environment(confinement, extra),
         **{"stdin": subprocess.DEVNULL, "cwd": folder if off() else "/", **how},
     )
+
+
+def limit_own_memory() -> None:
+    """Hold this process to what a confined one may take: it computes what others' data ask for."""
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    wanted = Limits().memory if most == resource.RLIM_INFINITY else min(most, Limits().memory)
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))
 
 
 def tail(stream: IO[bytes], *, most: int = 1 << 20) -> bytes:

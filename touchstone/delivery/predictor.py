@@ -343,10 +343,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         from touchstone.artifacts.store import open_store
 
         open_store(options.store).get(options.model, options.model_dir)
+    from touchstone import confine
     from touchstone.training.evasion.guard import Guard
     from touchstone.training.mitigation.served import Served
     from touchstone.training.opened import open_model
 
+    confine.limit_own_memory()
     opened = open_model(options.model_dir)
     served = Served.read(options.model_dir)
     guard = Guard.read(options.model_dir, opened.spec, opened.module)

@@ -29,9 +29,9 @@ def train(job: launch.Job, folder: Path, *, workers: int) -> int:
     Raises:
         PlatformError: the model repository's code cannot be confined here.
     """
-    command = launch.ranks(
-        launch.worker(job.write(folder / "job.json")), workers=workers, max_restarts=MAX_RESTARTS
-    )
+    command = launch.worker(job.write(folder / "job.json"))
+    if workers > 1 or confine.means().namespaces:  # else it may signal nobody, itself included
+        command = launch.ranks(command, workers=workers, max_restarts=MAX_RESTARTS)
     kept = [] if job.checkpoint is None else [job.checkpoint.path.parent]
     for one in kept:
         one.mkdir(parents=True, exist_ok=True)

@@ -175,6 +175,8 @@ class GraphNetwork(Network):
                     note(node, given, result)
                 for name in done:
                     del values[name]
+            if not isinstance(values[self._answer], Tensor):
+                raise TypeError("its answer is no tensor")
             return values[self._answer]
         except (RuntimeError, TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as e:
             raise GateError(f"the network's graph cannot be run: {e}") from None
@@ -190,9 +192,17 @@ class _Node:
         self.args, self.kwargs = list(document["args"]), dict(document["kwargs"])
         self.run = _operator(self.name)
         self.family = self.name.split(".")[1]
+        if place := _TRAINING.get(self.family):
+            given = self.args[place] if len(self.args) > place else self.kwargs.get("train", True)
+            if given is not False:
+                raise ValueError(f"got {self.name} as in training, expected it as in evaluation")
         used = {name for one in (*self.args, *self.kwargs.values()) for name in _named(one)}
         self.weights = used & weights.keys()
 
+
+_TRAINING = {"alpha_dropout": 2, "batch_norm": 5, "dropout": 2, "feature_dropout": 2}
+"""Operators that draw, or look at the whole batch, where the argument at this place is true: the
+answer to one sample would then depend on luck or on the others."""
 
 _BY_CHANNEL = frozenset({"_native_batch_norm_legit_no_training", "batch_norm", "instance_norm"})
 """Operators with a figure for each channel, of which not all look whether there are as many."""

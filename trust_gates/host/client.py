@@ -163,7 +163,10 @@ class _Asked(torch.autograd.Function):
         message, found = host.ask(what, tensors[:count], keep=needed[:count], learned=names)
         device = tensors[0].device
         found = [one.to(device) for one in found]
-        ctx.kept = _Kept(host, int(message.get("kept", -1)))
+        kept = message.get("kept")
+        if not isinstance(kept, int):
+            raise GateError(f"the model host answered {what} without the number of what it keeps")
+        ctx.kept = _Kept(host, kept)
         ctx.needed, ctx.shapes = needed, [(one.shape, one.dtype) for one in tensors]
         flags = message.get("differentiable", [])
         loose = [one for index, one in enumerate(found) if flags[index : index + 1] != [True]]

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_BYTES = 8 << 30
+MOST_BYTES = 2 << 30
 """Of all tensors of a message."""
 
 _MOST_WORDS = 4 << 20

@@ -131,3 +131,21 @@ def test_arrays_that_grow_when_read_are_not_read(tmp_path):
         dataset.read_raw(tmp_path)
     np.savez(tmp_path / "data.npz", **arrays)
     assert len(dataset.read_raw(tmp_path).arrays["labels"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("op", "args"),
+    [
+        ("aten.dropout.default", [{"value": "inputs"}, 0.5, True]),
+        ("aten.dropout.default", [{"value": "inputs"}, 0.5]),
+        ("aten.alpha_dropout.default", [{"value": "inputs"}, 0.5, {"value": "inputs"}]),
+        ("aten.batch_norm.default", [{"value": "inputs"}, None, None, None, None, True, 0.1, 1e-5]),
+    ],
+)
+def test_an_operator_as_in_training_is_in_no_graph(tmp_path, op, args):
+    """The answer to one sample would depend on luck, or on who else is asked about."""
+    node = {"op": op, "result": "a", "args": args, "kwargs": {}}
+    document = {"nodes": [node], "answer": "a", "learned": []}
+    (tmp_path / graph.FILE).write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="as in training, expected it as in evaluation"):
+        graph.read(tmp_path, {})

@@ -184,6 +184,7 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
                 sockets=wanted["network"] != "none",
                 listens=wanted["network"] == "loopback",
                 namespaces=wanted["namespaces"],
+                signals=wanted["namespaces"] or kernel.landlock_version() >= kernel.SCOPES_SIGNALS,
             )
         os.execv(argv[0], argv)
     except OSError as error:

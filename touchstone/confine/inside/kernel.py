@@ -162,6 +162,10 @@ _SINCE = ((13, 1), (14, 2), (15, 3), (16, 5))
 """The number of rights that exist up to a version of the interface: (rights, from version)."""
 
 
+SCOPES_SIGNALS = 6
+"""From this version on Landlock lets no signal out."""
+
+
 def landlock(rules: Sequence[tuple[str, int]], *, tcp: bool) -> None:
     """Allow this process, from now on, what `rules` (path, rights) say, and nothing else of files.
 
@@ -171,9 +175,9 @@ def landlock(rules: Sequence[tuple[str, int]], *, tcp: bool) -> None:
     version = landlock_version()
     handled = (1 << max(count for count, since in _SINCE if version >= since)) - 1
     net = 0b11 if version >= 4 and not tcp else 0
-    scoped = 0b11 if version >= 6 else 0
+    scoped = 0b11 if version >= SCOPES_SIGNALS else 0
     attributes = struct.pack("=QQQ", handled, net, scoped)
-    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    size = 24 if version >= SCOPES_SIGNALS else 16 if version >= 4 else 8
     ruleset = _syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint(0))
     for path, rights in rules:
         here = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -220,6 +224,10 @@ _OF_ITSELF = (
     ("prlimit64", 302, 261), ("sched_setaffinity", 203, 122), ("sched_setparam", 142, 118),
     ("sched_setscheduler", 144, 119), ("sched_setattr", 314, 274),
 )  # fmt: skip
+_SIGNALS = (
+    ("kill", 62, 129), ("tkill", 200, 130), ("tgkill", 234, 131), ("rt_sigqueueinfo", 129, 138),
+    ("rt_tgsigqueueinfo", 297, 240), ("pidfd_send_signal", 424, 424),
+)  # fmt: skip
 _UNCOUNTED = (("memfd_create", 319, 279), ("memfd_secret", 447, 447))
 """Memory that no process has to map: nobody could count it."""
 
@@ -239,11 +247,12 @@ def has_seccomp() -> bool:
     return os.uname().machine in _ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp")
 
 
-def seccomp(*, sockets: bool, listens: bool, namespaces: bool) -> None:
+def seccomp(*, sockets: bool, listens: bool, namespaces: bool, signals: bool) -> None:
     """Deny, from now on, system calls that reach outside: EPERM, for everything started too.
 
     Without `sockets` there is no new one; with them there are those of the internet, and where
-    `namespaces` hide other programs' files, Unix ones. Without `listens` none takes connections.
+    `namespaces` hide other programs' files, Unix ones. Without `listens` none takes connections;
+    without `signals` none is sent, not even to itself.
     """
     architecture, column = _ARCHITECTURES[os.uname().machine]
     load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -251,6 +260,7 @@ def seccomp(*, sockets: bool, listens: bool, namespaces: bool) -> None:
     denied = [numbers[column] for _, *numbers in names if numbers[column] >= 0]
     denied += [] if sockets else [_SOCKET[column]]
     denied += [] if listens else [_LISTEN[column]]
+    denied += [] if signals else [numbers[column] for _, *numbers in _SIGNALS]
     families = [_AF_INET, _AF_INET6, _AF_NETLINK, *([_AF_UNIX] if namespaces else [])]
     program = [
         (load, 0, 0, 4),  # the architecture

@@ -40,7 +40,6 @@ _SETTINGS = (
 )  # fmt: skip
 _OF_NETWORK = ("hosts", "resolv.conf", "ssl", "ca-certificates", "host.conf", "services")
 _SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108 - a tmpfs of the program's own
-_BASE = "/tmp"  # noqa: S108 - covered for a moment, in a mount namespace of its own
 
 
 def main() -> None:
@@ -94,13 +93,7 @@ def _leave(wanted: dict[str, Any]) -> None:
 
 def _be_the_first(wanted: dict[str, Any], seen: dict[str, str]) -> None:
     """Number 1 of the new namespaces: make the root, wake the loopback, drop privileges."""
-    kernel.mount("none", "/", kernel.MS_REC | kernel.MS_PRIVATE)
-    kernel.mount("tmpfs", _BASE, 0, "tmpfs", "mode=755")
-    os.chdir(_BASE)
-    os.mkdir("old")
-    os.mkdir("new")
-    kernel.pivot(".", "old")
-    kernel.mount("tmpfs", "/new", 0, "tmpfs", "mode=755,size=16m")
+    kernel.begin_root()
     size = f"mode=1777,size={wanted['disk']}"
     for path in _SCRATCH:
         os.makedirs("/new" + path, exist_ok=True)
@@ -113,10 +106,7 @@ def _be_the_first(wanted: dict[str, Any], seen: dict[str, str]) -> None:
         _bind(path, path)
     os.mkdir("/new/proc")
     kernel.mount("proc", "/new/proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, "proc")
-    os.chdir("/new")
-    kernel.pivot(".", ".")
-    kernel.detach(".")
-    os.chdir("/")
+    kernel.end_root()
     if wanted["network"] == "loopback":
         kernel.wake_loopback()
     if os.geteuid() == 0:

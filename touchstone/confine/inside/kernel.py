@@ -18,6 +18,8 @@ MS_REMOUNT, MS_NOATIME, MS_NODIRATIME, MS_BIND = 32, 1024, 2048, 4096
 MS_REC, MS_PRIVATE, MS_RELATIME = 16384, 1 << 18, 1 << 21
 MNT_DETACH = 2
 
+_BASE = "/tmp"  # noqa: S108 - covered for a moment, in a mount namespace of its own
+
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP = 1, 22
 _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 24, 36, 38
 _SECCOMP_MODE_FILTER = 2
@@ -91,9 +93,23 @@ def pivot(new: str, old: str) -> None:
     _call("pivot_root", os.fsencode(new), os.fsencode(old))
 
 
-def detach(path: str) -> None:
-    """Unmount lazily."""
-    _call("umount2", os.fsencode(path), MNT_DETACH)
+def begin_root() -> None:
+    """In a new mount namespace: an empty root at /new, what was the root at /old."""
+    mount("none", "/", MS_REC | MS_PRIVATE)
+    mount("tmpfs", _BASE, 0, "tmpfs", "mode=755")
+    os.chdir(_BASE)
+    os.mkdir("old")
+    os.mkdir("new")
+    pivot(".", "old")
+    mount("tmpfs", "/new", 0, "tmpfs", "mode=755,size=16m")
+
+
+def end_root() -> None:
+    """Let /new be the root, and the old one be gone."""
+    os.chdir("/new")
+    pivot(".", ".")
+    _call("umount2", b".", MNT_DETACH)
+    os.chdir("/")
 
 
 def die_with_parent(signal: int) -> None:

@@ -24,8 +24,6 @@ _SYSTEM = ("/boot", "/etc", "/root", "/usr", "/opt", "/srv")
 A volume mounted below stays as writable as it is.
 """
 
-_BASE = "/tmp"  # noqa: S108 - covered for a moment, in a mount namespace of its own
-
 
 # No dataclasses here: importing them doubles what this program has in memory, and so what a fork
 # has to copy.
@@ -63,21 +61,12 @@ def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:
         kernel.unshare(kernel.CLONE_NEWNS)
     else:
         kernel.unshare_as(user, group, kernel.CLONE_NEWNS)
-    kernel.mount("none", "/", kernel.MS_REC | kernel.MS_PRIVATE)
-    kernel.mount("tmpfs", _BASE, 0, "tmpfs", "mode=755")
-    os.chdir(_BASE)
-    os.mkdir("old")
-    os.mkdir("new")
-    kernel.pivot(".", "old")
-    kernel.mount("tmpfs", "/new", 0, "tmpfs", "mode=755")
+    kernel.begin_root()
     root = _Root("/old", "/new")
     _fill(root, "/")
     for mount in sorted(targets, key=lambda item: item.target.count("/")):
         _place(root, mount)
-    os.chdir("/new")
-    kernel.pivot(".", ".")
-    kernel.detach(".")
-    os.chdir("/")
+    kernel.end_root()
     if privileged and user is not None:
         kernel.become(user, group)
 

@@ -15,11 +15,14 @@ import typer
 from touchstone import confine
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
-from touchstone.confine import DATA, Confinement
+from touchstone.confine import DATA, DATA_PORTS, Confinement
 from touchstone.contract import model_repo
 from touchstone.errors import TouchstoneError
 from touchstone.home import SHIPPED
 from trust_gates.visible import one_line
+
+_WEB = (53, 80, 443)
+"""TCP ports of names and of the web."""
 
 
 def main(
@@ -66,6 +69,7 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
         read=[repository, *_shown()],
         write=[output],
         # A name such as `generate` or `sklearn:digits` is loaded from what is installed.
+        ports=(*_WEB, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(",")))),
         network="host" if "://" in uri and scheme != "file" else "none",
     )
     program = SHIPPED / "training" / "load_data.py"
@@ -88,7 +92,8 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
         raise TouchstoneError(
             f"load_data of {entrypoint} ended with exit code {process.returncode}: {last}",
             hint="it sees the repository, the installed packages, and the network only where"
-            " spec.data.uri is an address; `touchstone up --data FOLDER` shows it a folder",
+            " spec.data.uri is an address, ports 80 and 443; `touchstone up --data FOLDER` shows it"
+            " a folder, `--data-port` opens a port",
         )
 
 

@@ -45,6 +45,12 @@ def up(
         list[Path] | None,
         typer.Option(help="Folder that every model's load_data may read; may be repeated."),
     ] = None,
+    data_port: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, max=65535, help="TCP port that load_data may connect to, besides 80 and 443."
+        ),
+    ] = None,
     unconfined: Annotated[
         bool,
         typer.Option(
@@ -74,6 +80,8 @@ def up(
     confine.require()
     if data:
         os.environ[confine.DATA] = os.pathsep.join(str(folder.resolve()) for folder in data)
+    if data_port:
+        os.environ[confine.DATA_PORTS] = ",".join(map(str, data_port))
     if detach:
         options = [f"--port={port}", f"--parallel={parallel}", f"--per-model={per_model}"]
         schedules = [f"--schedule={path.resolve()}" for path in schedule or ()]

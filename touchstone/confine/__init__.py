@@ -31,6 +31,9 @@ SWITCH = "TOUCHSTONE_CONFINE"
 DATA = "TOUCHSTONE_DATA"
 """Environment variable: folders of data, joined as in PATH, that every `load_data` may read."""
 
+DATA_PORTS = "TOUCHSTONE_DATA_PORTS"
+"""Environment variable: ports, joined by commas, that `load_data` may connect to; the web's it may."""
+
 NOT_STARTED = 125
 """Exit code of a command that could not be confined."""
 
@@ -71,6 +74,10 @@ class Confinement:
 
     network: Network = "none"
     """`none` has no sockets at all, `loopback` an interface that no one else sees."""
+
+    ports: Sequence[int] = ()
+    """Of the network `host`, the TCP ports that it may connect to: this machine's services on
+    others are out of reach, where the kernel's Landlock knows of ports (Linux 6.7)."""
 
     limits: Limits = Limits()
 
@@ -219,6 +226,7 @@ def _command(
         "read": [*_interpreter(), *(str(path.resolve()) for path in asked.read)],
         "write": [str(path.resolve()) for path in asked.write],
         "network": asked.network,
+        "ports": list(asked.ports) if asked.network == "host" else [],
         "folder": str(folder),
         "user": _USER,
         "namespaces": found.namespaces,

@@ -13,6 +13,7 @@ import pytest
 
 from touchstone import confine
 from touchstone.confine import Confinement, Limits
+from touchstone.confine.inside import kernel
 from touchstone.errors import PlatformError
 
 ANY = confine.means()
@@ -280,3 +281,15 @@ def test_where_nothing_confines_it_is_refused_and_typing_unconfined_lets_it(monk
     monkeypatch.setenv(confine.SWITCH, "off")
     assert confine.command(["true"], Confinement()) == ["true"]
     assert confine.described() == "unconfined"
+
+
+def test_with_the_network_it_connects_to_the_named_ports_alone(way):
+    if kernel.landlock_version() < 4:
+        pytest.skip("this kernel's Landlock knows no ports")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code = f"socket.create_connection(('127.0.0.1', {port}), timeout=5).fileno() > 0"
+        assert tried(code, confinement=Confinement(network="host", ports=[port])) == "True"
+        assert "PermissionError" in tried(
+            code, confinement=Confinement(network="host", ports=[443])
+        )

@@ -166,7 +166,7 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
                 + [(path, kernel.WRITE) for path in wanted["write"]]
                 + [(path, kernel.SCRATCH) for path in scratch]
                 + [(path, kernel.READ | kernel.WRITE_FILE) for path in seen if _takes_writes(path)],
-                tcp=wanted["network"] != "none",
+                ports=None if wanted["network"] == "loopback" else wanted["ports"],
             )
         os.chdir(wanted["folder"])
         if wanted["seccomp"]:

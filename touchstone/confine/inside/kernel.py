@@ -24,7 +24,8 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP = 1, 22
 _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 24, 36, 38
 _SECCOMP_MODE_FILTER = 2
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_PATH_BENEATH = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
+_BIND_TCP, _CONNECT_TCP = 1, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -182,15 +183,15 @@ SCOPES_SIGNALS = 6
 """From this version on Landlock lets no signal out."""
 
 
-def landlock(rules: Sequence[tuple[str, int]], *, tcp: bool) -> None:
+def landlock(rules: Sequence[tuple[str, int]], ports: Sequence[int] | None) -> None:
     """Allow this process, from now on, what `rules` (path, rights) say, and nothing else of files.
 
-    Without `tcp` it neither binds nor connects; it reaches no abstract socket and sends no signal
-    outside of what it starts, where the kernel knows how.
+    It connects by TCP to `ports` alone and takes no connections, unless they are None; it reaches
+    no abstract socket and sends no signal outside of what it starts; where the kernel knows how.
     """
     version = landlock_version()
     handled = (1 << max(count for count, since in _SINCE if version >= since)) - 1
-    net = 0b11 if version >= 4 and not tcp else 0
+    net = _BIND_TCP | _CONNECT_TCP if version >= 4 and ports is not None else 0
     scoped = 0b11 if version >= SCOPES_SIGNALS else 0
     attributes = struct.pack("=QQQ", handled, net, scoped)
     size = 24 if version >= SCOPES_SIGNALS else 16 if version >= 4 else 8
@@ -201,6 +202,9 @@ def landlock(rules: Sequence[tuple[str, int]], *, tcp: bool) -> None:
         rule = struct.pack("=Qi", allowed, here)
         _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, ctypes.c_uint(0))
         os.close(here)
+    for port in (ports or ()) if net else ():
+        rule = struct.pack("=QQ", _CONNECT_TCP, port)
+        _syscall(_ADD_RULE, ruleset, _NET_PORT, rule, ctypes.c_uint(0))
     _syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint(0))
     os.close(ruleset)
 

@@ -32,7 +32,7 @@ DATA = "TOUCHSTONE_DATA"
 """Environment variable: folders of data, joined as in PATH, that every `load_data` may read."""
 
 DATA_PORTS = "TOUCHSTONE_DATA_PORTS"
-"""Environment variable: ports, joined by commas, that `load_data` may connect to, with the web's."""
+"""Environment variable: more ports than the web's, joined by commas, that `load_data` connects to."""
 
 NOT_STARTED = 125
 """Exit code of a command that could not be confined."""

@@ -32,7 +32,7 @@ DATA = "TOUCHSTONE_DATA"
 """Environment variable: folders of data, joined as in PATH, that every `load_data` may read."""
 
 DATA_PORTS = "TOUCHSTONE_DATA_PORTS"
-"""Environment variable: more ports than the web's, joined by commas, that `load_data` connects to."""
+"""Environment variable: ports besides the web's, joined by commas, for `load_data` to reach."""
 
 NOT_STARTED = 125
 """Exit code of a command that could not be confined."""

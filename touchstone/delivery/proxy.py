@@ -129,6 +129,15 @@ def clusters(targets: Iterable[Target], generation: int) -> Document:
             {
                 "name": target.cluster,
                 "connect_timeout": "5s",
+                "typed_extension_protocol_options": {
+                    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                        "@type": _type("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+                        "explicit_http_config": {"http_protocol_options": {}},
+                        # Sooner than the server, whose 5 s could end while a request is sent: what
+                        # was sent is not asked a second time.
+                        "common_http_protocol_options": {"idle_timeout": "2s"},
+                    }
+                },
                 "load_assignment": {
                     "cluster_name": target.cluster,
                     "endpoints": [{"lb_endpoints": [{"endpoint": _pipe(target.socket)}]}],

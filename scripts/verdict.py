@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from touchstone import beneath
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
@@ -21,6 +22,9 @@ from trust_gates import GATES
 from trust_gates.recomputed import recomputed
 from trust_gates.software import versions
 from trust_gates.verdict import Evidence, Outcome, Verdict
+
+_LONGEST = 1 << 20
+"""Bytes of the model's figures, which its own code wrote."""
 
 
 def main(
@@ -120,7 +124,7 @@ def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
         "uri": spec.data.uri,
         "entrypoint": spec.entrypoint,
         "parameters": exported["parameters"],
-        "metrics": json.loads((model / "metrics.json").read_text(encoding="utf-8")),
+        "metrics": json.loads(beneath.read(model, "metrics.json", limit=_LONGEST)),
         "training": spec.train.plain(),
     }
 

@@ -2,6 +2,8 @@
 
 It loads the model tree in FOLDER and answers the gate or server that started it (see
 `touchstone.training.host`). Start it confined: it runs whatever the tree holds.
+
+`python -P host.py --listen PATH` starts such hosts, confined, for a gate in another container.
 """
 
 from __future__ import annotations
@@ -23,4 +25,15 @@ def main(connection: int, memory: int, threads: int, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    if sys.argv[1:2] == ["--listen"] and len(sys.argv) == 3:
+        from touchstone.commands import stage  # noqa: F401 (shows control characters of others)
+        from touchstone.training.host_listener import listen
+
+        listen(Path(sys.argv[2]))
+    elif len(sys.argv) == 5:
+        main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    else:
+        sys.stderr.write(
+            "usage: python -P host.py SOCKET MEMORY THREADS FOLDER, or host.py --listen PATH\n"
+        )
+        sys.exit(2)

@@ -34,9 +34,6 @@ DATA = "TOUCHSTONE_DATA"
 DATA_PORTS = "TOUCHSTONE_DATA_PORTS"
 """Environment variable: ports besides the web's, joined by commas, for `load_data` to reach."""
 
-NOT_STARTED = 125
-"""Exit code of a command that could not be confined."""
-
 _INSIDE = Path(__file__).with_name("inside")
 _USER = 65532
 """Who the command runs as where the superuser starts it; nobody's on this machine."""
@@ -52,7 +49,7 @@ class Limits:
     """What a confined command may use."""
 
     memory: int = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
-    """Bytes, of each process, and where there are namespaces of all together."""
+    """Bytes, of each process and of all together."""
 
     disk: int = 16 << 30
     """Bytes, of one file and of all folders that it may write."""
@@ -113,8 +110,10 @@ def means() -> Means:
         text=True,
         check=False,
     )
-    missing = "" if tried.returncode == 0 else tried.stderr.strip().removeprefix("error: ")
-    return Means(not missing, landlock, seccomp, missing)
+    if tried.returncode == 0:
+        return Means(True, landlock, seccomp)
+    why = tried.stderr.strip().removeprefix("error: ") or f"exit code {tried.returncode}"
+    return Means(False, landlock, seccomp, why)
 
 
 def off() -> bool:

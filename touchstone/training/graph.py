@@ -95,6 +95,12 @@ _LAYERS = ("linear", "conv", "batch_norm", "layer_norm", "group_norm", "embeddin
 """Operators that are layers with weights; a factor or an offset of its own is none."""
 
 
+_BROKEN = (
+    RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, MemoryError,
+)  # fmt: skip
+"""What operators raise that do not fit together."""
+
+
 class GraphNetwork(Network):
     """A network of operators; its weights are those that the tree's safetensors hold."""
 
@@ -178,7 +184,7 @@ class GraphNetwork(Network):
             if not isinstance(values[self._answer], Tensor):
                 raise TypeError("its answer is no tensor")
             return values[self._answer]
-        except (RuntimeError, TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as e:
+        except _BROKEN as e:
             raise GateError(f"the network's graph cannot be run: {e}") from None
 
 
@@ -191,18 +197,37 @@ class _Node:
         self.name, self.result = str(document["op"]), str(document["result"])
         self.args, self.kwargs = list(document["args"]), dict(document["kwargs"])
         self.run = _operator(self.name)
+        self._check_plain()
         self.family = self.name.split(".")[1]
-        if place := _TRAINING.get(self.family):
-            given = self.args[place] if len(self.args) > place else self.kwargs.get("train", True)
-            if given is not False:
-                raise ValueError(f"got {self.name} as in training, expected it as in evaluation")
         used = {name for one in (*self.args, *self.kwargs.values()) for name in _named(one)}
         self.weights = used & weights.keys()
 
+    def _check_plain(self) -> None:
+        """Raise ValueError where the answer would depend on luck, on others, or on what was before.
 
-_TRAINING = {"alpha_dropout": 2, "batch_norm": 5, "dropout": 2, "feature_dropout": 2}
-"""Operators that draw, or look at the whole batch, where the argument at this place is true: the
-answer to one sample would then depend on luck or on the others."""
+        The schema of instance_norm says that it changes nothing; it changes running statistics.
+        """
+        for place, name, expected in _PLAIN.get(self.name.split(".")[1], ()):
+            given = self.args[place] if len(self.args) > place else self.kwargs.get(name, expected)
+            if given is not expected and (given != expected or isinstance(given, bool)):
+                raise ValueError(
+                    f"got {self.name} with {name} {given!r}, as in training, expected {expected!r}"
+                )
+
+
+_PLAIN: Mapping[str, Sequence[tuple[int, str, Any]]] = {
+    "alpha_dropout": [(2, "train", False)],
+    "batch_norm": [(5, "training", False)],
+    "dropout": [(2, "train", False)],
+    "feature_dropout": [(2, "train", False)],
+    "instance_norm": [
+        (3, "running_mean", None),
+        (4, "running_var", None),
+        (5, "use_input_stats", True),
+    ],
+    "scaled_dot_product_attention": [(4, "dropout_p", 0.0)],
+}
+"""Arguments that operators must have, by place and name, so that a sample's answer is its own."""
 
 _BY_CHANNEL = frozenset({"_native_batch_norm_legit_no_training", "batch_norm", "instance_norm"})
 """Operators with a figure for each channel, of which not all look whether there are as many."""

@@ -103,8 +103,8 @@ class _Host:
         with torch.set_grad_enabled(bool(leaves or learned)):
             found = list(getattr(self._answers, what)(*given))
         flags = [one.requires_grad for one in found]
+        self._last += 1  # also where nothing is kept: each answer has a number of its own
         if any(flags):
-            self._last += 1
             outputs = [one for one, flag in zip(found, flags, strict=True) if flag]
             self._kept[self._last] = (outputs, leaves + [self._own[name] for name in learned])
         self._channel.send({"kept": self._last, "differentiable": flags}, found)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -24,6 +27,12 @@ from trust_gates.errors import GateError
 from trust_gates.host.client import Host, HostedNetwork
 from trust_gates.host.protocol import BrokenError, Channel, Memory
 from trust_gates.inputs.description import Task
+
+LISTENER = "TOUCHSTONE_MODEL_HOST"
+"""Environment variable: the socket of a container that starts hosts; without it they are ours."""
+
+_PATIENCE = 120
+"""Seconds that the container has to start."""
 
 _PROGRAM = SHIPPED / "training" / "host.py"
 _REMEMBERED = 20
@@ -87,41 +96,89 @@ def start(
         GateError: the repository's code cannot be loaded.
         PlatformError: it cannot be confined here.
     """
+    here = os.environ.get(LISTENER)
     # A copy that another user may read, and that nobody changes while it is judged.
-    copy = tempfile.TemporaryDirectory(prefix="model-")
+    copy = tempfile.TemporaryDirectory(prefix="model-", dir=Path(here).parent if here else None)
+    Path(copy.name).chmod(0o755)
     tree = Path(
         shutil.copytree(
             folder, Path(copy.name) / "model", copy_function=shutil.copyfile, symlinks=True
         )
     )
-    ours, theirs = socket.socketpair()
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
     memory = Memory.new()
-    descriptors = (theirs.fileno(), memory.descriptor)
     threads = torch.get_num_threads()
-    process = confine.started(
-        [sys.executable, "-P", _PROGRAM, *map(str, descriptors), str(threads), tree],
-        confine.Confinement(read=[tree]),
-        # Its threads work while ours wait: neither may take the other's core by spinning.
-        {"OMP_WAIT_POLICY": "PASSIVE"},
-        pass_fds=descriptors,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    theirs.close()
-    running = _Running(process)
-    channel = Channel(ours, memory)
+    process: _Running | _Elsewhere
+    if here:
+        connection = _asked(Path(here), tree, memory, threads)
+        process = _Elsewhere()
+    else:
+        connection, theirs = socket.socketpair()
+        process = _Running(launch(theirs.fileno(), memory.descriptor, threads, tree))
+        theirs.close()
+    channel = Channel(connection, memory)
     try:
         message, _ = channel.receive()
     except BrokenError as error:
-        _end(process, ours, copy)
-        raise GateError(f"the model host did not start ({error}): {running.last_words()}") from None
+        _end(process, connection, memory, copy)
+        raise GateError(f"the model host did not start ({error}): {process.last_words()}") from None
     if "error" in message:
-        _end(process, ours, copy)
+        _end(process, connection, memory, copy)
         raise GateError(f"the model's code cannot be loaded: {str(message['error'])[:2000]}")
     learned = [str(name) for name in message.get("parameters", [])]
-    network = HostedNetwork(Host(channel, running), weights, learned)
-    weakref.finalize(network, _end, process, ours, copy)
+    network = HostedNetwork(Host(channel, process), weights, learned)
+    weakref.finalize(network, _end, process, connection, memory, copy)
     return HostedSpec(task, network), network
+
+
+def launch(connection: int, memory: int, threads: int, tree: Path) -> subprocess.Popen[bytes]:
+    """A confined host of the tree that answers on the descriptor `connection`.
+
+    Raises:
+        PlatformError: it cannot be confined here.
+    """
+    return confine.started(
+        [sys.executable, "-P", _PROGRAM, str(connection), str(memory), str(threads), tree],
+        confine.Confinement(read=[tree]),
+        # Its threads work while ours wait: neither may take the other's core by spinning.
+        {"OMP_WAIT_POLICY": "PASSIVE"},
+        pass_fds=(connection, memory),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def _asked(listener: Path, tree: Path, memory: Memory, threads: int) -> socket.socket:
+    """A connection to a host that the container next door starts for the tree."""
+    deadline = time.monotonic() + _PATIENCE
+    connection = socket.socket(socket.AF_UNIX)
+    while True:
+        try:
+            connection.connect(str(listener))
+            break
+        except OSError as error:  # the container may still be starting
+            if time.monotonic() > deadline:
+                connection.close()
+                raise GateError(
+                    f"got no model host at {listener} within {_PATIENCE} s ({error}), expected the"
+                    f" sidecar that {LISTENER} is set for"
+                ) from None
+            time.sleep(0.1)
+    words = json.dumps({"tree": str(tree), "threads": threads}).encode()
+    socket.send_fds(connection, [words], [memory.descriptor])
+    return connection
+
+
+class _Elsewhere:
+    """A host in another container, which keeps what it printed."""
+
+    def last_words(self) -> str:
+        return "the log of the container that hosts models says more"
+
+    def end(self) -> None:
+        """It ends with the connection."""
 
 
 class _Running:
@@ -144,6 +201,10 @@ class _Running:
         last = next((line for line in reversed(self._lines) if line.strip()), "")
         return f"exit code {code}{f', {last}' if last else ''}"
 
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
     def _read(self, stream: IO[bytes]) -> None:
         while line := stream.readline(4096):
             self._lines.append(line.decode(errors="replace").rstrip())
@@ -151,11 +212,12 @@ class _Running:
 
 
 def _end(
-    process: subprocess.Popen[bytes],
+    process: _Running | _Elsewhere,
     connection: socket.socket,
+    memory: Memory,
     copy: tempfile.TemporaryDirectory[str],
 ) -> None:
     connection.close()
-    process.kill()
-    process.wait()
+    process.end()
+    memory.close()
     copy.cleanup()

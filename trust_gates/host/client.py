@@ -168,7 +168,8 @@ class _Asked(torch.autograd.Function):
             raise GateError(f"the model host answered {what} without the number of what it keeps")
         ctx.kept = _Kept(host, kept)
         ctx.needed, ctx.shapes = needed, [(one.shape, one.dtype) for one in tensors]
-        flags = message.get("differentiable", [])
+        flags = message.get("differentiable")
+        flags = flags if isinstance(flags, list) else []
         loose = [one for index, one in enumerate(found) if flags[index : index + 1] != [True]]
         ctx.flags = [flags[index : index + 1] == [True] for index in range(len(found))]
         ctx.mark_non_differentiable(*loose)

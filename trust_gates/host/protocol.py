@@ -1,9 +1,9 @@
 """What a gate and a model host say to each other: short JSON over a socket, tensors in memory.
 
-The memory is one anonymous file that both map. It can grow and never shrink, so that nobody pulls
-it away from under the other. Whoever reads a tensor copies it first: the other side may write at
-any time. A message is four bytes of length and a JSON object with `tensors`, each [type, shape,
-offset]; whatever does not fit what was agreed on is refused.
+The memory is one anonymous file that both map. Its size is sealed, so that nobody pulls it away
+from under the other, or fills it uncounted. Whoever reads a tensor copies it first: the other side
+may write at any time. A message is four bytes of length and a JSON object with `tensors`, each
+[type, shape, offset]; whatever does not fit what was agreed on is refused.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ _TYPES = {
 }
 
 
+_BROKEN = (
+    ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, MemoryError,
+)  # fmt: skip
+"""What a message that does not fit raises where it is read."""
+
+
 class BrokenError(RuntimeError):
     """The other side is gone, or said something that was not agreed on."""
 
@@ -47,25 +53,16 @@ class Memory:
     def new(cls) -> Memory:
         """Memory that the other side is given the descriptor of."""
         descriptor = os.memfd_create("tensors", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        os.ftruncate(descriptor, MOST_BYTES)  # what nobody has written takes no memory
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         return cls(descriptor)
 
-    def at_least(self, size: int) -> mmap.mmap:
-        """The memory's view, grown where it is smaller than `size` bytes."""
-        if self._view is None or len(self._view) < size:
-            if os.fstat(self.descriptor).st_size < size:
-                os.ftruncate(self.descriptor, size)
-            # Tensors may still look at the view that was: it is closed when they are gone.
-            self._view = mmap.mmap(self.descriptor, os.fstat(self.descriptor).st_size)
+    @property
+    def view(self) -> mmap.mmap:
+        """All of it."""
+        if self._view is None:
+            self._view = mmap.mmap(self.descriptor, MOST_BYTES)
         return self._view
-
-    def up_to(self, size: int) -> mmap.mmap:
-        """The memory's view of `size` bytes at least. Raises ValueError where there are less."""
-        if self._view is None or len(self._view) < size:
-            there = os.fstat(self.descriptor).st_size
-            if there < size:
-                raise ValueError(f"got a tensor up to {size}, beyond the memory's end at {there}")
-        return self.at_least(size)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -95,7 +92,9 @@ class Channel:
             described.append((name, list(tensor.shape), offset))
             size = tensor.numel() * tensor.element_size()
             offset += -(-size // _ALIGNED) * _ALIGNED
-        view = self._memory.at_least(offset) if offset else None
+        if offset > MOST_BYTES:
+            raise ValueError(f"got {offset} bytes of tensors, expected up to {MOST_BYTES}")
+        view = self._memory.view
         for tensor, (_, shape, start) in zip(tensors, described, strict=True):
             if tensor.numel():
                 place = torch.frombuffer(
@@ -124,7 +123,7 @@ class Channel:
             if sum(sizes) > MOST_BYTES:
                 raise ValueError(f"got {sum(sizes)} bytes of tensors, expected up to {MOST_BYTES}")
             tensors = [self._copied(*one) for one in described]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except _BROKEN as error:
             raise BrokenError(f"got a message that does not fit: {error}") from None
         return message, tensors
 
@@ -148,7 +147,7 @@ class Channel:
             raise ValueError(f"got a tensor from {offset} to {end}, expected up to {MOST_BYTES}")
         if not count:
             return torch.empty(shape, dtype=kind)
-        view = self._memory.up_to(end)
+        view = self._memory.view
         return torch.frombuffer(view, dtype=kind, count=count, offset=offset).view(shape).clone()
 
 

@@ -293,3 +293,25 @@ def test_with_the_network_it_connects_to_the_named_ports_alone(way):
         assert "PermissionError" in tried(
             code, confinement=Confinement(network="host", ports=[443])
         )
+
+
+@pytest.mark.parametrize(
+    "reach",
+    [
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).connect(('127.0.0.1', {}))",
+        "socket.socket().sendto(b'hello', 0x20000000, ('127.0.0.1', {}))",
+        "socket.socket().sendmsg([b'hello'], [], 0x20000000, ('127.0.0.1', {}))",
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)",
+        "socket.socket(socket.AF_SMC if hasattr(socket, 'AF_SMC') else 43, socket.SOCK_STREAM)",
+    ],
+)
+def test_no_other_way_to_connect_goes_past_the_ports(way, reach):
+    """MPTCP, Fast Open and the like connect without Landlock being asked for the port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = reach.format(server.getsockname()[1])
+        assert "PermissionError" in tried(
+            code, confinement=Confinement(network="host", ports=[443])
+        )
+        server.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            server.accept()

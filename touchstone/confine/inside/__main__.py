@@ -38,7 +38,16 @@ _SETTINGS = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "passwd", "group",
     "nsswitch.conf", "localtime", "timezone", "mime.types", "fonts",
 )  # fmt: skip
-_OF_NETWORK = ("hosts", "resolv.conf", "ssl", "ca-certificates", "host.conf", "services")
+_OF_NETWORK = (
+    "hosts",
+    "resolv.conf",
+    "ssl",
+    "ca-certificates",
+    "pki",
+    "crypto-policies",
+    "host.conf",
+    "services",
+)
 _SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108 - a tmpfs of the program's own
 
 
@@ -165,7 +174,7 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
                 + [(path, kernel.READ) for path in [*seen, "/proc"]]
                 + [(path, kernel.WRITE) for path in wanted["write"]]
                 + [(path, kernel.SCRATCH) for path in scratch]
-                + [(path, kernel.READ | kernel.WRITE_FILE) for path in seen if _takes_writes(path)],
+                + [(path, kernel.DEVICE) for path in seen if _takes_writes(path)],
                 ports=None if wanted["network"] == "loopback" else wanted["ports"],
             )
         os.chdir(wanted["folder"])
@@ -173,6 +182,12 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
             kernel.seccomp(
                 sockets=wanted["network"] != "none",
                 listens=wanted["network"] == "loopback",
+                # Abstract names are the network's; without namespaces others' paths are in sight.
+                unix=wanted["namespaces"]
+                and (
+                    wanted["network"] != "host"
+                    or kernel.landlock_version() >= kernel.SCOPES_SIGNALS
+                ),
                 namespaces=wanted["namespaces"],
                 signals=wanted["namespaces"] or kernel.landlock_version() >= kernel.SCOPES_SIGNALS,
             )

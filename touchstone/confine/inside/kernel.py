@@ -170,11 +170,12 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << n for 
 _MAKE_CHAR, MAKE_DIR, MAKE_REG, MAKE_SOCK, _MAKE_FIFO, _MAKE_BLOCK, _MAKE_SYM = (
     1 << n for n in range(6, 13)
 )
-_REFER, TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+_REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 READ = EXECUTE | READ_FILE | READ_DIR
 WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | _REFER | TRUNCATE
+DEVICE = READ | WRITE_FILE | IOCTL_DEV
 SCRATCH = WRITE | MAKE_SOCK
-_OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | _IOCTL_DEV
+_OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 _SINCE = ((13, 1), (14, 2), (15, 3), (16, 5))
 """The number of rights that exist up to a version of the interface: (rights, from version)."""
 
@@ -252,6 +253,13 @@ _UNCOUNTED = (("memfd_create", 319, 279), ("memfd_secret", 447, 447))
 """Memory that no process has to map: nobody could count it."""
 
 _SOCKET, _LISTEN = (41, 198), (50, 201)
+_PROTOCOLS = (0, 6, 17)
+"""The family's own, TCP, UDP."""
+
+_SENDS = (((44, 206), 40), ((46, 211), 32), ((307, 269), 40))
+"""Numbers of sendto, sendmsg and sendmmsg, with where their flags lie."""
+
+_MSG_FASTOPEN = 0x20000000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _ENOSYS, _EPERM = 38, 1
@@ -267,12 +275,12 @@ def has_seccomp() -> bool:
     return os.uname().machine in _ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp")
 
 
-def seccomp(*, sockets: bool, listens: bool, namespaces: bool, signals: bool) -> None:
+def seccomp(*, sockets: bool, listens: bool, unix: bool, namespaces: bool, signals: bool) -> None:
     """Deny, from now on, system calls that reach outside: EPERM, for everything started too.
 
-    Without `sockets` there is no new one; with them there are those of the internet, and where
-    `namespaces` hide other programs' files, Unix ones. Without `listens` none takes connections;
-    without `signals` none is sent, not even to itself.
+    Without `sockets` there is no new one; with them there are those of the internet, with `unix`
+    also those, and without `listens` none takes connections. Without `namespaces` what Landlock has
+    no right for is denied too; without `signals` none is sent, not even to itself.
     """
     architecture, column = _ARCHITECTURES[os.uname().machine]
     load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -281,7 +289,7 @@ def seccomp(*, sockets: bool, listens: bool, namespaces: bool, signals: bool) ->
     denied += [] if sockets else [_SOCKET[column]]
     denied += [] if listens else [_LISTEN[column]]
     denied += [] if signals else [numbers[column] for _, *numbers in _SIGNALS]
-    families = [_AF_INET, _AF_INET6, _AF_NETLINK, *([_AF_UNIX] if namespaces else [])]
+    families = [_AF_INET, _AF_INET6, _AF_NETLINK, *([_AF_UNIX] if unix else [])]
     program = [
         (load, 0, 0, 4),  # the architecture
         (equal, 1, 0, architecture),
@@ -303,11 +311,26 @@ def seccomp(*, sockets: bool, listens: bool, namespaces: bool, signals: bool) ->
             (give, 0, 0, _ALLOW),
             (give, 0, 0, _ERRNO | _EPERM),
         ]
-    program += [
-        (equal, 0, 2 + len(families), _SOCKET[column]),
+    # Of the internet TCP and UDP alone: Landlock knows the ports of no other, MPTCP's neither.
+    made = [
         (load, 0, 0, 16),
         *((equal, len(families) - index, 0, one) for index, one in enumerate(families)),
         (give, 0, 0, _ERRNO | _EPERM),
+        (load, 0, 0, 32),
+        *((equal, len(_PROTOCOLS) - index, 0, one) for index, one in enumerate(_PROTOCOLS)),
+        (give, 0, 0, _ERRNO | _EPERM),
+        (give, 0, 0, _ALLOW),
+    ]
+    program += [(equal, 0, len(made), _SOCKET[column]), *made]
+    for numbers, offset in _SENDS:
+        program += [
+            (equal, 0, 4, numbers[column]),
+            (load, 0, 0, offset),  # its flags: Fast Open connects, and Landlock is not asked
+            (bits, 0, 1, _MSG_FASTOPEN),
+            (give, 0, 0, _ERRNO | _EPERM),
+            (give, 0, 0, _ALLOW),
+        ]
+    program += [
         (equal, 0, 3, _CLONE[column]),
         (load, 0, 0, 16),
         (bits, 0, 1, _NEW_NAMESPACES),

@@ -248,5 +248,9 @@ def _interpreter() -> tuple[str, ...]:
     """
     ours = {str(path) for path in (*PACKAGES, SHIPPED / "scripts", SHIPPED / "training")}
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    # Also of another environment, where a .pth file names it.
+    libraries |= {
+        path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")
+    }
     python = {sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1])}
     return tuple(sorted(path for path in ours | libraries | python if path and path != "/usr"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ MAX_RESTARTS = 3
 def train(job: launch.Job, folder: Path, *, workers: int) -> int:
     """Train with `workers` processes (DistributedDataParallel); the workers' exit code.
 
+    SIGTERM is handed down; only the main thread may call.
+
     Args:
         folder: where the job file goes, and the job's output lies; nothing else is written but the
             folder of its checkpoint.
@@ -37,7 +40,12 @@ def train(job: launch.Job, folder: Path, *, workers: int) -> int:
         one.mkdir(parents=True, exist_ok=True)
     confinement = _confinement(job, [folder, *kept], workers)
     with confine.started(command, confinement, launch.environment({}), folder=folder) as process:
-        return process.wait()
+        # Whoever stops this process stops the training, which leaves a checkpoint first.
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def trial(job: launch.Job, folder: Path) -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,15 +9,12 @@ from typing import Annotated
 
 import typer
 
-from touchstone import beneath
 from touchstone.artifacts.store import digest_bytes, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
+from touchstone.training.export import read_metrics
 from trust_gates.visible import one_line
-
-_LONGEST = 1 << 20
-"""Bytes of the model's figures, which its own code wrote."""
 
 
 def main(
@@ -80,7 +76,7 @@ def main(
             typer.echo(f"error: training ended with exit code {code}", err=True)
             raise typer.Exit(code)
         digest = artifacts.put(work / "model")
-        figures = json.loads(beneath.read(work / "model", "metrics.json", limit=_LONGEST))
+        figures = read_metrics(work / "model")
         shutil.rmtree(kept, ignore_errors=True)
     typer.echo(one_line(" ".join(f"{key}={value:.4f}" for key, value in sorted(figures.items()))))
     stage.write_result(result_model, digest)

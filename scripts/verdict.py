@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from touchstone import beneath
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
@@ -17,14 +15,11 @@ from touchstone.contract import remedy as remedies
 from touchstone.contract.model_repo import Spec
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.training import dataset as datasets
-from touchstone.training.export import describe
+from touchstone.training.export import describe, read_metrics
 from trust_gates import GATES
 from trust_gates.recomputed import recomputed
 from trust_gates.software import versions
 from trust_gates.verdict import Evidence, Outcome, Verdict
-
-_LONGEST = 1 << 20
-"""Bytes of the model's figures, which its own code wrote."""
 
 
 def main(
@@ -46,12 +41,7 @@ def main(
 ) -> None:
     """Decide on all checks together, and let the run's name point to the verdict."""
     artifacts = open_store(store)
-    found: dict[str, tuple[str, Evidence]] = {}
-    for given in evidence:
-        gate, outcome, digest = _parts(given)
-        if gate in found:
-            raise UsageError(f"got two pieces of evidence of the {gate} gate, expected one each")
-        found[gate] = (digest, _read(artifacts, gate, outcome, digest))
+    found = _gathered(artifacts, evidence)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repository = artifacts.get(source, folder / "source")
@@ -112,6 +102,17 @@ def main(
     typer.echo(f"passed all {len(verdict.checks)} checks: {digest}")
 
 
+def _gathered(artifacts: Store, given: list[str]) -> dict[str, tuple[str, Evidence]]:
+    """By gate the digest of its evidence, and the evidence."""
+    found: dict[str, tuple[str, Evidence]] = {}
+    for one in given:
+        gate, outcome, digest = _parts(one)
+        if gate in found:
+            raise UsageError(f"got two pieces of evidence of the {gate} gate, expected one each")
+        found[gate] = (digest, _read(artifacts, gate, outcome, digest))
+    return found
+
+
 def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
     """What the model and its data say of themselves, for the report's fact sheet."""
     exported, data = describe(model), datasets.read(dataset)
@@ -124,7 +125,7 @@ def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
         "uri": spec.data.uri,
         "entrypoint": spec.entrypoint,
         "parameters": exported["parameters"],
-        "metrics": json.loads(beneath.read(model, "metrics.json", limit=_LONGEST)),
+        "metrics": read_metrics(model),
         "training": spec.train.plain(),
     }
 

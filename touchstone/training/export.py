@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from touchstone.training import graph
+from touchstone import beneath
 from touchstone.training.defences import Defence, from_json, wrap
 from touchstone.training.load import load_spec
 from touchstone.training.spec import Description, ModelSpec, Parameter
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS = "model.safetensors"
+METRICS = "metrics.json"
+_LONGEST = 1 << 20
+"""Bytes of the figures, which the model's own code wrote."""
+
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".bin", ".npy"})
 _KEYS = ("entrypoint", "parameters", "task", "classes", "inputs", "torch", "seed")
 
@@ -44,10 +48,12 @@ def export(
         spec: the repository's own, which predicts with the module.
         sample: a few inputs as the module sees them, to trace the network with.
         source: the model repository; its Python files are copied, at any depth.
-        defences: those it was trained with; `load_model` puts the ones of inputs back.
+        defences: those it was trained with; `open_model` puts the ones of inputs back.
     """
     import torch
     from safetensors.torch import save_file
+
+    from touchstone.training import graph
 
     directory.mkdir(parents=True, exist_ok=True)
     module = module.cpu().eval()
@@ -66,7 +72,7 @@ def export(
         "graph": {"written": not why_not, "reason": why_not},
     }
     _write_json(directory / "model.json", model)
-    _write_json(directory / "metrics.json", dict(metrics))
+    _write_json(directory / METRICS, dict(metrics))
     for file in sorted(source.rglob("*.py")):
         inside = file.relative_to(source)
         if any(part.startswith(".") for part in inside.parts):
@@ -86,6 +92,8 @@ def with_code(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, An
         ValueError: a file is absent or malformed, the tree holds a pickle, or the weights do
             not fit the network that the code builds.
     """
+    from touchstone.training import graph
+
     document = describe(directory)
     weights = read_weights(directory)
     spec = load_spec(directory / "code", document["entrypoint"])
@@ -135,6 +143,17 @@ def describe(directory: Path) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{directory / 'model.json'}: keys {missing} are missing")
     return document
+
+
+def read_metrics(directory: Path) -> dict[str, Any]:
+    """The figures of a model tree, which its training measured.
+
+    Raises:
+        NotPlainError: they are no regular file.
+        ValueError: they are no JSON.
+    """
+    figures: dict[str, Any] = json.loads(beneath.read(directory, METRICS, limit=_LONGEST))
+    return figures
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:

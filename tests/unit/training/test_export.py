@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,9 @@ def test_an_absent_file_is_named(tree, name):
 def test_a_wrong_entrypoint_is_refused_with_what_was_expected(entrypoint, said):
     with pytest.raises(ValueError, match=said):
         load_spec(TABULAR, entrypoint)
+
+
+def test_who_only_reads_what_a_tree_says_of_itself_loads_no_torch():
+    """The verdict's stage is one: PyTorch takes longer to import than all that it does."""
+    code = "import sys, touchstone.training.export; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

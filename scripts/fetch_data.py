@@ -68,8 +68,8 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
     confinement = Confinement(
         read=[repository, *_shown()],
         write=[output],
-        # A name such as `generate` or `sklearn:digits` is loaded from what is installed.
         ports=(*_WEB, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(",")))),
+        # A name such as `generate` or `sklearn:digits` is loaded from what is installed.
         network="host" if "://" in uri and scheme != "file" else "none",
     )
     program = SHIPPED / "training" / "load_data.py"

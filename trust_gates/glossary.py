@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 
 from trust_gates import GATES
-from trust_gates.metric import Metric
+from trust_gates.metric import Metric, plain
 from trust_gates.verdict import Check, Outcome
 
 _GATES: dict[str, ModuleType] = {
@@ -25,7 +25,7 @@ def question(gate: str) -> str:
 
 def metric(name: str) -> Metric | None:
     """The metric of a check; one of a single comparison among several is `metric[comparison]`."""
-    return METRICS.get(name.partition("[")[0])
+    return METRICS.get(plain(name))
 
 
 def meaning(name: str) -> str:

@@ -49,3 +49,8 @@ def difference(
 def count(name: str, meaning: str, advice: str = "", *, ideal: float | None = 0) -> Metric:
     """A metric from 0 on without an upper end, a count or a distance."""
     return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, advice=advice)
+
+
+def plain(name: str) -> str:
+    """The metric of `metric[comparison]`."""
+    return name.partition("[")[0]

@@ -6,12 +6,12 @@ decides again from the interval. Evidence can only lose by it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from trust_gates.metric import plain
 from trust_gates.policy import GatePolicy
-from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required
+from trust_gates.verdict import Check, Evidence, Outcome, Required, unshown
 
 _ROUNDING = 1e-9
 
@@ -28,12 +28,12 @@ def recomputed(evidence: Evidence, policy: GatePolicy, *, confidence: float) -> 
     checks = [
         _held(check, {**fixed, **asked}, evidence.gate, confidence) for check in evidence.checks
     ]
-    seen = {_plain(check.name) for check in checks}
+    seen = {plain(check.name) for check in checks}
     return replace(evidence, checks=[*checks, *_absent(evidence.gate, asked, policy, seen)])
 
 
 def _held(check: Check, required: Mapping[str, Required], gate: str, confidence: float) -> Check:
-    known = required.get(check.name) or required.get(_plain(check.name))
+    known = required.get(check.name) or required.get(plain(check.name))
     why = ""
     if check.gate != gate:
         why = f"it is a check of the {check.gate} gate in evidence of the {gate} gate"
@@ -68,18 +68,5 @@ def _absent(
 ) -> Iterator[Check]:
     for name, required in {**policy.always, **asked}.items():
         if name not in seen:
-            yield Check(
-                gate=gate,
-                name=name,
-                measured=math.nan,
-                interval=Interval(low=math.nan, high=math.nan, confidence=1.0),
-                required=required,
-                samples=0,
-                outcome=Outcome.FAILED,
-                reason=f"{name}: the policy requires {required}, the evidence has no such check",
-            )
-
-
-def _plain(name: str) -> str:
-    """The metric of `metric[comparison]`, as the fairness gate names what it finds of a group."""
-    return name.partition("[")[0]
+            reason = f"{name}: the policy requires {required}, the evidence has no such check"
+            yield unshown(gate, name, required, reason)

@@ -243,7 +243,7 @@ class Verdict:
         """Every check of every gate, and a failed one for each required gate without any."""
         found = [check for evidence in self.evidence for check in evidence.checks]
         silent = [gate for gate in self.required if gate not in {check.gate for check in found}]
-        return found + [_unshown(gate) for gate in silent]
+        return found + [_silent(gate) for gate in silent]
 
     @property
     def passed(self) -> bool:
@@ -264,16 +264,26 @@ class Verdict:
         }
 
 
-def _unshown(gate: str) -> Check:
+def _silent(gate: str) -> Check:
+    return unshown(
+        gate,
+        "evidence",
+        Required(low=1),
+        f"the {gate} gate is declared but left no check, so it has shown nothing",
+    )
+
+
+def unshown(gate: str, name: str, required: Required, reason: str) -> Check:
+    """A failed check of what must hold and nobody has shown."""
     return Check(
         gate=gate,
-        name="evidence",
+        name=name,
         measured=math.nan,
         interval=Interval(low=math.nan, high=math.nan, confidence=1.0),
-        required=Required(low=1),
+        required=required,
         samples=0,
         outcome=Outcome.FAILED,
-        reason=f"the {gate} gate is declared but left no check, so it has shown nothing",
+        reason=reason,
     )
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+from touchstone import confine
 from touchstone.training.hosted import launch
 
 _MOST_WORDS = 4096
@@ -49,6 +50,8 @@ def _serve(connection: socket.socket, shared: Path) -> None:
         connection.close()
         for descriptor in descriptors:
             os.close(descriptor)
-    output, _ = process.communicate()
-    sys.stdout.write(output[-_MOST_WORDS:].decode(errors="replace"))
+    assert process.stdout is not None  # noqa: S101 (it is a pipe)
+    output = confine.tail(process.stdout, most=_MOST_WORDS)
+    process.wait()
+    sys.stdout.write(output.decode(errors="replace"))
     sys.stdout.flush()

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from touchstone import confine
 from touchstone.home import SHIPPED
-from touchstone.training.spec import Batch, Detection, ModelSpec, Parameter, RawData
+from touchstone.training.spec import AskedSpec, Batch, Detection, ModelSpec
 from trust_gates.errors import GateError
 from trust_gates.host.client import Host, HostedNetwork
 from trust_gates.host.protocol import BrokenError, Channel, Memory
@@ -39,20 +39,12 @@ _REMEMBERED = 20
 """Lines of what a host prints that are kept, to be said where it fails."""
 
 
-class HostedSpec(ModelSpec):
+class HostedSpec(AskedSpec):
     """A model repository's spec as a host knows it: it can be asked, and no more."""
 
     def __init__(self, task: Task, network: HostedNetwork) -> None:
         self.task = task  # type: ignore[misc]  # each model has its own
         self._network = network
-
-    def load_data(self, uri: str, *, seed: int) -> RawData:
-        """Not asked of a host: data are loaded by a stage of their own."""
-        raise NotImplementedError
-
-    def build(self, parameters: Mapping[str, Parameter]) -> torch.nn.Module:
-        """Not asked of a host, which has built its network."""
-        raise NotImplementedError
 
     def loss(self, module: torch.nn.Module, batch: Batch) -> Tensor:
         """A detector's loss, of the inputs and boxes of the batch."""
@@ -65,8 +57,7 @@ class HostedSpec(ModelSpec):
     def predict(self, module: torch.nn.Module, inputs: Tensor) -> Tensor | Sequence[Detection]:
         """As the repository's spec; what its code gives is held to what it may."""
         if self.task == "classification":
-            logits: Tensor = module(inputs)
-            return logits
+            return super().predict(module, inputs)
         found = module(inputs, "detections")
         if len(found) != 4:
             raise GateError(f"got {len(found)} tensors of detections, expected 4")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from touchstone.training.spec import Batch, ModelSpec
+from touchstone.training.spec import AskedSpec, ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -59,24 +59,5 @@ def open_model(folder: Path) -> Opened:
     return Opened(defended, module.eval(), document, asked_as)
 
 
-class _OfGraph(ModelSpec):
-    """What is left of a spec where the network is a graph: its logits."""
-
+class _OfGraph(AskedSpec):
     task = "classification"
-
-    def load_data(self, uri: str, *, seed: int) -> Any:
-        """A graph has no data."""
-        raise NotImplementedError
-
-    def build(self, parameters: Any) -> torch.nn.Module:
-        """A graph is built."""
-        raise NotImplementedError
-
-    def loss(self, module: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        """A graph has no loss of its own."""
-        raise NotImplementedError
-
-    def predict(self, module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits (N, K)."""
-        found: torch.Tensor = module(inputs)
-        return found

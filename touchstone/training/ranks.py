@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -24,6 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from touchstone.confine.inside import kernel
+
 RENDEZVOUS = "TOUCHSTONE_RENDEZVOUS"
 """Environment variable: the file through which the ranks of one machine find each other."""
 
@@ -34,8 +35,6 @@ _ABANDONED = 5.0
 """The same once one of them has failed: the others can only wait for it."""
 
 _LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "=lo", "NCCL_IB_DISABLE": "1"}
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def run(
@@ -99,7 +98,7 @@ class _Rank:
         parent = os.getpid()
 
         def die_with_parent() -> None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            kernel.die_with_parent(signal.SIGKILL)
             if os.getppid() != parent:  # it ended before it could be told of
                 os._exit(1)
 

@@ -103,3 +103,26 @@ class ModelSpec(ABC):
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A varied copy of a training batch; by default the batch itself."""
         return batch
+
+
+class AskedSpec(ModelSpec):
+    """What is left of a spec where its code is elsewhere or no more: its network can be asked."""
+
+    def load_data(self, uri: str, *, seed: int) -> RawData:
+        """Not asked: a stage of its own loads data."""
+        raise NotImplementedError
+
+    def build(self, parameters: Mapping[str, Parameter]) -> torch.nn.Module:
+        """Not asked: the network is built."""
+        raise NotImplementedError
+
+    def loss(self, module: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Only a detector has a loss of its own."""
+        raise NotImplementedError
+
+    def predict(
+        self, module: torch.nn.Module, inputs: torch.Tensor
+    ) -> torch.Tensor | Sequence[Detection]:
+        """Logits (N, K), of the network alone."""
+        logits: torch.Tensor = module(inputs)
+        return logits

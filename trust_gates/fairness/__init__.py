@@ -12,6 +12,7 @@ from trust_gates.fairness.groups import Grouping, grouping
 from trust_gates.fairness.measured import View, measure, suffixed
 from trust_gates.fairness.policy import Fairness
 from trust_gates.fairness.rows import Rows
+from trust_gates.metric import plain
 from trust_gates.policy import Setting
 from trust_gates.samples import Floats, Ints, Samples
 from trust_gates.statistics import Measure, Requirement, decide
@@ -188,6 +189,6 @@ def _expanded(
     """Each requirement, once for every comparison that has the figure."""
     expanded = []
     for requirement in requirements:
-        names = [name for name in measures if shown.plain(name) == requirement.metric]
+        names = [name for name in measures if plain(name) == requirement.metric]
         expanded += [replace(requirement, metric=name) for name in names or [requirement.metric]]
     return expanded

@@ -10,6 +10,7 @@ from trust_gates.fairness import counts, figures
 from trust_gates.fairness.groups import Grouping
 from trust_gates.fairness.measured import View
 from trust_gates.fairness.metrics import METRICS
+from trust_gates.metric import plain
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Check, Table
 
@@ -32,11 +33,6 @@ _COLUMNS = {
     "accuracy": "accuracy",
 }
 """Of the table of groups: the heading, and the rate below it."""
-
-
-def plain(name: str) -> str:
-    """The metric of `metric[comparison]`."""
-    return name.partition("[")[0]
 
 
 def words(name: str) -> str:

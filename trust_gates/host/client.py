@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Protocol
 
 import torch
@@ -168,11 +169,12 @@ class _Asked(torch.autograd.Function):
             raise GateError(f"the model host answered {what} without the number of what it keeps")
         ctx.kept = _Kept(host, kept)
         ctx.needed, ctx.shapes = needed, [(one.shape, one.dtype) for one in tensors]
-        flags = message.get("differentiable")
-        flags = flags if isinstance(flags, list) else []
-        loose = [one for index, one in enumerate(found) if flags[index : index + 1] != [True]]
-        ctx.flags = [flags[index : index + 1] == [True] for index in range(len(found))]
-        ctx.mark_non_differentiable(*loose)
+        said = message.get("differentiable")
+        said = said if isinstance(said, list) else []
+        ctx.flags = [flag is True for flag, _ in zip_longest(said[: len(found)], found)]
+        ctx.mark_non_differentiable(
+            *(one for one, flag in zip(found, ctx.flags, strict=True) if not flag)
+        )
         return tuple(found)
 
     @staticmethod

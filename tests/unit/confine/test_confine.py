@@ -7,30 +7,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
+from waiting import until
 
 from touchstone import confine
 from touchstone.confine import Confinement, Limits
 from touchstone.confine.inside import kernel
 from touchstone.errors import PlatformError
-
-ANY = confine.means()
-WAYS = {
-    "namespaces": ANY,
-    "landlock": replace(ANY, namespaces=False, missing="not wanted here"),
-}
-
-
-@pytest.fixture(params=WAYS)
-def way(request, monkeypatch):
-    """Every way to confine that this machine has."""
-    if not getattr(ANY, request.param):
-        pytest.skip(f"no {request.param} here: {ANY.missing}")
-    monkeypatch.setattr(confine, "means", lambda: WAYS[request.param])
-    return request.param
-
 
 NOTHING = Confinement()
 
@@ -171,9 +155,7 @@ def test_it_ends_with_the_process_that_started_it(way, tmp_path):
     )
     command = confine.command([sys.executable, "-c", code, str(own)], confinement)
     process = subprocess.Popen(command, env=confine.environment(confinement))
-    deadline = time.monotonic() + 30
-    while not (own / "alive").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until((own / "alive").exists, 30, "it did not start")
     process.kill()
     process.wait()
     time.sleep(0.2)
@@ -202,9 +184,7 @@ def test_a_request_to_end_reaches_it_and_it_may_end_in_order(way, tmp_path):
     )
     command = confine.command([sys.executable, "-c", code, str(own)], confinement)
     process = subprocess.Popen(command, env=confine.environment(confinement))
-    deadline = time.monotonic() + 30
-    while not (own / "ready").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until((own / "ready").exists, 30, "it did not start")
     process.terminate()
     assert process.wait(timeout=30) == 143
     assert (own / "ended").exists()
@@ -246,8 +226,8 @@ def test_too_much_on_the_disk_ends_it(way, tmp_path):
 
 
 def test_processes_that_talk_to_each_other_are_heard_by_nobody_else():
-    if not ANY.namespaces:
-        pytest.skip(ANY.missing)
+    if not confine.means().namespaces:
+        pytest.skip(confine.means().missing)
     code = (
         "import socket, threading\n"
         "server = socket.create_server(('127.0.0.1', 47311))\n"

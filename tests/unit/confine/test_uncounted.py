@@ -5,27 +5,13 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 
 import pytest
 
 from touchstone import confine
 from touchstone.confine import Confinement, Limits
 
-ANY = confine.means()
-WAYS = {
-    "namespaces": ANY,
-    "landlock": replace(ANY, namespaces=False, missing="not wanted here"),
-}
 MIB = 1 << 20
-
-
-@pytest.fixture(params=WAYS)
-def way(request, monkeypatch):
-    if not getattr(ANY, request.param):
-        pytest.skip(f"no {request.param} here: {ANY.missing}")
-    monkeypatch.setattr(confine, "means", lambda: WAYS[request.param])
-    return request.param
 
 
 def run(code, *args, **how):

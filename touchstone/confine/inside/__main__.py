@@ -179,17 +179,14 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
             )
         os.chdir(wanted["folder"])
         if wanted["seccomp"]:
+            scoped = kernel.landlock_version() >= kernel.SCOPES_SIGNALS
             kernel.seccomp(
                 sockets=wanted["network"] != "none",
                 listens=wanted["network"] == "loopback",
                 # Abstract names are the network's; without namespaces others' paths are in sight.
-                unix=wanted["namespaces"]
-                and (
-                    wanted["network"] != "host"
-                    or kernel.landlock_version() >= kernel.SCOPES_SIGNALS
-                ),
+                unix=wanted["namespaces"] and (wanted["network"] != "host" or scoped),
                 namespaces=wanted["namespaces"],
-                signals=wanted["namespaces"] or kernel.landlock_version() >= kernel.SCOPES_SIGNALS,
+                signals=wanted["namespaces"] or scoped,
             )
         os.execv(argv[0], argv)
     except OSError as error:

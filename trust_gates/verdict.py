@@ -166,6 +166,12 @@ class Evidence:
 
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+    asked: Sequence[tuple[str, str]] = ()
+    """What the gate was asked, thresholds apart: what it is called, and its value, in words."""
+
+    warnings: Sequence[str] = ()
+    """What makes the yardstick weak, such as an attack with less effort than its own default."""
+
     asked_as: str = UNCONFINED
     """How the model was asked: `graph`, by what its code was confined, `unconfined`, or empty where
     no model was asked."""
@@ -180,6 +186,8 @@ class Evidence:
             "captions": dict(self.captions),
             "tables": [table.to_json() for table in self.tables],
             "notes": list(self.notes),
+            "asked": [list(pair) for pair in self.asked],
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -192,6 +200,8 @@ class Evidence:
             captions=document.get("captions", {}),
             tables=tuple(Table.from_json(table) for table in document.get("tables", ())),
             notes=list(document["notes"]),
+            asked=tuple((name, value) for name, value in document["asked"]),
+            warnings=list(document["warnings"]),
             asked_as=document["askedAs"],
         )
 
@@ -260,6 +270,8 @@ class Verdict:
             "captions": {n: text for e in self.evidence for n, text in e.captions.items()},
             "tables": {e.gate: e.to_json()["tables"] for e in self.evidence if e.tables},
             "notes": {e.gate: list(e.notes) for e in self.evidence if e.notes},
+            "asked": {e.gate: [list(p) for p in e.asked] for e in self.evidence if e.asked},
+            "warnings": {e.gate: list(e.warnings) for e in self.evidence if e.warnings},
             "askedAs": {e.gate: e.asked_as for e in self.evidence},
         }
 

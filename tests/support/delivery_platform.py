@@ -58,6 +58,8 @@ class Platform:
                 "captions": {},
                 "tables": {},
                 "notes": {},
+                "asked": {},
+                "warnings": {},
                 "askedAs": {"robustness": "graph"},
                 **more,
             }

@@ -30,6 +30,9 @@ from trust_gates.metric import Metric
 from trust_gates.statistics import Requirement
 from trust_gates.verdict import Required
 
+COMPANY = "answers_differ_by_company"
+"""The check of `trust_gates.company`, which no policy can ask for less of."""
+
 
 class Strict(BaseModel):
     """A mapping whose keys are all known; what stands below a field says what it means."""
@@ -116,7 +119,7 @@ class Check(Strict):
 
 def measured(gate: str, metrics: Iterable[Metric]) -> AfterValidator:
     """Refuse a check of what the gate does not measure, or that could never or always hold."""
-    known = {metric.name: metric for metric in metrics if metric.advice}
+    known = {one.name: one for one in metrics if one.advice and one.name != COMPANY}
 
     def fits(check: Check) -> Check:
         metric = known.get(check.metric)
@@ -149,6 +152,11 @@ class GatePolicy(Strict):
     def always(self) -> dict[str, Required]:
         """What the gate requires whatever the policy says, by the check's name."""
         return {}
+
+    @property
+    def as_served(self) -> dict[str, Required]:
+        """Likewise of every model that it asks, whichever gate it is."""
+        return {COMPANY: Required(high=0)}
 
     @property
     def sometimes(self) -> dict[str, Required]:

@@ -23,7 +23,7 @@ def recomputed(evidence: Evidence, policy: GatePolicy, *, confidence: float) -> 
     interval is at less than `confidence`, or where its interval does not show what it says. What
     the policy requires and no check is about fails too.
     """
-    fixed = {**policy.always, **policy.sometimes}
+    fixed = {**policy.always, **policy.as_served, **policy.sometimes}
     asked = {one.metric: one.required for one in policy.requirements}
     checks = [
         _held(check, {**fixed, **asked}, evidence.gate, confidence) for check in evidence.checks
@@ -66,7 +66,7 @@ def _held(check: Check, required: Mapping[str, Required], gate: str, confidence:
 def _absent(
     gate: str, asked: Mapping[str, Required], policy: GatePolicy, seen: set[str]
 ) -> Iterator[Check]:
-    for name, required in {**policy.always, **asked}.items():
+    for name, required in {**policy.always, **policy.as_served, **asked}.items():
         if name not in seen:
             reason = f"{name}: the policy requires {required}, the evidence has no such check"
             yield unshown(gate, name, required, reason)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.company import as_served
 from trust_gates.explainability import faithfulness, features, inside, methods, pictures, sanity
 from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.features import Feature
@@ -29,6 +30,7 @@ GATE = "explainability"
 Array = NDArray[np.float64]
 
 
+@as_served(GATE)
 def judge(
     target: Target,
     samples: Samples,

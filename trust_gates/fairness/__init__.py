@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from trust_gates.company import as_served
 from trust_gates.fairness import distortion, picture, regression, rows, shown
 from trust_gates.fairness.groups import Grouping, grouping
 from trust_gates.fairness.measured import View, measure, suffixed
@@ -22,6 +23,7 @@ from trust_gates.verdict import Evidence, Table
 GATE = "fairness"
 
 
+@as_served(GATE)
 def judge(
     target: Target,
     samples: Samples,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from trust_gates.company import as_served
 from trust_gates.policy import Setting
 from trust_gates.robustness import attacks, evasion, figures, masking, pictures, weak
 from trust_gates.robustness.attacks.attack import Task
@@ -23,6 +24,7 @@ GATE = "robustness"
 _SHOWN = 4
 
 
+@as_served(GATE)
 def judge(
     target: Target,
     samples: Samples,

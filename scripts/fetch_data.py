@@ -1,35 +1,54 @@
-"""Stage fetch-data: let the model repository load its raw data; store it by its digest."""
+"""Stage fetch-data: let the model repository load its raw data; store it by its digest.
+
+The organisation's own evaluation data, where the environments name some, are fetched beside it by
+this stage itself: no code of the model repository sees them.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import typer
 
 from touchstone import confine
-from touchstone.artifacts.store import open_store
+from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
 from touchstone.confine import DATA, DATA_PORTS, Confinement
 from touchstone.contract import model_repo
-from touchstone.errors import TouchstoneError
+from touchstone.errors import ManifestError, TouchstoneError
 from touchstone.home import SHIPPED
+from touchstone.training.spec import Description
+from trust_gates import evaluation
+from trust_gates.evaluation import Evaluation
 from trust_gates.visible import one_line
 
 _WEB = (53, 80, 443)
 """TCP ports of names and of the web."""
+
+_PATIENCE = 60
+"""Seconds without a byte."""
 
 
 def main(
     store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
     source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
     result_data: Annotated[Path, typer.Option(help="File for the raw data's digest.")],
+    result_evaluation: Annotated[
+        Path, typer.Option(help="File for the evaluation data's digest; empty without any.")
+    ],
     uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
+    floor: Annotated[
+        str, typer.Option(help="Digest of the environments' floor; empty for none.")
+    ] = "",
 ) -> None:
     """Load the data that spec.data.uri names, with spec.data.seed; held to spec.data.digest.
 
@@ -58,7 +77,71 @@ def main(
         shares = ", ".join(f"{value} {(column == i).sum()}" for i, value in enumerate(values))
         typer.echo(one_line(f"{name}: {shares}"))
     typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
+    asked = _asked(artifacts, floor)
+    if asked is not None:
+        _fetch(artifacts, asked, data.description)
     stage.write_result(result_data, digest)
+    stage.write_result(result_evaluation, asked.digest if asked else "")
+
+
+def _asked(artifacts: Store, floor: str) -> Evaluation | None:
+    """The evaluation data that the environments name.
+
+    Raises:
+        ManifestError: they name several.
+    """
+    if not floor:
+        return None
+    environments = artifacts.get_json(floor)["environments"]
+    named = {
+        path: Evaluation.model_validate(one)
+        for path, policy in environments.items()
+        if (one := policy.get("gates", {}).get("evaluation")) is not None
+    }
+    if len(set(named.values())) > 1:
+        told = ", ".join(f"{path}: {one.uri} {one.digest}" for path, one in named.items())
+        raise ManifestError(
+            f"got different evaluation data from the environments of one model: {told}",
+            hint="name the same in gates.evaluation of each, or promote to one of them",
+        )
+    return next(iter(named.values()), None)
+
+
+def _fetch(artifacts: Store, asked: Evaluation, description: Description) -> None:
+    """Put the evaluation data into the store, after a look whether a model could be asked on them.
+
+    Raises:
+        ManifestError: they cannot be fetched, or have another digest.
+        PolicyError: they do not fit the model.
+    """
+    hint = "gates.evaluation of environment.yaml names the address and the digest"
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "evaluation.csv"
+        names = [""]
+        if not asked.uri.endswith(".csv"):
+            place = Path(folder) / "evaluation"
+            place.mkdir()
+            names = ["dataset.json", "test.npz"]
+        for name in names:
+            address = f"{asked.uri.rstrip('/')}/{name}" if name else asked.uri
+            try:
+                # S310: Evaluation allows file:///… and https://… alone.
+                with (
+                    urlopen(address, timeout=_PATIENCE) as found,  # noqa: S310
+                    (place / name if name else place).open("xb") as copy,
+                ):
+                    shutil.copyfileobj(found, copy)
+            except (OSError, HTTPException, ValueError) as error:
+                raise ManifestError(
+                    f"the evaluation data cannot be fetched from {address}: {error}", hint=hint
+                ) from None
+        samples = evaluation.read(place, description)
+        digest = artifacts.put(place)
+    if digest != asked.digest:
+        raise ManifestError(
+            f"got evaluation data {digest} from {asked.uri}, expected {asked.digest}", hint=hint
+        )
+    typer.echo(one_line(f"{len(samples)} samples of the organisation's own, {digest}"))
 
 
 def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) -> None:

@@ -38,6 +38,9 @@ def main(
     number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
+    evaluation: Annotated[
+        str, typer.Option(help="Digest of the evaluation data that gates must have judged on.")
+    ] = "",
 ) -> None:
     """Decide on all checks together, and let the run's name point to the verdict."""
     artifacts = open_store(store)
@@ -58,7 +61,12 @@ def main(
     gates = remedies.judged_by(policy.spec)
     verdict = Verdict(
         evidence=[
-            recomputed(document, asked, confidence=gates.confidence_each)
+            recomputed(
+                document,
+                asked,
+                confidence=gates.confidence_each,
+                evaluation=bool(evaluation),
+            )
             if (asked := gates.policy(gate))
             else document
             for gate, (_, document) in found.items()
@@ -83,6 +91,7 @@ def main(
             "policy": policy_digest,
             "data": data,
             "dataset": dataset,
+            **({"evaluation": evaluation} if evaluation else {}),
             "seeds": {"data": policy.spec.data.seed, "split": number},
             "gates": gates.plain(),
             "card": policy.spec.card.plain(),

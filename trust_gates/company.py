@@ -227,7 +227,7 @@ def _alike(all_alone: _Answers, alone: _Answers, other: _Answers) -> NDArray[np.
         return np.zeros(len(first), bool)
     finite = np.isfinite(first).all(axis=1)
     both = finite & np.isfinite(then).all(axis=1)
-    same = ~finite & ~np.isfinite(then).all(axis=1)
+    same: NDArray[np.bool_] = ~finite & ~np.isfinite(then).all(axis=1)
     if both.any():
         same[both] = _same_logits(first[both], then[both], np.stack(all_alone))
     return same

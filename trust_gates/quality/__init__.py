@@ -190,11 +190,13 @@ def _self_test(
 
 def _asked(samples: Samples, policy: Quality, setting: Setting) -> list[tuple[str, str]]:
     """What the figures rest on, in words."""
-    if samples.objects is None:
-        counts, what = np.bincount(samples.labels, minlength=len(samples.classes)), "samples"
-    else:
-        labels = np.concatenate([np.zeros(0, np.int64), *(one.labels for one in samples.objects)])
-        counts, what = np.bincount(labels, minlength=len(samples.classes)), "objects"
+    labels, what = np.zeros(0, np.int64), "samples"
+    if samples.labels is not None:
+        labels = np.asarray(samples.labels, dtype=np.int64)
+    elif samples.objects is not None:
+        what = "objects"
+        labels = np.concatenate([labels, *(one.labels for one in samples.objects)])
+    counts = np.bincount(labels, minlength=len(samples.classes))
     told = [
         ("samples", str(len(samples))),
         (

@@ -12,7 +12,7 @@ from trust_gates.report import card
 from trust_gates.verdict import Check, Outcome, Table
 
 NOT_A_NUMBER = "not a number"
-_DIGESTS = ("run", "commit", "model", "source", "policy", "data", "dataset")
+_DIGESTS = ("run", "commit", "model", "source", "policy", "data", "dataset", "evaluation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,11 @@ from trust_gates.samples import Samples
 def loss_gradients(victim: Victim, samples: Samples) -> NDArray[np.float32]:
     """(N, ...): of each sample's own loss, to every value, also those out of the attacker's reach.
 
-    A classifier's loss is the cross-entropy, a detector's its own.
+    A classifier's loss is the cross-entropy, a detector's its own, of what it claims itself.
     """
     if victim.detection:
         found: NDArray[np.float32] = victim.estimator.loss_gradient(
-            samples.inputs, victim.truth(samples)
+            samples.inputs, victim.told(samples)
         )
         return found
     starts = range(0, len(samples), BATCH)

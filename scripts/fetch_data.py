@@ -43,8 +43,8 @@ def main(
     source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
     result_data: Annotated[Path, typer.Option(help="File for the raw data's digest.")],
     result_evaluation: Annotated[
-        Path, typer.Option(help="File for the evaluation data's digest; empty without any.")
-    ],
+        Path | None, typer.Option(help="File for the evaluation data's digest; empty without any.")
+    ] = None,
     uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
     floor: Annotated[
         str, typer.Option(help="Digest of the environments' floor; empty for none.")
@@ -81,7 +81,8 @@ def main(
     if asked is not None:
         _fetch(artifacts, asked, data.description)
     stage.write_result(result_data, digest)
-    stage.write_result(result_evaluation, asked.digest if asked else "")
+    if result_evaluation is not None:
+        stage.write_result(result_evaluation, asked.digest if asked else "")
 
 
 def _asked(artifacts: Store, floor: str) -> Evaluation | None:

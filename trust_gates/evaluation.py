@@ -70,7 +70,8 @@ def read(path: Path, description: Description) -> Samples:
         got = f"from {values.min()} to {values.max()}" if len(values) else "none"
         raise _unfit("inputs", got, f"some from {low:g} to {high:g}, as the model is sent them")
     for name, known in description.protected.items():
-        if other := sorted(set(samples.groups.get(name, ())) - set(known)):
+        seen = samples.groups.get(name, np.zeros(0, np.str_)).tolist()
+        if other := sorted(set(seen) - set(known)):
             raise _unfit(f"values of {name}", other, list(known))
     to = np.array([description.classes.index(name) for name in samples.classes], dtype=np.int64)
     objects = samples.objects

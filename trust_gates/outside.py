@@ -45,7 +45,10 @@ def open_subject(model: Path | None, data: Path) -> Subject:
     if model is None:
         target, samples = predictions.read(data)
         known = Data(samples=samples, low=target.low, high=target.high)
-        note = f"judged on recorded predictions ({data.name}): the model itself was not asked"
+        note = (
+            f"judged on recorded predictions ({data.name}): the model itself was not asked, so "
+            "nothing is known of answers in other company"
+        )
         return Subject(target=target, data=known, notes=[note])
     file = _model_file(model)
     found = dataset.read(data)

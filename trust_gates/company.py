@@ -35,6 +35,9 @@ _PAIRS = 16
 _SIZES = (2, 3, 5, 8, 13, 21)
 """Of requests; the last one takes the rest."""
 
+_TIMES = 3
+"""How often each is in the one request that is larger than a gate's own."""
+
 _ROUNDING = 1e-3
 """Float32 sums come in another order, by another kernel, so a thousandth is allowed for: in logits
 of how far the best class is ahead where it is rather close (the tenth percentile); where the class
@@ -76,25 +79,20 @@ class _Look:
         return exact(float(self.differ.sum()), len(self.samples))
 
     @property
-    def refused(self) -> bool:
-        return bool(self.failed or self.differ.any())
-
-    @property
     def notes(self) -> list[str]:
         """What was seen, in words; why it could not be seen is the check's own reason."""
-        if self.failed:
-            return []
-        asked = f"{len(self.samples)} samples were asked alone and in other company"
-        if not self.ways:
-            return [f"{asked}: each was answered alike"]
-        return [f"{asked}; answered otherwise than alone: {', '.join(self.ways)}"]
+        return [f"answered otherwise than alone: {', '.join(self.ways)}"] if self.ways else []
+
+    @property
+    def asked(self) -> tuple[str, str]:
+        """What was looked at, in words."""
+        return "asked alone and in other company", f"{len(self.samples)} samples"
 
 
 def as_served(gate: str) -> Callable[[Judge], Judge]:
-    """`judge` of the gate, for models whose answers do not depend on their company.
+    """`judge` of the gate, with a check that the answers do not depend on their company.
 
-    Any other model, and one that cannot be asked alone, is refused before anything else is
-    measured: whatever that said would be of answers that nobody is served.
+    A model that cannot be asked alone is refused before anything else is measured.
     """
 
     def wrap(judge: Judge) -> Judge:
@@ -107,9 +105,14 @@ def as_served(gate: str) -> Callable[[Judge], Judge]:
             *more: Any,
         ) -> Evidence:
             found = _look(target, samples, setting.seed)
-            if found.refused:
+            if found.failed:
                 return _refusal(gate, found, policy, setting)
-            evidence = judge(target, samples, policy, setting, *more)
+            try:
+                evidence = judge(target, samples, policy, setting, *more)
+            except Exception:  # of whoever leans on company, whatever comes of it
+                if found.differ.any():
+                    return _refusal(gate, found, policy, setting)
+                raise
             found = _again(target, found)
             checks = decide(
                 gate,
@@ -123,6 +126,7 @@ def as_served(gate: str) -> Callable[[Judge], Judge]:
                 checks=[*evidence.checks, *checks],
                 figures={**evidence.figures, COMPANY: found.measure.value},
                 notes=[*evidence.notes, *found.notes],
+                asked=[*evidence.asked, found.asked],
             )
 
         return cast(Judge, judged)
@@ -131,7 +135,7 @@ def as_served(gate: str) -> Callable[[Judge], Judge]:
 
 
 def _refusal(gate: str, found: _Look, policy: GatePolicy, setting: Setting) -> Evidence:
-    why = "the model cannot be judged as it is served, see " + COMPANY
+    why = f"the model cannot be judged as it is served, see {COMPANY}"
     required = named({**policy.always, **policy.as_served})
     measures = {one.metric: missing(why) for one in (*policy.requirements, *required)}
     measures[COMPANY] = found.measure
@@ -143,6 +147,7 @@ def _refusal(gate: str, found: _Look, policy: GatePolicy, setting: Setting) -> E
         ],
         figures={COMPANY: found.measure.value},
         notes=found.notes,
+        asked=[found.asked],
     )
 
 
@@ -164,7 +169,7 @@ def _look(target: Target, samples: Samples, seed: int) -> _Look:
     except Exception as error:  # the model's code may fail in any way
         _asked(target, some, [np.arange(count)])
         return replace(found, failed=f"asked about one sample alone, {_words(error)}")
-    most = generator.permutation(np.r_[np.arange(count), np.arange((count + 1) // 2)])
+    most = generator.permutation(np.tile(np.arange(count), _TIMES))
     alike = most[np.argsort([_kind(found.alone[row]) for row in most], kind="stable")]
     companies = {
         "beside itself": [np.array([row, row]) for row in range(min(count, _PAIRS))],

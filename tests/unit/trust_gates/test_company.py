@@ -101,7 +101,7 @@ LEANING = {
     "who stands before": lambda: target(lambda x: linear(x) + linear(x.roll(1, dims=0))),
     "the number": lambda: target(lambda x: linear(x) if len(x) > 1 else -linear(x)),
     "a number that gates never ask": lambda: target(
-        lambda x: linear(x) if len(x) <= 64 else -linear(x)
+        lambda x: linear(x) if len(x) <= 128 else -linear(x)
     ),
     "chance": dropping_out,
     "what was asked before": lambda: behaving(100),
@@ -115,12 +115,13 @@ def test_whose_answers_depend_on_their_company_is_refused_by_every_gate(gate, le
     module, policy = GATES[gate]
     evidence = module.judge(LEANING[leaning](), people(), policy)
     assert check(evidence).outcome is Outcome.FAILED
-    assert all(one.outcome is not Outcome.PASSED for one in evidence.checks)
+    assert evidence.outcome is Outcome.FAILED
 
 
 def test_a_model_that_cannot_be_asked_alone_is_refused_with_what_it_said():
     evidence = quality.judge(batch_norm(), people(), QUALITY)
     assert "asked about one sample alone, the model failed: ValueError" in check(evidence).reason
+    assert all(one.outcome is Outcome.FAILED for one in evidence.checks)
 
 
 def test_a_model_that_cannot_be_asked_at_all_is_no_matter_of_company():
@@ -134,7 +135,8 @@ def test_a_model_that_cannot_be_asked_at_all_is_no_matter_of_company():
 def test_it_is_told_in_what_company_how_many_differed():
     evidence = quality.judge(LEANING["a number that gates never ask"](), people(), QUALITY)
     assert evidence.figures[COMPANY] > 50
-    assert "in a request of 96, sorted by answer" in evidence.notes[0]
+    assert "in a request of 192, sorted by answer" in evidence.notes[-1]
+    assert dict(evidence.asked)["asked alone and in other company"] == "64 samples"
 
 
 def wide():
@@ -254,7 +256,7 @@ def test_it_costs_a_few_hundred_answers_however_many_samples_there_are():
 
     quality.judge(target(predict), people(3000), QUALITY)
     judged = [64] * (3000 // 64) + [3000 % 64]
-    assert sum(asked) - sum(judged) < 350
+    assert sum(asked) - sum(judged) < 450
     assert len(asked) - len(judged) < 150
 
 

@@ -158,7 +158,7 @@ def test_a_random_saliency_fails_faithfulness_and_stability(monkeypatch):
         linear_samples(WEIGHT, spread=0.4),
         policy("faithfulness", "stability", low=0.1, method="random"),
     )
-    for check in evidence.checks:
+    for check in evidence.checks[:2]:
         assert check.outcome is Outcome.FAILED
         assert check.interval.high < 0.1
 
@@ -192,7 +192,10 @@ def test_a_model_that_uses_the_protected_feature_is_refused_by_that_check_alone(
     ]
     asked = Explainability(checks=asked_for)
     leaning = explainability.judge(linear_target(WEIGHT), samples, asked, NAMED)
-    assert [check.outcome for check in leaning.checks] == [Outcome.PASSED, Outcome.FAILED]
+    outcomes = {check.name: check.outcome for check in leaning.checks}
+    assert [name for name, one in outcomes.items() if one is not Outcome.PASSED] == [
+        "protected_share"
+    ]
     assert leaning.checks[1].measured > 0.5
     blind = explainability.judge(linear_target(WEIGHT * [0, 0, 1, 1, 1, 1]), samples, asked, NAMED)
     assert blind.outcome is Outcome.PASSED
@@ -262,7 +265,7 @@ def test_a_detector_that_looks_elsewhere_is_refused_by_the_checks_meant_for_it()
         spots(across=True),
         policy("attribution_inside", "pointing_game", "faithfulness"),
     )
-    inside, pointing, faithful = (check.outcome for check in evidence.checks)
+    inside, pointing, faithful = (check.outcome for check in evidence.checks[:3])
     assert Outcome.PASSED not in (inside, pointing)
     assert faithful is Outcome.PASSED
 
@@ -325,7 +328,7 @@ def test_attributions_that_are_no_numbers_count_with_the_worst_value(monkeypatch
     evidence = explainability.judge(
         linear_target(WEIGHT), grouped(), policy("stability", "protected_share", method="broken")
     )
-    assert [check.measured for check in evidence.checks] == [0, 1]
+    assert [check.measured for check in evidence.checks[:2]] == [0, 1]
 
 
 @pytest.mark.parametrize("weight", [WEIGHT * 0, WEIGHT * np.nan])

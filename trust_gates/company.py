@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.errors import PolicyError
 from trust_gates.matching import overlaps
 from trust_gates.policy import COMPANY, GatePolicy, Setting
 from trust_gates.samples import Boxes, Ints, Samples
@@ -44,7 +45,8 @@ of how far the best class is ahead where it is rather close (the tenth percentil
 is the same, in probabilities of how far it is ahead in the middle."""
 
 _MOST = 0.01
-"""In logits, and in scores of claims, more than this is never rounding, whatever the margins."""
+"""More than this is never rounding: in logits whatever the margins, in scores of claims, and in the
+logit of how suspicious an input is."""
 
 _HEARD = 1e-4
 """Classes with less of a chance than this in both answers are left out: what is masked by -1e9 is
@@ -64,6 +66,9 @@ class _Look:
 
     samples: Samples
     alone: _Answers
+    suspicion: NDArray[np.float64]
+    """(n,): alone, of the detector of adversarial inputs; zeros without one."""
+
     differ: NDArray[np.bool_]
     ways: Sequence[str]
     """In what company they differed, with how many."""
@@ -109,6 +114,8 @@ def as_served(gate: str) -> Callable[[Judge], Judge]:
                 return _refusal(gate, found, policy, setting)
             try:
                 evidence = judge(target, samples, policy, setting, *more)
+            except PolicyError:
+                raise
             except Exception:  # of whoever leans on company, whatever comes of it
                 if found.differ.any():
                     return _refusal(gate, found, policy, setting)
@@ -160,23 +167,24 @@ def _look(target: Target, samples: Samples, seed: int) -> _Look:
     generator = np.random.default_rng(seed)
     some = samples.take(generator.permutation(len(samples))[:_ASKED])
     count = len(some)
-    found = _Look(some, (), np.zeros(count, bool), ())
+    found = _Look(some, (), np.zeros(count), np.zeros(count, bool), ())
     if not count:
         return found
     each = [np.array([row]) for row in range(count)]
     try:
-        found = replace(found, alone=_asked(target, some, each))
+        alone, suspicion = _asked(target, some, each)
     except Exception as error:  # the model's code may fail in any way
         _asked(target, some, [np.arange(count)])
         return replace(found, failed=f"asked about one sample alone, {_words(error)}")
+    found = replace(found, alone=alone, suspicion=suspicion)
     most = generator.permutation(np.tile(np.arange(count), _TIMES))
-    alike = most[np.argsort([_kind(found.alone[row]) for row in most], kind="stable")]
+    ordered = most[np.argsort([_kind(found.alone[row]) for row in most], kind="stable")]
     companies = {
         "beside itself": [np.array([row, row]) for row in range(min(count, _PAIRS))],
         "in requests of other sizes": np.split(
             generator.permutation(count), [end for end in np.cumsum(_SIZES) if end < count]
         ),
-        f"in a request of {len(alike)}, sorted by answer": [alike],
+        f"in a request of {len(ordered)}, sorted by answer": [ordered],
     }
     for way, requests in companies.items():
         found = _compared(target, found, way, requests)
@@ -194,10 +202,15 @@ def _compared(target: Target, found: _Look, way: str, requests: Sequence[Ints]) 
         return found
     rows = np.concatenate(requests)
     try:
-        answers = _asked(target, found.samples, requests)
+        answers, suspicion = _asked(target, found.samples, requests)
     except Exception as error:  # as above
         return replace(found, failed=f"asked about samples {way}, {_words(error)}")
-    other = rows[~_alike(found.alone, [found.alone[row] for row in rows], answers)]
+    alike = _alike(found.alone, [found.alone[row] for row in rows], answers)
+    if target.watch is not None:
+        before = found.suspicion[rows]
+        flagged = target.watch.flags(before) == target.watch.flags(suspicion)
+        alike &= flagged | (np.abs(before - suspicion) <= _MOST)
+    other = rows[~alike]
     if not len(other):
         return found
     differ = found.differ.copy()
@@ -205,16 +218,25 @@ def _compared(target: Target, found: _Look, way: str, requests: Sequence[Ints]) 
     return replace(found, differ=differ, ways=[*found.ways, f"{len(set(other))} {way}"])
 
 
-def _asked(target: Target, samples: Samples, requests: Sequence[Ints]) -> _Answers:
-    """The answers to requests of the samples at these rows, each request as one."""
+def _asked(
+    target: Target, samples: Samples, requests: Sequence[Ints]
+) -> tuple[_Answers, NDArray[np.float64]]:
+    """The answers to requests of the samples at these rows, each as one, and how suspicious."""
+    import torch
+
     answers: list[Any] = []
+    suspicion = [np.zeros(0)]
     for rows in requests:
         asked = samples.take(rows)
         one = replace(target, batch=len(rows))
         answers += one.claims(asked.inputs) if samples.detection else list(one.answers(asked))
+        if target.watch is not None:
+            with torch.no_grad():
+                found = target.watch.suspicion(target.tensor(asked.inputs))
+            suspicion.append(found.double().cpu().numpy())
     if len(answers) != sum(map(len, requests)):
         raise ValueError(f"it gave {len(answers)} answers to {sum(map(len, requests))} samples")
-    return answers
+    return answers, np.concatenate(suspicion)
 
 
 def _kind(answer: NDArray[np.float64] | Boxes) -> float:

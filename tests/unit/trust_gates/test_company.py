@@ -1,19 +1,21 @@
 """A model is judged as it is served: whose answers depend on their company is refused by name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from gate_models import linear_samples, required, spot_samples, spot_target
 
 from trust_gates import explainability, fairness, quality, robustness
-from trust_gates.errors import GateError
+from trust_gates.errors import GateError, PolicyError
 from trust_gates.explainability.policy import Explainability
 from trust_gates.fairness.policy import Fairness
 from trust_gates.policy import COMPANY
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness.policy import Robustness
 from trust_gates.samples import Boxes, Samples
-from trust_gates.target import Target
+from trust_gates.target import Target, Watch
 from trust_gates.verdict import Outcome
 
 WEIGHT = np.ones(4)
@@ -258,6 +260,21 @@ def test_it_costs_a_few_hundred_answers_however_many_samples_there_are():
     judged = [64] * (3000 // 64) + [3000 % 64]
     assert sum(asked) - sum(judged) < 450
     assert len(asked) - len(judged) < 150
+
+
+@pytest.mark.parametrize(("number", "outcome"), [(1, Outcome.PASSED), (2, Outcome.FAILED)])
+def test_a_detector_of_adversarial_inputs_is_served_with_the_model_and_held_to_the_same(
+    number, outcome
+):
+    watch = Watch(lambda x: x.sum(dim=1) - 2 + 4 * float(len(x) >= number), threshold=3.0)
+    asked = replace(target(linear), watch=watch)
+    assert check(quality.judge(asked, people(), QUALITY)).outcome is outcome
+
+
+def test_a_wrong_policy_stays_one_whoever_is_judged():
+    asked = Quality(checks=[required("accuracy", 0.0)])
+    with pytest.raises(PolicyError, match="asks for nothing"):
+        quality.judge(LEANING["a part of the mean"](), people(), asked)
 
 
 def test_no_samples_show_nothing():

@@ -119,7 +119,7 @@ def _fetch(artifacts: Store, asked: Evaluation, description: Description) -> Non
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "evaluation.csv"
         names = [""]
-        if not asked.uri.endswith(".csv"):
+        if not urlsplit(asked.uri).path.endswith(".csv"):
             place = Path(folder) / "evaluation"
             place.mkdir()
             names = ["dataset.json", "test.npz"]

@@ -35,7 +35,15 @@ DESCRIPTION = Description(
 
 
 @pytest.mark.parametrize(
-    "uri", ["file://relative.csv", "http://host/a.csv", "s3://b/a.csv", "a.csv", "https:///a"]
+    "uri",
+    [
+        "file://relative.csv",
+        "http://host/a.csv",
+        "s3://b/a.csv",
+        "a.csv",
+        "https:///a",
+        "https://name:secret@host/a.csv",
+    ],
 )
 def test_an_address_is_an_absolute_path_or_a_host_over_https(uri):
     with pytest.raises(ValidationError):

@@ -36,7 +36,8 @@ class Evaluation(Strict):
     """Samples of the organisation's own, on which every model is judged as well."""
 
     uri: Annotated[str, Field(pattern=r"^(file:///|https://[^/@]+/)\S+$")]
-    """A CSV file, or a dataset folder with dataset.json and test.npz: `file:///…` or `https://…`, without credentials."""
+    """`file:///…` or `https://…`, without credentials: a CSV file, or a dataset folder with
+    dataset.json and test.npz."""
 
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
     """Of the CSV file's bytes; of a folder, as the artifact store names it."""

@@ -94,6 +94,10 @@ def main(
         evidence = replace(evidence, asked_as="; ".join(sorted(inputs.asked_as)))
         evidence.write(folder / "evidence")
         digest = artifacts.put(folder / "evidence")
+    for label, value in evidence.asked:
+        typer.echo(f"asked: {label}: {value}")
+    for warning in evidence.warnings:
+        typer.echo(f"warning: {warning}")
     for note in evidence.notes:
         typer.echo(f"note: {note}")
     # What did not pass comes last: the last line is what people see of a stage.

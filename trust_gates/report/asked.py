@@ -1,0 +1,241 @@
+"""What was the model asked? A verdict is worth as much as its yardstick, so that comes first.
+
+Both reports, a promotion's message and every terminal say it from here: thresholds, what the gates
+tell of how they measured (`Evidence.asked`, `Evidence.warnings`), and the policy itself, key by
+key, whatever a gate tells of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from trust_gates import GATES
+from trust_gates.metric import plain
+from trust_gates.verdict import Check, Required
+from trust_gates.visible import one_line
+
+EVALUATION = "evaluation"
+"""A check called `metric[evaluation]` rests on the organisation's own data."""
+
+_DIGESTS = ("model", "source", "policy", "data", "dataset")
+_USUAL = 0.9
+"""Less confidence than this is said to be little: 0.95 is the default."""
+
+_LONGEST = 1000
+_WORD = re.compile(r"[^\W\d](?:[\w ./-]*[\w./-])?")
+_VALUES = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"}
+"""Words that some reader of YAML takes for a value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """What all checks of one metric were held to."""
+
+    name: str
+    required: Required
+    comparisons: int
+    """How many checks: one a comparison of groups, say."""
+
+    samples: tuple[int, int]
+    """The fewest and the most that one of them rests on."""
+
+    evaluation: bool
+    """Whether on the organisation's own data."""
+
+    def __str__(self) -> str:
+        few, most = self.samples
+        text = f"{self.required}, on {few if few == most else f'{few} to {most}'} samples"
+        if self.evaluation:
+            text += " of the organisation's own"
+        return text + (f", in each of {self.comparisons} checks" if self.comparisons > 1 else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What one gate was asked."""
+
+    gate: str
+    thresholds: Sequence[Threshold]
+    told: Sequence[tuple[str, str]]
+    """What the gate says of how it measured."""
+
+    policy: Mapping[str, Any]
+    """What touchstone.yaml says of it, with every key, defaults included."""
+
+    warnings: Sequence[str]
+    """What the gate says is weak about it."""
+
+    @property
+    def written(self) -> list[str]:
+        """The policy as lines of YAML, one a key and one an entry of a list of mappings.
+
+        No line begins with anything but a key or two blanks, whatever the values are.
+        """
+        lines = []
+        for key, value in self.policy.items():
+            if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+                lines += [f"{flow(key)}:", *(f"  - {flow(one)}" for one in value)]
+            else:
+                lines.append(f"{flow(key)}: {flow(value)}")
+        return lines
+
+    def __str__(self) -> str:
+        keys = ((key, flow(value)) for key, value in self.policy.items() if key != "checks")
+        asked = [f"{one.name} {one}" for one in self.thresholds]
+        asked += [f"{label}: {value}" for label, value in self.told or keys]
+        return f"{self.gate}: {'; '.join(asked) or 'nothing'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yardstick:
+    """What all gates were asked, by what, and how much that is worth."""
+
+    general: Sequence[tuple[str, str]]
+    """What holds for every gate: a label and its value."""
+
+    gates: Sequence[Asked]
+    warnings: Sequence[str]
+    """What is weak about it, besides what each gate warns of."""
+
+    @classmethod
+    def of(cls, verdict: Mapping[str, Any]) -> Yardstick:
+        """The yardstick of a verdict document."""
+        checks = [Check.from_json(check) for check in verdict["checks"]]
+        told, warned = verdict.get("asked", {}), verdict.get("warnings", {})
+        judged = (*verdict.get("figures", {}), *(check.gate for check in checks))
+        names = dict.fromkeys((*judged, *told, *warned))
+        policies = verdict.get("gates", {})
+        return cls(
+            general=_general(verdict, checks),
+            gates=[
+                Asked(
+                    gate=name,
+                    thresholds=_thresholds([one for one in checks if one.gate == name]),
+                    told=[(label, value) for label, value in told.get(name, ())],
+                    policy=policies.get(name) or {},
+                    warnings=warned.get(name, ()),
+                )
+                for name in sorted(names, key=place)
+            ],
+            warnings=_warnings(policies),
+        )
+
+    @property
+    def every_warning(self) -> list[str]:
+        """All of them, a line each, those of a gate with its name."""
+        of_gates = (f"{gate.gate}: {text}" for gate in self.gates for text in gate.warnings)
+        return [one_line(text) for text in (*self.warnings, *of_gates)]
+
+    @property
+    def counted(self) -> str:
+        """`3 warnings about the yardstick`; empty where there is none."""
+        count = len(self.every_warning)
+        return f"{count} warning{'s' * (count > 1)} about the yardstick" if count else ""
+
+    def lines(self) -> list[str]:
+        """In short: what holds for every gate, and a line for each of them."""
+        told = [*(f"{label}: {value}" for label, value in self.general), *map(str, self.gates)]
+        lines = map(one_line, told)
+        return [line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines]
+
+
+def place(gate: str) -> tuple[int, str]:
+    """Gates stand in the order of the pipeline, those of others after them."""
+    return (GATES.index(gate) if gate in GATES else len(GATES), gate)
+
+
+def evaluated(check: str) -> bool:
+    """Whether the check of that name rests on the organisation's own data."""
+    return f"[{EVALUATION}]" in check
+
+
+def flow(value: Any) -> str:
+    """A value as touchstone.yaml has it; keys that an inner mapping does not set are left out."""
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case float():
+            # An epsilon of 2e-06 is easily taken for one of 2.
+            return format(Decimal(repr(value)), "f" if 1e-12 <= abs(value) < 1e15 else "")
+        case str():
+            bare = _WORD.fullmatch(value) and value.lower() not in _VALUES
+            return value if bare else json.dumps(value, ensure_ascii=False)
+        case Mapping():
+            keys = sorted((key for key in value if value[key] is not None), key=_first)
+            pairs = (f"{flow(key)}: {flow(value[key])}" for key in keys)
+            return "{" + ", ".join(pairs) + "}"
+        case list():
+            return "[" + ", ".join(map(flow, value)) + "]"
+    return str(value)
+
+
+def _first(key: str) -> tuple[bool, str]:
+    """A stored document has its keys in alphabetical order: what it is of comes first again."""
+    return (key not in ("metric", "name"), key)
+
+
+def _general(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[tuple[str, str]]:
+    found = []
+    if confidence := verdict.get("gates", {}).get("confidence"):
+        found.append(("decided at", f"confidence {confidence:.6g} of the whole verdict"))
+    found.append(("floor", _floor(verdict)))
+    if EVALUATION in verdict:
+        own = sum(evaluated(check.name) for check in checks)
+        found.append(
+            (
+                "whose data",
+                f"{own} of {len(checks)} checks rest on the organisation's own "
+                f"({_words(verdict[EVALUATION])}), the others on what the model repository loads",
+            )
+        )
+    if samples := verdict.get("facts", {}).get("samples"):
+        found.append(("samples", ", ".join(f"{name} {count}" for name, count in samples.items())))
+    return [*found, *((name, str(verdict[name])) for name in _DIGESTS if name in verdict)]
+
+
+def _floor(verdict: Mapping[str, Any]) -> str:
+    if not (floor := verdict.get("floor")):
+        return "none of an organisation was given: who wrote the policy chose the thresholds alone"
+    return f"held to the organisation's: {_words(floor)}"
+
+
+def _words(value: Any) -> str:
+    """A digest, or a mapping with one, as text."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    return str(value)
+
+
+def _warnings(policies: Mapping[str, Any]) -> list[str]:
+    confidence = policies.get("confidence", 1)
+    if confidence >= _USUAL:
+        return []
+    return [
+        f"confidence {confidence:.6g} is little: a model that misses a threshold passes "
+        f"in up to {1 - confidence:.0%} of such verdicts"
+    ]
+
+
+def _thresholds(checks: Iterable[Check]) -> list[Threshold]:
+    """One a metric, bound and kind of data, however many comparisons there are of it."""
+    alike: dict[tuple[str, Required, bool], list[int]] = {}
+    for check in checks:
+        key = (plain(check.name), check.required, evaluated(check.name))
+        alike.setdefault(key, []).append(check.samples)
+    return [
+        Threshold(
+            name=name,
+            required=required,
+            comparisons=len(samples),
+            samples=(min(samples), max(samples)),
+            evaluation=evaluation,
+        )
+        for (name, required, evaluation), samples in alike.items()
+    ]

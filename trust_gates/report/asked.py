@@ -49,10 +49,12 @@ class Threshold:
 
     def __str__(self) -> str:
         few, most = self.samples
-        text = f"{self.required}, on {few if few == most else f'{few} to {most}'} samples"
+        more = [f"n = {few}" if few == most else f"n = {few} to {most}"]
         if self.evaluation:
-            text += " of the organisation's own"
-        return text + (f", in each of {self.comparisons} checks" if self.comparisons > 1 else "")
+            more.append("of the organisation's own data")
+        if self.comparisons > 1:
+            more.append(f"in each of {self.comparisons} checks")
+        return f"{self.required} ({', '.join(more)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class Yardstick:
                 )
                 for name in sorted(names, key=place)
             ],
-            warnings=_warnings(policies),
+            warnings=_warnings(verdict.get("confidence", policies.get("confidence", 1))),
         )
 
     @property
@@ -180,10 +182,7 @@ def _first(key: str) -> tuple[bool, str]:
 
 
 def _general(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[tuple[str, str]]:
-    found = []
-    if confidence := verdict.get("gates", {}).get("confidence"):
-        found.append(("decided at", f"confidence {confidence:.6g} of the whole verdict"))
-    found.append(("floor", _floor(verdict)))
+    found = [("decided at", _confidence(verdict)), ("floor", _floor(verdict))]
     if EVALUATION in verdict:
         own = sum(evaluated(check.name) for check in checks)
         found.append(
@@ -196,6 +195,16 @@ def _general(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[tuple[
     if samples := verdict.get("facts", {}).get("samples"):
         found.append(("samples", ", ".join(f"{name} {count}" for name, count in samples.items())))
     return [*found, *((name, str(verdict[name])) for name in _DIGESTS if name in verdict)]
+
+
+def _confidence(verdict: Mapping[str, Any]) -> str:
+    own = verdict.get("gates", {}).get("confidence")
+    whole = verdict.get("confidence", own)
+    if own is None or whole is None:
+        return "a confidence that nobody recorded"
+    text = f"confidence {whole:.6g} of the whole verdict"
+    # Each round of a remedy has its chance to pass, and so only a part of the error.
+    return text if own == whole else f"{text} and its rounds together: {own:.6g} of each"
 
 
 def _floor(verdict: Mapping[str, Any]) -> str:
@@ -213,8 +222,7 @@ def _words(value: Any) -> str:
     return str(value)
 
 
-def _warnings(policies: Mapping[str, Any]) -> list[str]:
-    confidence = policies.get("confidence", 1)
+def _warnings(confidence: float) -> list[str]:
     if confidence >= _USUAL:
         return []
     return [

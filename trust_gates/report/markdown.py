@@ -78,7 +78,7 @@ def _asked(gate: Asked) -> list[str]:
     lines = [*_rows(("asked", "value"), rows), ""] if rows else []
     if gate.policy:
         text = map(visible, gate.written)
-        lines += ["As touchstone.yaml has it, defaults included:", "", "```yaml", *text, "```", ""]
+        lines += ["The policy in full, defaults included:", "", "```yaml", *text, "```", ""]
     return lines
 
 

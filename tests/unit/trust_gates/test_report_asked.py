@@ -123,11 +123,11 @@ def test_a_threshold_is_told_once_however_many_groups_it_was_held_for():
     verdict = judged(evidence(check(), own), evidence(*compared, gate="fairness"))
     (quality, fairness) = Yardstick.of(verdict).gates
     assert [f"{one.name} {one}" for one in fairness.thresholds] == [
-        "disparate in [-0.1, 0.1], on 50 to 900 samples, in each of 2 checks"
+        "disparate in [-0.1, 0.1] (n = 50 to 900, in each of 2 checks)"
     ]
     assert [str(one) for one in quality.thresholds] == [
-        ">= 0.8, on 100 samples",
-        ">= 0.9, on 100 samples of the organisation's own",
+        ">= 0.8 (n = 100)",
+        ">= 0.9 (n = 100, of the organisation's own data)",
     ]
 
 

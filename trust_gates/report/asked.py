@@ -209,7 +209,7 @@ def _confidence(verdict: Mapping[str, Any]) -> str:
 
 def _floor(verdict: Mapping[str, Any]) -> str:
     if not (floor := verdict.get("floor")):
-        return "none of an organisation was given: who wrote the policy chose the thresholds alone"
+        return "none of an organisation was given; whoever wrote the policy chose the thresholds"
     return f"held to the organisation's: {_words(floor)}"
 
 

@@ -20,9 +20,11 @@ from trust_gates.verdict import Check, Required
 from trust_gates.visible import one_line
 
 EVALUATION = "evaluation"
-"""A check called `metric[evaluation]` rests on the organisation's own data."""
+"""A check called `metric[evaluation]`, or `metric[evaluation: comparison]`, rests on the
+organisation's own data, where the verdict names some."""
 
-_DIGESTS = ("model", "source", "policy", "data", "dataset")
+_FLOOR = "floor"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _USUAL = 0.9
 """Less confidence than this is said to be little: 0.95 is the default."""
 
@@ -117,7 +119,7 @@ class Yardstick:
             gates=[
                 Asked(
                     gate=name,
-                    thresholds=_thresholds([one for one in checks if one.gate == name]),
+                    thresholds=_thresholds(verdict, [one for one in checks if one.gate == name]),
                     told=[(label, value) for label, value in told.get(name, ())],
                     policy=policies.get(name) or {},
                     warnings=warned.get(name, ()),
@@ -151,9 +153,10 @@ def place(gate: str) -> tuple[int, str]:
     return (GATES.index(gate) if gate in GATES else len(GATES), gate)
 
 
-def evaluated(check: str) -> bool:
+def evaluated(verdict: Mapping[str, Any], check: str) -> bool:
     """Whether the check of that name rests on the organisation's own data."""
-    return f"[{EVALUATION}]" in check
+    own = check.partition("[")[2].startswith((f"{EVALUATION}]", f"{EVALUATION}: "))
+    return own and bool(verdict.get(EVALUATION))  # a group may have that name, too
 
 
 def flow(value: Any) -> str:
@@ -182,19 +185,21 @@ def _first(key: str) -> tuple[bool, str]:
 
 
 def _general(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[tuple[str, str]]:
-    found = [("decided at", _confidence(verdict)), ("floor", _floor(verdict))]
-    if EVALUATION in verdict:
-        own = sum(evaluated(check.name) for check in checks)
+    found = [("decided at", _confidence(verdict)), (_FLOOR, _floor(verdict))]
+    if verdict.get(EVALUATION):
+        own = sum(evaluated(verdict, check.name) for check in checks)
         found.append(
             (
                 "whose data",
                 f"{own} of {len(checks)} checks rest on the organisation's own "
-                f"({_words(verdict[EVALUATION])}), the others on what the model repository loads",
+                f"({verdict[EVALUATION]}), the others on what the model repository loads",
             )
         )
     if samples := verdict.get("facts", {}).get("samples"):
         found.append(("samples", ", ".join(f"{name} {count}" for name, count in samples.items())))
-    return [*found, *((name, str(verdict[name])) for name in _DIGESTS if name in verdict)]
+    told = {_FLOOR, EVALUATION}
+    judged = ((name, value) for name, value in verdict.items() if name not in told)
+    return [*found, *((n, v) for n, v in judged if isinstance(v, str) and _DIGEST.fullmatch(v))]
 
 
 def _confidence(verdict: Mapping[str, Any]) -> str:
@@ -208,18 +213,9 @@ def _confidence(verdict: Mapping[str, Any]) -> str:
 
 
 def _floor(verdict: Mapping[str, Any]) -> str:
-    if not (floor := verdict.get("floor")):
+    if not (floor := verdict.get(_FLOOR)):
         return "none of an organisation was given; whoever wrote the policy chose the thresholds"
-    return f"held to the organisation's: {_words(floor)}"
-
-
-def _words(value: Any) -> str:
-    """A digest, or a mapping with one, as text."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(one)}" for key, one in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_words, value))
-    return str(value)
+    return f"held to the organisation's: {floor}"
 
 
 def _warnings(confidence: float) -> list[str]:
@@ -231,11 +227,11 @@ def _warnings(confidence: float) -> list[str]:
     ]
 
 
-def _thresholds(checks: Iterable[Check]) -> list[Threshold]:
+def _thresholds(verdict: Mapping[str, Any], checks: Iterable[Check]) -> list[Threshold]:
     """One a metric, bound and kind of data, however many comparisons there are of it."""
     alike: dict[tuple[str, Required, bool], list[int]] = {}
     for check in checks:
-        key = (plain(check.name), check.required, evaluated(check.name))
+        key = (plain(check.name), check.required, evaluated(verdict, check.name))
         alike.setdefault(key, []).append(check.samples)
     return [
         Threshold(

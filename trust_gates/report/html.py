@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trust_gates import glossary
-from trust_gates.report.reading import Report, cell, interval, meaning, number
+from trust_gates.report.reading import Report, cell, interval, number
 from trust_gates.verdict import Check, Outcome
 from trust_gates.visible import visible
 
@@ -42,7 +42,6 @@ def _environment() -> Environment:
         number=number,
         interval=interval,
         cell=cell,
-        meaning=meaning,
         advice=glossary.advice,
         strip=strip,
     )

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from trust_gates import glossary
 from trust_gates.report.asked import Asked
-from trust_gates.report.reading import Gate, Picture, Report, cell, interval, meaning, number
+from trust_gates.report.reading import Gate, Picture, Report, cell, interval, number
 from trust_gates.verdict import Check, Outcome, Table
 from trust_gates.visible import escape, one_line, visible
 
@@ -131,14 +131,14 @@ def _checks(report: Report) -> list[str]:
         lines += [f"### {_heading(gate)}", "", gate.question, ""]
         if gate.checks:
             columns = ("", "check", "measured", "interval", "required", "samples")
-            lines += [*_rows(columns, map(_check, gate.checks)), ""]
+            lines += [*_rows(columns, (_check(report, check) for check in gate.checks)), ""]
         else:
             lines += ["No check.", ""]
     return lines
 
 
-def _check(check: Check) -> list[str]:
-    words = meaning(check)
+def _check(report: Report, check: Check) -> list[str]:
+    words = report.meaning(check)
     return [
         f"{_MARKS[check.outcome]} {check.outcome.value}",
         _code(check.name) + (f"<br>{escape(words)}" if words else ""),

@@ -115,6 +115,12 @@ class Report:
         passed = sum(check.outcome is Outcome.PASSED for check in self.checks)
         return f"{passed} of {len(self.checks)} checks passed."
 
+    def meaning(self, check: Check) -> str:
+        """The check's metric in words, and whose data it rests on where not the author's."""
+        own = evaluated(self.verdict, check.name)
+        whose = "on the organisation's own evaluation data" if own else ""
+        return "; ".join(filter(None, (glossary.meaning(check.name), whose)))
+
 
 def _remedied(
     verdict: Mapping[str, Any], checks: Sequence[Check]
@@ -131,12 +137,6 @@ def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return NOT_A_NUMBER
     return f"{value:.4g}"
-
-
-def meaning(check: Check) -> str:
-    """The check's metric in words, and whose data it rests on where that is not the author's."""
-    whose = "on the organisation's own evaluation data" if evaluated(check.name) else ""
-    return "; ".join(filter(None, (glossary.meaning(check.name), whose)))
 
 
 def cell(value: str | float | None) -> str:

@@ -120,7 +120,8 @@ def test_a_threshold_is_told_once_however_many_groups_it_was_held_for():
         for group, samples in (("a", 50), ("b", 900))
     ]
     own = check(name="accuracy[evaluation]", required=Required(low=0.9))
-    verdict = judged(evidence(check(), own), evidence(*compared, gate="fairness"))
+    judged_on = [evidence(check(), own), evidence(*compared, gate="fairness")]
+    verdict = judged(*judged_on, evaluation=DIGEST)
     (quality, fairness) = Yardstick.of(verdict).gates
     assert [f"{one.name} {one}" for one in fairness.thresholds] == [
         "disparate in [-0.1, 0.1] (n = 50 to 900, in each of 2 checks)"
@@ -129,16 +130,18 @@ def test_a_threshold_is_told_once_however_many_groups_it_was_held_for():
         ">= 0.8 (n = 100)",
         ">= 0.9 (n = 100, of the organisation's own data)",
     ]
+    (quality, _) = Yardstick.of(judged(*judged_on)).gates
+    assert str(quality.thresholds[1]) == ">= 0.9 (n = 100)"  # a group may be called so
 
 
 def test_the_floor_and_whose_data_were_judged_are_named():
     own = evidence(check(), check(name="accuracy[evaluation]"))
-    (_, asked), _ = pages(judged(own, floor=DIGEST, evaluation={"digest": DIGEST}))
+    (_, asked), _ = pages(judged(own, floor=DIGEST, evaluation=DIGEST))
     assert f"held to the organisation's: {DIGEST}" in asked
-    assert f"1 of 2 checks rest on the organisation's own (digest {DIGEST})" in asked
+    assert f"1 of 2 checks rest on the organisation's own ({DIGEST})" in asked
     (_, asked), _ = pages(judged(own))
     assert "floor: none of an organisation was given" in asked
-    text = report.render(judged(own), {})[report.MARKDOWN_FILE].decode()
+    text = report.render(judged(own, evaluation=DIGEST), {})[report.MARKDOWN_FILE].decode()
     assert "on the organisation's own evaluation data" in text
 
 

@@ -120,8 +120,7 @@ def _show_asked(home: Home, run: str) -> None:
     yardstick = Yardstick.of(verdict)
     typer.echo("what the model was asked, gate by gate:")
     for gate in yardstick.gates:
-        thresholds = ", ".join(f"{one.name} {one.required}" for one in gate.thresholds)
-        typer.echo(f"  {gate.gate:<18} {thresholds}")
+        typer.echo(f"  {gate.gate:<18} {'; '.join(gate.held)}")
     for text in yardstick.every_warning:
         typer.echo(f"  warning: {text}")
     typer.echo("how each gate asked the model, whose code never runs in the process that judges:")

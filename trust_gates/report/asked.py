@@ -88,11 +88,18 @@ class Asked:
                 lines.append(f"{flow(key)}: {flow(value)}")
         return lines
 
+    @property
+    def held(self) -> list[str]:
+        """The thresholds in short: those that are the same are named together."""
+        alike: dict[str, list[str]] = {}
+        for one in self.thresholds:
+            alike.setdefault(str(one), []).append(one.name)
+        return [f"{', '.join(names)} {text}" for text, names in alike.items()]
+
     def __str__(self) -> str:
         keys = ((key, flow(value)) for key, value in self.policy.items() if key != "checks")
-        asked = [f"{one.name} {one}" for one in self.thresholds]
-        asked += [f"{label}: {value}" for label, value in self.told or keys]
-        return f"{self.gate}: {'; '.join(asked) or 'nothing'}"
+        told = (f"{label}: {value}" for label, value in self.told or keys)
+        return f"{self.gate}: {'; '.join((*self.held, *told)) or 'nothing'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +222,7 @@ def _confidence(verdict: Mapping[str, Any]) -> str:
 def _floor(verdict: Mapping[str, Any]) -> str:
     if not (floor := verdict.get(_FLOOR)):
         return "none of an organisation was given; whoever wrote the policy chose the thresholds"
-    return f"held to the organisation's: {floor}"
+    return f"held to the organisation's, {floor}"
 
 
 def _warnings(confidence: float) -> list[str]:

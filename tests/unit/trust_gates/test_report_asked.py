@@ -123,9 +123,7 @@ def test_a_threshold_is_told_once_however_many_groups_it_was_held_for():
     judged_on = [evidence(check(), own), evidence(*compared, gate="fairness")]
     verdict = judged(*judged_on, evaluation=DIGEST)
     (quality, fairness) = Yardstick.of(verdict).gates
-    assert [f"{one.name} {one}" for one in fairness.thresholds] == [
-        "disparate in [-0.1, 0.1] (n = 50 to 900, in each of 2 checks)"
-    ]
+    assert fairness.held == ["disparate in [-0.1, 0.1] (n = 50 to 900, in each of 2 checks)"]
     assert [str(one) for one in quality.thresholds] == [
         ">= 0.8 (n = 100)",
         ">= 0.9 (n = 100, of the organisation's own data)",
@@ -137,7 +135,7 @@ def test_a_threshold_is_told_once_however_many_groups_it_was_held_for():
 def test_the_floor_and_whose_data_were_judged_are_named():
     own = evidence(check(), check(name="accuracy[evaluation]"))
     (_, asked), _ = pages(judged(own, floor=DIGEST, evaluation=DIGEST))
-    assert f"held to the organisation's: {DIGEST}" in asked
+    assert f"floor: held to the organisation's, {DIGEST}" in asked
     assert f"1 of 2 checks rest on the organisation's own ({DIGEST})" in asked
     (_, asked), _ = pages(judged(own))
     assert "floor: none of an organisation was given" in asked

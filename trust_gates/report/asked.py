@@ -28,7 +28,9 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _USUAL = 0.9
 """Less confidence than this is said to be little: 0.95 is the default."""
 
-_LONGEST = 1000
+_LONGEST = 200
+"""Characters of one value where there is a line a gate: no value pushes another out of sight."""
+
 _WORD = re.compile(r"[^\W\d](?:[\w ./-]*[\w./-])?")
 _VALUES = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"}
 """Words that some reader of YAML takes for a value."""
@@ -98,7 +100,7 @@ class Asked:
 
     def __str__(self) -> str:
         keys = ((key, flow(value)) for key, value in self.policy.items() if key != "checks")
-        told = (f"{label}: {value}" for label, value in self.told or keys)
+        told = (_short(f"{label}: {value}") for label, value in self.told or keys)
         return f"{self.gate}: {'; '.join((*self.held, *told)) or 'nothing'}"
 
 
@@ -150,9 +152,8 @@ class Yardstick:
 
     def lines(self) -> list[str]:
         """In short: what holds for every gate, and a line for each of them."""
-        told = [*(f"{label}: {value}" for label, value in self.general), *map(str, self.gates)]
-        lines = map(one_line, told)
-        return [line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…" for line in lines]
+        general = (_short(f"{label}: {value}") for label, value in self.general)
+        return [one_line(line) for line in (*general, *map(str, self.gates))]
 
 
 def place(gate: str) -> tuple[int, str]:
@@ -186,6 +187,10 @@ def flow(value: Any) -> str:
     return str(value)
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
 def _first(key: str) -> tuple[bool, str]:
     """A stored document has its keys in alphabetical order: what it is of comes first again."""
     return (key not in ("metric", "name"), key)
@@ -199,7 +204,7 @@ def _general(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[tuple[
             (
                 "whose data",
                 f"{own} of {len(checks)} checks rest on the organisation's own "
-                f"({verdict[EVALUATION]}), the others on what the model repository loads",
+                f"({verdict[EVALUATION]}), the others on what the model's author gives",
             )
         )
     if samples := verdict.get("facts", {}).get("samples"):

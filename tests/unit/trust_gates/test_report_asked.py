@@ -177,6 +177,13 @@ def test_no_value_of_a_policy_ends_the_listing_it_stands_in():
     assert not re.search("[\x1b\u202e]", "".join((text, whole, *lines)))
 
 
+def test_no_value_pushes_another_out_of_a_gates_line():
+    gates = {"robustness": {"bounds": {"x" * 9000: [0, 1]}, "epsilon": 2e-6}}
+    (*_, line) = Yardstick.of({**document(evidence(gate="robustness")), "gates": gates}).lines()
+    assert line.startswith("robustness: bounds: {x") and line.endswith("…; epsilon: 0.000002")
+    assert len(line) < 300
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [

@@ -66,6 +66,9 @@ class Asked:
     """What one gate was asked."""
 
     gate: str
+    judged: bool
+    """Whether anyone asked it: a policy may declare more than was judged."""
+
     thresholds: Sequence[Threshold]
     told: Sequence[tuple[str, str]]
     """What the gate says of how it measured."""
@@ -99,6 +102,8 @@ class Asked:
         return [f"{', '.join(names)} {text}" for text, names in alike.items()]
 
     def __str__(self) -> str:
+        if not self.judged:
+            return f"{self.gate}: not judged"
         keys = ((key, flow(value)) for key, value in self.policy.items() if key != "checks")
         told = (_short(f"{label}: {value}") for label, value in self.told or keys)
         return f"{self.gate}: {'; '.join((*self.held, *told)) or 'nothing'}"
@@ -128,6 +133,7 @@ class Yardstick:
             gates=[
                 Asked(
                     gate=name,
+                    judged=name in judged,
                     thresholds=_thresholds(verdict, [one for one in checks if one.gate == name]),
                     told=[(label, value) for label, value in told.get(name, ())],
                     policy=policies.get(name) or {},

@@ -92,6 +92,7 @@ def test_what_the_policy_declares_and_nobody_asked_for_is_named(run, tmp_path):
     (tmp_path / "gates.yaml").write_text(POLICY[:-1] + ", integrity: {pinned: true}}")
     code, out, _ = run("quality", "--data=predictions.csv")
     assert code == 0
+    assert "asked: integrity: not judged" in out
     assert "warning: integrity: gates.integrity is declared and was not judged" in out
     document = json.loads(run("quality", "--data=predictions.csv", "--json")[1])
     jsonschema.validate(document, report.schema())

@@ -77,15 +77,15 @@ def main(
         shares = ", ".join(f"{value} {(column == i).sum()}" for i, value in enumerate(values))
         typer.echo(one_line(f"{name}: {shares}"))
     typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
-    asked = _asked(artifacts, floor)
+    asked = named_by(floor, artifacts)
     if asked is not None:
-        _fetch(artifacts, asked, data.description)
+        fetch(asked, artifacts, data.description)
     stage.write_result(result_data, digest)
     if result_evaluation is not None:
         stage.write_result(result_evaluation, asked.digest if asked else "")
 
 
-def _asked(artifacts: Store, floor: str) -> Evaluation | None:
+def named_by(floor: str, artifacts: Store) -> Evaluation | None:
     """The evaluation data that the environments name.
 
     Raises:
@@ -108,7 +108,7 @@ def _asked(artifacts: Store, floor: str) -> Evaluation | None:
     return next(iter(named.values()), None)
 
 
-def _fetch(artifacts: Store, asked: Evaluation, description: Description) -> None:
+def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None:
     """Put the evaluation data into the store, after a look whether a model could be asked on them.
 
     Raises:

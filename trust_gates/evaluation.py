@@ -20,12 +20,11 @@ from trust_gates.errors import PolicyError
 from trust_gates.inputs import dataset
 from trust_gates.inputs.dataset import Data
 from trust_gates.inputs.description import Description
-from trust_gates.metric import plain
+from trust_gates.metric import EVALUATION, on_evaluation
 from trust_gates.policy import Strict
 from trust_gates.samples import Boxes, Samples
 from trust_gates.verdict import Check, Evidence, Table
 
-_SET = "evaluation"
 _AUTHORS = "the author's test split, from load_data of the judged commit"
 _OWN = "the organisation's evaluation data"
 
@@ -113,46 +112,41 @@ def joined(authors: Evidence, organisations: Evidence, digest: str) -> Evidence:
             **_pictured({n: f"{where}: {text}" for n, text in organisations.captions.items()}),
         },
         tables=[*authors.tables, *_retitled(organisations.tables)],
-        notes=[*authors.notes, *(f"{_SET}: {note}" for note in organisations.notes)],
+        notes=[*authors.notes, *(f"{EVALUATION}: {note}" for note in organisations.notes)],
         asked=[
-            ("judged on", f"{_AUTHORS}; and {_OWN}, {digest}, in checks and figures [{_SET}]"),
+            (
+                "judged on",
+                f"{_AUTHORS}; and {_OWN}, {digest}, in checks and figures [{EVALUATION}]",
+            ),
             *authors.asked,
             *(
-                (f"{_SET}: {what}", value)
+                (f"{EVALUATION}: {what}", value)
                 for what, value in organisations.asked
                 if (what, value) not in authors.asked
             ),
         ],
         warnings=[
             *authors.warnings,
-            *(f"{_SET}: {one}" for one in organisations.warnings if one not in authors.warnings),
+            *(
+                f"{EVALUATION}: {one}"
+                for one in organisations.warnings
+                if one not in authors.warnings
+            ),
         ],
     )
 
 
-def named(metric: str) -> str:
-    """The name of a check of `metric`, or `metric[comparison]`, on the evaluation data."""
-    name, _, comparison = metric.partition("[")
-    return f"{name}[{_SET}: {comparison}" if comparison else f"{name}[{_SET}]"
-
-
-def of_evaluation(name: str) -> bool:
-    """Whether the check of that name rests on the evaluation data."""
-    rest = name.removeprefix(plain(name))
-    return rest == f"[{_SET}]" or rest.startswith(f"[{_SET}: ")
-
-
 def _renamed(check: Check) -> Check:
-    name = named(check.name)
+    name = on_evaluation(check.name)
     return replace(check, name=name, reason=f"{name}{check.reason.removeprefix(check.name)}")
 
 
 def _suffixed(figures: Mapping[str, float]) -> dict[str, float]:
-    return {named(name): value for name, value in figures.items()}
+    return {on_evaluation(name): value for name, value in figures.items()}
 
 
 def _pictured(by_name: Mapping[str, Value]) -> dict[str, Value]:
-    return {f"{name}-{_SET}": value for name, value in by_name.items()}
+    return {f"{name}-{EVALUATION}": value for name, value in by_name.items()}
 
 
 def _retitled(tables: Sequence[Table]) -> Iterator[Table]:

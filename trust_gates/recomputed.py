@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from trust_gates.evaluation import named, of_evaluation
-from trust_gates.metric import plain
+from trust_gates.metric import of_evaluation, on_evaluation, plain
 from trust_gates.policy import GatePolicy
 from trust_gates.verdict import Check, Evidence, Outcome, Required, unshown
 
@@ -33,7 +32,7 @@ def recomputed(
     checks = [_held(check, may, evidence.gate, confidence) for check in evidence.checks]
     names = {one: one for one in must}
     if evaluation and policy.as_served:
-        names |= {named(one): one for one in names}
+        names |= {on_evaluation(one): one for one in names}
     seen = {_whole(check.name) for check in checks}
     absent = {name: must[one] for name, one in names.items() if name not in seen}
     return replace(evidence, checks=[*checks, *_absent(evidence.gate, absent)])
@@ -41,7 +40,7 @@ def recomputed(
 
 def _whole(name: str) -> str:
     """The name of a check without the comparison that it is of."""
-    return named(plain(name)) if of_evaluation(name) else plain(name)
+    return on_evaluation(plain(name)) if of_evaluation(name) else plain(name)
 
 
 def _held(check: Check, required: Mapping[str, Required], gate: str, confidence: float) -> Check:

@@ -11,6 +11,13 @@ import numpy as np
 import pytest
 from model_stages import Stages
 
+from scripts import fetch_data
+from touchstone.artifacts.store import Store
+from touchstone.errors import ManifestError
+from touchstone.training import dataset
+from trust_gates.errors import PolicyError
+from trust_gates.evaluation import Evaluation
+from trust_gates.inputs.description import Description
 from trust_gates.verdict import Evidence
 
 MANIFEST = """\
@@ -109,132 +116,142 @@ def evaluation_csv(path, header="b,a,d,c,label,protected_g", labels=("yes", "no"
     return path
 
 
-def named(stages, path, digest=""):
+def named(stages, path):
     """The digest of a floor that names the evaluation data at the path."""
-    digest = digest or "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     policy = {"gates": {"evaluation": {"uri": path.as_uri(), "digest": digest}}}
     places = [f"environments/{name}/environment.yaml" for name in ("staging", "production")]
     return stages.store.put_json({"kind": "Floor", "environments": dict.fromkeys(places, policy)})
 
 
-def fetched(stages, **options):
+def fetched(stages):
     return stages.run(
         "fetch_data",
         "source",
         "floor",
         f"--result-evaluation={stages.root / 'fetched'}",
         result="data",
-        **options,
     )
 
 
-def judged(stages, tmp_path, *evaluation):
-    """The evidence of the quality gate, and what the verdict says of it."""
-    outcome = tmp_path / "outcome"
+def judged(stages, gate, *more):
+    """The evidence of a gate, and the words in which the verdict is told of it."""
+    outcome, folder = stages.root / "outcome", stages.root / f"{gate}-{len(more)}"
     stages.run(
-        "gate", "source", "dataset", "model", "--gate=quality", f"--result-outcome={outcome}",
-        *evaluation, result="evidence",
+        "gate", "source", "data", "dataset", "model", f"--gate={gate}",
+        f"--result-outcome={outcome}", *more, result="evidence",
     )  # fmt: skip
-    found = Evidence.read(stages.store.get(stages.digests["evidence"], tmp_path / "evidence"))
-    quality = f"quality={outcome.read_text()}={stages.digests['evidence']}"
-    return found, quality
+    digest = stages.digests["evidence"]
+    found = Evidence.read(stages.store.get(digest, folder))
+    return found, f"{gate}={outcome.read_text()}={digest}"
 
 
-def verdict(stages, tmp_path, quality, *evaluation):
-    outcome = tmp_path / "integrity"
-    stages.run(
-        "gate", "source", "data", "dataset", "model", "--gate=integrity",
-        f"--result-outcome={outcome}", result="evidence",
-    )  # fmt: skip
-    integrity = f"integrity={outcome.read_text()}={stages.digests['evidence']}"
+def verdict(stages, *more):
     done = stages.run(
         "verdict", "source", "data", "dataset", "model", "--run=model-1", f"--commit={'c' * 40}",
-        f"--result-passed={tmp_path / 'passed'}", *evaluation, quality, integrity, result="verdict",
+        f"--result-passed={stages.root / 'passed'}", *more, result="verdict",
     )  # fmt: skip
     return done, stages.store.get_json(stages.digests["verdict"])
 
 
-def test_noise_learned_by_heart_passes_on_the_authors_word_with_a_warning(stages, tmp_path):
-    found, quality = judged(stages, tmp_path)
+def test_noise_learned_by_heart_passes_on_the_authors_word_and_never_on_the_organisations(stages):
+    digest = (stages.root / "fetched").read_text()
+    assert stages.store.get_bytes(digest).startswith(b"b,a,d,c,label")
+    _, integrity = judged(stages, "integrity")
+
+    found, quality = judged(stages, "quality")
     assert found.figures["accuracy"] == 1.0
     assert found.asked_as == "graph"
     assert any("the author's own word" in warning for warning in found.warnings)
-    done, document = verdict(stages, tmp_path, quality)
+    done, document = verdict(stages, quality, integrity)
     assert done.returncode == 0, done.stderr
     assert document["passed"] is True and "evaluation" not in document
 
+    # A gate that was not told of the data has not shown what the environments ask for.
+    done, _ = verdict(stages, f"--evaluation={digest}", quality, integrity)
+    assert done.returncode == 5
+    assert "accuracy[evaluation]: the policy requires >= 0.8, the evidence has no" in done.stderr
 
-def test_noise_learned_by_heart_is_refused_on_the_organisations_data(stages, tmp_path):
-    digest = (stages.root / "fetched").read_text()
-    found, quality = judged(stages, tmp_path, f"--evaluation={digest}")
+    found, quality = judged(stages, "quality", f"--evaluation={digest}")
     outcomes = {check.name: check.outcome for check in found.checks}
     assert outcomes["accuracy"] == "passed" and outcomes["accuracy[evaluation]"] == "failed"
     assert outcomes["answers_differ_by_company[evaluation]"] == "passed"
-    asked = dict(found.asked)
-    assert digest in asked["judged on"] and "load_data of the judged commit" in asked["judged on"]
-    done, document = verdict(stages, tmp_path, quality, f"--evaluation={digest}")
+    rests_on = dict(found.asked)["judged on"]
+    assert digest in rests_on and "load_data of the judged commit" in rests_on
+    done, document = verdict(stages, f"--evaluation={digest}", quality, integrity)
     assert done.returncode == 5
     assert "accuracy[evaluation]: got 0." in done.stderr
     assert document["evaluation"] == digest
 
 
-def test_evidence_without_the_evaluation_data_fails_where_the_floor_names_some(stages, tmp_path):
-    digest = (stages.root / "fetched").read_text()
-    _, quality = judged(stages, tmp_path)
-    done, _ = verdict(stages, tmp_path, quality, f"--evaluation={digest}")
-    assert done.returncode == 5
-    assert (
-        "accuracy[evaluation]: the policy requires >= 0.8, the evidence has no such" in done.stderr
-    )
+DESCRIPTION = Description(
+    task="classification",
+    classes=("no", "yes"),
+    inputs={"shape": [4], "low": 0.0, "high": 1.0, "features": list("abcd")},
+    protected={"g": ("u", "v")},
+    seed=7,
+)
 
 
-def test_the_authors_code_is_never_shown_the_evaluation_data(stages):
-    """`load_data` is given its own words alone; the stage fetches the data itself, afterwards."""
-    done = fetched(stages)
-    assert "200 samples of the organisation's own" in done.stdout
-    assert stages.store.get_bytes((stages.root / "fetched").read_text()).startswith(
-        b"b,a,d,c,label"
-    )
+def fetch(tmp_path, path, digest=""):
+    digest = digest or "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    store, asked = Store(tmp_path / "store"), Evaluation(uri=path.as_uri(), digest=digest)
+    fetch_data.fetch(asked, store, DESCRIPTION)
+    return store, digest
+
+
+def test_what_is_fetched_is_stored_by_its_digest_as_a_file_or_a_folder(tmp_path):
+    path = evaluation_csv(tmp_path / "evaluation.csv")
+    store, digest = fetch(tmp_path, path)
+    assert store.get_bytes(digest) == path.read_bytes()
+
+    folder = tmp_path / "folder"
+    arrays = {
+        "inputs": np.full((40, 4), 0.5, np.float32),
+        "labels": np.arange(40) % 2,
+        "protected_g": np.arange(40) % 2,
+    }
+    dataset.write(folder, dataset.Dataset(DESCRIPTION, {"test": arrays}))
+    store, digest = fetch(tmp_path, folder, Store(tmp_path / "other").put(folder))
+    names = sorted(file.name for file in store.get(digest, tmp_path / "tree").iterdir())
+    assert names == ["dataset.json", "test.npz"]
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"labels": ("yes", "maybe")}, "got classes ['maybe', 'yes'], expected ['no', 'yes']"),
-        ({"header": "b,a,d,e,label,protected_g"}, "got features ['b', 'a', 'd', 'e'], expected"),
+        ({"labels": ("yes", "maybe")}, r"classes \['maybe', 'yes'\], expected \['no', 'yes'\]"),
+        ({"header": "b,a,d,e,label,protected_g"}, r"got features \['b', 'a', 'd', 'e'\], expected"),
         ({"header": "a,b,c,d,wrong,protected_g"}, "expected one named 'label'"),
     ],
 )
-def test_data_that_do_not_fit_the_model_are_a_wrong_configuration(stages, tmp_path, changes, says):
-    before = stages.digests["floor"]
-    stages.digests["floor"] = named(stages, evaluation_csv(tmp_path / "other.csv", **changes))
-    refused = fetched(stages, codes=(4,))
-    stages.digests["floor"] = before
-    assert says in refused.stderr
+def test_data_that_do_not_fit_the_model_are_a_wrong_configuration(tmp_path, changes, says):
+    path = evaluation_csv(tmp_path / "evaluation.csv", **changes)
+    with pytest.raises(PolicyError, match=says):
+        fetch(tmp_path, path)
 
 
 @pytest.mark.parametrize(
-    ("name", "digest", "says"),
-    [
-        ("absent.csv", "sha256:" + "0" * 64, "cannot be fetched from file:///"),
-        ("", "sha256:" + "0" * 64, "expected sha256:0000"),
-    ],
+    ("name", "says"),
+    [("absent.csv", "cannot be fetched from file:///"), ("e.csv", "expected sha256:0")],
 )
-def test_data_that_are_not_there_or_are_others_are_refused(stages, name, digest, says):
-    before, path = stages.digests["floor"], stages.root / (name or "evaluation.csv")
-    stages.digests["floor"] = named(stages, path, digest)
-    refused = fetched(stages, codes=(4,))
-    stages.digests["floor"] = before
-    assert says in refused.stderr
+def test_data_that_are_not_there_or_are_others_are_refused(tmp_path, name, says):
+    evaluation_csv(tmp_path / "e.csv")
+    with pytest.raises(ManifestError, match=says):
+        fetch(tmp_path, tmp_path / name, "sha256:" + "0" * 64)
 
 
-def test_environments_that_name_different_data_are_refused(stages):
-    before = stages.digests["floor"]
-    document = stages.store.get_json(before)
-    first = next(iter(document["environments"]))
-    other = {"uri": "https://data.example/t.csv", "digest": "sha256:" + "1" * 64}
-    document["environments"][first] = {"gates": {"evaluation": other}}
-    stages.digests["floor"] = stages.store.put_json(document)
-    refused = fetched(stages, codes=(4,))
-    stages.digests["floor"] = before
-    assert "got different evaluation data from the environments" in refused.stderr
+def test_environments_that_name_different_data_are_refused(tmp_path):
+    one = {"uri": "https://data.example/t.csv", "digest": "sha256:" + "1" * 64}
+    other = {**one, "digest": "sha256:" + "2" * 64}
+    store = Store(tmp_path / "store")
+
+    def floor(*named):
+        policies = {f"environments/{i}": {"gates": {"evaluation": e}} for i, e in enumerate(named)}
+        return store.put_json({"kind": "Floor", "environments": {**policies, "plain": {}}})
+
+    assert fetch_data.named_by("", store) is None
+    assert fetch_data.named_by(floor(), store) is None
+    assert fetch_data.named_by(floor(one, one), store) == Evaluation(**one)
+    with pytest.raises(ManifestError, match="got different evaluation data from the environments"):
+        fetch_data.named_by(floor(one, other), store)

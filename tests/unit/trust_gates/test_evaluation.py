@@ -15,7 +15,7 @@ from trust_gates.errors import PolicyError
 from trust_gates.evaluation import Evaluation
 from trust_gates.fairness.policy import Fairness
 from trust_gates.inputs.description import Description
-from trust_gates.metric import plain
+from trust_gates.metric import of_evaluation, on_evaluation, plain
 from trust_gates.quality.policy import Quality
 from trust_gates.recomputed import recomputed
 from trust_gates.robustness.policy import Robustness
@@ -142,7 +142,7 @@ def test_both_must_pass_and_what_rests_on_whose_data_is_told():
     assert found.tables[1].title.endswith("on the organisation's evaluation data")
     rests_on = dict(found.asked)["judged on"]
     assert "from load_data of the judged commit" in rests_on
-    assert f"the organisation's evaluation data, {DIGEST}" in rests_on
+    assert f"[evaluation] on the organisation's evaluation data, {DIGEST}" in rests_on
     assert "evaluation: samples of each class" in dict(found.asked)
     assert found.warnings == []
 
@@ -155,9 +155,9 @@ def test_figures_of_the_author_alone_are_told_to_be_the_authors_word():
 
 @pytest.mark.parametrize("metric", ["accuracy", "accuracy[day]", "accuracy[yes: day]"])
 def test_the_name_of_a_check_keeps_its_metric_and_its_comparison(metric):
-    name = evaluation.named(metric)
-    assert plain(name) == "accuracy" and evaluation.of_evaluation(name)
-    assert not evaluation.of_evaluation(metric)
+    name = on_evaluation(metric)
+    assert plain(name) == "accuracy" and of_evaluation(name)
+    assert not of_evaluation(metric)
     assert metric.partition("[")[2] in name
 
 
@@ -176,7 +176,7 @@ def test_evidence_without_the_checks_of_the_evaluation_data_fails():
             "non_finite_outputs",
         )
     }
-    theirs = [check for check in whole.checks if evaluation.of_evaluation(check.name)]
+    theirs = [check for check in whole.checks if of_evaluation(check.name)]
     lacking = recomputed(replace(whole, checks=theirs), POLICY, confidence=0.95, evaluation=True)
     assert "accuracy" in {one.name for one in lacking.checks if one.outcome is Outcome.FAILED}
 

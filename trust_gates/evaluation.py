@@ -114,10 +114,7 @@ def joined(authors: Evidence, organisations: Evidence, digest: str) -> Evidence:
         tables=[*authors.tables, *_retitled(organisations.tables)],
         notes=[*authors.notes, *(f"{EVALUATION}: {note}" for note in organisations.notes)],
         asked=[
-            (
-                "judged on",
-                f"{_AUTHORS}; and {_OWN}, {digest}, in checks and figures [{EVALUATION}]",
-            ),
+            ("judged on", f"{_AUTHORS}; [{EVALUATION}] on {_OWN}, {digest}"),
             *authors.asked,
             *(
                 (f"{EVALUATION}: {what}", value)

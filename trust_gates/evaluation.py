@@ -93,7 +93,7 @@ def told(authors: Evidence) -> Evidence:
         asked=[("judged on", _AUTHORS), *authors.asked],
         warnings=[
             *authors.warnings,
-            f"figures rest on the author's own word: they are of {_AUTHORS}; "
+            "figures rest on the author's own test split, as load_data of the judged commit made it: "
             "the environments name no evaluation data of the organisation's own",
         ],
     )

@@ -162,7 +162,9 @@ def test_noise_learned_by_heart_passes_on_the_authors_word_and_never_on_the_orga
     found, quality = judged(stages, "quality")
     assert found.figures["accuracy"] == 1.0
     assert found.asked_as == "graph"
-    assert any("the author's own word" in warning for warning in found.warnings)
+    assert any(
+        "figures rest on the author's own test split" in warning for warning in found.warnings
+    )
     done, document = verdict(stages, quality, integrity)
     assert done.returncode == 0, done.stderr
     assert document["passed"] is True and "evaluation" not in document

@@ -150,7 +150,7 @@ def test_both_must_pass_and_what_rests_on_whose_data_is_told():
 def test_figures_of_the_author_alone_are_told_to_be_the_authors_word():
     found = evaluation.told(quality.judge(linear_target(WEIGHT), linear_samples(WEIGHT), POLICY))
     assert "load_data of the judged commit" in dict(found.asked)["judged on"]
-    assert "the author's own word" in found.warnings[0]
+    assert "figures rest on the author's own test split" in found.warnings[0]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "accuracy[day]", "accuracy[yes: day]"])

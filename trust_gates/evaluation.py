@@ -93,8 +93,8 @@ def told(authors: Evidence) -> Evidence:
         asked=[("judged on", _AUTHORS), *authors.asked],
         warnings=[
             *authors.warnings,
-            "figures rest on the author's own test split, as load_data of the judged commit made it: "
-            "the environments name no evaluation data of the organisation's own",
+            "figures rest on the author's own test split, from load_data of the judged commit: the "
+            "environments name no evaluation data of the organisation's own",
         ],
     )
 

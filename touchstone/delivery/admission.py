@@ -70,10 +70,12 @@ class Standing:
         """Why it may not be served; empty where it may."""
         missing = [*self.obstacles]
         if len(self.approvals) < self.required:
-            why = f" ({'; '.join(self.skipped[:3])})" if self.skipped else ""
-            missing.append(
-                f"got {len(self.approvals)} of {self.required} approvals ({self.kind}){why}"
+            back = (
+                " of a rollback, as it was merged before" if self.kind != decisions.APPROVED else ""
             )
+            why = f" ({'; '.join(self.skipped[:3])})" if self.skipped else ""
+            count = f"got {len(self.approvals)} of {self.required} approvals"
+            missing.append(f"{count}{back}{why}")
         return "; ".join(missing)
 
 

@@ -95,18 +95,23 @@ def check_may_decide(reviewer: Reviewer, people: People, promoter: str) -> None:
     """Raise TouchstoneError where the reviewer's word would not count; says the line to add."""
     key = attestation.key_text(reviewer.key)
     where = f"{gitops.PEOPLE_FILE} on {gitops.MAIN} of the GitOps repository"
+    if key == promoter or (key == people.recorder and not reviewer.account):
+        raise TouchstoneError(
+            "got a key that the platform signs with, expected one of a person",
+            hint="what signs a release does not approve it",
+        )
     if reviewer.account:
         if people.recorder != key:
             raise TouchstoneError(
                 f"{where} does not name the key that records what accounts decide",
                 hint=f'add there the line  recorder: "{key}"',
             )
+        if reviewer.account not in people.review:
+            raise TouchstoneError(
+                f"{where} does not let {reviewer.account} review",
+                hint=f"add there, to the list review:, {reviewer.account}",
+            )
         return
-    if key in (promoter, people.recorder):
-        raise TouchstoneError(
-            "got a key that the platform signs with, expected one of a person",
-            hint="what signs a release does not approve it",
-        )
     if not people.name_of(key):
         line = f'{gitops.slug(reviewer.identity.name)}: "{key}"'
         raise TouchstoneError(

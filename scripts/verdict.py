@@ -13,6 +13,8 @@ from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
 from touchstone.contract.model_repo import Spec
+from touchstone.delivery import floors
+from touchstone.delivery.environment import data_of
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.export import describe, read_metrics
@@ -38,6 +40,7 @@ def main(
     number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
+    floor: Annotated[str, typer.Option(help="Digest of the floor, as fetch-source gives it.")] = "",
 ) -> None:
     """Decide on all checks together, and let the run's name point to the verdict."""
     artifacts = open_store(store)
@@ -56,6 +59,7 @@ def main(
             artifacts.get(dataset, folder / "dataset"),
         )
     gates = remedies.judged_by(policy.spec)
+    floors.require(floors.load(artifacts, floor), gates, data_of(facts))
     verdict = Verdict(
         evidence=[
             recomputed(document, asked, confidence=gates.confidence_each)
@@ -81,6 +85,7 @@ def main(
             "model": model,
             "source": source,
             "policy": policy_digest,
+            "floor": floor,
             "data": data,
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed, "split": number},

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.artifacts.store import Store, digest_bytes
-from touchstone.delivery import attestation, gitops
+from touchstone.delivery import attestation, floors, gitops, scope
+from touchstone.delivery.environment import held, read_policy
 from touchstone.delivery.release import (
     ATTESTATION_FILE,
     RELEASE_FILE,
@@ -24,7 +25,7 @@ from touchstone.delivery.release import (
     inference_service,
     to_yaml,
 )
-from touchstone.errors import ModelRefusedError, TouchstoneError
+from touchstone.errors import ManifestError, ModelRefusedError, TouchstoneError
 from trust_gates.verdict import UNCONFINED
 from trust_gates.visible import escape, one_line
 
@@ -70,6 +71,7 @@ def promote(
 
     Raises:
         ModelRefusedError: the verdict did not pass; nothing was written.
+        ManifestError: the environment asks for more than the verdict's policies did, or is none.
         TouchstoneError: the verdict is about something else, or a reviewer rejected this release.
         PlatformError: git or the artifact store failed.
     """
@@ -79,7 +81,9 @@ def promote(
     release = _release(candidate, files)
     for attempt in gitops.outrun():
         with attempt, gitops.clone(gitops_url) as checkout:
-            gitops.ensure_main(checkout, candidate.environments)
+            if checkout.commit_of(f"origin/{gitops.MAIN}") is None:
+                gitops.ensure_main(checkout, candidate.environments)
+            floors.check_known(checkout, tuple(candidate.environments))
             return _publish(checkout, candidate, release, files, verdict, store, key)
     raise AssertionError("tenacity reraises the last failure")
 
@@ -97,6 +101,12 @@ def _publish(
     branch = f"{BRANCH_PREFIX}{release.model}/{release.version}"
     folder = f"{gitops.ENVIRONMENTS}/{environment}/{release.model}"
     main, remote = f"origin/{gitops.MAIN}", f"origin/{branch}"
+    if obstacles := held(read_policy(checkout, environment), verdict, environment=environment):
+        raise ManifestError(
+            "\n".join(obstacles),
+            hint="environment.yaml on main of the GitOps repository says what may enter; ask for"
+            " as much in touchstone.yaml, and push",
+        )
 
     if found := _find(checkout, main, folder, release):
         return Promotion(branch=branch, release=store.put_bytes(found), note="already merged")
@@ -126,6 +136,7 @@ def _publish(
             "Source-Commit": release.commit,
         },
     )
+    scope.environment(checkout.changed(main, "HEAD"), release.model)
     lease = f"refs/heads/{branch}:{tip or ''}"
     checkout.push(f"+HEAD:refs/heads/{branch}", force_with_lease=lease)
     digest = store.put_bytes(release.to_text().encode())

@@ -20,6 +20,7 @@ from touchstone.runs import faults
 RELEASE_FILE = "release.json"
 SERVICE_FILE = "inferenceservice.yaml"
 REPORT_FILE = "trust-report.md"
+VERDICT_FILE = "verdict.json"
 ATTESTATION_FILE = "attestation.intoto.jsonl"
 VERSION_LENGTH = 12
 """Hex digits of a commit that name a version."""
@@ -196,6 +197,22 @@ def verify(folder: Path, public_key: Path) -> Release:
     attestation.verify(envelopes, public_key, subjects=subjects)
     _check_files(folder, release)
     return release
+
+
+def verdict(folder: Path, release: Release) -> dict[str, Any]:
+    """The verdict's document in the folder of a release that `verify` gave.
+
+    Raises:
+        TouchstoneError: it is not the one that the release names.
+    """
+    got = release.files.get(VERDICT_FILE, "none")
+    if got != release.digests.verdict:
+        raise TouchstoneError(
+            f"{VERDICT_FILE}: got {got}, expected {release.digests.verdict}, the release's verdict",
+            hint="promote the model again",
+        )
+    document: dict[str, Any] = json.loads((folder / VERDICT_FILE).read_bytes())
+    return document
 
 
 def _check_files(folder: Path, release: Release) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from touchstone.delivery import attestation, gitops
+from touchstone.delivery import floors, gitops, scope
 from touchstone.delivery import release as releases
-from touchstone.delivery.environment import EnvironmentPolicy, read_policy
+from touchstone.delivery.environment import EnvironmentPolicy, held, read_policy
 from touchstone.delivery.promote import BRANCH_PREFIX
 from touchstone.errors import PlatformError, TouchstoneError, UsageError
 from trust_gates.visible import one_line
@@ -213,20 +212,16 @@ def _review(checkout: gitops.Checkout, name: str, public_key: Path) -> Review:
     commit = checkout.commit_of(tip) or ""
     model = name.removeprefix(BRANCH_PREFIX).split("/")[0]
     changed = checkout.changed(main, tip)
-    pattern = rf"{gitops.ENVIRONMENTS}/([^/]+)/{re.escape(model)}/[^/]+"
-    matches = [re.fullmatch(pattern, path) for path in changed]
-    environments = {match[1] for match in matches if match}
-    environment = min(environments, default="")
     decisions = _decisions(checkout, commit)
     obstacles = _holds(decisions)
-    if not changed or len(environments) != 1 or not all(matches):
-        obstacles.append(
-            f"it changes {', '.join(changed) or 'nothing'}, expected only files of one"
-            f" {gitops.ENVIRONMENTS}/<environment>/{model}"
-        )
-        rules = EnvironmentPolicy()
-    else:
+    environment, rules = "", EnvironmentPolicy()
+    try:
+        environment = scope.environment(changed, model)
+        floors.check_known(checkout, (environment,))
         rules = read_policy(checkout, environment)
+    except TouchstoneError as error:
+        obstacles.append(str(error))
+    else:
         obstacles += _obstacles(checkout, name, environment, model, public_key, rules)
     return Review(
         branch=name,
@@ -256,25 +251,13 @@ def _obstacles(
     folder = f"{gitops.ENVIRONMENTS}/{environment}/{model}"
     try:
         with checkout.files(f"origin/{name}", folder) as files:
-            releases.verify(files, public_key)
-            missing = _missing_gates(files, rules)
+            release = releases.verify(files, public_key)
+            verdict = releases.verdict(files, release)
     except TouchstoneError as error:
         return [*found, f"its attestation does not verify: {error}"]
-    if missing:
-        found.append(f"{environment} requires the gates {', '.join(missing)}, which it lacks")
-    return found
-
-
-def _missing_gates(folder: Path, rules: EnvironmentPolicy) -> list[str]:
-    # Read from the signed Statement, not from the report: it was verified just before.
-    from securesystemslib.dsse import Envelope
-
-    passed: set[str] = set()
-    for line in (folder / releases.ATTESTATION_FILE).read_text().splitlines():
-        document = json.loads(Envelope.from_dict(json.loads(line)).payload)
-        if document["predicateType"] == attestation.TEST_RESULT:
-            passed |= {test.split(":")[0] for test in document["predicate"]["passedTests"]}
-    return [gate for gate in rules.required_gates if gate not in passed]
+    if release.model != model:
+        found.append(f"it is a release of {release.model} in the folder of {model}")
+    return found + held(rules, verdict, environment=environment)
 
 
 def _folder(review: Review) -> str:

@@ -37,7 +37,7 @@ def main(
         repository = artifacts.get(source, Path(folder) / "source")
         raw = dataset.read_raw(artifacts.get(data, Path(folder) / "data"))
         gates = model_repo.load(repository).spec.gates
-        _check_groups(gates.fairness, raw.description.protected)
+        _check_groups(gates.fairness, raw.description.protected, raw.description.classes)
         divided = dataset.split(raw, draw=number)
         described = Data(
             protected=raw.description.protected,
@@ -52,10 +52,17 @@ def main(
     stage.write_result(result_dataset, digest)
 
 
-def _check_groups(fairness: Fairness | None, protected: Mapping[str, tuple[str, ...]]) -> None:
+def _check_groups(
+    fairness: Fairness | None, protected: Mapping[str, tuple[str, ...]], classes: tuple[str, ...]
+) -> None:
     """Say now, before anything is trained, that the fairness gate could not find its groups."""
     if fairness is None:
         return
+    if isinstance(fairness.favorable, tuple) and set(fairness.favorable) >= set(classes):
+        raise ManifestError(
+            f"spec.gates.fairness.favorable: got all of {sorted(classes)}, expected at least one"
+            " left out: everybody would be favored alike"
+        )
     for attribute in fairness.attributes:
         values = protected.get(attribute.name)
         if values is None:

@@ -59,7 +59,7 @@ def main(
             artifacts.get(dataset, folder / "dataset"),
         )
     gates = remedies.judged_by(policy.spec)
-    floors.require(floors.load(artifacts, floor), gates, data_of(facts))
+    floors.require(floors.load(artifacts, floor), policy.spec.gates, data_of(facts))
     verdict = Verdict(
         evidence=[
             recomputed(document, asked, confidence=gates.confidence_each)
@@ -90,6 +90,7 @@ def main(
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed, "split": number},
             "gates": gates.plain(),
+            "confidence": policy.spec.gates.confidence,
             "card": policy.spec.card.plain(),
             "facts": facts,
             "software": versions(),

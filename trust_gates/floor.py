@@ -88,8 +88,11 @@ class QualityFloor(Strict):
     ] = ()
     """Checks that must be there, at least as strict; of a list within the list, one of them."""
 
+    champion: bool = False
+    """Whether `champion` must be there."""
+
     margin: float | None = Field(default=None, ge=0, lt=1)
-    """`champion` must be there, with at most this `margin`."""
+    """`champion.margin` at most, where it is there."""
 
     minimum_slice: int | None = Field(default=None, ge=1)
     """`minimumSlice` at most: a larger one leaves slices out."""
@@ -100,8 +103,10 @@ class QualityFloor(Strict):
     def shortfalls(self, policy: Quality, data: Data | None) -> Iterator[Shortfall]:
         """What the policy asks less of."""
         yield from _unchecked("quality", self.checks, _required(policy.checks), QUALITY)
-        margin = None if policy.champion is None else policy.champion.margin
-        yield from _more("quality champion margin", margin, self.margin)
+        if policy.champion is not None:
+            yield from _more("quality champion margin", policy.champion.margin, self.margin)
+        elif self.champion:
+            yield Shortfall("quality champion", "nothing", "for a comparison with what is served")
         yield from _more("quality minimumSlice", policy.minimum_slice, self.minimum_slice)
         if data is not None and self.samples is not None and data.test < self.samples:
             asked = f"for a decision on the data's {data.test} test samples"
@@ -196,7 +201,7 @@ class RobustnessFloor(Strict):
             yield Shortfall("robustness immutable", ", ".join(sorted(more)), wanted)
         for name, (low, high) in narrowed if self.bounds is not None else ():
             allowed = (self.bounds or {}).get(name)
-            if allowed is None or low > allowed[0] or high < allowed[1]:
+            if allowed is None or not (low <= allowed[0] and high >= allowed[1]):
                 wanted = f"{list(allowed)} at least" if allowed else "none"
                 yield Shortfall(f"robustness bounds of {name}", str([low, high]), wanted)
         if data is not None and self.reach is not None and (fixed or narrowed):
@@ -383,13 +388,13 @@ def _less(what: str, asked: float, wanted: float | None) -> Iterator[Shortfall]:
         yield Shortfall(what, _number(asked), f"{_number(wanted)} at least")
 
 
-def _more(what: str, asked: float | None, wanted: float | None) -> Iterator[Shortfall]:
-    if wanted is not None and (asked is None or not _reaches(-asked, -wanted)):
+def _more(what: str, asked: float, wanted: float | None) -> Iterator[Shortfall]:
+    if wanted is not None and not _reaches(-asked, -wanted):
         yield Shortfall(what, _number(asked), f"{_number(wanted)} at most")
 
 
-def _number(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.10g}"
+def _number(value: float) -> str:
+    return f"{value:.10g}"
 
 
 def _members(name: str) -> tuple[str, ...]:

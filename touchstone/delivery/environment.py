@@ -103,7 +103,9 @@ def held(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment: 
         return found
     place = place_of(environment)
     try:
-        gates, data = Gates.model_validate(verdict["gates"]), data_of(verdict["facts"])
+        # A remedy splits the confidence: what touchstone.yaml asked for is that of all rounds.
+        asked = {**verdict["gates"], "confidence": verdict["confidence"]}
+        gates, data = Gates.model_validate(asked), data_of(verdict["facts"])
     except (KeyError, TypeError, ValueError) as error:
         why = "does not fit" if isinstance(error, ValidationError) else f"lacks {error}"
         return [*found, f"{place} has a floor, and what its verdict says of the policy {why}"]

@@ -51,7 +51,8 @@ gates:
         - {metric: map50, atLeast: 0.5}
     minimumSlice: 100 # at most: smaller slices are not judged
     samples: 50 # of the test split
-    # margin: 0.05 # compare with the served version, and accept so much less
+    margin: 0.1 # of champion, where a touchstone.yaml compares with the served version
+    # champion: true # every touchstone.yaml does
   robustness:
     checks:
       - - {metric: robust_accuracy, atLeast: 0.3}

@@ -15,6 +15,7 @@ APGD_CE = Attack(
     kind="white",
     cost=3 * _STEPS,
     generate=native("apgd:maximize_cross_entropy", steps=_STEPS),
+    steps=_STEPS,
     norms=("linf", "l2", "l1"),
 )
 APGD_DLR = Attack(
@@ -23,6 +24,7 @@ APGD_DLR = Attack(
     kind="white",
     cost=3 * _STEPS + 1,
     generate=native("apgd:maximize_dlr", steps=_STEPS),
+    steps=_STEPS,
     norms=("linf", "l2", "l1"),
 )
 APGD_T = Attack(
@@ -31,6 +33,7 @@ APGD_T = Attack(
     kind="white",
     cost=3 * _STEPS * _TARGETED,
     generate=native("apgd:maximize_targeted", steps=_STEPS),
+    steps=_STEPS,
     norms=("linf", "l2", "l1"),
     targeted=True,
 )
@@ -40,6 +43,7 @@ FAB_T = Attack(
     kind="white",
     cost=3 * _STEPS * _TARGETED + 1,
     generate=native("fab:within_budget", steps=_STEPS),
+    steps=_STEPS,
     norms=("linf", "l2", "l1"),
     targeted=True,
 )

@@ -71,6 +71,12 @@ class Attack:
         ValueError: it does not work on such inputs.
     """
 
+    steps: int | None = None
+    """Gradient steps that it takes where the budget names none; None where it has no choice."""
+
+    queries: int | None = None
+    """Questions about each sample, likewise: of a black-box attack, on a classifier."""
+
     norms: tuple[Norm, ...] = ("linf", "l2")
 
     tasks: tuple[Task, ...] = ("classification",)

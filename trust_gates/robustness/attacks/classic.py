@@ -11,6 +11,7 @@ VIRTUAL = Attack(
     kind="white",
     cost=3 * 10,
     generate=native("virtual:diverge", steps=10),
+    steps=10,
     norms=("linf", "l2", "l1"),
     restrained=True,
 )
@@ -20,6 +21,7 @@ UNIVERSAL = Attack(
     kind="white",
     cost=3 * 50,
     generate=native("universal:share", steps=50),
+    steps=50,
     norms=("linf", "l2", "l1"),
     restrained=True,
     breaks=0.45,  # one change cannot push both of two classes over the border between them
@@ -30,6 +32,7 @@ NEWTONFOOL = Attack(
     kind="white",
     cost=3 * 100 + 2,
     generate=native("newtonfool:descend", steps=100),
+    steps=100,
     norms=("l2",),
     minimal=True,
 )
@@ -39,6 +42,7 @@ DEEPFOOL = Attack(
     kind="white",
     cost=20 * 50,
     generate=native("deepfool:cross", steps=50),
+    steps=50,
     norms=("linf", "l2", "l1"),
     minimal=True,
 )
@@ -48,6 +52,7 @@ CARLINI = Attack(
     kind="white",
     cost=4 * 3 * 100,
     generate=native("carlini:minimize", steps=100),
+    steps=100,
     norms=("linf", "l2"),
 )
 JSMA = Attack(
@@ -56,6 +61,7 @@ JSMA = Attack(
     kind="white",
     cost=9 * 5 * 100,
     generate=native("jsma:climb", steps=100),
+    steps=100,
     norms=("l0",),
     targeted=True,
 )

@@ -16,6 +16,7 @@ SPARSE_RS = Attack(
     kind="black",
     cost=_QUERIES + 1,
     generate=native("sparse:search", queries=_QUERIES),
+    queries=_QUERIES,
     norms=("l0",),
 )
 HOPSKIPJUMP = Attack(
@@ -24,5 +25,6 @@ HOPSKIPJUMP = Attack(
     kind="black",
     cost=_DECISIONS,
     generate=native("hopskipjump:walk", queries=_DECISIONS),
+    queries=_DECISIONS,
     norms=("linf", "l2"),
 )

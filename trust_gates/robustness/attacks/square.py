@@ -73,6 +73,7 @@ SQUARE = Attack(
     kind="black",
     cost=_QUERIES,
     generate=_square,
+    queries=_QUERIES,
     norms=("linf", "l2", "l1"),
     tasks=("classification", "detection"),
 )

@@ -314,11 +314,20 @@ class Floor(Strict):
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
     """`confidence` at least."""
 
-    quality: QualityFloor = QualityFloor()
-    robustness: RobustnessFloor = RobustnessFloor()
-    fairness: FairnessFloor = FairnessFloor()
-    explainability: ExplainabilityFloor = ExplainabilityFloor()
-    integrity: IntegrityFloor = IntegrityFloor()
+    quality: QualityFloor = Field(default_factory=QualityFloor)
+    """Of the quality gate."""
+
+    robustness: RobustnessFloor = Field(default_factory=RobustnessFloor)
+    """Of the robustness gate."""
+
+    fairness: FairnessFloor = Field(default_factory=FairnessFloor)
+    """Of the fairness gate."""
+
+    explainability: ExplainabilityFloor = Field(default_factory=ExplainabilityFloor)
+    """Of the explainability gate."""
+
+    integrity: IntegrityFloor = Field(default_factory=IntegrityFloor)
+    """Of the integrity gate."""
 
     def shortfalls(self, gates: Gates, data: Data | None = None) -> list[Shortfall]:
         """Whatever the policies ask less of; without `data`, as far as can be said before."""

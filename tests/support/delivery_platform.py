@@ -4,10 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from touchstone.artifacts.store import Store, digest_bytes
+from touchstone.contract import model_repo
 from touchstone.delivery import attestation, gitops
+from touchstone.delivery.environment import place_of
 from touchstone.delivery.promote import Candidate, Promotion, promote
 from touchstone.delivery.release import Digests, Serve
 from touchstone.git import git
+from touchstone.home import SHIPPED
 from trust_gates import report
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
@@ -98,8 +101,30 @@ class Platform:
             checkout.push(f"HEAD:refs/heads/{branch}")
 
 
+PLAIN = "approvals: 1\nrequiredGates: [quality, integrity]\n"
+"""An environment without a floor: what is promoted here was asked nothing but to pass."""
+
+
+def asked(**facts):
+    """What a verdict says was asked, by a policy that no floor of a new repository is above."""
+    spec = model_repo.load(SHIPPED / "training" / "examples" / "tabular").spec
+    inputs = {"low": 0.0, "high": 1.0, "features": ["age", "bmi", "bp"], "immutable": ["age"]}
+    known = {"protected": {"sex": ["group 1", "group 2"]}, "inputs": inputs, "samples": {"test": 90}}
+    return {
+        "gates": spec.gates.plain(),
+        "confidence": spec.gates.confidence,
+        "facts": {**known, **facts},
+        "checks": [check(gate) for gate in spec.gates.declared],
+    }
+
+
 def make_platform(tmp_path: Path) -> Platform:
     bare = tmp_path / "git" / "gitops.git"
     gitops.create(bare)
+    with gitops.clone(str(bare)) as checkout:
+        for environment in ("staging", "production"):
+            checkout.write(place_of(environment), PLAIN.encode())
+        checkout.commit("Ask for no floor", {})
+        checkout.push("HEAD:refs/heads/main")
     keys = attestation.generate_keys(tmp_path / "keys")
     return Platform(tmp_path, Store(tmp_path / "store"), keys, str(bare))

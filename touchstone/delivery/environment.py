@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
 from touchstone.delivery.gitops import DEFAULT_POLICY, ENVIRONMENTS, MAIN, POLICY_FILE, Checkout
+from touchstone.documents import yaml
 from touchstone.documents.validated import validated
 from trust_gates import GATES
 from trust_gates.floor import Data, Floor
@@ -34,7 +36,7 @@ class EnvironmentPolicy(Strict):
     required_gates: tuple[Annotated[str, OneOf(GATES)], ...] = ()
     """Gates of which every release must have passed at least one check."""
 
-    gates: Floor = Floor()
+    gates: Floor = Field(default_factory=Floor)
     """The floor: what a touchstone.yaml asks at least of the gates that it declares."""
 
     def problems(self, gates: Gates, data: Data | None = None, *, place: str) -> list[str]:
@@ -77,9 +79,15 @@ def read_policy(
 
 def parse(text: str, *, location: str) -> EnvironmentPolicy:
     """The Policy in an environment.yaml."""
-    from touchstone.documents import yaml
+    return _policy(yaml.load_one(text, location))
 
-    document = yaml.load_one(text, location)
+
+def load_policy(file: Path) -> EnvironmentPolicy:
+    """Likewise, of a file. Raises ManifestError where it is absent or wrong."""
+    return _policy(yaml.load_file(file))
+
+
+def _policy(document: yaml.Document | None) -> EnvironmentPolicy:
     if document is None:
         return EnvironmentPolicy()
     hint = "docs/reference/environment.md lists every key"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from touchstone.delivery.gitops import ENVIRONMENTS
-from touchstone.documents.names import LABEL
+from touchstone.documents.naming import LABEL
 from touchstone.errors import TouchstoneError
 
 

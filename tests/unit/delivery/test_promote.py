@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from delivery_platform import COMMIT, check
+from delivery_platform import COMMIT, asked, check
 
 from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery import gitops, release
@@ -103,7 +103,7 @@ def test_an_empty_repository_gets_its_environments(platform, tmp_path):
     bare = tmp_path / "empty.git"
     git("init", "--quiet", "--bare", str(bare), cwd=tmp_path)
     platform.gitops = str(bare)
-    platform.promote()
+    platform.promote(platform.candidate(**asked()))
     assert "environments/production/environment.yaml" in platform.git(
         "ls-tree", "-r", "--name-only", "main"
     )

@@ -62,6 +62,7 @@ def fetch(tmp_path, folder, revision):
         f"--result-commit={results}/commit",
         f"--result-model={results}/model",
         f"--result-champion={results}/champion",
+        f"--result-floor={results}/floor",
     ), results
 
 

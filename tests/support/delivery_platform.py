@@ -101,15 +101,15 @@ class Platform:
             checkout.push(f"HEAD:refs/heads/{branch}")
 
 
-PLAIN = "approvals: 1\nrequiredGates: [quality, integrity]\n"
-"""An environment without a floor: what is promoted here was asked nothing but to pass."""
-
-
 def asked(**facts):
     """What a verdict says was asked, by a policy that no floor of a new repository is above."""
     spec = model_repo.load(SHIPPED / "training" / "examples" / "tabular").spec
     inputs = {"low": 0.0, "high": 1.0, "features": ["age", "bmi", "bp"], "immutable": ["age"]}
-    known = {"protected": {"sex": ["group 1", "group 2"]}, "inputs": inputs, "samples": {"test": 90}}
+    known = {
+        "protected": {"sex": ["group 1", "group 2"]},
+        "inputs": inputs,
+        "samples": {"test": 90},
+    }
     return {
         "gates": spec.gates.plain(),
         "confidence": spec.gates.confidence,
@@ -118,13 +118,18 @@ def asked(**facts):
     }
 
 
+def ask_no_floor(url: str) -> None:
+    """Let the environments of a GitOps repository ask nothing of a model but to pass."""
+    with gitops.clone(url) as checkout:
+        for environment in ("staging", "production"):
+            checkout.write(place_of(environment), b"requiredGates: [quality, integrity]\n")
+        checkout.commit("Ask for no floor", {})
+        checkout.push("HEAD:refs/heads/main")
+
+
 def make_platform(tmp_path: Path) -> Platform:
     bare = tmp_path / "git" / "gitops.git"
     gitops.create(bare)
-    with gitops.clone(str(bare)) as checkout:
-        for environment in ("staging", "production"):
-            checkout.write(place_of(environment), PLAIN.encode())
-        checkout.commit("Ask for no floor", {})
-        checkout.push("HEAD:refs/heads/main")
+    ask_no_floor(str(bare))
     keys = attestation.generate_keys(tmp_path / "keys")
     return Platform(tmp_path, Store(tmp_path / "store"), keys, str(bare))

@@ -97,18 +97,22 @@ def _policy(document: yaml.Document | None) -> EnvironmentPolicy:
 def held(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment: str) -> list[str]:
     """Why a release with this verdict may not enter the environment; empty where it may.
 
-    The floor may have been raised since the verdict, or be another environment's.
-
     Args:
         verdict: the document, as the release carries it.
     """
     passed = {check["gate"] for check in verdict["checks"] if check["outcome"] == "passed"}
     missing = [gate for gate in policy.required_gates if gate not in passed]
-    found = []
-    if missing:
-        found.append(f"{environment} requires the gates {', '.join(missing)}, which it lacks")
+    told = f"{environment} requires the gates {', '.join(missing)}, which it lacks"
+    return [*([told] if missing else []), *below(policy, verdict, environment=environment)]
+
+
+def below(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment: str) -> list[str]:
+    """What the verdict's policies were asked less of than the environment's floor, as `held`.
+
+    The floor may have been raised since the verdict, or be of another environment than it was for.
+    """
     if policy.gates == Floor():
-        return found
+        return []
     place = place_of(environment)
     try:
         # A remedy splits the confidence: what touchstone.yaml asked for is that of all rounds.
@@ -116,8 +120,8 @@ def held(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment: 
         gates, data = Gates.model_validate(asked), data_of(verdict["facts"])
     except (KeyError, TypeError, ValueError) as error:
         why = "does not fit" if isinstance(error, ValidationError) else f"lacks {error}"
-        return [*found, f"{place} has a floor, and what its verdict says of the policy {why}"]
-    return [*found, *policy.gates.problems(gates, data, place=place)]
+        return [f"{place} has a floor, and what its verdict says of the policy {why}"]
+    return policy.gates.problems(gates, data, place=place)
 
 
 def data_of(facts: Mapping[str, Any]) -> Data:

@@ -51,7 +51,7 @@ gates:
         - {metric: map50, atLeast: 0.5}
     minimumSlice: 100 # at most: smaller slices are not judged
     samples: 50 # of the test split
-    margin: 0.1 # of champion, where a touchstone.yaml compares with the served version
+    margin: 0.3 # of champion, where a touchstone.yaml compares with the served version
     # champion: true # every touchstone.yaml does
   robustness:
     checks:

@@ -11,7 +11,7 @@ from typing import Any
 
 from touchstone.artifacts.store import Store, digest_bytes
 from touchstone.delivery import attestation, floors, gitops, scope
-from touchstone.delivery.environment import held, read_policy
+from touchstone.delivery.environment import below, read_policy
 from touchstone.delivery.release import (
     ATTESTATION_FILE,
     RELEASE_FILE,
@@ -71,7 +71,8 @@ def promote(
 
     Raises:
         ModelRefusedError: the verdict did not pass; nothing was written.
-        ManifestError: the environment asks for more than the verdict's policies did, or is none.
+        ManifestError: the environment's floor is above what the verdict's policies asked for, or
+            there is no such environment.
         TouchstoneError: the verdict is about something else, or a reviewer rejected this release.
         PlatformError: git or the artifact store failed.
     """
@@ -101,7 +102,7 @@ def _publish(
     branch = f"{BRANCH_PREFIX}{release.model}/{release.version}"
     folder = f"{gitops.ENVIRONMENTS}/{environment}/{release.model}"
     main, remote = f"origin/{gitops.MAIN}", f"origin/{branch}"
-    if obstacles := held(read_policy(checkout, environment), verdict, environment=environment):
+    if obstacles := below(read_policy(checkout, environment), verdict, environment=environment):
         raise ManifestError(
             "\n".join(obstacles),
             hint="environment.yaml on main of the GitOps repository says what may enter; ask for"

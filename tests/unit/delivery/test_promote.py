@@ -168,7 +168,8 @@ def test_a_link_in_the_gitops_repository_is_written_through_by_nobody(platform, 
         checkout.git("commit", "--quiet", "--message=plant")
         checkout.push("HEAD:refs/heads/main")
     refs = platform.git("show-ref")
-    with pytest.raises(PlatformError, match=r"got a .*, expected a folder"):
+    # Through a link there is no environment.yaml either.
+    with pytest.raises(TouchstoneError, match=r"got a .*, expected a folder|has no environments/"):
         platform.promote()
     assert platform.git("show-ref") == refs
     found = sorted(str(path.relative_to(outside)) for path in outside.rglob("*"))

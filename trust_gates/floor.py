@@ -21,6 +21,7 @@ from trust_gates.gates import Gates
 from trust_gates.integrity.metrics import CHECKED
 from trust_gates.integrity.policy import Integrity, Poisoning
 from trust_gates.metric import Metric
+from trust_gates.named import Name
 from trust_gates.policy import Check, Fraction, OneOf, Range, Strict, measured
 from trust_gates.quality.metrics import METRICS as QUALITY
 from trust_gates.quality.policy import Quality
@@ -141,11 +142,11 @@ class RobustnessFloor(Strict):
     samples: int | None = Field(default=None, ge=1)
     """`samples` at least."""
 
-    immutable: tuple[str, ...] | None = None
+    immutable: tuple[Name, ...] | None = None
     """Features that `immutable`, or the data, may keep from an attacker; by default all may be
     kept that leave `reach`."""
 
-    bounds: dict[str, Range] | None = None
+    bounds: dict[Name, Range] | None = None
     """How narrow `bounds` of a feature, or the data's, may be; where it is given, other features
     have none."""
 
@@ -216,7 +217,7 @@ class FairnessFloor(Strict):
     ] = ()
     """Checks that must be there, at least as strict; of a list within the list, one of them."""
 
-    attributes: Literal["all"] | tuple[str, ...] = ()
+    attributes: Literal["all"] | tuple[Name, ...] = ()
     """Protected attributes that must be judged, in every model; or `all` that its data declare."""
 
     minimum_group: int | None = Field(default=None, ge=1)
@@ -253,7 +254,7 @@ class ExplainabilityFloor(Strict):
     samples: int | None = Field(default=None, ge=1)
     """`samples` at least."""
 
-    protected: Literal["all"] | tuple[str, ...] = ()
+    protected: Literal["all"] | tuple[Name, ...] = ()
     """Attributes that decisions must not rest on; or `all` that the data declare."""
 
     proxy: float | None = Field(default=None, gt=0, le=1)

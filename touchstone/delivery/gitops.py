@@ -58,7 +58,7 @@ gates:
       - - {metric: robust_accuracy, atLeast: 0.3}
         - {metric: robust_recall, atLeast: 0.3}
         - {metric: robust_map50, atLeast: 0.3}
-    epsilon: {linf: 1/255, l2: 0.1} # no other norm will do
+    epsilon: {linf: 1/255} # under no other norm; add those that you accept
     epsilonOfRange: {linf: 1/255} # of the range of the data's inputs
     attacks: [[pgd, apgd-ce], square] # each with its own effort, unless steps or queries say more
     samples: 64

@@ -6,6 +6,7 @@ where the author cannot write; a policy may ask for more than it, never for less
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -379,8 +380,10 @@ def _unchecked(
         near = [check for check in several if check.metric in asked] or several
         names = " or ".join(check.metric for check in near)
         got = " and ".join(str(one) for check in near for one in asked.get(check.metric, ()))
-        wanted = " or ".join(str(check.requirement.required) for check in near)
-        yield Shortfall(f"{gate} {names}", got or "nothing", f"{wanted} at least")
+        bounds = [check.requirement.required for check in near]
+        end = "least" if all(math.isinf(bound.high) for bound in bounds) else "most"
+        wanted = " or ".join(map(str, bounds))
+        yield Shortfall(f"{gate} {names}", got or "nothing", f"{wanted} at {end}")
 
 
 def _as_strict(asked: Required, wanted: Required, metric: Metric) -> bool:

@@ -126,12 +126,12 @@ VACUOUS = [
     (
         "fairness",
         {"checks": [{"metric": "statistical_parity_difference", "within": [-1, 1]}]},
-        "touchstone.yaml asks in [-1, 1], {} in [-0.5, 0.5] at least",
+        "touchstone.yaml asks in [-1, 1], {} in [-0.5, 0.5] at most",
     ),
     (
         "fairness",
         {"checks": [{"metric": "disparate_impact", "atLeast": 0.8}]},
-        "fairness disparate_impact: touchstone.yaml asks >= 0.8, {} in [0.5, 2] at least",
+        "fairness disparate_impact: touchstone.yaml asks >= 0.8, {} in [0.5, 2] at most",
     ),
     ("fairness", {"minimumGroup": 1}, "minimumGroup: touchstone.yaml asks 1, {} 20 at least"),
     (
@@ -154,12 +154,12 @@ VACUOUS = [
     (
         "integrity",
         {"checks": [{"metric": "single_feature_accuracy", "atMost": 1}]},
-        "integrity single_feature_accuracy: touchstone.yaml asks <= 1, {} <= 0.99",
+        "integrity single_feature_accuracy: touchstone.yaml asks <= 1, {} <= 0.99 at most",
     ),
     (
         "integrity",
         {"checks": [{"metric": "near_duplicate_rate", "atMost": 1}]},
-        "integrity near_duplicate_rate: touchstone.yaml asks <= 1, {} <= 0.05",
+        "integrity near_duplicate_rate: touchstone.yaml asks <= 1, {} <= 0.05 at most",
     ),
 ]
 

@@ -152,8 +152,8 @@ class RobustnessFloor(Strict):
     have none."""
 
     reach: float | None = Field(default=None, gt=0, le=1)
-    """Share of the inputs' range in which an attacker must be able to set a feature, mean
-    over the features, after `immutable` and `bounds` of the policy and of the data."""
+    """Share of the inputs' range in which an attacker must be able to set a feature, mean over those
+    that are not categorical, after `immutable` and `bounds` of the policy and of the data."""
 
     def shortfalls(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
         """What the policy, or what the data say of attackers, asks less of."""
@@ -424,13 +424,16 @@ def _named(wanted: Literal["all"] | tuple[str, ...], data: Data | None) -> tuple
 def _reach(
     fixed: Iterable[str], narrowed: Iterable[tuple[str, tuple[float, float]]], data: Data
 ) -> float:
-    """The mean share of the inputs' range that is left of each feature, 0 to 1."""
-    left = dict.fromkeys(data.inputs.get("features", ()), (data.inputs["low"], data.inputs["high"]))
+    """The mean share of the inputs' range that is left of each feature, 0 to 1.
+
+    Small steps make no other category, so those features would only say what kind of table it is.
+    """
+    features = data.inputs.get("features", ())
+    numbers = set(features) - set(data.inputs.get("categorical", ()))
+    left = dict.fromkeys(numbers, (data.inputs["low"], data.inputs["high"]))
     for name, (low, high) in narrowed:
         if name in left:
             left[name] = (max(low, left[name][0]), min(high, left[name][1]))
-    for name in fixed:
-        if name in left:
-            left[name] = (0.0, 0.0)
+    left |= {name: (0.0, 0.0) for name in fixed if name in left}
     shares = [max(0.0, high - low) / data.range for low, high in left.values()]
-    return sum(shares) / len(shares) if shares else 1.0
+    return sum(shares) / max(1, len(shares)) if features else 1.0

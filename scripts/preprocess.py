@@ -14,7 +14,6 @@ from touchstone.contract import model_repo
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError
 from trust_gates.errors import PolicyError
-from trust_gates.floor import Data
 from trust_gates.gates import Gates
 from trust_gates.inputs.description import Description
 from trust_gates.named import Known
@@ -41,12 +40,12 @@ def main(
         gates = model_repo.load(repository).spec.gates
         _check_names(gates, raw.description)
         divided = dataset.split(raw, draw=number)
-        described = Data(
-            protected=raw.description.protected,
-            inputs=raw.description.inputs,
-            test=len(divided.splits["test"]["inputs"]),
-        )
-        floors.require(floors.load(artifacts, floor), gates, described)
+        facts = {
+            "protected": raw.description.protected,
+            "inputs": raw.description.inputs,
+            "samples": {"test": len(divided.splits["test"]["inputs"])},
+        }
+        floors.require(floors.load(artifacts, floor), gates, facts)
         dataset.write(Path(folder) / "dataset", divided)
         digest = artifacts.put(Path(folder) / "dataset")
     sizes = ", ".join(f"{name} {len(part['inputs'])}" for name, part in divided.splits.items())

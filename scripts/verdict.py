@@ -14,7 +14,6 @@ from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
 from touchstone.contract.model_repo import Spec
 from touchstone.delivery import floors
-from touchstone.delivery.environment import data_of
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.export import describe, read_metrics
@@ -59,7 +58,7 @@ def main(
             artifacts.get(dataset, folder / "dataset"),
         )
     gates = remedies.judged_by(policy.spec)
-    floors.require(floors.load(artifacts, floor), policy.spec.gates, data_of(facts))
+    floors.require(floors.load(artifacts, floor), policy.spec.gates, facts)
     verdict = Verdict(
         evidence=[
             recomputed(document, asked, confidence=gates.confidence_each)

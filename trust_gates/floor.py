@@ -11,7 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    model_validator,
+)
 
 from trust_gates.explainability.metrics import METRICS as EXPLAINABILITY
 from trust_gates.explainability.policy import Explainability
@@ -36,23 +43,44 @@ _ROUNDING = 1e-9
 """Relative: 8/255 and its decimals are the same budget."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
-    """What a dataset says of itself, as far as a floor depends on it."""
+class Inputs(BaseModel):
+    """What a dataset says of its inputs, as far as a floor depends on it.
 
-    protected: Mapping[str, Sequence[str]]
-    """Each protected attribute with its values."""
+    As `trust_gates.inputs.description.Description.inputs`, which is the author's word: anything.
+    """
 
-    inputs: Mapping[str, Any]
-    """As `trust_gates.inputs.description.Description.inputs`."""
+    model_config = ConfigDict(frozen=True)
 
-    test: int
-    """Samples of the test split."""
+    low: FiniteFloat
+    high: FiniteFloat
+    features: tuple[str, ...] = ()
+    immutable: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    bounds: dict[str, tuple[float, float]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Inputs:
+        if not self.low < self.high:
+            raise ValueError("inputs with low < high")
+        return self
 
     @property
     def range(self) -> float:
-        """From the lowest to the highest value of an input."""
-        return float(self.inputs["high"]) - float(self.inputs["low"])
+        """From the lowest to the highest value."""
+        return self.high - self.low
+
+
+class Data(BaseModel):
+    """What a dataset says of itself, as far as a floor depends on it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    protected: dict[str, tuple[str, ...]]
+    """Each protected attribute with its values."""
+
+    inputs: Inputs
+    test: int
+    """Samples of the test split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +180,8 @@ class RobustnessFloor(Strict):
     have none."""
 
     reach: float | None = Field(default=None, gt=0, le=1)
-    """Share of the inputs' range in which an attacker must be able to set a feature, mean over those
-    that are not categorical, after `immutable` and `bounds` of the policy and of the data."""
+    """Share of the inputs' range in which an attacker must be able to set a feature, mean over
+    those that are not categorical, after `immutable` and `bounds` of the policy and of the data."""
 
     def shortfalls(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
         """What the policy, or what the data say of attackers, asks less of."""
@@ -162,9 +190,9 @@ class RobustnessFloor(Strict):
         if self.epsilon and norm not in self.epsilon:
             yield Shortfall("robustness norm", norm, " or ".join(self.epsilon))
         yield from _less(f"robustness epsilon under {norm}", policy.epsilon, self.epsilon.get(norm))
-        if data is not None and data.range > 0 and (share := self.epsilon_of_range.get(norm)):
+        if data is not None and (share := self.epsilon_of_range.get(norm)):
             what = f"robustness epsilon under {norm} as a share of the inputs' range"
-            yield from _less(what, policy.epsilon / data.range, share)
+            yield from _less(what, policy.epsilon / data.inputs.range, share)
         yield from self._attacks(policy)
         yield from _less("robustness samples", policy.samples, self.samples)
         yield from self._limits(policy, data)
@@ -193,11 +221,10 @@ class RobustnessFloor(Strict):
                     yield from _less(f"robustness {kind} of {member}", asked, wanted)
 
     def _limits(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
-        inputs = {} if data is None else data.inputs
-        fixed = [
-            *policy.immutable, *inputs.get("immutable", ()), *inputs.get("categorical", ())
-        ]  # fmt: skip
-        narrowed = [*policy.bounds.items(), *inputs.get("bounds", {}).items()]
+        fixed, narrowed = [*policy.immutable], [*policy.bounds.items()]
+        if data is not None:
+            fixed += [*data.inputs.immutable, *data.inputs.categorical]
+            narrowed += data.inputs.bounds.items()
         if self.immutable is not None and (more := set(fixed) - set(self.immutable)):
             wanted = f"none but {', '.join(self.immutable)}" if self.immutable else "none"
             yield Shortfall("robustness immutable", ", ".join(sorted(more)), wanted)
@@ -207,7 +234,7 @@ class RobustnessFloor(Strict):
                 wanted = f"{list(allowed)} at least" if allowed else "none"
                 yield Shortfall(f"robustness bounds of {name}", str([low, high]), wanted)
         if data is not None and self.reach is not None and (fixed or narrowed):
-            yield from _less("robustness reach", _reach(fixed, narrowed, data), self.reach)
+            yield from _less("robustness reach", _reach(fixed, narrowed, data.inputs), self.reach)
 
 
 class FairnessFloor(Strict):
@@ -422,18 +449,16 @@ def _named(wanted: Literal["all"] | tuple[str, ...], data: Data | None) -> tuple
 
 
 def _reach(
-    fixed: Iterable[str], narrowed: Iterable[tuple[str, tuple[float, float]]], data: Data
+    fixed: Iterable[str], narrowed: Iterable[tuple[str, tuple[float, float]]], inputs: Inputs
 ) -> float:
     """The mean share of the inputs' range that is left of each feature, 0 to 1.
 
     Small steps make no other category, so those features would only say what kind of table it is.
     """
-    features = data.inputs.get("features", ())
-    numbers = set(features) - set(data.inputs.get("categorical", ()))
-    left = dict.fromkeys(numbers, (data.inputs["low"], data.inputs["high"]))
+    left = dict.fromkeys(set(inputs.features) - set(inputs.categorical), (inputs.low, inputs.high))
     for name, (low, high) in narrowed:
         if name in left:
             left[name] = (max(low, left[name][0]), min(high, left[name][1]))
     left |= {name: (0.0, 0.0) for name in fixed if name in left}
-    shares = [max(0.0, high - low) / data.range for low, high in left.values()]
-    return sum(shares) / max(1, len(shares)) if features else 1.0
+    shares = [max(0.0, high - low) / inputs.range for low, high in left.values()]
+    return sum(shares) / max(1, len(shares)) if inputs.features else 1.0

@@ -120,12 +120,21 @@ def below(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment:
         gates, data = Gates.model_validate(asked), data_of(verdict["facts"])
     except (KeyError, TypeError, ValueError) as error:
         why = "does not fit" if isinstance(error, ValidationError) else f"lacks {error}"
-        return [f"{place} has a floor, and what its verdict says of the policy {why}"]
+        return [f"{place} has a floor, and what its verdict says of policy and data {why}"]
     return policy.gates.problems(gates, data, place=place)
 
 
 def data_of(facts: Mapping[str, Any]) -> Data:
-    """What a verdict's `facts` say of the data."""
-    return Data(
-        protected=facts["protected"], inputs=facts["inputs"], test=int(facts["samples"]["test"])
+    """What a floor depends on, of a verdict's `facts`.
+
+    Raises:
+        KeyError: they lack something.
+        ValueError: they are not what a dataset's description says.
+    """
+    return Data.model_validate(
+        {
+            "protected": facts["protected"],
+            "inputs": facts["inputs"],
+            "test": facts["samples"]["test"],
+        }
     )

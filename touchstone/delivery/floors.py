@@ -7,13 +7,13 @@ a run is held to does not change while it runs, and its verdict can name it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from touchstone.artifacts.store import Store
 from touchstone.contract.model_repo import FILE_NAME, ModelPipeline
 from touchstone.delivery import environment, gitops
 from touchstone.delivery.environment import EnvironmentPolicy
 from touchstone.errors import ManifestError, UsageError
-from trust_gates.floor import Data
 from trust_gates.gates import Gates
 
 _KIND = "Floor"
@@ -79,8 +79,21 @@ def check_known(checkout: gitops.Checkout, environments: tuple[str, ...]) -> Non
             )
 
 
-def require(floors: Floors, gates: Gates, data: Data | None = None) -> None:
-    """Raise ManifestError where the policies ask less than a floor, with all that they do."""
+def require(floors: Floors, gates: Gates, facts: Mapping[str, Any] | None = None) -> None:
+    """Raise ManifestError where the policies ask less than a floor, with all that they do.
+
+    Args:
+        facts: of the data, as a verdict has them; without them, as far as can be said before.
+    """
+    if not floors:
+        return
+    try:
+        data = None if facts is None else environment.data_of(facts)
+    except ValueError as error:
+        raise ManifestError(
+            f"the data's description does not fit: {error}",
+            hint="`load_data` gives inputs with low < high, and names of features",
+        ) from None
     told = [
         problem
         for place, policy in floors.items()

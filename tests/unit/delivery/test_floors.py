@@ -180,9 +180,22 @@ def test_a_verdict_that_does_not_say_what_was_asked_enters_no_environment_with_a
     del document["gates"]
     policy = environment.parse("gates: {confidence: 0.9}", location="environment.yaml")
     (why,) = environment.held(policy, document, environment="staging")
-    assert "what its verdict says of the policy lacks 'gates'" in why
+    assert "what its verdict says of policy and data lacks 'gates'" in why
     assert "does not fit" in held("gates: {confidence: 0.9}", gates={"charm": 1})
     assert held("approvals: 1", gates={"charm": 1}) == ""
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{}, {"low": 1, "high": 1}, {"low": 0, "high": 1, "bounds": {"age": 5}}, {"low": float("nan")}],
+)
+def test_data_described_in_no_such_way_enter_no_environment_with_a_floor(inputs):
+    facts = {**asked()["facts"], "inputs": inputs}
+    assert "of policy and data does not fit" in held("gates: {confidence: 0.9}", facts=facts)
+    policy = environment.parse("gates: {confidence: 0.9}", location="environment.yaml")
+    gates = model_repo.load(SHIPPED / "training" / "examples" / "tabular").spec.gates
+    with pytest.raises(ManifestError, match="the data's description does not fit"):
+        floors.require({STAGING: policy}, gates, facts)
 
 
 def test_a_verdict_beside_a_release_counts_only_where_the_release_names_it(platform):

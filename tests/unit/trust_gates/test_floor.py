@@ -37,9 +37,12 @@ SOUND: dict[str, Any] = {
 
 
 def data(test: int = 200, protected: tuple[str, ...] = ("sex",), **inputs: Any) -> Data:
-    known = {"low": 0.0, "high": 1.0, "features": FEATURES}
-    return Data(
-        protected=dict.fromkeys(protected, ("f", "m")), inputs={**known, **inputs}, test=test
+    return Data.model_validate(
+        {
+            "protected": dict.fromkeys(protected, ("f", "m")),
+            "inputs": {"low": 0.0, "high": 1.0, "features": FEATURES, **inputs},
+            "test": test,
+        }
     )
 
 

@@ -41,6 +41,7 @@ def main(
         _check_names(gates, raw.description)
         divided = dataset.split(raw, draw=number)
         facts = {
+            "task": raw.description.task,
             "protected": raw.description.protected,
             "inputs": raw.description.inputs,
             "samples": {"test": len(divided.splits["test"]["inputs"])},

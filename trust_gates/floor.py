@@ -34,7 +34,7 @@ from trust_gates.policy import Check, Fraction, OneOf, Range, Strict, measured
 from trust_gates.quality.metrics import METRICS as QUALITY
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness.attacks import ATTACKS, ENSEMBLES
-from trust_gates.robustness.attacks.attack import Norm
+from trust_gates.robustness.attacks.attack import Norm, Task
 from trust_gates.robustness.metrics import METRICS as ROBUSTNESS
 from trust_gates.robustness.policy import Robustness
 from trust_gates.verdict import Required
@@ -75,6 +75,7 @@ class Data(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    task: Task
     protected: dict[str, tuple[str, ...]]
     """Each protected attribute with its values."""
 
@@ -193,32 +194,33 @@ class RobustnessFloor(Strict):
         if data is not None and (share := self.epsilon_of_range.get(norm)):
             what = f"robustness epsilon under {norm} as a share of the inputs' range"
             yield from _less(what, policy.epsilon / data.inputs.range, share)
-        yield from self._attacks(policy)
+        yield from self._attacks(policy, data)
         yield from _less("robustness samples", policy.samples, self.samples)
         yield from self._limits(policy, data)
 
-    def _attacks(self, policy: Robustness) -> Iterator[Shortfall]:
+    def _attacks(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
         for several in self.attacks or [(name,) for name in policy.names]:
             present = [one for one in several if set(_members(one)) <= set(policy.names)]
             if not present:
                 asked = ", ".join(policy.names)
                 yield Shortfall("robustness attacks", asked, f"for {' or '.join(several)}")
                 continue
-            weak = [list(self._effort(policy, one)) for one in present]
+            weak = [list(self._effort(policy, one, data)) for one in present]
             if all(weak):
                 yield from weak[0]
 
-    def _effort(self, policy: Robustness, name: str) -> Iterator[Shortfall]:
+    def _effort(self, policy: Robustness, name: str, data: Data | None) -> Iterator[Shortfall]:
         budget = policy.budget(seed=0)
+        tasks: tuple[Task, ...] = ("classification", "detection") if data is None else (data.task,)
         standard = ENSEMBLES.get(name)
-        for member in _members(name):
-            attack = ATTACKS[member]
-            for kind in ("steps", "queries"):
-                own = getattr(attack, kind)
-                if own is not None:
-                    wanted = getattr(self, kind) or getattr(standard, kind, own)
-                    asked = getattr(budget, kind) or own
-                    yield from _less(f"robustness {kind} of {member}", asked, wanted)
+        for attack in map(ATTACKS.__getitem__, _members(name)):
+            if attack.effort is None:
+                continue  # a single step
+            kind = "steps" if attack.kind == "white" else "queries"
+            own = min(attack.own_effort(task) for task in tasks)
+            wanted = getattr(self, kind) or getattr(standard, kind, own)
+            asked = getattr(budget, kind) or own
+            yield from _less(f"robustness {kind} of {attack.name}", asked, wanted)
 
     def _limits(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
         fixed, narrowed = [*policy.immutable], [*policy.bounds.items()]

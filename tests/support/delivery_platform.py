@@ -106,6 +106,7 @@ def asked(**facts):
     spec = model_repo.load(SHIPPED / "training" / "examples" / "tabular").spec
     inputs = {"low": 0.0, "high": 1.0, "features": ["age", "bmi", "bp"], "immutable": ["age"]}
     known = {
+        "task": "classification",
         "protected": {"sex": ["group 1", "group 2"]},
         "inputs": inputs,
         "samples": {"test": 90},

@@ -133,6 +133,7 @@ def data_of(facts: Mapping[str, Any]) -> Data:
     """
     return Data.model_validate(
         {
+            "task": facts["task"],
             "protected": facts["protected"],
             "inputs": facts["inputs"],
             "test": facts["samples"]["test"],

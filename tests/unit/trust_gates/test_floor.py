@@ -16,7 +16,6 @@ from touchstone.home import SHIPPED
 from trust_gates import GATES
 from trust_gates.floor import Data, Floor
 from trust_gates.gates import Gates
-from trust_gates.robustness.attacks import ATTACKS
 
 POLICY = parse(DEFAULT_POLICY, location="environment.yaml")
 EXAMPLES = SHIPPED / "training" / "examples"
@@ -39,6 +38,7 @@ SOUND: dict[str, Any] = {
 def data(test: int = 200, protected: tuple[str, ...] = ("sex",), **inputs: Any) -> Data:
     return Data.model_validate(
         {
+            "task": "classification",
             "protected": dict.fromkeys(protected, ("f", "m")),
             "inputs": {"low": 0.0, "high": 1.0, "features": FEATURES, **inputs},
             "test": test,
@@ -177,7 +177,7 @@ def test_each_setting_that_asks_for_nothing_is_told_with_both_values(
 
 def test_what_needs_no_data_is_told_without() -> None:
     """Before a push, and before the model's code loads anything."""
-    only = ("reach", "attributes", "protected")
+    only = ("reach", "attributes", "protected", "queries")
     early = [case for case in VACUOUS if not any(word in case[2] for word in only)]
     assert len(early) > 20
     for gate, changes, expected in early:
@@ -352,9 +352,12 @@ def test_every_key_of_a_policy_is_held_by_a_floor_or_said_to_be_free() -> None:
     assert found == set(HELD)
 
 
-def test_every_attack_that_can_be_given_effort_names_its_own() -> None:
-    lacking = {n for n, one in ATTACKS.items() if (one.steps or one.queries) is None}
-    assert lacking == {"fgsm"}  # a single step
+def test_an_attack_has_its_own_effort_on_detectors() -> None:
+    """Before the data say what the task is, what either needs is enough."""
+    gates = policies("robustness", queries=60)
+    asked = "queries of square: touchstone.yaml asks 60, production/environment.yaml asks 500"
+    assert told(gates) == told(gates, data().model_copy(update={"task": "detection"})) == ""
+    assert asked in told(gates, data())
 
 
 @pytest.mark.parametrize(

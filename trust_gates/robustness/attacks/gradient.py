@@ -76,7 +76,7 @@ BIM = Attack(
     kind="white",
     cost=3 * _STEPS,
     generate=_bim,
-    steps=_STEPS,
+    effort=_STEPS,
     norms=("linf", "l2", "l1"),
     tasks=("classification", "detection"),
 )
@@ -86,7 +86,7 @@ PGD = Attack(
     kind="white",
     cost=3 * _STEPS + 1,
     generate=_pgd,
-    steps=_STEPS,
+    effort=_STEPS,
     norms=("linf", "l2", "l1"),
     tasks=("classification", "detection"),
 )

@@ -12,7 +12,7 @@ from trust_gates.report import card
 from trust_gates.verdict import Check, Outcome, Table
 
 NOT_A_NUMBER = "not a number"
-_DIGESTS = ("run", "commit", "model", "source", "policy", "floor", "data", "dataset")
+_DIGESTS = ("run", "commit", "model", "source", "policy", "data", "dataset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Report:
             remedied=_remedied(verdict, checks),
             card=card.topics(verdict, checks),
             judged=[
-                *((n, str(verdict[n]) or "none was given") for n in _DIGESTS if n in verdict),
+                *((name, str(verdict[name])) for name in _DIGESTS if name in verdict),
                 *((f"seed: {k}", str(v)) for k, v in verdict.get("seeds", {}).items()),
                 *((f"evidence: {k}", str(v)) for k, v in verdict["evidence"].items()),
                 *((f"version: {k}", v) for k, v in verdict.get("software", {}).items()),

@@ -25,10 +25,10 @@ def _reason(freeze: Any) -> Any:
 
 
 class EnvironmentPolicy(Strict):
-    """Rules of one environment; they are read from `main`, never from the branch they judge."""
+    """Rules of one environment, as `main` has them before the change that they judge."""
 
     approvals: int = Field(default=1, ge=1, le=20)
-    """How many different people must approve."""
+    """How many different keys or accounts of people.yaml must approve."""
 
     freeze: Annotated[str, BeforeValidator(_reason)] = ""
     """Why nothing may change here now; empty when it may."""
@@ -94,22 +94,13 @@ def _policy(document: yaml.Document | None) -> EnvironmentPolicy:
     return validated(document, EnvironmentPolicy, hint=hint)
 
 
-def held(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment: str) -> list[str]:
-    """Why a release with this verdict may not enter the environment; empty where it may.
+def below(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment: str) -> list[str]:
+    """What the verdict's policies were asked less of than the environment's floor.
+
+    The floor may have been raised since the verdict, or be of another environment than it was for.
 
     Args:
         verdict: the document, as the release carries it.
-    """
-    passed = {check["gate"] for check in verdict["checks"] if check["outcome"] == "passed"}
-    missing = [gate for gate in policy.required_gates if gate not in passed]
-    told = f"{environment} requires the gates {', '.join(missing)}, which it lacks"
-    return [*([told] if missing else []), *below(policy, verdict, environment=environment)]
-
-
-def below(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment: str) -> list[str]:
-    """What the verdict's policies were asked less of than the environment's floor, as `held`.
-
-    The floor may have been raised since the verdict, or be of another environment than it was for.
     """
     if policy.gates == Floor():
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import tempfile
 import time
@@ -86,11 +87,17 @@ gates:
     # pinned: true # base images by digest, packages by version
 """
 
-_NOBODY = """\
+_PEOPLE = """\
 # Who may ask for what by a comment on a pull request, as <forge>:<login>; Bitbucket Cloud's login
 # is the account_id. Nobody may unless named here.
 run: []     # /test, /retest, /cancel
 review: []  # /approve, /hold, /unhold, of a promotion
+# Who may do so by `touchstone review`: a name, and the public key that signs. Each key counts once.
+keys: {{{keys}}}
+# The key by which the platform signs what an account decided by a comment.
+recorder: {recorder}
+# Which repositories a model may come from; unless named, the one that first promoted it.
+models: {{}}
 """
 
 _README = """\
@@ -118,7 +125,26 @@ class Identity:
         return {f"GIT_{role}_{part}": value for role in roles for part, value in parts}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founders:
+    """Whom the people.yaml of a new repository names."""
+
+    reviewer: str = ""
+    """The first reviewer's name; empty for nobody."""
+    key: str = ""
+    """Their public key, as attestation.key_text gives it."""
+    recorder: str = ""
+    """The public key that records what accounts decide."""
+
+    def people(self) -> str:
+        """The file's text."""
+        keys = f'"{self.reviewer}": "{self.key}"' if self.reviewer else ""
+        recorder = f'"{self.recorder}"' if self.recorder else "null"
+        return _PEOPLE.format(keys=keys, recorder=recorder)
+
+
 TOUCHSTONE = Identity("touchstone", "touchstone@localhost")
+NOBODY = Founders()
 
 
 def outrun() -> Retrying:
@@ -200,6 +226,10 @@ class Checkout:
         except PlatformError:
             return base  # nothing is common to the two: all of `tip` is a change
 
+    def lacks(self, tip: str, commit: str) -> bool:
+        """Whether `commit` is not in the history of `tip`."""
+        return bool(self.git("rev-list", "-1", commit, f"^{tip}"))
+
     def merges_cleanly(self, base: str, tip: str) -> bool:
         """Whether `tip` could be merged into `base` without a conflict."""
         try:
@@ -253,12 +283,14 @@ def clone(url: str, *, identity: Identity = TOUCHSTONE) -> Iterator[Checkout]:
         yield checkout
 
 
-def ensure_main(checkout: Checkout, environments: Sequence[str]) -> None:
+def ensure_main(
+    checkout: Checkout, environments: Sequence[str], founders: Founders = NOBODY
+) -> None:
     """Give an empty repository its `main`, and each new environment its policy file."""
     if checkout.commit_of(f"origin/{MAIN}") is None:
         checkout.git("checkout", "--quiet", "--orphan", MAIN)
         checkout.write("README.md", _README.encode())
-        checkout.write(PEOPLE_FILE, _NOBODY.encode())
+        checkout.write(PEOPLE_FILE, founders.people().encode())
     for name in environments:
         policy = f"{ENVIRONMENTS}/{name}/{POLICY_FILE}"
         if not (checkout.path / policy).exists():
@@ -269,14 +301,24 @@ def ensure_main(checkout: Checkout, environments: Sequence[str]) -> None:
         checkout.git("fetch", "--quiet", "origin")
 
 
-def create(path: Path, *, environments: Sequence[str] = ("staging", "production")) -> None:
+def create(
+    path: Path,
+    *,
+    environments: Sequence[str] = ("staging", "production"),
+    founders: Founders = NOBODY,
+) -> None:
     """Make the bare GitOps repository at `path`, with its environments; existing ones are kept."""
     if not (path / "HEAD").exists():
         path.mkdir(parents=True, exist_ok=True)
         git("init", "--quiet", "--bare", f"--initial-branch={MAIN}", ".", cwd=path)
     for attempt in outrun():
         with attempt, clone(str(path.resolve())) as checkout:
-            ensure_main(checkout, environments)
+            ensure_main(checkout, environments, founders)
+
+
+def folder_of(environment: str, model: str) -> str:
+    """Where the release of a model in an environment lies."""
+    return f"{ENVIRONMENTS}/{environment}/{model}"
 
 
 def unlock(repository: Path) -> None:
@@ -303,6 +345,11 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return math.inf  # its git has done what it was there for
+
+
+def slug(name: str) -> str:
+    """A person's name as people.yaml may have it: `Rita Reviewer` as `rita-reviewer`."""
+    return re.sub(r"\W+", "-", name.lower()).strip("-") or "reviewer"
 
 
 def caller() -> Identity | None:

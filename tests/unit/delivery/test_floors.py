@@ -4,10 +4,10 @@ import textwrap
 
 import pytest
 import yaml
-from delivery_platform import REVIEWER, asked
+from delivery_platform import asked
 
 from touchstone.contract import model_repo
-from touchstone.delivery import environment, floors, gitops, release, review, scope
+from touchstone.delivery import environment, floors, gitops, review, scope
 from touchstone.errors import ManifestError, TouchstoneError, UsageError
 from touchstone.git import git
 from touchstone.home import SHIPPED
@@ -144,17 +144,17 @@ def test_a_floor_that_was_raised_after_the_verdict_stops_the_merge(platform):
     before = platform.git("rev-parse", "main")
     told = rf"accuracy: touchstone.yaml asks >= 0\.55, {STAGING} asks >= 0\.8 at least"
     with pytest.raises(TouchstoneError, match=told):
-        review.approve(platform.gitops, branch, platform.keys.public, REVIEWER)
+        platform.approve(branch)
     assert platform.git("rev-parse", "main") == before
     (open_one,) = review.open_reviews(platform.gitops, platform.keys.public)
     assert ">= 0.8 at least" in " ".join(open_one.obstacles)
     platform.change("main", STAGING, accuracy(0.55))
-    assert "merged" in review.approve(platform.gitops, branch, platform.keys.public, REVIEWER)
+    assert "merged" in platform.approve(branch)
 
 
 def held(text, **changes):
     policy = environment.parse(textwrap.dedent(text), location="environment.yaml")
-    return "\n".join(environment.held(policy, {**asked(), **changes}, environment="staging"))
+    return "\n".join(environment.below(policy, {**asked(), **changes}, environment="staging"))
 
 
 def test_the_floor_of_a_new_repository_lets_the_examples_verdict_in():
@@ -179,7 +179,7 @@ def test_a_verdict_that_does_not_say_what_was_asked_enters_no_environment_with_a
     document = asked()
     del document["gates"]
     policy = environment.parse("gates: {confidence: 0.9}", location="environment.yaml")
-    (why,) = environment.held(policy, document, environment="staging")
+    (why,) = environment.below(policy, document, environment="staging")
     assert "what its verdict says of policy and data lacks 'gates'" in why
     assert "does not fit" in held("gates: {confidence: 0.9}", gates={"charm": 1})
     assert held("approvals: 1", gates={"charm": 1}) == ""
@@ -196,19 +196,6 @@ def test_data_described_in_no_such_way_enter_no_environment_with_a_floor(inputs)
     gates = model_repo.load(SHIPPED / "training" / "examples" / "tabular").spec.gates
     with pytest.raises(ManifestError, match="the data's description does not fit"):
         floors.require({STAGING: policy}, gates, facts)
-
-
-def test_a_verdict_beside_a_release_counts_only_where_the_release_names_it(platform):
-    branch = platform.promote().branch
-    with (
-        gitops.clone(platform.gitops) as checkout,
-        checkout.files(f"origin/{branch}", TINY) as files,
-    ):
-        found = release.verify(files, platform.keys.public)
-        assert release.verdict(files, found)["passed"] is True
-        other = found.model_copy(update={"files": {**found.files, "verdict.json": "sha256:0"}})
-        with pytest.raises(TouchstoneError, match="got sha256:0, expected"):
-            release.verdict(files, other)
 
 
 def test_one_broken_policy_keeps_no_other_promotion_from_being_listed(platform):
@@ -260,7 +247,7 @@ def test_a_promotion_that_touches_more_than_its_models_folder_is_shown_and_not_m
     (one,) = review.open_reviews(platform.gitops, platform.keys.public)
     assert "expected only files of one" in " ".join(one.obstacles)
     with pytest.raises(TouchstoneError, match="expected only files of one"):
-        review.approve(platform.gitops, branch, platform.keys.public, REVIEWER)
+        platform.approve(branch)
     assert platform.git("rev-parse", "main") == before
 
 
@@ -272,7 +259,7 @@ def test_a_link_or_a_submodule_within_the_folder_is_not_merged(platform, mode):
     change = ("update-index", "--add", "--cacheinfo", f"{mode},{commit},{path}")
     by_hand(platform, branch, cacheinfo(mode, path) if mode == "120000" else change)
     with pytest.raises(TouchstoneError, match=rf"is no plain file \(mode {mode}\)"):
-        review.approve(platform.gitops, branch, platform.keys.public, REVIEWER)
+        platform.approve(branch)
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "A", "x" * 64])
@@ -289,7 +276,7 @@ def test_no_model_is_called_as_a_file_of_people(platform, name):
         checkout.commit("Promote", {})
         checkout.push(f"HEAD:refs/heads/promote/{name}/1")
     with pytest.raises(TouchstoneError, match="expected only files of one"):
-        review.approve(platform.gitops, f"promote/{name}/1", platform.keys.public, REVIEWER)
+        platform.approve(f"promote/{name}/1")
 
 
 def test_a_release_in_an_environment_that_nobody_laid_out_is_not_merged(platform):
@@ -302,7 +289,7 @@ def test_a_release_in_an_environment_that_nobody_laid_out_is_not_merged(platform
         checkout.push(f"+HEAD:refs/heads/{branch}")
     before = platform.git("rev-parse", "main")
     with pytest.raises(TouchstoneError, match="has no environments/mine/environment.yaml"):
-        review.approve(platform.gitops, branch, platform.keys.public, REVIEWER)
+        platform.approve(branch)
     assert platform.git("rev-parse", "main") == before
 
 
@@ -315,18 +302,18 @@ def test_a_branch_without_a_common_past_is_shown_and_not_merged(platform):
     (one,) = review.open_reviews(platform.gitops, platform.keys.public)
     assert one.obstacles
     with pytest.raises(TouchstoneError, match="cannot be merged"):
-        review.approve(platform.gitops, branch, platform.keys.public, REVIEWER)
+        platform.approve(branch)
 
 
 def test_what_a_merge_would_write_elsewhere_counts_where_main_moved_the_folder(platform):
     """Git follows renames: a change of one folder may end in another."""
     first = platform.promote().branch
-    review.approve(platform.gitops, first, platform.keys.public, REVIEWER)
+    platform.approve(first)
     second = platform.promote(platform.candidate(commit="f" * 40, weights=b"newer")).branch
     by_hand(platform, "main", ("mv", TINY, "environments/production/tiny"))
     before = platform.git("rev-parse", "main")
     with pytest.raises(TouchstoneError, match="cannot be merged"):
-        review.approve(platform.gitops, second, platform.keys.public, REVIEWER)
+        platform.approve(second)
     assert platform.git("rev-parse", "main") == before
 
 

@@ -321,8 +321,8 @@ class IntegrityFloor(Strict):
 
     def shortfalls(self, policy: Integrity, data: Data | None) -> Iterator[Shortfall]:
         """What the policy asks less of."""
-        effective = {name: [one] for name, one in policy.sometimes.items()}
-        effective |= _required(policy.checks)
+        own = {name: [one] for name, one in {**policy.always, **policy.sometimes}.items()}
+        effective = own | _required(policy.checks)
         yield from _unchecked("integrity", self.checks, effective, CHECKED)
         if self.pinned and not policy.pinned:
             yield Shortfall("integrity pinned", "false", "true")

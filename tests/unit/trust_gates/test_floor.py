@@ -10,9 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from touchstone.contract import model_repo
-from touchstone.delivery.environment import EnvironmentPolicy, parse
+from touchstone.delivery.environment import EnvironmentPolicy, data_of, parse
 from touchstone.delivery.gitops import DEFAULT_POLICY
 from touchstone.home import SHIPPED
+from touchstone.training import dataset
+from touchstone.training.load import load_spec
 from trust_gates import GATES
 from trust_gates.floor import Data, Floor
 from trust_gates.gates import Gates
@@ -62,8 +64,14 @@ def test_sound_policies_and_data_meet_the_floor_of_a_new_repository() -> None:
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.iterdir()), ids=lambda folder: folder.name)
-def test_the_examples_meet_the_floor_of_a_new_repository(example: Any) -> None:
-    assert told(model_repo.load(example).spec.gates) == ""
+def test_the_examples_and_their_data_meet_the_floor_of_a_new_repository(example: Any) -> None:
+    asked = model_repo.load(example).spec
+    raw = load_spec(example, asked.entrypoint).load_data(asked.data.uri, seed=asked.data.seed)
+    described = raw.description
+    facts = {"task": described.task, "protected": described.protected, "inputs": described.inputs}
+    test = len(dataset.split(raw).splits["test"]["inputs"])
+    known = data_of({**facts, "samples": {"test": test}})
+    assert told(asked.gates) == told(asked.gates, known) == ""
 
 
 AT_LEAST = "production/environment.yaml asks"

@@ -179,11 +179,21 @@ class Checkout:
             return None
 
     def read(self, reference: str, path: str) -> bytes | None:
-        """A file's bytes at `reference`, or None where it does not exist there."""
+        """A file's bytes at `reference`, or None where it does not exist there.
+
+        Raises:
+            PlatformError: something is there that cannot be read, or is no file: no policy is taken
+                for absent that a failing git did not show.
+        """
         done = subprocess.run(
             ["git", "cat-file", "blob", f"{reference}:{path}"], cwd=self.path, capture_output=True
         )
-        return done.stdout if done.returncode == 0 else None
+        if done.returncode == 0:
+            return done.stdout
+        if self.commit_of(reference) and self.holds(reference, path):
+            said = done.stderr.decode(errors="replace").strip()
+            raise PlatformError(f"{path} cannot be read: {said}")
+        return None
 
     def holds(self, reference: str, path: str) -> bool:
         """Whether `path`, a file or a folder, exists at `reference`."""

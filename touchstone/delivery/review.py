@@ -16,7 +16,6 @@ from touchstone.runs import faults
 from trust_gates.visible import one_line
 
 _MAIN = f"origin/{gitops.MAIN}"
-_ROLLBACK_SUFFIX = "-rollback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,13 +248,15 @@ def _put_back(
     """The branch that asks for the newest release of that version which main held before."""
     folder = gitops.folder_of(*place)
     commit, old = _held(checkout, folder, version, public_key)
-    name = f"{BRANCH_PREFIX}{old.model}/{old.version}{_ROLLBACK_SUFFIX}"
-    tip = f"origin/{name}"
-    if checkout.commit_of(tip) and checkout.merges_cleanly(_MAIN, tip):
-        return name
-    checkout.git("checkout", "--quiet", "-B", name, _MAIN)
+    name = f"{BRANCH_PREFIX}{old.model}/{old.version}-rollback-{place[0]}"
     with checkout.files(commit, folder) as files:
         found = {one.name: one.read_bytes() for one in files.iterdir()}
+    tip, path = f"origin/{name}", f"{folder}/{releases.RELEASE_FILE}"
+    # Whoever may push a branch may have put another release there: then it begins anew.
+    same = checkout.commit_of(tip) and checkout.read(tip, path) == found[releases.RELEASE_FILE]
+    if same and checkout.merges_cleanly(_MAIN, tip):
+        return name
+    checkout.git("checkout", "--quiet", "-B", name, _MAIN)
     # Its approvals were of another promotion; even where main holds the same, this is a change.
     checkout.replace_folder(folder, {**found, APPROVALS_FILE: b""})
     title = f"Roll back {old.model} to {old.version} in {place[0]}"

@@ -211,11 +211,26 @@ def test_approving_an_old_release_is_refused_and_names_the_rollback(platform):
     platform.change("main", POLICY, b"approvals: 2\n")
     platform.name(rita=platform.key("rita"), otto=platform.key("otto"))
     told = put_back(platform, COMMIT[:12])
-    assert told.endswith("-rollback: 1 of 2 approvals")
+    assert told.endswith("-rollback-staging: 1 of 2 approvals")
     otto = platform.reviewer("otto")
     with pytest.raises(TouchstoneError, match="puts back 1a2b3c4d5e6f, which was merged before"):
         platform.approve("tiny", otto)
     assert "merged" in put_back(platform, COMMIT[:12], otto)
+
+
+def test_a_branch_that_someone_put_in_a_rollbacks_place_is_not_agreed_to(platform, syncing, shelf):
+    third = platform.candidate(commit="e" * 40, weights=b"third")
+    for candidate in (platform.candidate(), newer(platform), third):
+        platform.promote(candidate)
+        platform.approve()
+    with gitops.clone(platform.gitops) as checkout:
+        commits = checkout.git("log", "--first-parent", "--merges", "--format=%H").splitlines()
+        take(checkout, commits[-1])
+        checkout.commit("Mine", {})
+        checkout.push(f"HEAD:refs/heads/promote/tiny/{SECOND[:12]}-rollback-staging")
+    assert "merged" in put_back(platform, SECOND[:12])
+    syncing.step()
+    assert shelf.versions == {("staging", "tiny"): SECOND[:12]}
 
 
 def test_a_rollback_is_of_what_was_merged_and_meets_the_policy_of_now(platform):

@@ -24,7 +24,9 @@ class Stage:
         self.model = self.store.put(model_tree(root / "model"))
         self.dataset = self.store.put(dataset_tree(root / "dataset"))
 
-    def run(self, *digests: str, floor: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *digests: str, uri: str = "", floor: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         options = {
             "floor": floor,
             "store": self.store.root.as_uri(),
@@ -32,6 +34,7 @@ class Stage:
             "source": self.source,
             "commit": "c" * 40,
             "data": SHOWN,
+            "uri": uri,
             "dataset": self.dataset,
             "model": self.model,
             "result-verdict": self.root / "verdict",
@@ -106,6 +109,16 @@ def test_a_policy_below_the_floor_is_no_verdict_even_where_fetch_source_let_it_t
     assert done.returncode == 4
     assert "4 test samples, environments/production/environment.yaml asks for 5" in done.stderr
     assert stage.store.ref("runs/model-1/verdict") is None
+
+
+def test_the_fact_sheet_names_the_data_that_an_event_gave_in_place_of_the_repositorys(
+    stage: Stage,
+) -> None:
+    found = [evidence(stage.store, stage.root, gate) for gate in GATES]
+    stage.run(*found)
+    assert stage.verdict["facts"]["uri"] == "sklearn:diabetes"
+    stage.run(*found, uri="s3://clinic/december")
+    assert stage.verdict["facts"]["uri"] == "s3://clinic/december"
 
 
 def test_one_failed_check_is_exit_code_5_with_its_reason(stage: Stage) -> None:

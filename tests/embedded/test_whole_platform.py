@@ -168,7 +168,7 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     key = f"--key={attestation.generate_keys(stranger).private}"
     refused = platform.call("review", "approve", _MODEL, rita, key)
     assert refused.returncode == 1
-    assert 'add there, below keys:, the line  rita: "ed25519:' in " ".join(refused.stderr.split())
+    assert 'add there, below keys:, the line rita: "ed25519:' in " ".join(refused.stderr.split())
     merged = platform.said("review", "approve", _MODEL, rita)
     assert merged.startswith("merged promote/")
     until(lambda: _MODEL in platform.said("status", "--json"), 90, "the model was not served")

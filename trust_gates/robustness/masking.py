@@ -137,10 +137,13 @@ def look(
 
 
 def vanished(victim: Victim, samples: Samples) -> float:
-    """The share of samples whose loss gradient is exactly zero or not finite; NaN without any."""
+    """The share of samples whose gradient is exactly zero or not finite; NaN without any.
+
+    It is the gradient that attacks follow: a large scale of the logits alone hides nothing.
+    """
     if not len(samples):
         return float("nan")
-    gradients = loss_gradients(victim, samples)
+    gradients = loss_gradients(victim, samples, log_odds=True)
     dead = [not np.isfinite(gradient).all() or not np.any(gradient) for gradient in gradients]
     return float(np.mean(dead))
 

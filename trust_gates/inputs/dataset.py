@@ -15,6 +15,7 @@ from trust_gates.inputs.arrays import GROUP, Arrays, key
 from trust_gates.inputs.description import Description
 from trust_gates.reach import Reach
 from trust_gates.samples import Boxes, Samples
+from trust_gates.spread import spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,11 @@ class Data:
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The declared values of each protected attribute, where they are declared."""
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """How far each value of an input varies."""
+        return spread(self.samples.inputs, self.low, self.high)
 
 
 def read(path: Path) -> Data:
@@ -165,4 +171,5 @@ def _csv(path: Path) -> Data:
         low=float(inputs.min()),
         high=float(inputs.max()),
         features=tuple(map(str, features.columns)),
+        reach=Reach.of_rows(inputs),
     )

@@ -14,7 +14,14 @@ from trust_gates.inputs import opaque
 from trust_gates.target import Target
 
 
-def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Target:
+def read(
+    path: Path,
+    *,
+    classes: Sequence[str],
+    low: float,
+    high: float,
+    spread: NDArray[np.float64] | None = None,
+) -> Target:
     """The estimator as a target; its gradients are differences (see `opaque`).
 
     Its answers are put in the order of `classes`, by name, or by index where it has numbers.
@@ -43,7 +50,9 @@ def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Targ
             "decision_function"
         )
     order = _order(path, [str(name) for name in getattr(model, "classes_", ())], list(classes))
-    return opaque.target(lambda inputs: _logits(ask(inputs))[:, order], low=low, high=high)
+    return opaque.target(
+        lambda inputs: _logits(ask(inputs))[:, order], low=low, high=high, spread=spread
+    )
 
 
 def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trust_gates.errors import GateError
+from trust_gates.errors import GateError, PolicyError
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.victim import Inputs, Victim, totals
@@ -24,6 +24,7 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
 
     Raises:
         GateError: it breaks too little, so its failure against `target` would mean nothing.
+        PolicyError: within the budget and the limits no value can be moved at all.
     """
     plan = _Plan.of(like, target, budget)
     samples = _samples(like, plan)
@@ -51,25 +52,52 @@ class _Plan:
     pattern: Inputs
     """The signs along which it looks; 0 where an attacker has no say."""
 
-    margin: float
+    margin: Inputs
     """How far the samples lie from its border, in each value that counts."""
 
     @classmethod
     def of(cls, like: Samples, target: Target, budget: Budget) -> _Plan:
-        """A margin that is a small part of what the budget, and the room, could move a value."""
-        shape = like.inputs.shape[1:]
-        centre = np.full((1, *shape), (target.low + target.high) / 2, dtype=np.float32)
-        lower, upper = (side[0] for side in Victim.of(target, like).room(centre))
-        pattern = _stripes(shape, budget) * (upper > lower)
-        count = max(float(np.count_nonzero(pattern)), 1.0)
-        room = float((upper - lower)[pattern != 0].min(initial=np.inf)) / 2
-        moved = {
-            "linf": budget.epsilon / 10,
-            "l2": budget.epsilon / count**0.5 / 40,
-            "l1": budget.epsilon / count / 40,
-            "l0": budget.epsilon * room / count / 4,
-        }[budget.norm]
-        return cls(middle=(lower + upper) / 2, pattern=pattern, margin=min(moved, room / 10))
+        """Margins that are a small part of what the budget, and the room, could move a value.
+
+        A value counts where float32 can tell its margin from nothing.
+        """
+        victim = Victim.of(target, like)
+        low, high = victim.limits
+        lower, upper = (side[0] for side in victim.room(((low + high) / 2)[None]))
+        room = (upper - lower) / 2
+        rounding = np.spacing(np.maximum(np.abs(lower), np.abs(upper)) / 2)
+        counts = room > 0
+        for _ in range(2):  # the fewer count, the more is left for each
+            margin = _margins(room, np.count_nonzero(counts), budget)
+            counts = counts & (margin >= rounding)
+        if not counts.any():
+            raise PolicyError(_immovable(victim, budget, float(rounding.min())))
+        return cls(
+            middle=(lower + upper) / 2,
+            pattern=_stripes(like.inputs.shape[1:], budget) * counts,
+            margin=np.where(counts, margin, 1).astype(np.float32),
+        )
+
+
+def _margins(room: Inputs, count: int, budget: Budget) -> Inputs:
+    moved = {
+        "linf": budget.epsilon / 10,
+        "l2": budget.epsilon / max(count, 1) ** 0.5 / 40,
+        "l1": budget.epsilon / max(count, 1) / 40,
+        "l0": budget.epsilon * room / max(count, 1) / 4,
+    }[budget.norm]
+    return np.minimum(moved, room / 10)
+
+
+def _immovable(victim: Victim, budget: Budget, rounding: float) -> str:
+    low, high = (float(np.median(side)) for side in victim.limits)
+    return (
+        f"gates.robustness leaves an attacker nothing: got epsilon {budget.epsilon:g} under the "
+        f"norm {budget.norm} and values from {low:g} to {high:g}, of which float32 tells "
+        f"{rounding:.1g} apart; expected bounds with room between them and an epsilon that means "
+        f"something, such as {0.01 * (high - low) or 0.01:g} to {0.1 * (high - low) or 0.1:g} "
+        "under linf"
+    )
 
 
 def _stripes(shape: tuple[int, ...], budget: Budget) -> Inputs:
@@ -103,11 +131,11 @@ def _target(like: Samples, target: Target, plan: _Plan) -> Target:
     import torch
 
     middle = torch.from_numpy(plan.middle).to(target.device)
-    pattern = torch.from_numpy(plan.pattern).to(target.device)
-    count = pattern.abs().sum()
+    weight = plan.pattern / np.count_nonzero(plan.pattern) / plan.margin
+    slopes = torch.from_numpy(weight.astype(np.float32)).to(target.device)
 
     def score_of(x: Any) -> Any:
-        return ((x - middle) * pattern).flatten(1).sum(dim=1) / count / plan.margin
+        return ((x - middle) * slopes).flatten(1).sum(dim=1)
 
     def logits(x: Any) -> Any:
         score = score_of(x)

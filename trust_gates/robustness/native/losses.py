@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 _SURE = 5.0
-"""The lead, in units of the temperature, that each sample's logits are brought to: as sure as
-trained networks commonly are, so that the likeliest wrong classes count and hopeless ones do not."""
+"""The lead that each sample's logits are brought to: as sure as trained networks commonly are, so
+that the likeliest wrong classes count and hopeless ones do not."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

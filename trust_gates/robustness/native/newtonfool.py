@@ -35,6 +35,6 @@ def descend(hunt: Hunt, *, steps: int, restarts: int) -> None:
 
 
 def _doubt(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """The probability at a temperature: as it stands, a sure one has no slope that a float knows."""
+    """Of the right class, at a temperature: a sure one has no slope that a float knows."""
     chances = (logits / temperature(logits, labels)[:, None]).softmax(dim=1)
     return -chances.gather(1, labels[:, None]).squeeze(1)

@@ -32,6 +32,10 @@ def climb(hunt: Hunt, *, steps: int, step: float, restarts: int = 0) -> None:
                 break
             change = inputs - part.clean
             move = balls.steepest(gradient, part.norm, step, part.low - change, part.high - change)
+            if part.norm != "l1":
+                # Of a box smaller than the ball, too, a step is only a part.
+                most = step / part.epsilon * (part.high - part.low)
+                move = move.clamp(-most, most)
             inputs = part.allowed(change + move)
         else:
             right = hunt.sieve(inputs, part.answers(inputs))

@@ -34,9 +34,7 @@ def diverge(hunt: Hunt, *, steps: int, restarts: int) -> None:
         probe = part.clean + _PROBE * part.epsilon * direction
         _, _, gradient = part.ascent(probe, divergence)
         known = gradient.flatten(1).any(dim=1)
-        direction = torch.where(
-            balls.column(known, gradient), balls.direction(gradient), direction
-        )
+        direction = torch.where(balls.column(known, gradient), balls.direction(gradient), direction)
     for sign in (1, -1):
         towards = sign * direction
         inputs = part.allowed(balls.steepest(towards, part.norm, part.epsilon, part.low, part.high))

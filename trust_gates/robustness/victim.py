@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from trust_gates.matching import overlaps, recalled_surely
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
+
+if TYPE_CHECKING:
+    from trust_gates.robustness.attacks.attack import Task
 
 Inputs = NDArray[np.float32]
 
@@ -57,6 +60,11 @@ class Victim:
         if self.detection:
             return estimators.RememberingDetector(self.target, self.shape)
         return self.estimator
+
+    @property
+    def task(self) -> Task:
+        """As attacks name it."""
+        return "detection" if self.detection else "classification"
 
     @property
     def limits(self) -> tuple[Inputs, Inputs]:

@@ -1,7 +1,11 @@
-"""Models known to be weak: an attack that cannot break them does nothing, and says nothing."""
+"""Models known to be weak: an attack that cannot break them does nothing, and says nothing.
+
+A policy that one of them would pass says nothing either.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -9,14 +13,42 @@ from typing import Any
 import numpy as np
 
 from trust_gates.errors import GateError, PolicyError
+from trust_gates.metric import Metric
+from trust_gates.policy import Setting
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.metrics import METRICS
 from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Boxes, Samples
+from trust_gates.self_test import proved
+from trust_gates.statistics import Measure, Requirement, decide, exact, proportion
 from trust_gates.target import Target
+from trust_gates.verdict import Outcome
 
 _COUNT = 12
 _SIZE = 8.0
+
+
+def check_policy(requirements: Sequence[Requirement], count: int, setting: Setting) -> str:
+    """A note that a model which loses all of `count` samples is refused.
+
+    Every figure of it is the worst there is.
+
+    Raises:
+        PolicyError: it would pass.
+    """
+    known = {metric.name: metric for metric in METRICS}
+    lost = {one.metric: _lost(known[one.metric], count) for one in requirements}
+    checks = decide("", lost, requirements, confidence=setting.confidence, minimum=0)
+    refused = any(check.outcome is not Outcome.PASSED for check in checks)
+    return proved("robustness", {"a model that loses everything under attack": refused})
+
+
+def _lost(metric: Metric, count: int) -> Measure:
+    worst = metric.high if metric.ideal == 0 else 0.0
+    if metric.high != 1:  # a distance or a steepness, not a share
+        return exact(worst, count)
+    return proportion(int(worst) * count, count)
 
 
 def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> float:
@@ -24,7 +56,8 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
 
     Raises:
         GateError: it breaks too little, so its failure against `target` would mean nothing.
-        PolicyError: within the budget and the limits no value can be moved at all.
+        PolicyError: the policy leaves the attack too little effort for that, or no value that
+            can be moved within its budget and limits.
     """
     plan = _Plan.of(like, target, budget)
     samples = _samples(like, plan)
@@ -34,7 +67,15 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
         raise GateError("the known-weak model is wrong before any attack; this is a defect")
     after = victim.held(attacks.run(name, victim, samples, budget), samples)
     broken = 1 - float(after.sum() / before.sum())
-    expected = attacks.ATTACKS[name].breaks
+    attack = attacks.ATTACKS[name]
+    expected, task = attack.breaks, Victim.of(target, like).task
+    spent, own = attack.spends(budget, task), attack.own_effort(task)
+    if broken < expected and spent < own:
+        raise PolicyError(
+            f"gates.robustness: got {attack.words(spent)} for the attack {name}, with which it "
+            f"breaks {broken:.0%} of a model known to be weak; expected at least {expected:.0%}: "
+            f"its own standard is {attack.words(own)}"
+        )
     if broken < expected:
         raise GateError(
             f"the attack {name} broke {broken:.0%} of a model known to be weak, "

@@ -82,7 +82,7 @@ def judge(
     )
     method = policy.method.replace("_", " ")
     source = methods.METHODS[policy.method].source
-    notes = [f"explained {len(subject)} decisions by {method} ({source})"]
+    notes = [f"explained {len(subject)} decisions by {method} ({source})", proof]
     figures = {"random_weights_similarity": similarity}
     if subject.boxes is not None:
         within = inside.pixels(subject.boxes, *attributions.shape[2:])
@@ -107,7 +107,7 @@ def judge(
         pictures=_pictures(subject, samples, attributions, curves, shares, setting.confidence),
         captions=pictures.CAPTIONS,
         tables=[features.table(shares, setting.confidence)],
-        notes=[*notes, proof],
+        notes=notes,
         asked=_asked(samples, policy, setting, explained=len(subject)),
         warnings=_warnings(policy, attributions),
     )
@@ -137,11 +137,14 @@ def _warnings(policy: Explainability, attributions: Array) -> list[str]:
         )
     nothing = int((~attributions.reshape(len(attributions), -1).any(axis=1)).sum())
     if nothing:
-        found.append(
-            f"{nothing} of {len(attributions)} decisions are attributed to nothing: a model made "
-            "of steps, as trees are, has no gradient; the methods occlusion and kernel_shap ask "
-            "for answers alone"
-        )
+        why = f"{nothing} of {len(attributions)} decisions are attributed to nothing"
+        if not methods.METHODS[policy.method].answers_alone:
+            asking = [one.name for one in methods.METHODS.values() if one.answers_alone]
+            why += (
+                ": a model made of steps, as trees are, has no gradient there; "
+                f"{', '.join(asking)} ask for answers alone"
+            )
+        found.append(why)
     return found
 
 

@@ -74,9 +74,10 @@ def check_depends_on_model(
     similarity = float(np.mean(found))
     if similarity >= _SAME:
         raise GateError(
-            f"the attributions of {method} stay the same of a random model "
-            f"(mean rank correlation {similarity:.2f}, expected below {_SAME}): they do not show "
-            "the model; choose another method"
+            f"the attributions of {method} stay the same when the model's weights are random, or "
+            f"its inputs' values exchanged where it has none (mean rank correlation "
+            f"{similarity:.2f}, expected below {_SAME}): they do not show the model; choose "
+            "another method"
         )
     return similarity
 

@@ -14,9 +14,8 @@ from trust_gates.robustness.native import balls
 from trust_gates.robustness.native.losses import lead, scaled_cross_entropy
 from trust_gates.robustness.native.problem import Hunt
 
-_MOST_LOST = 2.0
-"""In units of the median lead of what is attacked: beyond it an input is lost already, and the
-others matter more."""
+_MOST_LOSS = 9.0
+"""Beyond it an input is lost already, and the others matter more."""
 
 _REACH = 2.5
 
@@ -27,10 +26,13 @@ def share(hunt: Hunt, *, steps: int, restarts: int) -> None:
     A sample counts as broken by the best change alone, never by one on the way to it.
     """
     part = hunt.open
-    most = _MOST_LOST * lead(part.answers(part.clean), part.labels, part.targets).abs().median()
+    ahead = lead(part.answers(part.clean), part.labels, part.targets).abs().median()
+    unit = ahead.clamp_min(torch.finfo(ahead.dtype).tiny)
 
     def clipped(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        return scaled_cross_entropy(logits, labels, targets).clamp_max(most)
+        """The cross-entropy: it favours what is nearly lost, else two classes would cancel out."""
+        odds = scaled_cross_entropy(logits, labels, targets) / unit
+        return torch.nn.functional.softplus(odds).clamp_max(_MOST_LOSS)
 
     step, best, fewest = part.epsilon * _REACH / steps, part.clean, len(part) + 1
     for _ in range(restarts):

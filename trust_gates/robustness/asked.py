@@ -78,21 +78,21 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
             found.append(f"{name} got {attack.words(spent)}, less than its own {own}")
     for name in set(policy.attacks) & set(attacks.ENSEMBLES):
         one = attacks.ENSEMBLES[name]
-        for unit, spent, own in (
+        for unit, got, standard in (
             ("steps", budget.steps, one.steps),
             ("queries", budget.queries, one.queries),
         ):
-            if spent is not None and spent < own:
-                found.append(f"{name} got {spent} {unit}, less than the {own} of its standard")
+            if got is not None and got < standard:
+                found.append(f"{name} got {got} {unit}, less than the {standard} of its standard")
     if not any(attacks.ATTACKS[name].strong for name in policy.names):
         strong = [a.name for a in attacks.ATTACKS.values() if a.strong and policy.norm in a.norms]
         found.append(
             f"the attacks {', '.join(policy.names)} are weak by design or only approximate: one of "
             f"{', '.join(strong)} may find far more"
         )
-    standard = type(policy).model_fields["samples"].default
-    if policy.samples < standard:
-        found.append(f"at most {policy.samples} samples are attacked, the standard is {standard}")
+    usual = type(policy).model_fields["samples"].default
+    if policy.samples < usual:
+        found.append(f"at most {policy.samples} samples are attacked, the standard is {usual}")
     tiny = _GREY if samples.inputs.ndim == 4 and policy.norm == "linf" else _TINY
     shares = _shares(victim, samples, budget, setting)
     small = [name for name, share in shares.items() if share < tiny]

@@ -27,6 +27,8 @@ from trust_gates.verdict import Outcome
 
 _COUNT = 12
 _SIZE = 8.0
+_CLEAR = 8
+"""So many times what float32 tells apart: a margin that rounding leaves as it is."""
 
 
 def check_policy(requirements: Sequence[Requirement], count: int, setting: Setting) -> str:
@@ -100,19 +102,24 @@ class _Plan:
     def of(cls, like: Samples, target: Target, budget: Budget) -> _Plan:
         """Margins that are a small part of what the budget, and the room, could move a value.
 
-        A value counts where float32 can tell its margin from nothing.
+        A value counts where float32 can tell its margin from nothing, and where there are such
+        only those in which its rounding hardly shows.
         """
         victim = Victim.of(target, like)
         low, high = victim.limits
-        lower, upper = (side[0] for side in victim.room(((low + high) / 2)[None]))
+        centre = ((low + high) / 2).astype(np.float32)
+        lower, upper = (side[0] for side in victim.room(centre[None]))
         room = (upper - lower) / 2
         rounding = np.spacing(np.maximum(np.abs(lower), np.abs(upper)) / 2)
-        counts = room > 0
-        for _ in range(2):  # the fewer count, the more is left for each
-            margin = _margins(room, np.count_nonzero(counts), budget)
-            counts = counts & (margin >= rounding)
-        if not counts.any():
+        margin = _margins(room, int(np.count_nonzero(room)), budget)
+        for clear in (_CLEAR, 1):
+            counts = (room > 0) & (margin >= clear * rounding)
+            if counts.any():
+                break
+        else:
             raise PolicyError(_immovable(victim, budget, float(rounding.min())))
+        # The fewer count, the more of the budget is left for each.
+        margin = _margins(room, int(np.count_nonzero(counts)), budget)
         return cls(
             middle=(lower + upper) / 2,
             pattern=_stripes(like.inputs.shape[1:], budget) * counts,
@@ -127,7 +134,8 @@ def _margins(room: Inputs, count: int, budget: Budget) -> Inputs:
         "l1": budget.epsilon / max(count, 1) / 40,
         "l0": budget.epsilon * room / max(count, 1) / 4,
     }[budget.norm]
-    return np.minimum(moved, room / 10)
+    found: Inputs = np.minimum(moved, room / 10)
+    return found
 
 
 def _immovable(victim: Victim, budget: Budget, rounding: float) -> str:

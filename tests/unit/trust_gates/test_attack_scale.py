@@ -22,11 +22,11 @@ from trust_gates.target import Target
 FACTORS = (1, 3, 5, 50, 0.01)
 
 
-def judged(target, samples, setting=Setting(), **more):
+def judged(target, whole, setting=Setting(), **more):
     policy = Robustness(
         checks=[required("robust_accuracy", low=0.3)], **({"sequential": False} | more)
     )
-    return robustness.judge(target, samples, policy, setting)
+    return robustness.judge(target, whole, policy, setting)
 
 
 def trained(classes):

@@ -295,7 +295,7 @@ def test_association_sees_what_is_not_monotone_and_nothing_where_there_is_nothin
 def test_an_attribution_of_nothing_counts_with_the_worst_value(monkeypatch):
     marked(monkeypatch, "blank", blank)
     found = explainability.judge(
-        linear_target(WEIGHT), grouped(), policy("protected_share", method="blank")
+        linear_target(WEIGHT), grouped(), policy("protected_share", high=0.99, method="blank")
     )
     assert found.checks[0].measured == 1
     assert found.figures["stability"] == 0

@@ -29,7 +29,8 @@ _SPACINGS = 8
 """A step is at least so many times what float32 can tell apart at the value itself."""
 
 _ROWS = 1 << 14
-_LEAST = 1e-12
+_LEAST = 1e-45
+"""The least probability that float32 knows: a surer answer has no logarithm."""
 
 Answer = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """From inputs (N, ...) to logits or log-probabilities (N, K)."""

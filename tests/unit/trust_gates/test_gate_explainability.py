@@ -208,7 +208,8 @@ def test_a_model_made_of_steps_is_explained_by_its_answers_and_warned_of_without
     target = opaque.target(steps, low=0, high=1)
     samples = linear_samples(WEIGHT, 60, spread=0.4)
     asked = explainability.judge(target, samples, policy(method="occlusion"))
-    assert (asked.outcome, asked.warnings) == (Outcome.PASSED, [])
+    assert asked.outcome is Outcome.PASSED
+    assert not any("made of steps" in warning for warning in asked.warnings)
     (warning,) = explainability.judge(target, samples, policy(method="saliency")).warnings
     assert "attributed to nothing: a model made of steps" in warning
 

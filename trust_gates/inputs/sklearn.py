@@ -82,6 +82,7 @@ def _logits(inputs: NDArray[np.float32], chances: Ask, scores: Ask) -> NDArray[n
     if told is not None and told.ndim == 1:  # of two classes
         told = np.stack([-told, told], axis=1) / (1 if chances is None else 2)
     if chances is None:
+        assert told is not None  # noqa: S101 (refused when it was read)
         return opaque.log_probabilities(told)
     found = opaque.log_probabilities(chances(inputs))
     if told is None or told.shape != found.shape:

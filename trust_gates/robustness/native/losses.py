@@ -33,10 +33,10 @@ def scaled_cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Ten
     return _log_odds(logits, labels, temperature(logits, labels))
 
 
-def temperature(logits: Tensor, labels: Tensor) -> Tensor:
-    """(N,): what logits are divided by before a softmax, a part of each sample's own lead."""
+def temperature(logits: Tensor, labels: Tensor, *, sure: float = _SURE) -> Tensor:
+    """(N,): what brings each sample's lead to `sure` when logits are divided by it."""
     ahead = lead(logits.detach(), labels, labels).abs()
-    return (ahead / _SURE).clamp_min(torch.finfo(logits.dtype).tiny)
+    return (ahead / sure).clamp_min(torch.finfo(logits.dtype).tiny)
 
 
 def _log_odds(logits: Tensor, labels: Tensor, heat: Tensor) -> Tensor:

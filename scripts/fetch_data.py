@@ -24,6 +24,7 @@ from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
 from touchstone.confine import DATA, DATA_PORTS, Confinement
 from touchstone.contract import model_repo
+from touchstone.delivery import floors
 from touchstone.errors import ManifestError, TouchstoneError
 from touchstone.home import SHIPPED
 from touchstone.training.spec import Description
@@ -77,35 +78,12 @@ def main(
         shares = ", ".join(f"{value} {(column == i).sum()}" for i, value in enumerate(values))
         typer.echo(one_line(f"{name}: {shares}"))
     typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
-    asked = named_by(floor, artifacts)
+    asked = floors.evaluation(floors.load(artifacts, floor))
     if asked is not None:
         fetch(asked, artifacts, data.description)
     stage.write_result(result_data, digest)
     if result_evaluation is not None:
         stage.write_result(result_evaluation, asked.digest if asked else "")
-
-
-def named_by(floor: str, artifacts: Store) -> Evaluation | None:
-    """The evaluation data that the environments name.
-
-    Raises:
-        ManifestError: they name several.
-    """
-    if not floor:
-        return None
-    environments = artifacts.get_json(floor)["environments"]
-    named = {
-        path: Evaluation.model_validate(one)
-        for path, policy in environments.items()
-        if (one := policy.get("gates", {}).get("evaluation")) is not None
-    }
-    if len(set(named.values())) > 1:
-        told = ", ".join(f"{path}: {one.uri} {one.digest}" for path, one in named.items())
-        raise ManifestError(
-            f"got different evaluation data from the environments of one model: {told}",
-            hint="name the same in gates.evaluation of each, or promote to one of them",
-        )
-    return next(iter(named.values()), None)
 
 
 def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None:

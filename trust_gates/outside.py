@@ -58,7 +58,14 @@ def open_subject(model: Path | None, data: Path) -> Subject:
         from trust_gates.inputs import onnx as reader
     else:
         from trust_gates.inputs import sklearn as reader  # type: ignore[no-redef]
-    target = reader.read(file, classes=found.samples.classes, low=found.low, high=found.high)
+    target = reader.read(
+        file,
+        classes=found.samples.classes,
+        low=found.low,
+        high=found.high,
+        spread=found.spread,
+    )
+    target = replace(target, reach=found.reach)
     note = f"{file.name} only answers: gradients are differences of its answers"
     return Subject(target=target, data=found, notes=[note])
 

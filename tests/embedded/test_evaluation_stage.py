@@ -13,6 +13,7 @@ from model_stages import Stages
 
 from scripts import fetch_data
 from touchstone.artifacts.store import Store
+from touchstone.delivery import floors
 from touchstone.errors import ManifestError
 from touchstone.training import dataset
 from trust_gates.errors import PolicyError
@@ -170,7 +171,7 @@ def test_noise_learned_by_heart_passes_on_the_authors_word_and_never_on_the_orga
     assert document["passed"] is True and "evaluation" not in document
 
     # A gate that was not told of the data has not shown what the environments ask for.
-    done, _ = verdict(stages, f"--evaluation={digest}", quality, integrity)
+    done, _ = verdict(stages, "floor", quality, integrity)
     assert done.returncode == 5
     assert "accuracy[evaluation]: the policy requires >= 0.8, the evidence has no" in done.stderr
 
@@ -180,7 +181,7 @@ def test_noise_learned_by_heart_passes_on_the_authors_word_and_never_on_the_orga
     assert outcomes["answers_differ_by_company[evaluation]"] == "passed"
     rests_on = dict(found.asked)["judged on"]
     assert digest in rests_on and "load_data of the judged commit" in rests_on
-    done, document = verdict(stages, f"--evaluation={digest}", quality, integrity)
+    done, document = verdict(stages, "floor", quality, integrity)
     assert done.returncode == 5
     assert "accuracy[evaluation]: got 0." in done.stderr
     assert document["evaluation"] == digest
@@ -250,10 +251,10 @@ def test_environments_that_name_different_data_are_refused(tmp_path):
 
     def floor(*named):
         policies = {f"environments/{i}": {"gates": {"evaluation": e}} for i, e in enumerate(named)}
-        return store.put_json({"kind": "Floor", "environments": {**policies, "plain": {}}})
+        document = {"kind": "Floor", "environments": {**policies, "plain": {}}}
+        return floors.load(store, store.put_json(document))
 
-    assert fetch_data.named_by("", store) is None
-    assert fetch_data.named_by(floor(), store) is None
-    assert fetch_data.named_by(floor(one, one), store) == Evaluation(**one)
+    assert floors.evaluation({}) is floors.evaluation(floor()) is None
+    assert floors.evaluation(floor(one, one)) == Evaluation(**one)
     with pytest.raises(ManifestError, match="got different evaluation data from the environments"):
-        fetch_data.named_by(floor(one, other), store)
+        floors.evaluation(floor(one, other))

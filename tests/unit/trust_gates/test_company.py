@@ -37,7 +37,7 @@ GATES = {
             checks=[required("statistical_parity_difference", -0.9, 0.9)],
         ),
     ),
-    "explainability": (explainability, Explainability(checks=[required("faithfulness", -1.0)])),
+    "explainability": (explainability, Explainability(checks=[required("faithfulness", 0.1)])),
 }
 
 

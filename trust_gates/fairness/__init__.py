@@ -134,6 +134,7 @@ def _evidence(
         requirements,
         confidence=setting.confidence,
         minimum=policy.minimum_group,
+        whole=len(groups.member) or (0 if member is None else len(member)),
     )
     rows_of = groups.member if member is None else member
     sizes = np.bincount(rows_of, minlength=len(groups.names))

@@ -94,7 +94,9 @@ def test_a_group_below_the_minimum_is_insufficient_evidence():
     small = rows((1, 1, 1, 500), (1, 0, 0, 500), (0, 1, 1, 29), (0, 0, 0, 500))
     check = judge(small, policy(low=-0.9, high=0.9)).checks[0]
     assert check.outcome is Outcome.INSUFFICIENT
-    assert check.samples_needed == 30
+    assert check.samples == 29
+    assert check.samples_needed == math.ceil(30 / 29 * len(small))
+    assert "29 samples cannot tell, about 1.1 times these data would decide" in check.reason
 
 
 @pytest.mark.parametrize(
@@ -106,17 +108,67 @@ def test_a_group_below_the_minimum_is_insufficient_evidence():
         [(1, 0, 0, 50), (0, 1, 1, 50)],
     ],
 )
-def test_an_absent_group_fails(groups):
+def test_an_absent_group_is_insufficient_evidence(groups):
     check = judge(rows(*groups), policy(low=-1, high=1)).checks[0]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is Outcome.INSUFFICIENT
     assert math.isnan(check.measured)
-    assert "there are no samples" in check.reason
+    assert "could not be measured: there are no" in check.reason
 
 
-def test_a_figure_that_is_undefined_fails():
+def test_a_figure_that_rests_on_no_rows_of_a_group_is_insufficient_evidence():
     no_negatives = rows((1, 1, 1, 500), (1, 1, 0, 50), (0, 1, 1, 500), (0, 1, 0, 50))
     check = judge(no_negatives, policy("average_odds_difference", low=-1, high=1)).checks[0]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is Outcome.INSUFFICIENT
+    assert "no rows that it rests on" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "groups", "resting"),
+    [
+        ("false_positive_rate_difference", [(0, 1, 1, 200), (0, 0, 0, 8)], 8),
+        ("false_discovery_rate_difference", [(0, 1, 1, 5), (0, 1, 0, 95), (0, 0, 0, 105)], 5),
+        ("false_omission_rate_difference", [(0, 1, 1, 200), (0, 0, 0, 9)], 9),
+        ("equal_opportunity_difference", [(0, 1, 1, 2), (0, 0, 0, 3)], 2),
+        ("average_odds_difference", [(0, 1, 1, 500), (0, 0, 0, 7)], 7),
+        ("average_predictive_value_difference", [(0, 1, 1, 500), (0, 0, 0, 7)], 7),
+        ("statistical_parity_difference", [(0, 1, 1, 2), (0, 0, 0, 3)], 5),
+        ("between_group_theil_index", [(0, 1, 1, 2), (0, 0, 0, 3)], 5),
+    ],
+)
+def test_the_minimum_counts_the_rows_that_a_figure_rests_on(metric, groups, resting):
+    high = 0.9 if metric != "between_group_theil_index" else 9
+    check = judge(
+        rows((1, 1, 1, 500), (1, 0, 0, 500), *groups),
+        policy(metric, low=-high, high=high)
+        if metric != "between_group_theil_index"
+        else policy(metric, low=0, high=high),
+    ).checks[0]
+    assert check.samples == resting
+    assert check.outcome is Outcome.INSUFFICIENT
+
+
+def test_a_small_group_does_not_fail_either_however_badly_it_fares():
+    few = rows((1, 1, 1, 500), (1, 0, 0, 500), (0, 1, 0, 12), (0, 0, 0, 12))
+    check = judge(few, policy()).checks[0]
+    assert check.measured == -1
+    assert check.interval.high < -0.1
+    assert check.outcome is Outcome.INSUFFICIENT
+
+
+@pytest.mark.parametrize("metric", ["statistical_parity_difference", "mean_difference"])
+@pytest.mark.parametrize(("favorable", "expected"), [(20, 0), (0, -1 / 150)])
+def test_parity_of_decisions_needs_no_favorable_labels(metric, favorable, expected):
+    """As AIF360: few of the unprivileged, or none, have a favorable label."""
+    decided = rows(
+        *[(0, 1, 1, favorable)] * bool(favorable),
+        (0, 0, 0, 3000 - favorable),
+        (1, 1, 1, 20),
+        (1, 0, 0, 2980),
+    )
+    check = judge(decided, policy(metric)).checks[0]
+    assert check.outcome is Outcome.PASSED
+    assert check.measured == pytest.approx(expected)
+    assert check.samples == 3000
 
 
 def test_nobody_selected_gives_no_disparate_impact():
@@ -222,7 +274,7 @@ def test_an_intersection_that_fares_worst_is_refused_by_name():
     assert set(sizes) == {f"sex={s}, race={r}" for s in SEXES for r in RACES}
 
 
-def test_an_intersection_that_nobody_is_in_fails():
+def test_an_intersection_that_nobody_is_in_is_insufficient_evidence():
     samples = two_attributes(count=900)
     absent = (samples.groups["sex"] == "f") & (samples.groups["race"] == "z")
     asked = Fairness(
@@ -237,15 +289,16 @@ def test_an_intersection_that_nobody_is_in_fails():
         linear_target(np.ones(3)), samples.take(np.flatnonzero(~absent)), asked
     )
     (check,) = [one for one in evidence.checks if one.name == f"{GAP}[sex=f, race=z]"]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is Outcome.INSUFFICIENT
     assert "there are no samples" in check.reason
     assert evidence.figures["smallest_group"] == 0
 
 
-def test_a_privileged_value_that_does_not_occur_fails():
+def test_a_privileged_value_that_does_not_occur_never_passes():
     samples = two_attributes(count=300)
     asked = policy(favorable="yes", protected=[Protected(name="race", privileged=["w"])])
-    assert fairness.judge(linear_target(np.ones(3)), samples, asked).outcome is Outcome.FAILED
+    judged = fairness.judge(linear_target(np.ones(3)), samples, asked)
+    assert judged.outcome is not Outcome.PASSED
 
 
 def test_without_a_favorable_class_each_of_three_has_its_turn():

@@ -41,6 +41,16 @@ def test_too_few_samples_are_insufficient_evidence_however_good_they_are():
     assert check.samples_needed == 30
 
 
+def test_what_would_decide_is_a_factor_of_all_the_data_where_a_figure_rests_on_a_part():
+    measures = {"m": proportion(110, 200)}
+    asked = [requirement("m", low=0.5)]
+    (alone,) = decide("g", measures, asked, confidence=0.95)
+    (part,) = decide("g", measures, asked, confidence=0.95, whole=1000)
+    assert part.samples == alone.samples == 200
+    assert part.samples_needed == pytest.approx(5 * alone.samples_needed, abs=5)
+    assert "200 samples cannot tell, about 2.1 times these data would decide" in part.reason
+
+
 def test_a_figure_that_is_not_a_number_fails():
     (check,) = decide("g", {"m": exact(math.nan, 99)}, [requirement("m", high=1)], confidence=0.95)
     assert check.outcome is Outcome.FAILED

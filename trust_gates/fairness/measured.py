@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from trust_gates.fairness.groups import Comparison, Grouping
 from trust_gates.fairness.metrics import PAIRS, SUBGROUPS
 from trust_gates.fairness.rows import Rows
 from trust_gates.statistics import Measure, missing, resampled
+
+_Any = TypeVar("_Any")
 
 _SCANNED_FEATURES = 8
 """The first so many features may describe a subgroup: a scan takes a second for each two."""
@@ -162,7 +165,7 @@ def _subgroups(
     )
 
 
-def suffixed(measures: Mapping[str, Measure], *parts: str) -> dict[str, Measure]:
+def suffixed(measures: Mapping[str, _Any], *parts: str) -> dict[str, _Any]:
     """The same with `[part, part]` after each name; empty parts are left out."""
     words = ", ".join(part for part in parts if part)
     return {f"{name}[{words}]" if words else name: one for name, one in measures.items()}

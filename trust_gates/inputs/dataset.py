@@ -119,6 +119,13 @@ def groups_of(frame: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
     }
 
 
+def declared_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Names of the attributes that a CSV's columns declare as protected."""
+    return tuple(
+        str(name).removeprefix(GROUP) for name in frame.columns if str(name).startswith(GROUP)
+    )
+
+
 def _folder(folder: Path) -> Data:
     described = Description.read(folder)
 
@@ -160,7 +167,11 @@ def _csv(path: Path) -> Data:
     inputs = features.to_numpy(dtype=np.float32)
     return Data(
         samples=Samples(
-            inputs=inputs, classes=list(map(str, classes)), labels=labels, groups=groups_of(frame)
+            inputs=inputs,
+            classes=list(map(str, classes)),
+            labels=labels,
+            groups=groups_of(frame),
+            declared=declared_of(frame),
         ),
         low=float(inputs.min()),
         high=float(inputs.max()),

@@ -1,14 +1,18 @@
-"""How far apart can shares be? Exact limits of each, and what follows for sums and ratios of them.
+"""How far apart can shares be? Limits of each, and what follows for sums and ratios of them.
 
 Percentile bootstraps and normal limits promise too much near 0 and 1 in small groups. Here every
-share has its Clopper-Pearson limits, and they are combined by MOVER, the method of variance
-estimates recovery: Zou and Donner, "Construction of confidence limits about effect measures: a
-general approach", Statistics in Medicine 27 (2008), equation 3, for sums and differences; Donner
-and Zou, "Closed-form confidence intervals for functions of the normal mean and standard
-deviation", Statistical Methods in Medical Research 21 (2012), equation 9, for ratios. With Wilson's
-limits that is Newcombe's method 10 (Statistics in Medicine 17, 1998), too bold at high confidence,
-as are Miettinen and Nurminen's score intervals where one group is far smaller than the other:
-`tests/bench/coverage.py` counts. All functions take arrays of any one shape.
+share has its mid-p limits (Lancaster, JASA 56, 1961; Berry and Armitage, "Mid-P confidence
+intervals: a brief review", The Statistician 44, 1995, section 2). Beyond either limit it is in at
+most the whole declared error: Clopper and Pearson's hold half of it, and are wider for that. They
+are combined by MOVER, the method of variance estimates recovery: Zou and Donner, "Construction of
+confidence limits about effect measures: a general approach", Statistics in Medicine 27 (2008),
+equation 3, for sums and differences; Donner and Zou, "Closed-form confidence intervals for
+functions of the normal mean and standard deviation", Statistical Methods in Medical Research 21
+(2012), equation 9, for ratios. With Wilson's limits that is Newcombe's method 10 (Statistics in
+Medicine 17, 1998), too bold at high confidence, as are Miettinen and Nurminen's score intervals
+where one group is far smaller than the other; `tests/bench/coverage.py` counts.
+
+All functions take arrays of any one shape.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+_HALVINGS = 45
+"""Of the interval from 0 to 1, which leave less than 1e-13 of it."""
+
 Number = TypeVar("Number", np.float64, Array)
 
 
@@ -42,13 +49,13 @@ class Bounded:
 def share(
     value: ArrayLike, trials: ArrayLike, confidence: float, *, units: ArrayLike = np.inf
 ) -> Bounded:
-    """A share of trials, or a mean of values from 0 to 1, in Clopper and Pearson's limits.
+    """A share of trials, or a mean of values from 0 to 1, in its mid-p limits.
 
     Trials need not be whole: see `effective`. Where they were estimated from `units`, they count
     as less by the square of what Student's t is wider than the normal (Korn and Graubard, Survey
     Methodology 24, 1998, section 2).
     """
-    from scipy.special import betaincinv, ndtri, stdtrit
+    from scipy.special import ndtri, stdtrit
 
     tail = (1 - confidence) / 2
     seen, number, of = np.broadcast_arrays(
@@ -57,14 +64,25 @@ def share(
     known = np.isinf(of)
     wider = stdtrit(np.where(known, 1, np.maximum(of - 1, 1)), 1 - tail) / ndtri(1 - tail)
     number = np.where(known, number, number / wider**2)
-    hits, misses = seen * number, (1 - seen) * number
-    low = betaincinv(np.maximum(hits, 1e-12), misses + 1, tail)
-    high = betaincinv(hits + 1, np.maximum(misses, 1e-12), 1 - tail)
-    return Bounded(
-        seen,
-        np.where(hits > 0, np.minimum(low, seen), 0.0),
-        np.where(misses > 0, np.maximum(high, seen), 1.0),
-    )
+    low = _least(seen * number, number, tail)
+    high = 1 - _least((1 - seen) * number, number, tail)
+    return Bounded(seen, np.minimum(low, seen), np.maximum(high, seen))
+
+
+def _least(hits: Array, trials: Array, tail: float) -> Array:
+    """The share at which more hits, and half of as many hits, are as likely as `tail`."""
+    from scipy.special import betainc
+
+    some = np.maximum(hits, 1e-12)
+    rest = np.maximum(trials - hits, 1e-12)
+    low, high = np.zeros_like(trials), np.ones_like(trials)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        as_many = betainc(some, rest + 1, middle)
+        more = np.where(hits < trials, betainc(hits + 1, rest, middle), 0.0)
+        below = (as_many + more) / 2 < tail
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.where(hits > 0, low, np.where(np.isnan(hits), np.nan, 0.0))
 
 
 def effective(value: Number, squares: Number, rows: Number, units: Number) -> Number:

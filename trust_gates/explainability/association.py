@@ -40,11 +40,22 @@ class Told:
     chance: Array
     """(values,): how likely what tells nothing would do as well, by Fisher's exact test."""
 
+    error: Array
+    """(values,): the standard error of `youden`."""
+
+    @property
+    def shown(self) -> Array:
+        """(values,): what it surely tells: the rest may be the luck of the best of several."""
+        return np.where(self.chance < _ERROR / len(self.chance), self.youden - self.error, 0.0)
+
     def better(self, other: Told) -> Told:
         """The better of two for each value."""
         first = self.youden >= other.youden
         return Told(
-            np.where(first, self.youden, other.youden), np.where(first, self.chance, other.chance)
+            *(
+                np.where(first, getattr(self, name), getattr(other, name))
+                for name in ("youden", "chance", "error")
+            )
         )
 
 
@@ -97,7 +108,7 @@ class Attribute:
         )
 
     def sets(self, features: Sequence[int], bound: float, alone: Sequence[Told]) -> dict[int, Told]:
-        """Features that together tell a value to `bound` or more, with how well all of them do.
+        """Features that together surely tell a value to `bound`, with how well all of them do.
 
         Of what tells it the fewest features that are enough, those that add most first, are taken
         away, and with them those that alone tell as much as one of them; then the rest is asked
@@ -107,17 +118,15 @@ class Attribute:
         rest = list(features)
         while len(rest) > 1 and len(self.values) > 1:
             told = self.together(rest)
-            value = int(
-                np.argmax(np.where(told.chance < _ERROR / len(told.youden), told.youden, 0))
-            )
-            if told.youden[value] < bound:
+            value = int(told.shown.argmax())
+            if told.shown[value] < bound:
                 break
             adds = self._adds(rest, value)
             order = sorted(rest, key=lambda one: -(adds[one] + float(alone[one].youden[value])))
             low, high = 1, len(order)
             while low < high:
                 middle = (low + high) // 2
-                enough = self.together(order[:middle]).youden[value] >= bound
+                enough = self.together(order[:middle]).shown[value] >= bound
                 low, high = (low, middle) if enough else (middle + 1, high)
             weakest = min(float(alone[one].youden[value]) for one in order[:high])
             taken = order[:high] + [
@@ -150,7 +159,7 @@ class Attribute:
         from sklearn.base import clone
 
         if not self._folds:
-            return Told(np.zeros(len(self.values)), np.ones(len(self.values))), []
+            return Told(*(np.full(len(self.values), one) for one in (0.0, 1.0, 0.0))), []
         rows = self._inputs[:, list(features)]
         models = [clone(model).fit(rows[fit], self._truth[fit]) for fit, _ in self._folds]
         return self._youden(self._answers(models, rows)), models
@@ -174,9 +183,10 @@ class Attribute:
         hits = said[np.arange(count), self._truth]
         right = np.bincount(self._truth, weights=hits, minlength=len(self.values))
         wrong = said.sum(axis=0) - right
-        youden = right / size - wrong / (count - size)
+        told, mistaken = right / size, wrong / (count - size)
+        error = np.sqrt(told * (1 - told) / size + mistaken * (1 - mistaken) / (count - size))
         chance = hypergeom.sf(right - 1, count, size, said.sum(axis=0))
-        return Told(np.clip(youden, 0, 1), np.asarray(chance, dtype=np.float64))
+        return Told(np.clip(told - mistaken, 0, 1), np.asarray(chance, dtype=np.float64), error)
 
     def _linear(self) -> ClassifierMixin:
         from sklearn.linear_model import LogisticRegression

@@ -1,13 +1,14 @@
 """How sure is a figure that is made of rates? Its limits follow from those of the rates.
 
 The rows that a rate rests on are independent of each other (or of other scenes') and, given their
-number, nothing else is left to chance: so a rate's limits are exact (`trust_gates.proportions`).
+number, nothing else is left to chance: its limits are those of a share (`trust_gates.proportions`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +36,12 @@ class Compared:
 
     def rows(self, figure: str) -> int:
         """How many rows the figure rests on, on the side that has fewer."""
-        return min(side[one].rows for one in figures.compared(figure) for side in self._sides)
+        rates = figures.compared(figure) or ("selection_rate",)
+        return min(side[one].rows for one in rates for side in self._sides)
 
     def bounds(self, figure: str) -> Bounds | None:
         """The interval of a figure of `figures.pair` at any confidence; None for an entropy."""
-        if figure.startswith(figures.BETWEEN):
+        if not figures.compared(figure):
             return None
         return lambda confidence: _interval(self.limits(figure, confidence), confidence)
 
@@ -101,7 +103,9 @@ def _interval(found: Bounded, confidence: float) -> Interval:
     return Interval(low=float(found.low), high=float(found.high), confidence=confidence)
 
 
+@lru_cache(maxsize=4096)
 def _share(seen: Seen, confidence: float) -> Bounded:
+    """Kept, since many figures are made of the same rates."""
     return share(seen.value, seen.trials, confidence, units=seen.units)
 
 

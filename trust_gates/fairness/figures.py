@@ -79,19 +79,15 @@ LARGEST = {
 }
 """Figure to the rates whose differences it takes by size, the mean of them or the largest."""
 
-BETWEEN = "between_group_"
-"""So begins every figure of two groups that is an entropy of their benefits."""
-
 
 def compared(figure: str) -> tuple[str, ...]:
-    """The rates of both groups that a figure of `pair` is made of: it rests on their rows.
-
-    One that is of all rows is said to be of the `selection_rate`, which rests on all.
-    """
+    """The rates of both groups that a figure is made of, on whose rows it rests; none for an
+    entropy, which rests on all rows."""
     for table in (MEANS, MEAN_DISTANCES, LARGEST):
         if figure in table:
             return table[figure]
-    return ({**DIFFERENCES, **RATIOS}.get(figure, "selection_rate"),)
+    rate = {**DIFFERENCES, **RATIOS}.get(figure)
+    return () if rate is None else (rate,)
 
 
 def rates(counts: Array) -> dict[str, Array]:
@@ -126,7 +122,9 @@ def pair(unprivileged: Array, privileged: Array, *, alpha: float) -> dict[str, A
         **{name: (gap(one) + gap(other)) / 2 for name, (one, other) in MEANS.items()},
         **{name: sizes(of).mean(axis=0) for name, of in MEAN_DISTANCES.items()},
         **{name: sizes(of).max(axis=0) for name, of in LARGEST.items()},
-        **_named(BETWEEN, _between(np.stack([unprivileged, privileged], axis=1)), alpha=alpha),
+        **_named(
+            "between_group_", _between(np.stack([unprivileged, privileged], axis=1)), alpha=alpha
+        ),
     }
 
 

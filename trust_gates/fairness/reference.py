@@ -90,7 +90,7 @@ def pair(
             return float(asked.ratio(asked.base_rate))
         return float(getattr(asked, name)())
 
-    return _prefer(ours, ask, ignores_weights=lambda name: name.startswith(figures.BETWEEN))
+    return _prefer(ours, ask, ignores_weights=lambda name: name.startswith("between_group_"))
 
 
 def whole(columns: Array, *, alpha: float) -> dict[str, float]:

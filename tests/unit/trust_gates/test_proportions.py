@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, norm
 
 from trust_gates.proportions import Bounded, effective, ratio, share, total
 
@@ -33,13 +33,33 @@ def test_differences_equal_the_published_examples_of_newcombe(first, second, low
     assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
-@pytest.mark.parametrize(("hits", "trials"), [(0, 30), (1, 30), (45, 100), (30, 30)])
+@pytest.mark.parametrize(("hits", "trials"), [(0, 30), (1, 30), (45, 100), (29, 30), (30, 30)])
 @pytest.mark.parametrize("confidence", [0.95, 0.9975])
-def test_limits_of_one_share_are_clopper_and_pearsons(hits, trials, confidence):
-    expected = binomtest(hits, trials).proportion_ci(confidence, method="exact")
-    found = share(hits / trials, trials, confidence)
-    assert float(found.low) == pytest.approx(expected.low, abs=1e-9)
-    assert float(found.high) == pytest.approx(expected.high, abs=1e-9)
+def test_limits_of_one_share_are_mid_p(hits, trials, confidence):
+    """More hits than these, and half of as many, are as likely at the limit as the tail."""
+    found, tail = share(hits / trials, trials, confidence), (1 - confidence) / 2
+
+    def more(at, than):
+        return binom.sf(than, trials, at) + binom.pmf(than, trials, at) / 2
+
+    if hits:
+        assert more(float(found.low), hits) == pytest.approx(tail, rel=1e-6)
+    else:
+        assert found.low == 0
+    if hits < trials:
+        assert 1 - more(float(found.high), hits) == pytest.approx(tail, rel=1e-6)
+    else:
+        assert found.high == 1
+
+
+@pytest.mark.parametrize("trials", [30, 47, 100])
+def test_a_share_is_beyond_a_limit_at_most_as_often_as_is_declared(trials):
+    hits = np.arange(trials + 1)
+    limits = share(hits / trials, trials, 0.95)
+    for truth in np.linspace(0.01, 0.999, 60):
+        often = binom.pmf(hits, trials, truth)
+        assert often[limits.low > truth].sum() <= 0.05
+        assert often[limits.high < truth].sum() <= 0.05
 
 
 @pytest.mark.parametrize("shares", [(8, 20), (30, 20), (20, 30), (1, 29), (15, 15), (0, 20)])

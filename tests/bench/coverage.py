@@ -260,18 +260,27 @@ def _entropies() -> bool:
             generator = np.random.default_rng(rows)
             truth = float(figure(_columns(cells * 1e9)[None])[name][0])
             wrong = 0
-            for seed in range(DATA_SETS):
-                seen = generator.multinomial(rows, cells.ravel()).astype(float)
-                there = np.flatnonzero(seen)
-                drawn = Counts(
-                    groups=2, atom=there, count=seen[there], score=seen[there] * np.nan, table=None
-                ).resampled(seed, 1000)
-                wrong += np.nanquantile(figure(drawn)[name], (1 + confidence) / 2) < truth
+            for start in range(0, DATA_SETS, 100):  # together: one call for a hundred is faster
+                drawn = [_resampled(generator, cells, rows, start + n) for n in range(100)]
+                draws = figure(np.concatenate(drawn))[name].reshape(100, -1)
+                high = np.nanquantile(draws, (1 + confidence) / 2, axis=1)
+                wrong += int((high < truth).sum())
             least = binomtest(wrong, DATA_SETS).proportion_ci(2 * SURE - 1).low
             kept &= least <= 1 - confidence
             print(f"{name:<58}{rows:6}{1 - confidence:10.4f}{wrong / DATA_SETS:8.4f}")
     print(f"\ndeclared errors of inequality: {'kept' if kept else 'NOT KEPT'}")
     return bool(kept)
+
+
+def _resampled(
+    generator: np.random.Generator, cells: np.ndarray, rows: int, seed: int
+) -> np.ndarray:
+    """Draws of what the counts of one data set could be too."""
+    seen = generator.multinomial(rows, cells.ravel()).astype(float)
+    there = np.flatnonzero(seen)
+    nothing = np.full(len(there), np.nan)
+    data = Counts(groups=2, atom=there, count=seen[there], score=nothing, table=None)
+    return data.resampled(seed, 1000)
 
 
 def _between(columns: np.ndarray) -> dict[str, np.ndarray]:

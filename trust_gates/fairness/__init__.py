@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from trust_gates.fairness import distortion, hidden, known_bad, picture, regression, rows, shown
+from trust_gates.fairness import (
+    asked,
+    distortion,
+    hidden,
+    known_bad,
+    picture,
+    regression,
+    rows,
+    shown,
+)
 from trust_gates.fairness.groups import Grouping, grouping
 from trust_gates.fairness.measured import View, measure, suffixed
 from trust_gates.fairness.policy import Fairness
@@ -64,12 +73,12 @@ def judge(
         favored += ", each against the rest" if len(views) > 1 else ""
     repairs = _distortion(target, samples, groups, setting.seed)
     evidence = _judge(views, groups, policy, setting, *repairs)
-    names = [name for name in samples.protected if name not in {a.name for a in policy.attributes}]
-    tables = [one for view in views for one in shown.unjudged_table(view, names, samples)]
+    left_out = asked.left_out(samples, policy)
+    tables = [one for view in views for one in asked.left_out_table(view, left_out, samples)]
     return replace(
         evidence,
         asked=[("favorable class", favored), *evidence.asked, ("samples", str(len(samples)))],
-        warnings=[*evidence.warnings, *(_unjudged(name, samples) for name in names)],
+        warnings=[*evidence.warnings, *(asked.warning(name, samples) for name in left_out)],
         tables=[*evidence.tables, *tables],
     )
 
@@ -140,8 +149,8 @@ def _judge(
 ) -> Evidence:
     found = [measure(view, groups, alpha=policy.alpha, seed=setting.seed) for view in views]
     measures = {n: one for each in found for n, one in each.measures.items()} | dict(repaired)
-    asked = {one.metric: one.required for one in policy.requirements}
-    wanted = frozenset(asked)
+    required = {one.metric: one.required for one in policy.requirements}
+    wanted = frozenset(required)
     bad = {
         words: {
             name: one
@@ -153,14 +162,14 @@ def _judge(
         | dict(repaired_badly)
         for words, wrong in known_bad.views(views, groups, wanted, seed=setting.seed).items()
     }
-    cancelled = list(hidden.cancelled(measures, asked, setting.confidence))
+    cancelled = list(hidden.cancelled(measures, required, setting.confidence))
     outvoted = [
         words
         for view in views
         for words in hidden.outvoted(
             view,
             groups,
-            asked,
+            required,
             minimum=policy.minimum_group,
             confidence=setting.confidence,
             alpha=policy.alpha,
@@ -175,9 +184,9 @@ def _judge(
         tables=[shown.group_table(view, groups) for view in views],
         notes=[
             *(note for each in found for note in each.notes),
-            *(words for words, required in cancelled if not required),
+            *(words for words, wanted_too in cancelled if not wanted_too),
         ],
-        warnings=[*(words for words, required in cancelled if required), *outvoted],
+        warnings=[*(words for words, wanted_too in cancelled if wanted_too), *outvoted],
         member=views[0].rows.group,
         whole=len(np.unique(views[0].rows.unit)),
     )
@@ -238,47 +247,9 @@ def _evidence(
         },
         tables=[*tables, *shown.worst_table(measures, setting.confidence)],
         notes=[f"protected attribute {who}: {named}", *shown.worst_notes(checks), *notes, tried],
-        asked=_asked(groups, policy, setting, sizes),
+        asked=asked.pairs(groups, policy, setting, sizes),
         warnings=warnings,
     )
-
-
-def _asked(
-    groups: Grouping, policy: Fairness, setting: Setting, sizes: Ints
-) -> list[tuple[str, str]]:
-    """Whom the policy compares, and how surely."""
-    found = []
-    for attribute, comparison in zip(policy.attributes, groups.comparisons, strict=False):
-        number = {
-            side: int(sizes[list(members)].sum())
-            for side, members in (
-                ("privileged", comparison.privileged),
-                ("others", comparison.unprivileged),
-            )
-        }
-        privileged = ", ".join(attribute.privileged)
-        others = "all other values"
-        if len(policy.attributes) == 1:
-            others = ", ".join(f"{groups.names[i]} ({sizes[i]})" for i in comparison.unprivileged)
-        found.append(
-            (
-                f"protected attribute {attribute.name}",
-                f"privileged: {privileged} ({number['privileged']}); "
-                f"compared with: {others} ({number['others']} in all)",
-            )
-        )
-    return [
-        *found,
-        ("comparisons of groups", str(len(groups.comparisons))),
-        ("fewest rows of a group that decide (minimumGroup)", str(policy.minimum_group)),
-        ("confidence of the gate", f"{setting.confidence:.4g}"),
-    ]
-
-
-def _unjudged(name: str, samples: Samples) -> str:
-    values, counted = np.unique(samples.groups[name], return_counts=True)
-    sizes = ", ".join(f"{v} {n}" for v, n in zip(values, counted, strict=True))
-    return f"{name} is declared by the data and was not judged: {sizes}"
 
 
 def _favorable(samples: Samples, policy: Fairness) -> dict[str, list[int]]:

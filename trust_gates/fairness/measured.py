@@ -16,6 +16,7 @@ from trust_gates.fairness.groups import Comparison, Grouping
 from trust_gates.fairness.metrics import PAIRS, SUBGROUPS
 from trust_gates.fairness.rows import Rows
 from trust_gates.statistics import Measure, missing, resampled
+from trust_gates.verdict import Interval
 
 _Any = TypeVar("_Any")
 
@@ -133,8 +134,14 @@ def _measure(value: float, rows: int, limits: Bounds | None, draws: NDArray[np.f
     """A figure of so many rows, in its limits where it has some, else in those of its draws."""
     if not rows:
         return missing("there are no rows that it rests on in one of the groups", grouped=True)
-    found = resampled(value, rows, draws)
-    return replace(found, interval=limits or found.interval, grouped=True)
+    drawn = resampled(value, rows, draws)
+
+    def holding(confidence: float) -> Interval:
+        """An index that is 0 as seen is above it in every draw."""
+        one = drawn.interval(confidence)
+        return replace(one, low=min(one.low, value), high=max(one.high, value))
+
+    return replace(drawn, interval=limits or holding, grouped=True)
 
 
 def _subgroups(

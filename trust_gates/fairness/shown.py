@@ -11,7 +11,6 @@ from trust_gates.fairness.groups import Grouping
 from trust_gates.fairness.measured import View
 from trust_gates.fairness.metrics import METRICS
 from trust_gates.metric import plain
-from trust_gates.samples import Bools, Samples
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Check, Table
 
@@ -81,25 +80,6 @@ def group_table(view: View, groups: Grouping) -> Table:
     )
 
 
-def unjudged_table(view: View, names: Sequence[str], groups: Samples) -> list[Table]:
-    """Of attributes that nobody asked about: how often each value is favored, against all others'.
-
-    Rows are found by their unit, the sample that they are of.
-    """
-    found = []
-    for name in names:
-        values, index = np.unique(groups.groups[name], return_inverse=True)
-        member, favored = index[view.rows.unit], view.rows.predicted
-        for number, value in enumerate(values):
-            inside = member == number
-            share, others = (_mean(favored[side]) for side in (inside, ~inside))
-            gap = None if share is None or others is None else share - others
-            found.append((name, str(value), int(inside.sum()), share, gap))
-    title = f"Declared, but not judged{f': {view.name} against the rest' if view.name else ''}"
-    columns = ("attribute", "value", "rows", "favored", "less the others")
-    return [Table(title=title, columns=columns, rows=found)] * bool(found)
-
-
 def worst_table(measures: Mapping[str, Measure], confidence: float) -> list[Table]:
     """Each metric's worst comparison with its interval; no table where there is only one."""
     rows = []
@@ -118,10 +98,6 @@ def _distance(name: str, value: float) -> float:
     if np.isnan(value) or (ideal == 1 and value <= 0):
         return np.inf
     return float(abs(np.log(value)) if ideal == 1 else abs(value - ideal))
-
-
-def _mean(values: Bools) -> float | None:
-    return float(values.mean()) if len(values) else None
 
 
 def _or_none(value: float) -> float | None:

@@ -148,6 +148,14 @@ def test_the_minimum_counts_the_rows_that_a_figure_rests_on(metric, groups, rest
     assert check.outcome is Outcome.INSUFFICIENT
 
 
+def test_an_inequality_of_nothing_lies_within_its_interval():
+    perfect = rows(*((group, truth, truth, 100) for group in (0, 1) for truth in (0, 1)))
+    check = judge(perfect, policy("theil_index", low=0, high=0.1)).checks[0]
+    assert check.outcome is Outcome.PASSED
+    assert check.measured == check.interval.low == 0
+    assert check.interval.high > 0
+
+
 def test_a_small_group_does_not_fail_either_however_badly_it_fares():
     few = rows((1, 1, 1, 500), (1, 0, 0, 500), (0, 1, 0, 12), (0, 0, 0, 12))
     check = judge(few, policy()).checks[0]

@@ -42,7 +42,7 @@ class Measure:
     samples: int
     interval: Callable[[float], Interval]
     missing: str = ""
-    """Why there is no figure (an absent group, no objects); then the check fails."""
+    """Why there is no figure (an empty group, no objects); then the check does not pass."""
 
     of: str = ""
     """Which part of the samples it is of, where that is found and not asked for."""

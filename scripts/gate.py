@@ -100,11 +100,11 @@ def main(
     for warning in evidence.warnings:
         typer.echo(one_line(f"warning: {warning}"))
     for note in evidence.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(one_line(f"note: {note}"))
     # What did not pass comes last: the last line is what people see of a stage.
     for check in sorted(evidence.checks, key=lambda check: check.outcome is not Outcome.PASSED):
         mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
-        typer.echo(f"{mark}: {check.reason}")
+        typer.echo(one_line(f"{mark}: {check.reason}"))
     stage.write_result(result_evidence, digest)
     stage.write_result(result_outcome, evidence.outcome.value)
 

@@ -19,6 +19,7 @@ from trust_gates.report.asked import Yardstick
 from trust_gates.software import versions
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Verdict
+from trust_gates.visible import one_line
 
 ANSWERS_ONLY = ("quality", "fairness")
 """Gates that need no more than predictions."""
@@ -167,11 +168,11 @@ def lines(evidence: Sequence[Evidence], yardstick: Yardstick) -> Iterator[str]:
     yield from (f"asked: {line}" for line in yardstick.lines())
     yield from (f"warning: {text}" for text in yardstick.every_warning)
     for one in evidence:
-        yield from (f"note: {one.gate}: {note}" for note in one.notes)
+        yield from (one_line(f"note: {one.gate}: {note}") for note in one.notes)
     checks = [check for one in evidence for check in one.checks]
     for check in sorted(checks, key=lambda check: check.outcome is not Outcome.PASSED):
         mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
-        yield f"{mark}: {check.gate}: {check.reason}"
+        yield one_line(f"{mark}: {check.gate}: {check.reason}")
 
 
 def _model_file(model: Path) -> Path:

@@ -19,14 +19,14 @@ def _reason(freeze: Any) -> Any:
 
 
 class EnvironmentPolicy(BaseModel):
-    """Rules of one environment; they are read from `main`, never from the branch they judge."""
+    """Rules of one environment, as `main` has them before the change that they judge."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True
     )
 
     approvals: int = Field(default=1, ge=1, le=20)
-    """How many different people must approve."""
+    """How many different keys or accounts of people.yaml must approve."""
 
     freeze: Annotated[str, BeforeValidator(_reason)] = ""
     """Why nothing may change here now; empty when it may."""
@@ -35,14 +35,16 @@ class EnvironmentPolicy(BaseModel):
     """Gates of which every release must have passed at least one check."""
 
 
-def read_policy(checkout: Checkout, environment: str) -> EnvironmentPolicy:
-    """The policy of `environment` on main; an environment without one has the defaults.
+def read_policy(
+    checkout: Checkout, environment: str, reference: str = f"origin/{MAIN}"
+) -> EnvironmentPolicy:
+    """The policy of `environment` as of a commit; an environment without one has the defaults.
 
     Raises:
         ManifestError: environment.yaml is no YAML or holds something else than a policy.
     """
     path = f"{ENVIRONMENTS}/{environment}/{POLICY_FILE}"
-    data = checkout.read(f"origin/{MAIN}", path)
+    data = checkout.read(reference, path)
     return (
         EnvironmentPolicy()
         if data is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import tempfile
 import time
@@ -41,11 +42,17 @@ freeze: ""
 requiredGates: [quality, integrity]
 """
 
-_NOBODY = """\
+_PEOPLE = """\
 # Who may ask for what by a comment on a pull request, as <forge>:<login>; Bitbucket Cloud's login
 # is the account_id. Nobody may unless named here.
 run: []     # /test, /retest, /cancel
 review: []  # /approve, /hold, /unhold, of a promotion
+# Who may do so by `touchstone review`: a name, and the public key that signs. Each key counts once.
+keys: {{{keys}}}
+# The key by which the platform signs what an account decided by a comment.
+recorder: {recorder}
+# Which repositories a model may come from; unless named, the one that first promoted it.
+models: {{}}
 """
 
 _README = """\
@@ -73,7 +80,26 @@ class Identity:
         return {f"GIT_{role}_{part}": value for role in roles for part, value in parts}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founders:
+    """Whom the people.yaml of a new repository names."""
+
+    reviewer: str = ""
+    """The first reviewer's name; empty for nobody."""
+    key: str = ""
+    """Their public key, as attestation.key_text gives it."""
+    recorder: str = ""
+    """The public key that records what accounts decide."""
+
+    def people(self) -> str:
+        """The file's text."""
+        keys = f'"{self.reviewer}": "{self.key}"' if self.reviewer else ""
+        recorder = f'"{self.recorder}"' if self.recorder else "null"
+        return _PEOPLE.format(keys=keys, recorder=recorder)
+
+
 TOUCHSTONE = Identity("touchstone", "touchstone@localhost")
+NOBODY = Founders()
 
 
 def outrun() -> Retrying:
@@ -108,11 +134,21 @@ class Checkout:
             return None
 
     def read(self, reference: str, path: str) -> bytes | None:
-        """A file's bytes at `reference`, or None where it does not exist there."""
+        """A file's bytes at `reference`, or None where it does not exist there.
+
+        Raises:
+            PlatformError: something is there that cannot be read, or is no file: no policy is taken
+                for absent that a failing git did not show.
+        """
         done = subprocess.run(
             ["git", "cat-file", "blob", f"{reference}:{path}"], cwd=self.path, capture_output=True
         )
-        return done.stdout if done.returncode == 0 else None
+        if done.returncode == 0:
+            return done.stdout
+        if self.commit_of(reference) and self.holds(reference, path):
+            said = done.stderr.decode(errors="replace").strip()
+            raise PlatformError(f"{path} cannot be read: {said}")
+        return None
 
     def holds(self, reference: str, path: str) -> bool:
         """Whether `path`, a file or a folder, exists at `reference`."""
@@ -141,6 +177,10 @@ class Checkout:
         """Paths that differ between the merge base of the two and `tip`."""
         output = self.git("diff", "--name-only", "-z", f"{base}...{tip}")
         return [path for path in output.split("\0") if path]
+
+    def lacks(self, tip: str, commit: str) -> bool:
+        """Whether `commit` is not in the history of `tip`."""
+        return bool(self.git("rev-list", "-1", commit, f"^{tip}"))
 
     def merges_cleanly(self, base: str, tip: str) -> bool:
         """Whether `tip` could be merged into `base` without a conflict."""
@@ -195,12 +235,14 @@ def clone(url: str, *, identity: Identity = TOUCHSTONE) -> Iterator[Checkout]:
         yield checkout
 
 
-def ensure_main(checkout: Checkout, environments: Sequence[str]) -> None:
+def ensure_main(
+    checkout: Checkout, environments: Sequence[str], founders: Founders = NOBODY
+) -> None:
     """Give an empty repository its `main`, and each new environment its policy file."""
     if checkout.commit_of(f"origin/{MAIN}") is None:
         checkout.git("checkout", "--quiet", "--orphan", MAIN)
         checkout.write("README.md", _README.encode())
-        checkout.write(PEOPLE_FILE, _NOBODY.encode())
+        checkout.write(PEOPLE_FILE, founders.people().encode())
     for name in environments:
         policy = f"{ENVIRONMENTS}/{name}/{POLICY_FILE}"
         if not (checkout.path / policy).exists():
@@ -211,14 +253,24 @@ def ensure_main(checkout: Checkout, environments: Sequence[str]) -> None:
         checkout.git("fetch", "--quiet", "origin")
 
 
-def create(path: Path, *, environments: Sequence[str] = ("staging", "production")) -> None:
+def create(
+    path: Path,
+    *,
+    environments: Sequence[str] = ("staging", "production"),
+    founders: Founders = NOBODY,
+) -> None:
     """Make the bare GitOps repository at `path`, with its environments; existing ones are kept."""
     if not (path / "HEAD").exists():
         path.mkdir(parents=True, exist_ok=True)
         git("init", "--quiet", "--bare", f"--initial-branch={MAIN}", ".", cwd=path)
     for attempt in outrun():
         with attempt, clone(str(path.resolve())) as checkout:
-            ensure_main(checkout, environments)
+            ensure_main(checkout, environments, founders)
+
+
+def folder_of(environment: str, model: str) -> str:
+    """Where the release of a model in an environment lies."""
+    return f"{ENVIRONMENTS}/{environment}/{model}"
 
 
 def unlock(repository: Path) -> None:
@@ -245,6 +297,11 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return math.inf  # its git has done what it was there for
+
+
+def slug(name: str) -> str:
+    """A person's name as people.yaml may have it: `Rita Reviewer` as `rita-reviewer`."""
+    return re.sub(r"\W+", "-", name.lower()).strip("-") or "reviewer"
 
 
 def caller() -> Identity | None:

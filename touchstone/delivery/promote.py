@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.artifacts.store import Store, digest_bytes
-from touchstone.delivery import attestation, gitops
+from touchstone.delivery import admission, attestation, gitops, repositories
 from touchstone.delivery.release import (
     ATTESTATION_FILE,
     RELEASE_FILE,
@@ -22,6 +22,7 @@ from touchstone.delivery.release import (
     Serve,
     image_reference,
     inference_service,
+    subjects,
     to_yaml,
 )
 from touchstone.errors import ModelRefusedError, TouchstoneError
@@ -42,6 +43,8 @@ class Candidate:
 
     model: str
     """The model's name."""
+    repository: str
+    """URL that the model repository was fetched from."""
     commit: str
     image_url: str
     image_digest: str
@@ -71,16 +74,18 @@ def promote(
 
     Raises:
         ModelRefusedError: the verdict did not pass; nothing was written.
-        TouchstoneError: the verdict is about something else, or a reviewer rejected this release.
+        TouchstoneError: the verdict is about something else, a reviewer rejected this release, or
+            the model's name belongs to another repository.
         PlatformError: git or the artifact store failed.
     """
     verdict = store.get_json(candidate.digests.verdict)
     _check_verdict(verdict, candidate)
     files = _report(verdict, store, render)
-    release = _release(candidate, files)
+    release = _release(candidate, verdict, files)
     for attempt in gitops.outrun():
         with attempt, gitops.clone(gitops_url) as checkout:
             gitops.ensure_main(checkout, candidate.environments)
+            admission.check_name(checkout, release, f"origin/{gitops.MAIN}", key)
             return _publish(checkout, candidate, release, files, verdict, store, key)
     raise AssertionError("tenacity reraises the last failure")
 
@@ -197,14 +202,20 @@ def _report(verdict: Mapping[str, Any], store: Store, render: Render) -> dict[st
     return dict(render(verdict, pictures))
 
 
-def _release(candidate: Candidate, files: Mapping[str, bytes]) -> Release:
+def _release(
+    candidate: Candidate, verdict: Mapping[str, Any], files: Mapping[str, bytes]
+) -> Release:
     release = Release(
         model=candidate.model,
+        repository=repositories.shown(candidate.repository),
+        environments=tuple(candidate.environments),
         version=candidate.commit[:VERSION_LENGTH],
         commit=candidate.commit,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         image=image_reference(candidate.image_url, candidate.image_digest),
         digests=candidate.digests,
+        policy=verdict["policy"],
+        floor=verdict.get("floor") or "",
         serve=candidate.serve,
     )
     rendered = {**files, SERVICE_FILE: _service(release)}
@@ -226,8 +237,8 @@ def _write(
     key: Path,
 ) -> None:
     text = release.to_text().encode()
-    subjects = {"model": release.digests.model, RELEASE_FILE: digest_bytes(text)}
-    signed = attestation.sign(_statements(candidate, release, subjects, verdict), key)
+    statements = _statements(candidate, release, subjects(release, text), verdict)
+    signed = attestation.sign(statements, key)
     checkout.replace_folder(
         folder,
         {
@@ -242,7 +253,7 @@ def _write(
 def _statements(
     candidate: Candidate,
     release: Release,
-    subjects: Mapping[str, str],
+    about: Mapping[str, str],
     verdict: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     materials = {
@@ -257,16 +268,16 @@ def _statements(
     checks = verdict.get("checks", [])
     return [
         attestation.provenance(
-            subjects,
-            parameters={"model": release.model, "commit": release.commit},
+            about,
+            parameters=release.parameters,
             materials=materials,
             finished=release.created,
         ),
         attestation.test_result(
-            subjects,
+            about,
             passed=[f"{c['gate']}: {c['name']}" for c in checks if c["outcome"] == "passed"],
             failed=[f"{c['gate']}: {c['name']}" for c in failed_checks(verdict)],
-            verdict=release.digests.verdict,
+            configuration=release.judged_by,
         ),
     ]
 

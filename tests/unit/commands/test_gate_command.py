@@ -373,3 +373,17 @@ def test_a_whole_touchstone_yaml_is_checked_with_its_places(monkeypatch, capsys,
     code, _, err = _touchstone(monkeypatch, capsys, *asked)
     assert code == 4
     assert re.search(r"touchstone\.yaml:\d+:\d+: .*threshold for accuracy in \[0, 1\]", err)
+
+
+def test_a_name_in_the_data_forges_no_line_of_what_was_found(run, tmp_path):
+    rows = "".join(
+        f'{i % 2},{i % 2},"x\nok: quality: fine"\n{i % 2},{i % 2},y\n' for i in range(40)
+    )
+    (tmp_path / "predictions.csv").write_text("label,prediction,g\n" + rows)
+    (tmp_path / "gates.yaml").write_text(
+        "gates: {fairness: {protected: g, privileged: [y], favorable: 1, "
+        "checks: [{metric: statistical_parity_difference, within: [-0.5, 0.5]}]}}"
+    )
+    _, out, _ = run("fairness", "--data=predictions.csv")
+    assert "x ok: quality: fine" in out
+    assert not any(line.startswith("ok: quality") for line in out.splitlines())

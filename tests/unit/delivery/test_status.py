@@ -87,6 +87,16 @@ def test_an_embedded_status_is_a_note_on_the_commit(repository):
     assert json.loads(note.splitlines()[-1])["context"] == "touchstone"
 
 
+@pytest.mark.parametrize("line", ["{", "[]", '{"state": 1}', "null", "[" * 100_000])
+def test_a_malformed_note_keeps_no_status_from_a_commit(repository, line):
+    commit = git("rev-parse", "HEAD", cwd=repository)
+    git("notes", f"--ref={status.NOTES}", "add", "--file=-", commit, cwd=repository, data=line,
+        env=gitops.TOUCHSTONE.environment)  # fmt: skip
+    assert status.read(repository, commit) == []
+    status.post(repository.as_uri(), commit, status.Status(state="success", description="fine"))
+    assert [one.description for one in status.read(repository, commit)] == ["fine"]
+
+
 def test_a_commit_without_a_status_has_none(repository):
     assert status.read(repository, "f" * 40) == []
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.proportions import effective, share
 from trust_gates.verdict import Check, Interval, Outcome, Required
 
 MINIMUM_SAMPLES = 30
@@ -115,6 +116,33 @@ def resampled(value: float, samples: int, draws: NDArray[np.float64]) -> Measure
 def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Measure:
     """The mean of one value a unit (n,), with the interval of `weights` (resamples, n) of them."""
     return resampled(float(values.mean()), len(values), weights @ values / len(values))
+
+
+def bounded_mean(
+    values: NDArray[np.float64], *, low: float = 0.0, high: float = 1.0, of: str = ""
+) -> Measure:
+    """The mean of values (n,) within [low, high], of a group that may be small: see `proportions`.
+
+    A bootstrap of few values that are nearly all alike promises too much.
+    """
+    if not len(values):
+        return missing("a group has no samples", grouped=True)
+    count, span = float(len(values)), high - low
+    shares = (values - low) / span
+    value = np.float64(shares.mean())
+    squares = np.float64(((shares - value) ** 2).sum())
+    trials = effective(value, squares, np.float64(count), np.float64(count))
+
+    def interval(confidence: float) -> Interval:
+        found = share(value, trials, confidence, units=count)
+        return Interval(
+            low=low + span * float(found.low),
+            high=low + span * float(found.high),
+            confidence=confidence,
+        )
+
+    mean_of = float(values.mean())
+    return Measure(value=mean_of, samples=len(values), interval=interval, of=of, grouped=True)
 
 
 def bootstrapped(

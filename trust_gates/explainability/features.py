@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.explainability.association import Attribute, Told, proxies
-from trust_gates.proportions import effective
-from trust_gates.proportions import share as bounded
 from trust_gates.samples import Samples
-from trust_gates.statistics import Measure, mean
-from trust_gates.verdict import Interval, Table
+from trust_gates.statistics import Measure, bounded_mean, mean
+from trust_gates.verdict import Table
 
 Array = NDArray[np.float64]
 
@@ -144,7 +142,7 @@ def worst_group(
         shares: (n,), the share of each decision on the counted features.
     """
     found = [
-        (name, str(value), _bounded(shares[values == value], f"{name}={value}"))
+        (name, str(value), bounded_mean(shares[values == value], of=f"{name}={value}"))
         for name, values in groups.items()
         for value in np.unique(values)
     ]
@@ -162,19 +160,6 @@ def worst_group(
         rows=rows,
     )
     return max(above, key=lambda one: one.interval(strict).low, default=whole), table
-
-
-def _bounded(shares: Array, of: str) -> Measure:
-    """The mean of shares (n,), however few."""
-    count, value = float(len(shares)), shares.mean()
-    squares = ((shares - value) ** 2).sum()
-    trials = effective(value, squares, np.float64(count), np.float64(count))
-
-    def interval(confidence: float) -> Interval:
-        found = bounded(value, trials, confidence, units=count)
-        return Interval(low=float(found.low), high=float(found.high), confidence=confidence)
-
-    return Measure(value=float(value), samples=len(shares), interval=interval, of=of)
 
 
 def of_channels(attributions: Array, weights: Array, names: Sequence[str]) -> list[Feature]:

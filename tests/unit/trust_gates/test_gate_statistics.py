@@ -8,6 +8,7 @@ import pytest
 from trust_gates.statistics import (
     Measure,
     Requirement,
+    bounded_mean,
     decide,
     exact,
     proportion,
@@ -68,6 +69,18 @@ def test_a_bootstrap_with_undefined_draws_fails():
 def test_a_bootstrap_without_spread_at_the_end_of_the_scale_borrows_the_exact_interval():
     interval = resampled(1.0, 50, np.ones(1000)).interval(0.95)
     assert interval.low == pytest.approx(proportion(50, 50).interval(0.95).low)
+
+
+def test_a_mean_within_bounds_is_surer_of_steady_values_and_never_of_few():
+    steady = bounded_mean(np.random.default_rng(0).normal(0.3, 0.02, size=200), low=-1)
+    assert steady.value == pytest.approx(0.3, abs=0.01)
+    near = steady.interval(0.95)
+    assert near.low < steady.value < near.high
+    assert near.high - near.low < 0.1
+    alike = bounded_mean(np.full(12, 1.0), low=-1).interval(0.95)
+    assert alike.low < 0.7
+    assert alike.high == 1
+    assert bounded_mean(np.zeros(0)).grouped
 
 
 def test_resampling_is_seeded_and_draws_as_many_as_there_are():

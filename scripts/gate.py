@@ -107,8 +107,9 @@ def main(
 def _judge(name: str, inputs: Inputs, gates: Gates, *, seed: int) -> Evidence:
     """What the gate finds; no check, and why, where touchstone.yaml has no part for it."""
     policy = gates.policy(name)
-    features = tuple(inputs.dataset.description.inputs.get("features", ()))
-    setting = gates.setting(seed=seed, features=features)
+    description = inputs.dataset.description
+    features = tuple(description.inputs.get("features", ()))
+    setting = gates.setting(seed=seed, features=features, groups=description.protected)
     if policy is None:
         note = f"spec.gates.{name} is not declared: nothing was judged"
         return Evidence(gate=name, checks=[], notes=[note])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,10 @@ from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.errors import ManifestError
-from trust_gates.fairness.policy import Fairness
+from trust_gates.errors import PolicyError
+from trust_gates.gates import Gates
+from trust_gates.inputs.description import Description
+from trust_gates.named import Known
 
 
 def main(
@@ -30,7 +32,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         repository = artifacts.get(source, Path(folder) / "source")
         raw = dataset.read_raw(artifacts.get(data, Path(folder) / "data"))
-        _check_groups(model_repo.load(repository).spec.gates.fairness, raw.description.protected)
+        _check_names(model_repo.load(repository).spec.gates, raw.description)
         divided = dataset.split(raw, draw=number)
         dataset.write(Path(folder) / "dataset", divided)
         digest = artifacts.put(Path(folder) / "dataset")
@@ -39,22 +41,20 @@ def main(
     stage.write_result(result_dataset, digest)
 
 
-def _check_groups(fairness: Fairness | None, protected: Mapping[str, tuple[str, ...]]) -> None:
-    """Say now, before anything is trained, that the fairness gate could not find its groups."""
-    if fairness is None:
-        return
-    for attribute in fairness.attributes:
-        values = protected.get(attribute.name)
-        if values is None:
-            raise ManifestError(
-                f"spec.gates.fairness.protected: got {attribute.name!r}, "
-                f"expected one of the data's {sorted(protected)}"
-            )
-        unknown = set(attribute.privileged) - set(values)
-        if unknown:
-            raise ManifestError(
-                f"spec.gates.fairness.privileged: got {sorted(unknown)}, expected some of {values}"
-            )
+def _check_names(gates: Gates, description: Description) -> None:
+    """Say now, before anything is trained, that a gate could not find whom its policy means."""
+    known = Known(
+        classes=description.classes,
+        detection=description.task == "detection",
+        groups=description.protected,
+        features=description.inputs.get("features", ()),
+    )
+    for gate in gates.declared:
+        if policy := gates.policy(gate):
+            try:
+                policy.check_names(known)
+            except PolicyError as error:
+                raise ManifestError(f"spec.gates.{gate}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -160,10 +160,11 @@ def read_policy(path: Path) -> Gates:
 
     from trust_gates import wording
     from trust_gates.gates import GatesFile
+    from trust_gates.named import as_typed
 
     try:
-        # YAML 1.2, as a touchstone.yaml is read: there a class may be called yes.
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = YAML(typ="safe", pure=True).load(text)  # 1.2, as a touchstone.yaml is read
     except (OSError, YAMLError, ValueError) as error:
         raise PolicyError(f"{path}: {error}") from None
     if not isinstance(document, dict):
@@ -174,7 +175,7 @@ def read_policy(path: Path) -> Gates:
             "file with only `gates`"
         )
     try:
-        return GatesFile.model_validate(document).gates
+        return GatesFile.model_validate(as_typed(GatesFile, document, text)).gates
     except ValidationError as error:
         problems = wording.problems(error, lambda _: str(path))
         raise PolicyError("\n".join(f"{place}: {text}" for place, text in problems)) from None

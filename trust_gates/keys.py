@@ -54,6 +54,8 @@ def _takes(field: Schema, known: Mapping[str, Schema]) -> str:
             return f"list of {_takes(field['items'], known)}"
         case "object":
             return f"{_takes(field['additionalProperties'], known)} by name"
+        case list():
+            return "name"
         case kind:
             bounds = [f"{sign} {field[name]:g}" for name, sign in _SIGNS.items() if name in field]
             return " ".join([str(kind), *([", ".join(bounds)] if bounds else [])])

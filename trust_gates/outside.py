@@ -72,7 +72,8 @@ def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Eviden
             f"got a policy for {', '.join(gates.declared)}, expected one for {gate}: "
             f"{gate}: {{checks: [{{metric: …, atLeast: …}}]}}"
         )
-    setting = gates.setting(seed=seed, features=tuple(subject.data.features))
+    data = subject.data
+    setting = gates.setting(seed=seed, features=data.features, groups=data.groups)
     evidence: Evidence = import_module(f"trust_gates.{gate}").judge(
         subject.target, subject.data.samples, policy, setting
     )

@@ -201,7 +201,7 @@ class Evidence:
             tables=tuple(Table.from_json(table) for table in document.get("tables", ())),
             notes=list(document["notes"]),
             asked=tuple((name, value) for name, value in document["asked"]),
-            warnings=list(document["warnings"]),
+            warnings=tuple(document["warnings"]),
             asked_as=document["askedAs"],
         )
 

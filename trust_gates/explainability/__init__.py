@@ -48,6 +48,7 @@ def judge(
     """
     if not len(samples):
         raise ValueError("got no samples to explain decisions on, expected at least one")
+    policy.check_names(setting.known(samples))
     names = feature_names(setting.features, samples.inputs)
     subject = of_samples(target, samples, policy.samples, setting.seed)
     parts = Parts.of(samples.inputs.shape[1:])

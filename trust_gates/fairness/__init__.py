@@ -34,8 +34,10 @@ def judge(
     `metric[comparison]`; all of them must pass, with one correction for all of them.
 
     Raises:
-        ValueError: the policy's attribute, class or metric is unknown.
+        PolicyError: the data do not have the policy's attribute, group or class.
+        ValueError: a metric is unknown.
     """
+    policy.check_names(setting.known(samples))
     groups = grouping(samples.groups, policy.attributes)
     if samples.detection:
         views = [View(rows=rows.of_detector(target.claims(samples.inputs), samples, groups.member))]
@@ -160,15 +162,10 @@ def _evidence(
 
 def _favorable(samples: Samples, policy: Fairness) -> dict[str, list[int]]:
     """The favorable classes' indices; by the class's name where each has its turn."""
-    given, classes = policy.favorable, list(samples.classes)
-    if given is None and len(classes) > 2:
+    classes = list(samples.classes)
+    if not policy.wanted:
         return {name: [index] for index, name in enumerate(classes)}
-    if isinstance(given, int) and 0 <= given < len(classes):
-        return {"": [given]}
-    wanted = [given] if isinstance(given, str) else given
-    if isinstance(wanted, list | tuple) and wanted and set(wanted) <= set(classes):
-        return {"": [classes.index(name) for name in wanted]}
-    raise ValueError(f"got the favorable class {given!r}, expected one of {classes} or its index")
+    return {"": [classes.index(name) for name in policy.wanted]}
 
 
 def _distortion(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trust_gates.errors import MissingExtraError
 from trust_gates.inputs import opaque
+from trust_gates.named import same_number
 from trust_gates.target import Target
 
 
@@ -49,8 +50,11 @@ def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Targ
 def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:
     if sorted(own) == sorted(classes):
         return [own.index(name) for name in classes]
-    if own == [str(index) for index in range(len(classes))]:
+    if not set(own) & set(classes) and own == [str(index) for index in range(len(classes))]:
         return list(range(len(classes)))
+    alike = [same_number(name, own) for name in classes]
+    if len(own) == len(classes) and all(len(found) == 1 for found in alike):
+        return [own.index(found[0]) for found in alike]
     raise ValueError(f"{path}: got the classes {own}, expected those of the data: {classes}")
 
 

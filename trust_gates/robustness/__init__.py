@@ -43,6 +43,7 @@ def judge(
     """
     if not len(samples):
         raise ValueError("got no samples to attack, expected at least one")
+    policy.check_names(setting.known(samples))
     task: Task = "detection" if samples.detection else "classification"
     attacks.chosen(policy.attacks, policy.norm, task)
     wanted = figures.chosen(policy.wanted, policy.norm, task)

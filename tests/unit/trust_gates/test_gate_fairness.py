@@ -9,6 +9,7 @@ import torch
 from gate_models import linear_samples, linear_target, required, spot_samples, spot_target
 
 from trust_gates import fairness
+from trust_gates.errors import PolicyError
 from trust_gates.fairness import metrics as glossary
 from trust_gates.fairness.groups import Comparison, Grouping, grouping
 from trust_gates.fairness.policy import Fairness, Protected
@@ -135,11 +136,11 @@ def test_a_classifier_is_judged_by_its_favorable_class():
         labels=plain.labels,
         groups={"lighting": groups},
     )
-    for favorable in ("yes", 1):
-        evidence = fairness.judge(linear_target(weight), samples, policy(favorable=favorable))
-        assert evidence.figures["accuracy"] == 1.0
-    with pytest.raises(ValueError, match="got the favorable class 'maybe'"):
-        fairness.judge(linear_target(weight), samples, policy(favorable="maybe"))
+    evidence = fairness.judge(linear_target(weight), samples, policy(favorable="yes"))
+    assert evidence.figures["accuracy"] == 1.0
+    for unknown in ("maybe", 1):  # a number is a name as well, and no index
+        with pytest.raises(PolicyError, match=f"got the favorable class '{unknown}'"):
+            fairness.judge(linear_target(weight), samples, policy(favorable=unknown))
 
 
 def test_a_detector_that_misses_objects_by_night_is_refused():
@@ -175,7 +176,9 @@ def test_rows_of_a_detector_are_objects_and_absent_classes():
 
 
 def test_an_unknown_attribute_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"got the protected attribute 'lighting'.*it has none"):
+    with pytest.raises(
+        ValueError, match="got the protected attribute 'lighting', expected one of none"
+    ):
         fairness.judge(linear_target(np.ones(3)), linear_samples(np.ones(3)), policy())
 
 
@@ -242,10 +245,19 @@ def test_an_intersection_that_nobody_is_in_fails():
     assert evidence.figures["smallest_group"] == 0
 
 
-def test_a_privileged_value_that_does_not_occur_fails():
+def test_a_privileged_value_that_the_data_do_not_have_is_a_wrong_policy():
     samples = two_attributes(count=300)
     asked = policy(favorable="yes", protected=[Protected(name="race", privileged=["w"])])
-    assert fairness.judge(linear_target(np.ones(3)), samples, asked).outcome is Outcome.FAILED
+    with pytest.raises(PolicyError, match="got the privileged value of race 'w', expected one of"):
+        fairness.judge(linear_target(np.ones(3)), samples, asked)
+
+
+def test_a_privileged_value_that_is_declared_and_does_not_occur_never_passes():
+    samples = two_attributes(count=300)
+    asked = policy(favorable="yes", protected=[Protected(name="race", privileged=["w"])])
+    declared = Setting(groups={"race": ("w", "x", "y", "z")})
+    evidence = fairness.judge(linear_target(np.ones(3)), samples, asked, declared)
+    assert evidence.outcome is not Outcome.PASSED
 
 
 def test_without_a_favorable_class_each_of_three_has_its_turn():

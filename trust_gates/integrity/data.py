@@ -23,6 +23,7 @@ brightened or with faint noise."""
 _STEPS = 1000
 """Rows are near when they are equal in steps of this part of each column's range."""
 
+_ROUNDING = 16 * float(np.finfo(np.float32).eps)
 _CHUNK = 512
 
 
@@ -131,14 +132,16 @@ def _stepped(rows: NDArray[np.float32], low: float, high: float) -> NDArray[np.f
     """Each value in steps of its column: of the range that holds all but the outermost hundredths.
 
     Where that has no width, as in a column that is nearly always zero, of the whole range; in a
-    column that fills half of the declared range, or has one value, of the declared one.
+    column that fills half of the declared range, or has one value, of the declared one. No step is
+    as small as what float32 rounds a column's values to.
     """
     wide = rows.astype(np.float64)
     outer, inner = np.quantile(wide, [0, 1], axis=0), np.quantile(wide, [0.01, 0.99], axis=0)
     ranges = [np.diff(edges, axis=0)[0] for edges in (inner, outer)]
     own = np.where(ranges[0] > 0, ranges[0], ranges[1])
     step = np.where((own == 0) | (2 * own > high - low), high - low, own) / _STEPS
-    steps: NDArray[np.float64] = np.round(wide / np.where(step > 0, step, 1.0))
+    rounding = _ROUNDING * np.abs(inner).max(axis=0)
+    steps: NDArray[np.float64] = np.round(wide / np.maximum(step, np.maximum(rounding, 1e-300)))
     return steps
 
 

@@ -37,7 +37,10 @@ def _parts(name: str, data: bytes) -> str:
         suffix = PurePosixPath(part.name).suffix.lower()
         if part.where and suffix in SUFFIXES - {".npy"}:
             return f"the archive holds {part.where}"
-        if why := _against(part.name, part.data, part.archive):
+        why = _against(part.name, part.data, part.archive)
+        if not why and not part.archive and formats.is_text(part.data):
+            why = unpickling.hidden(part.data)
+        if why:
             return part.told + why
     return ""
 
@@ -51,7 +54,4 @@ def _large(path: Path, data: Bytes) -> str:
 
 
 def _against(name: str, data: Bytes, archive: str) -> str:
-    why = unpickling.reason(data) or formats.reason(name, data, archive)
-    if why or archive or PurePosixPath(name).suffix.lower() in _WHOLE:
-        return why
-    return unpickling.hidden(data) if formats.is_text(data) else ""
+    return unpickling.reason(data) or formats.reason(name, data, archive)

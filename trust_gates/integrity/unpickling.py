@@ -8,14 +8,21 @@ begin as instructions do soon ask for what the stack does not hold, where an unp
 
 from __future__ import annotations
 
+import _compat_pickle
+import importlib.util
 import pickletools
 import re
+import sys
 from collections.abc import Iterator
+from functools import cache
 
 from trust_gates.integrity.tree import Bytes
 
 _ANY = "any"
 """Imported, or made by what was imported."""
+
+_WORD = "word"
+"""Imported if there were such a module: `cat`, `dog` on two lines asks for `at` and its `dog`."""
 
 _INSTRUCTIONS = {ord(one.code): one for one in pickletools.opcodes}
 _BY_NAME = {one.name: one for one in pickletools.opcodes}
@@ -168,11 +175,13 @@ class _Machine:
         if name in ("GLOBAL", "INST"):
             if not all(map(_importable, argument.split(b"\n"))):
                 raise _GivesUpError
-            self.imported = True
+            known = _known(argument.split(b"\n")[0].decode())
+            self.imported |= known
             if name == "INST":
                 self._to_mark()
-                return True
-            self.stack.append(_ANY)
+                if known:
+                    return True
+            self.stack.append(_ANY if known else _WORD)
         elif name == "STACK_GLOBAL":
             if not {*self._take(2)} <= {"str", "bytes_or_str", _ANY}:
                 raise _GivesUpError
@@ -188,11 +197,13 @@ class _Machine:
             self.stack.append(self._top())
         elif name in _CALLS:
             called, given, *_ = self._take(_CALLS[name])
-            if called != _ANY or (name != "BUILD" and given not in ("tuple", _ANY)):
+            if called not in ((_ANY,) if name == "BUILD" else (_ANY, _WORD)) or (
+                name != "BUILD" and given not in ("tuple", _ANY)
+            ):
                 raise _GivesUpError
             return True
         elif name == "OBJ":
-            if self._to_mark()[:1] != [_ANY]:
+            if self._to_mark()[:1] not in ([_ANY], [_WORD]):
                 raise _GivesUpError
             return True
         elif name in _FILLS:
@@ -262,3 +273,15 @@ def _importable(name: bytes) -> bool:
         return all(part.isidentifier() for part in name.decode("utf-8").split("."))
     except UnicodeDecodeError:
         return False
+
+
+@cache
+def _known(module: str) -> bool:
+    """Whether there may be such a module: of Python, installed here, or in a package."""
+    top, *inside = module.split(".")
+    if inside or top in sys.stdlib_module_names or top in _compat_pickle.IMPORT_MAPPING:
+        return True
+    try:
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return True

@@ -142,7 +142,12 @@ def _specimens(
 ) -> tuple[list[str], list[str]]:
     """What is refused of these data with a fault in them; only what passes as it is needs that."""
     noise = specimens.NOISE
-    wanted = {noise: own[noise]} if noise in own and noise in measures else {}
+    wanted: dict[str, Required] = {}
+    if noise in own and noise in measures:
+        found = measures[noise]
+        decided = own[noise].decide(found.value, found.interval(setting.confidence))
+        if decided is Outcome.PASSED:
+            wanted[noise] = own[noise]
     if measures and leaked.check().outcome is Outcome.PASSED:
         wanted[leaked.name] = leaked.required
     return specimens.of_data(

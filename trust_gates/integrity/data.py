@@ -23,7 +23,7 @@ brightened or with faint noise."""
 _STEPS = 1000
 """Rows are near when they are equal in steps of this part of each column's range."""
 
-_ROUNDING = 16 * float(np.finfo(np.float32).eps)
+_ROUNDING = 128 * float(np.finfo(np.float32).eps)
 _CHUNK = 512
 
 
@@ -133,7 +133,7 @@ def _stepped(rows: NDArray[np.float32], low: float, high: float) -> NDArray[np.f
 
     Where that has no width, as in a column that is nearly always zero, of the whole range; in a
     column that fills half of the declared range, or has one value, of the declared one. No step is
-    as small as what float32 rounds a column's values to.
+    near what float32 rounds a column's values to.
     """
     wide = rows.astype(np.float64)
     outer, inner = np.quantile(wide, [0, 1], axis=0), np.quantile(wide, [0.01, 0.99], axis=0)

@@ -28,8 +28,9 @@ from trust_gates.verdict import Outcome, Required
 _COPIED = 0.5
 """Share of the test split that is copied from what was learned."""
 
-_MOVED = 0.5
-"""Share of the training labels that are exchanged for another."""
+_MOVED = 1 / 3
+"""Share of the training labels that are exchanged for another: of two classes with half exchanged
+nothing is left that could speak against a label."""
 
 _SEEN = 0.1
 """Of so many exchanged labels an estimate must find at least this share."""
@@ -124,7 +125,9 @@ def of_data(
         measure = labels.noise(train, train.inputs, seed)
         decided = required[NOISE].decide(measure.value, measure.interval(confidence))
         if not measure.missing and measure.value < _SEEN:
-            raise _blind(NOISE, f"more than {measure.value:.0%} of the labels, half exchanged")
+            raise _blind(
+                NOISE, f"more than {measure.value:.0%} of the labels, {_MOVED:.0%} exchanged"
+            )
         what = f"training labels of which {_MOVED:.0%} were exchanged"
         notes.append(proved("integrity", {what: decided is not Outcome.PASSED}))
     return notes, warnings

@@ -38,6 +38,9 @@ def main(
     number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
+    uri: Annotated[
+        str, typer.Option(help="The data in place of spec.data.uri; may be empty.")
+    ] = "",
 ) -> None:
     """Decide on all checks together, and let the run's name point to the verdict."""
     artifacts = open_store(store)
@@ -54,6 +57,7 @@ def main(
             remedies.remedied(policy.spec, current.remedies),
             artifacts.get(model, folder / "model"),
             artifacts.get(dataset, folder / "dataset"),
+            uri or policy.spec.data.uri,
         )
     gates = remedies.judged_by(policy.spec)
     verdict = Verdict(
@@ -113,7 +117,7 @@ def _gathered(artifacts: Store, given: list[str]) -> dict[str, tuple[str, Eviden
     return found
 
 
-def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
+def _facts(spec: Spec, model: Path, dataset: Path, uri: str) -> dict[str, Any]:
     """What the model and its data say of themselves, for the report's fact sheet."""
     exported, data = describe(model), datasets.read(dataset)
     return {
@@ -122,7 +126,7 @@ def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
         "inputs": dict(data.description.inputs),
         "protected": {name: list(v) for name, v in data.description.protected.items()},
         "samples": {name: len(arrays["inputs"]) for name, arrays in data.splits.items()},
-        "uri": spec.data.uri,
+        "uri": uri,
         "entrypoint": spec.entrypoint,
         "parameters": exported["parameters"],
         "metrics": read_metrics(model),

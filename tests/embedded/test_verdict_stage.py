@@ -24,13 +24,14 @@ class Stage:
         self.model = self.store.put(model_tree(root / "model"))
         self.dataset = self.store.put(dataset_tree(root / "dataset"))
 
-    def run(self, *digests: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *digests: str, uri: str = "") -> subprocess.CompletedProcess[str]:
         options = {
             "store": self.store.root.as_uri(),
             "run": "model-1",
             "source": self.source,
             "commit": "c" * 40,
             "data": SHOWN,
+            "uri": uri,
             "dataset": self.dataset,
             "model": self.model,
             "result-verdict": self.root / "verdict",
@@ -75,6 +76,16 @@ def test_the_verdict_carries_what_the_fact_sheet_tells_and_follows_its_schema(st
     assert verdict["card"]["domain"] == "Medicine"
     assert verdict["gates"]["fairness"]["protected"] == "sex"
     assert verdict["software"]["torch"].startswith("2.")
+
+
+def test_the_fact_sheet_names_the_data_that_an_event_gave_in_place_of_the_repositorys(
+    stage: Stage,
+) -> None:
+    found = [evidence(stage.store, stage.root, gate) for gate in GATES]
+    stage.run(*found)
+    assert stage.verdict["facts"]["uri"] == "sklearn:diabetes"
+    stage.run(*found, uri="s3://clinic/december")
+    assert stage.verdict["facts"]["uri"] == "s3://clinic/december"
 
 
 def test_one_failed_check_is_exit_code_5_with_its_reason(stage: Stage) -> None:

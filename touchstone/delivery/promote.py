@@ -25,6 +25,7 @@ from touchstone.delivery.release import (
     to_yaml,
 )
 from touchstone.errors import ModelRefusedError, TouchstoneError
+from trust_gates.report.asked import Yardstick
 from trust_gates.verdict import UNCONFINED
 from trust_gates.visible import escape, one_line
 
@@ -274,9 +275,12 @@ def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str
     lines = [
         f"Promote {release.model} {release.version} to {environment}",
         "",
-        f"{release.model} at commit {release.commit} passed every gate:",
+        f"{release.model} at commit {release.commit} passed every gate.",
         "",
+        *_yardstick(verdict),
         *_remedy(verdict),
+        "What was found:",
+        "",
         *_listed(verdict.get("checks", [])),
         "",
         f"See {REPORT_FILE} for the figures and the pictures; the .html beside it works offline.",
@@ -284,12 +288,22 @@ def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str
     return "\n".join(lines)
 
 
+def _yardstick(verdict: Mapping[str, Any]) -> list[str]:
+    """What was asked, before what was found: a reviewer decides on both."""
+    asked = Yardstick.of(verdict)
+    lines = ["What was asked:", "", *(f"- {escape(line)}" for line in asked.lines()), ""]
+    if asked.counted:
+        warnings = (f"- {escape(text)}" for text in asked.every_warning)
+        lines += [f"{asked.counted}:", "", *warnings, ""]
+    return lines
+
+
 def _remedy(verdict: Mapping[str, Any]) -> list[str]:
     if not (before := verdict.get("previous")):
         return []
     remedy, run = escape(before["remedy"]), escape(before["run"])
     text = f"It was trained with {remedy} after {run} was refused:"
-    return [text, "", *_listed(failed_checks(before)), "", "Now:", ""]
+    return [text, "", *_listed(failed_checks(before)), ""]
 
 
 def _listed(checks: Sequence[Mapping[str, Any]]) -> list[str]:

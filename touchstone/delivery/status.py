@@ -17,6 +17,7 @@ from touchstone.delivery.gitops import TOUCHSTONE
 from touchstone.delivery.promote import describe, failed_checks
 from touchstone.errors import PlatformError, UsageError
 from touchstone.git import git
+from trust_gates.report.asked import Yardstick
 from trust_gates.visible import one_line
 
 NOTES = "refs/notes/touchstone-status"
@@ -76,7 +77,9 @@ def of_run(
         state, text = "error", f"the gates passed, but the run ended {run_status}"
     else:
         review = "a review is open" if promoted else "nothing was promoted"
+        weak = Yardstick.of(verdict).counted
         state, text = "success", f"passed all {len(verdict['checks'])} checks; {review}"
+        text += f"; {weak}" if weak else ""
     return Status(state=state, description=_shortened(text), target_url=target_url)
 
 

@@ -42,6 +42,12 @@ def test_a_run_that_only_judges_promises_no_review():
     assert found.description == "passed all 1 checks; nothing was promoted"
 
 
+def test_a_pass_by_a_weak_yardstick_says_so():
+    weak = {**verdict(check()), "warnings": {"robustness": ["epsilon is tiny", "1 step"]}}
+    found = status.of_run("Completed", weak)
+    assert found.description.endswith("; a review is open; 2 warnings about the yardstick")
+
+
 def test_a_refusal_names_the_check_and_by_how_much_it_failed():
     description = status.of_run("Failed", verdict(check(), UNFAIR)).description
     assert description == (

@@ -66,8 +66,6 @@ class _GivesUpError(Exception):
 
 def reason(data: Bytes) -> str:
     """Why unpickling from the first byte on runs code or gives a value; empty where it fails."""
-    if data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5:
-        return f"it starts as a pickle of protocol {data[1]} does"
     return _followed(data, 0)[0] if len(data) else ""
 
 

@@ -157,6 +157,12 @@ def test_a_header_that_readers_could_read_in_two_ways_is_refused(model, data, wh
     assert why in failed(integrity.judge(subject(model)))["bad_weights"]
 
 
+def test_a_header_whose_length_begins_as_a_pickle_is_none(model):
+    text = json.dumps({"a": entry(0, 4)}).encode().ljust(0x180)
+    (model / "model.safetensors").write_bytes(packed(None, bytes(4), text))
+    assert failed(integrity.judge(subject(model))) == {}
+
+
 def test_a_truth_value_is_0_or_1(model):
     data = packed({"a": entry(0, 2, "BOOL", (2,))}, b"\x01\x07")
     (model / "model.safetensors").write_bytes(data)

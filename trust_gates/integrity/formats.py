@@ -34,7 +34,7 @@ _ENDINGS = {
     ".png": "a PNG image",
     ".jpg": "a JPEG image",
     ".jpeg": "a JPEG image",
-    **dict.fromkeys((".npz", ".zip", ".skops"), archives.ZIP),
+    **dict.fromkeys((".npz", ".zip"), archives.ZIP),
     ".tar": archives.TAR,
     **dict.fromkeys(archives.SUFFIXES, archives.COMPRESSED),
 }

@@ -13,6 +13,7 @@ from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
 from touchstone.contract.model_repo import Spec
+from touchstone.delivery import floors
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.export import describe, read_metrics
@@ -38,6 +39,7 @@ def main(
     number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
+    floor: Annotated[str, typer.Option(help="Digest of the floor, as fetch-source gives it.")] = "",
     uri: Annotated[
         str, typer.Option(help="The data in place of spec.data.uri; may be empty.")
     ] = "",
@@ -60,6 +62,7 @@ def main(
             uri or policy.spec.data.uri,
         )
     gates = remedies.judged_by(policy.spec)
+    floors.require(floors.load(artifacts, floor), policy.spec.gates, facts)
     verdict = Verdict(
         evidence=[
             recomputed(document, asked, confidence=gates.confidence_each)
@@ -85,10 +88,12 @@ def main(
             "model": model,
             "source": source,
             "policy": policy_digest,
+            "floor": floor,
             "data": data,
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed, "split": number},
             "gates": gates.plain(),
+            "confidence": policy.spec.gates.confidence,
             "card": policy.spec.card.plain(),
             "facts": facts,
             "software": versions(),

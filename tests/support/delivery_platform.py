@@ -4,11 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from touchstone.artifacts.store import Store, digest_bytes
+from touchstone.contract import model_repo
 from touchstone.delivery import attestation, gitops, review
 from touchstone.delivery.decisions import Reviewer
+from touchstone.delivery.environment import place_of
 from touchstone.delivery.promote import Candidate, Promotion, promote
 from touchstone.delivery.release import Digests, Serve
 from touchstone.git import git
+from touchstone.home import SHIPPED
 from trust_gates import report
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
@@ -121,6 +124,33 @@ class Platform:
             checkout.push(f"HEAD:refs/heads/{branch}")
 
 
+def asked(**facts):
+    """What a verdict says was asked, by a policy that no floor of a new repository is above."""
+    spec = model_repo.load(SHIPPED / "training" / "examples" / "tabular").spec
+    inputs = {"low": 0.0, "high": 1.0, "features": ["age", "bmi", "bp"], "immutable": ["age"]}
+    known = {
+        "task": "classification",
+        "protected": {"sex": ["group 1", "group 2"]},
+        "inputs": inputs,
+        "samples": {"test": 90},
+    }
+    return {
+        "gates": spec.gates.plain(),
+        "confidence": spec.gates.confidence,
+        "facts": {**known, **facts},
+        "checks": [check(gate) for gate in spec.gates.declared],
+    }
+
+
+def ask_no_floor(url: str) -> None:
+    """Let the environments of a GitOps repository ask nothing of a model but to pass."""
+    with gitops.clone(url) as checkout:
+        for environment in ("staging", "production"):
+            checkout.write(place_of(environment), b"requiredGates: [quality, integrity]\n")
+        checkout.commit("Ask for no floor", {})
+        checkout.push("HEAD:refs/heads/main")
+
+
 def make_platform(tmp_path: Path) -> Platform:
     bare = tmp_path / "git" / "gitops.git"
     keys = attestation.generate_keys(tmp_path / "keys")
@@ -128,4 +158,5 @@ def make_platform(tmp_path: Path) -> Platform:
     recorder = attestation.key_text(platform.recording_key)
     founders = gitops.Founders(reviewer="rita", key=platform.key("rita"), recorder=recorder)
     gitops.create(bare, founders=founders)
+    ask_no_floor(str(bare))
     return platform

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.artifacts.store import digest_bytes
-from touchstone.delivery import attestation, decisions, people
+from touchstone.delivery import attestation, decisions, people, scope
 from touchstone.delivery import release as releases
 from touchstone.delivery.decisions import Decision
-from touchstone.delivery.environment import EnvironmentPolicy, read_policy
+from touchstone.delivery.environment import EnvironmentPolicy, below, read_policy
 from touchstone.delivery.gitops import ENVIRONMENTS, MAIN, PEOPLE_FILE, Checkout, folder_of
 from touchstone.delivery.people import People
 from touchstone.delivery.release import Release
@@ -93,6 +93,7 @@ def judge(checkout: Checkout, entry: Entry, text: str, public_key: Path) -> Stan
         about |= releases.subjects(found, data)
         if _served_before(checkout, entry, found):
             kind = decisions.ROLLBACK
+        scope.environment(checkout.changed(entry.base, entry.tree), entry.model)
         obstacles = environment_obstacles(rules, entry.environment, verdict)
         obstacles += _misplaced(found, entry)
         obstacles += _foreign(checkout, found, who, entry.base, public_key)
@@ -130,7 +131,7 @@ def environment_obstacles(
     missing = [gate for gate in rules.required_gates if outcomes.get(gate) != {"passed"}]
     if missing:
         found.append(f"{name} requires the gates {', '.join(missing)}, which it lacks")
-    return found
+    return found + below(rules, verdict, environment=name)
 
 
 def check_name(checkout: Checkout, release: Release, base: str, public_key: Path) -> None:

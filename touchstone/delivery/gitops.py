@@ -34,12 +34,58 @@ PEOPLE_FILE = "people.yaml"
 _LOCK_SECONDS = 2.0
 """A lock that is older is no one's if no git runs there: they are held for milliseconds."""
 
-_DEFAULT_POLICY = """\
-# Who may promote here: how many approvals a release needs, whether anything may change at all
-# (freeze: a reason, quoted), and the gates that a release must have passed.
+DEFAULT_POLICY = """\
+# What must hold of a release before it is served here. Only people change this file, on main;
+# docs/reference/environment.md lists every key.
 approvals: 1
-freeze: ""
-requiredGates: [quality, integrity]
+freeze: "" # a reason, quoted: then nothing may change here
+requiredGates: [quality, robustness, explainability, integrity] # fairness: its attributes below
+
+# The floor. A touchstone.yaml may ask for more than this, never for less. Of a list within a list
+# of checks or attacks, one must be there.
+gates:
+  confidence: 0.9
+  quality:
+    checks:
+      - - {metric: accuracy, atLeast: 0.5}
+        - {metric: balanced_accuracy, atLeast: 0.5}
+        - {metric: map50, atLeast: 0.5}
+    minimumSlice: 100 # at most: smaller slices are not judged
+    samples: 50 # of the test split
+    margin: 0.3 # of champion, where a touchstone.yaml compares with the served version
+    # champion: true # every touchstone.yaml does
+  robustness:
+    checks:
+      - - {metric: robust_accuracy, atLeast: 0.3}
+        - {metric: robust_recall, atLeast: 0.3}
+        - {metric: robust_map50, atLeast: 0.3}
+    epsilon: {linf: 1/255} # under no other norm; add those that you accept
+    epsilonOfRange: {linf: 1/255} # of the range of the data's inputs
+    attacks: [[pgd, apgd-ce], square] # each with its own effort, unless steps or queries say more
+    samples: 64
+    reach: 0.5 # immutable and bounds leave an attacker this share of the inputs' range
+    # immutable: [age] # no other feature may be kept from an attacker
+  fairness:
+    checks:
+      - - {metric: statistical_parity_difference, within: [-0.5, 0.5]}
+        - {metric: equal_opportunity_difference, within: [-0.5, 0.5]}
+        - {metric: average_abs_odds_difference, atMost: 0.5}
+        - {metric: disparate_impact, within: [0.5, 2]}
+    attributes: all # whatever the data declare; or names, which every model must then be judged by
+    minimumGroup: 20
+  explainability:
+    checks:
+      - {metric: faithfulness, atLeast: 0.05}
+    samples: 32
+    protected: all
+    proxy: 0.5
+  integrity:
+    checks:
+      - {metric: near_duplicate_rate, atMost: 0.05}
+      - {metric: leaked_test_samples, atMost: 0} # beyond chance; rows of few values coincide
+      - {metric: single_feature_accuracy, atMost: 0.99}
+    # poisoning: {} # search the training data for backdoors
+    # pinned: true # base images by digest, packages by version
 """
 
 _PEOPLE = """\
@@ -174,9 +220,22 @@ class Checkout:
             yield folder
 
     def changed(self, base: str, tip: str) -> list[str]:
-        """Paths that differ between the merge base of the two and `tip`."""
-        output = self.git("diff", "--name-only", "-z", f"{base}...{tip}")
+        """Paths that merging `tip` into `base` changes; of a file that it renames, both.
+
+        Where they conflict, what `tip` changed since the two parted.
+        """
+        try:
+            old, new = base, self.git("merge-tree", "--write-tree", base, tip)
+        except PlatformError:
+            old, new = self._parted(base, tip), tip
+        output = self.git("diff", "--name-only", "--no-renames", "-z", old, new)
         return [path for path in output.split("\0") if path]
+
+    def _parted(self, base: str, tip: str) -> str:
+        try:
+            return self.git("merge-base", base, tip)
+        except PlatformError:
+            return base  # nothing is common to the two: all of `tip` is a change
 
     def lacks(self, tip: str, commit: str) -> bool:
         """Whether `commit` is not in the history of `tip`."""
@@ -246,7 +305,7 @@ def ensure_main(
     for name in environments:
         policy = f"{ENVIRONMENTS}/{name}/{POLICY_FILE}"
         if not (checkout.path / policy).exists():
-            checkout.write(policy, _DEFAULT_POLICY.encode())
+            checkout.write(policy, DEFAULT_POLICY.encode())
     if checkout.git("status", "--porcelain"):
         checkout.commit("Lay out the environments: " + ", ".join(environments), {})
         checkout.push(f"HEAD:refs/heads/{MAIN}")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.artifacts.store import Store, digest_bytes
-from touchstone.delivery import admission, attestation, gitops, repositories
+from touchstone.delivery import admission, attestation, floors, gitops, repositories, scope
+from touchstone.delivery.environment import below, read_policy
 from touchstone.delivery.release import (
     ATTESTATION_FILE,
     RELEASE_FILE,
@@ -25,7 +26,7 @@ from touchstone.delivery.release import (
     subjects,
     to_yaml,
 )
-from touchstone.errors import ModelRefusedError, TouchstoneError
+from touchstone.errors import ManifestError, ModelRefusedError, TouchstoneError
 from trust_gates.report.asked import Yardstick
 from trust_gates.verdict import UNCONFINED
 from trust_gates.visible import escape, one_line
@@ -74,6 +75,8 @@ def promote(
 
     Raises:
         ModelRefusedError: the verdict did not pass; nothing was written.
+        ManifestError: the environment's floor is above what the verdict's policies asked for, or
+            there is no such environment.
         TouchstoneError: the verdict is about something else, a reviewer rejected this release, or
             the model's name belongs to another repository.
         PlatformError: git or the artifact store failed.
@@ -84,7 +87,9 @@ def promote(
     release = _release(candidate, verdict, files)
     for attempt in gitops.outrun():
         with attempt, gitops.clone(gitops_url) as checkout:
-            gitops.ensure_main(checkout, candidate.environments)
+            if checkout.commit_of(f"origin/{gitops.MAIN}") is None:
+                gitops.ensure_main(checkout, candidate.environments)
+            floors.check_known(checkout, tuple(candidate.environments))
             admission.check_name(checkout, release, f"origin/{gitops.MAIN}", key)
             return _publish(checkout, candidate, release, files, verdict, store, key)
     raise AssertionError("tenacity reraises the last failure")
@@ -103,6 +108,12 @@ def _publish(
     branch = f"{BRANCH_PREFIX}{release.model}/{release.version}"
     folder = f"{gitops.ENVIRONMENTS}/{environment}/{release.model}"
     main, remote = f"origin/{gitops.MAIN}", f"origin/{branch}"
+    if obstacles := below(read_policy(checkout, environment), verdict, environment=environment):
+        raise ManifestError(
+            "\n".join(obstacles),
+            hint="environment.yaml on main of the GitOps repository says what may enter; ask for"
+            " as much in touchstone.yaml, and push",
+        )
 
     if found := _find(checkout, main, folder, release):
         return Promotion(branch=branch, release=store.put_bytes(found), note="already merged")
@@ -132,6 +143,7 @@ def _publish(
             "Source-Commit": release.commit,
         },
     )
+    scope.environment(checkout.changed(main, "HEAD"), release.model)
     lease = f"refs/heads/{branch}:{tip or ''}"
     checkout.push(f"+HEAD:refs/heads/{branch}", force_with_lease=lease)
     digest = store.put_bytes(release.to_text().encode())

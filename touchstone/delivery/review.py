@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from touchstone.delivery import admission, attestation, decisions, gitops, people
+from touchstone.delivery import admission, attestation, decisions, floors, gitops, people, scope
 from touchstone.delivery import release as releases
 from touchstone.delivery.admission import Entry, Standing
 from touchstone.delivery.decisions import Decision, Reviewer
@@ -336,18 +335,14 @@ def _judged(checkout: gitops.Checkout, name: str, public_key: Path) -> tuple[Rev
     commit = checkout.commit_of(tip) or ""
     model = name.removeprefix(BRANCH_PREFIX).split("/")[0]
     changed = checkout.changed(_MAIN, tip)
-    pattern = rf"{gitops.ENVIRONMENTS}/([^/]+)/{re.escape(model)}/[^/]+"
-    matches = [re.fullmatch(pattern, path) for path in changed]
-    environments = {match[1] for match in matches if match}
-    environment = min(environments, default="")
+    try:
+        environment, obstacles = scope.environment(changed, model), []
+        floors.check_known(checkout, (environment,))
+    except TouchstoneError as error:
+        environment, obstacles = "", [str(error)]
     entry = Entry(environment=environment, model=model, base=_MAIN, commit=commit, tree=commit)
     standing = admission.judge(checkout, entry, decisions.noted(checkout, commit), public_key)
-    if not changed or len(environments) != 1 or not all(matches):
-        obstacles = [
-            f"it changes {', '.join(changed) or 'nothing'}, expected only files of one"
-            f" {gitops.ENVIRONMENTS}/<environment>/{model}"
-        ]
-    else:
+    if environment:
         obstacles = [*standing.obstacles]
         if not checkout.merges_cleanly(_MAIN, tip):
             obstacles.append(

@@ -8,7 +8,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.explainability import faithfulness, features, inside, methods, pictures, sanity
+from trust_gates.explainability import (
+    bad,
+    faithfulness,
+    features,
+    inside,
+    methods,
+    pictures,
+    sanity,
+)
 from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.features import Feature
 from trust_gates.explainability.metrics import METRICS
@@ -48,6 +56,7 @@ def judge(
 
     Raises:
         GateError: the attributions do not depend on the model, or it gives no gradients.
+        PolicyError: the policy would pass attributions that are known to be bad.
         ValueError: the policy's metric or attribute is unknown, or there are no samples.
     """
     if not len(samples):
@@ -60,21 +69,24 @@ def judge(
         return _nothing(samples, policy, setting)
     attributions = methods.attribute(policy.method, subject, parts, seed=setting.seed)
     relevance = parts.total(attributions)
-    similarity = sanity.check_depends_on_weights(
+    similarity = sanity.check_depends_on_model(
         policy.method, subject, parts, relevance, setting.seed
     )
     curves = faithfulness.measure(subject, parts, relevance, setting.seed)
     weights = resample_weights(len(subject), setting.seed)
     stable = sanity.stability(policy.method, subject, parts, relevance, setting.seed)
-    measures = {
-        "faithfulness": mean(curves.faithfulness, weights),
-        "deletion_gain": mean(curves.deletion_gain, weights),
-        "insertion_gain": mean(curves.insertion_gain, weights),
-        "stability": mean(stable, weights),
-    }
+    measures = {**bad.gains(curves, weights), "stability": mean(stable, weights)}
+    proof = bad.check_policy(
+        policy.requirements,
+        curves,
+        relevance,
+        weights,
+        confidence=setting.confidence,
+        seed=setting.seed,
+    )
     method = policy.method.replace("_", " ")
     source = methods.METHODS[policy.method].source
-    notes = [f"explained {len(subject)} decisions by {method} ({source})"]
+    notes = [f"explained {len(subject)} decisions by {method} ({source})", proof]
     figures = {"random_weights_similarity": similarity}
     tables: list[Table] = []
     warnings: list[str] = []
@@ -113,8 +125,44 @@ def judge(
         captions=pictures.CAPTIONS,
         tables=[features.table(shares, setting.confidence), *tables],
         notes=notes,
-        warnings=warnings,
+        asked=_asked(samples, policy, setting, explained=len(subject)),
+        warnings=[*warnings, *_warnings(policy, attributions)],
     )
+
+
+def _asked(
+    samples: Samples, policy: Explainability, setting: Setting, *, explained: int
+) -> list[tuple[str, str]]:
+    said = [
+        ("method", policy.method),
+        ("decisions explained", f"{explained} of {len(samples)}"),
+        ("confidence", f"{setting.confidence:g} for all checks of this gate together"),
+    ]
+    if samples.inputs.ndim == 2:
+        protected = features.protected(samples, policy.protection(setting.seed))
+        said.append(("protected attributes", ", ".join(protected) or "none"))
+        said.append(("proxy from", f"{policy.proxy:g}"))
+    return said
+
+
+def _warnings(policy: Explainability, attributions: Array) -> list[str]:
+    found = []
+    standard = type(policy).model_fields["samples"].default
+    if policy.samples < standard:
+        found.append(
+            f"at most {policy.samples} decisions are explained, the standard is {standard}"
+        )
+    nothing = int((~attributions.reshape(len(attributions), -1).any(axis=1)).sum())
+    if nothing:
+        why = f"{nothing} of {len(attributions)} decisions are attributed to nothing"
+        if not methods.METHODS[policy.method].answers_alone:
+            asking = [one.name for one in methods.METHODS.values() if one.answers_alone]
+            why += (
+                ": a model made of steps, as trees are, has no gradient there; "
+                f"{', '.join(asking)} ask for answers alone"
+            )
+        found.append(why)
+    return found
 
 
 def _of_small_groups(

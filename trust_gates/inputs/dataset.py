@@ -17,6 +17,7 @@ from trust_gates.inputs.description import Description
 from trust_gates.named import ordered
 from trust_gates.reach import Reach
 from trust_gates.samples import Boxes, Samples
+from trust_gates.spread import spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,11 @@ class Data:
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The declared values of each protected attribute, where they are declared."""
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """How far each value of an input varies."""
+        return spread(self.samples.inputs, self.low, self.high)
 
 
 def read(path: Path) -> Data:
@@ -190,19 +196,21 @@ def _folder(folder: Path) -> Data:
 
 def _csv(path: Path) -> Data:
     frame = read_csv(path)
-    inputs = _numbers(path, frame)
+    columns = _numbers(path, frame)
+    inputs = columns.to_numpy(dtype=np.float32)
     classes = ordered(frame[LABEL])
     return Data(
         samples=Samples(
-            inputs=inputs.to_numpy(dtype=np.float32),
+            inputs=inputs,
             classes=classes,
             labels=frame[LABEL].map(classes.index).to_numpy(dtype=np.int64),
             groups=groups_of(path, frame),
             declared=declared_of(frame),
         ),
-        low=float(inputs.to_numpy().min()),
-        high=float(inputs.to_numpy().max()),
-        features=tuple(map(str, inputs.columns)),
+        low=float(inputs.min()),
+        high=float(inputs.max()),
+        features=tuple(map(str, columns.columns)),
+        reach=Reach.of_rows(inputs),
     )
 
 

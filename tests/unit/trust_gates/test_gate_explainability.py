@@ -8,12 +8,13 @@ import torch
 from gate_models import linear_samples, linear_target, required
 
 from trust_gates import explainability
-from trust_gates.errors import GateError
+from trust_gates.errors import GateError, PolicyError
 from trust_gates.explainability import methods, sanity
 from trust_gates.explainability.association import Attribute, proxies
 from trust_gates.explainability.parts import Parts
 from trust_gates.explainability.policy import Explainability
 from trust_gates.explainability.subject import of_samples
+from trust_gates.inputs import opaque
 from trust_gates.policy import Setting
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
@@ -178,11 +179,68 @@ def test_the_weights_are_as_learned_after_the_gate():
     assert target.module.weight.detach().numpy() == pytest.approx(WEIGHT)
 
 
-def test_a_model_without_weights_cannot_be_shown_to_be_explained():
-    module = torch.nn.Softmax(dim=1)
-    target = Target(module=module, predict=lambda x: x[:, :2] * 3, low=0.0, high=1.0)
-    with pytest.raises(GateError, match="has no parameters"):
-        explainability.judge(target, linear_samples(WEIGHT), policy())
+def only_answering(weight=WEIGHT):
+    """A linear model that shows no weights."""
+    module = linear_target(weight).module
+    return Target(module=torch.nn.Identity(), predict=lambda x: module(x), low=0.0, high=1.0)
+
+
+@pytest.mark.parametrize("weight", [WEIGHT, np.ones(6)])
+def test_of_a_model_without_weights_attributions_are_shown_to_depend_on_it(weight):
+    samples = linear_samples(weight, 60, spread=0.4)
+    evidence = explainability.judge(only_answering(weight), samples, policy())
+    assert evidence.outcome is Outcome.PASSED
+    assert abs(evidence.figures["random_weights_similarity"]) < 0.5
+
+
+def test_an_attribution_that_no_model_changes_is_an_error_for_one_without_weights_too(monkeypatch):
+    marked(monkeypatch, "input itself", lambda score, inputs, *more: inputs)
+    with pytest.raises(GateError, match="input itself stay the same .* values exchanged"):
+        explainability.judge(
+            only_answering(), linear_samples(WEIGHT), policy(method="input itself")
+        )
+
+
+def test_a_model_made_of_steps_is_explained_by_its_answers_and_warned_of_without():
+    def steps(inputs):
+        score = ((inputs > 0.5) * np.float32(WEIGHT)).sum(axis=1)
+        return np.stack([-score, score], axis=1)
+
+    target = opaque.target(steps, low=0, high=1)
+    samples = linear_samples(WEIGHT, 60, spread=0.4)
+    asked = explainability.judge(target, samples, policy(method="occlusion"))
+    assert asked.outcome is Outcome.PASSED
+    assert not any("made of steps" in warning for warning in asked.warnings)
+    (warning,) = explainability.judge(target, samples, policy(method="saliency")).warnings
+    assert "attributed to nothing: a model made of steps" in warning
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        required("faithfulness", low=-1),
+        required("stability", low=-1),
+        required("protected_share", high=1),
+    ],
+)
+def test_a_policy_that_bad_attributions_pass_asks_for_nothing(nothing):
+    asked = Explainability(checks=[nothing])
+    with pytest.raises(PolicyError, match="explainability asks for nothing"):
+        explainability.judge(linear_target(WEIGHT), grouped(), asked, NAMED)
+
+
+def test_the_evidence_says_what_was_asked():
+    asked = Explainability(checks=[required("faithfulness", low=0)], samples=40)
+    evidence = explainability.judge(linear_target(WEIGHT), grouped(), asked, NAMED)
+    assert dict(evidence.asked) == {
+        "method": "integrated_gradients",
+        "decisions explained": "40 of 200",
+        "confidence": "0.95 for all checks of this gate together",
+        "protected attributes": "sex",
+        "proxy from": "0.5",
+    }
+    assert evidence.warnings == ["at most 40 decisions are explained, the standard is 64"]
+    assert any("turned around was refused" in note for note in evidence.notes)
 
 
 def test_a_model_that_uses_the_protected_feature_is_refused_by_that_check_alone():
@@ -202,7 +260,7 @@ def test_a_model_that_uses_the_protected_feature_is_refused_by_that_check_alone(
 
 def test_proxies_are_found_and_named():
     evidence = explainability.judge(
-        linear_target(WEIGHT), grouped(), policy("protected_share", low=0.0), NAMED
+        linear_target(WEIGHT), grouped(), policy("protected_share", low=0.0, high=0.99), NAMED
     )
     (note,) = [note for note in evidence.notes if "proxies" in note]
     assert "sex (tells sex: 1.00), height (tells sex: 1.00)" in note
@@ -221,7 +279,7 @@ def test_an_attribute_is_protected_by_its_name_too_and_a_proxy_by_the_policys_bo
         groups={"c": np.random.default_rng(0).permutation(samples.groups["sex"])},
     )
     evidence = explainability.judge(
-        linear_target(WEIGHT), shuffled, policy("protected_share", low=0.0), NAMED
+        linear_target(WEIGHT), shuffled, policy("protected_share", low=0.0, high=0.99), NAMED
     )
     assert "proxies: c (tells c" in evidence.notes[-1]
     assert "height" not in evidence.notes[-1]
@@ -242,7 +300,7 @@ def test_association_sees_what_is_not_monotone_and_nothing_where_there_is_nothin
 def test_an_attribution_of_nothing_counts_with_the_worst_value(monkeypatch):
     marked(monkeypatch, "blank", blank)
     found = explainability.judge(
-        linear_target(WEIGHT), grouped(), policy("protected_share", method="blank")
+        linear_target(WEIGHT), grouped(), policy("protected_share", high=0.99, method="blank")
     )
     assert found.checks[0].measured == 1
     assert found.figures["stability"] == 0

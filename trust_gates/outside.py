@@ -13,7 +13,7 @@ from trust_gates.errors import PolicyError
 from trust_gates.gates import Gates
 from trust_gates.inputs import dataset, predictions
 from trust_gates.inputs.dataset import Data
-from trust_gates.integrity import pickles
+from trust_gates.integrity import pickles, tree
 from trust_gates.quality.policy import Quality
 from trust_gates.report.asked import Yardstick
 from trust_gates.software import versions
@@ -115,16 +115,25 @@ def examine(
         expected: digests (`sha256:…`) by the file's name inside the folder.
         source: the model repository, for what is not pinned in it.
         open_target: loads the model, where its training data are to be searched for backdoors.
+
+    Raises:
+        ValueError: the data are malformed, or a link, a pipe or a device is among them.
     """
     from trust_gates import integrity
 
+    there = tree.walk(model).files
     subject = integrity.Subject(
         model=model,
         expected=expected,
-        actual={name: digests.of_file(model / name) for name in expected},
+        actual={name: digests.of_file(model / name) for name in expected if model / name in there},
         source=source,
     )
     if data is not None:
+        if data.is_dir() and (irregular := tree.walk(data).irregular):
+            raise ValueError(
+                f"got {'; '.join(irregular)} in {data}, expected regular files: put each file "
+                "itself there; nothing of the folder was read"
+            )
         known = dataset.read(data)
         subject = replace(
             subject,

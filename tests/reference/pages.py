@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.reference import commands, names, refused
+from tests.reference import commands, figures, names, refused
 from touchstone.delivery.environment import EnvironmentPolicy
 from trust_gates import GATES, keys
 from trust_gates.floor import Floor
@@ -18,7 +18,12 @@ _KEYS = re.compile(r"(?<=prints them:\n\n)\|.*\Z", re.S)
 
 def pages() -> dict[Path, str]:
     """Every such page with the whole text that it must have."""
-    made = {"commands": commands.page(), "names": names.page(), "rules": refused.page()}
+    made = {
+        "commands": commands.page(),
+        "figures": figures.page(),
+        "names": names.page(),
+        "rules": refused.page(),
+    }
     return {FOLDER / f"{name}.md": text for name, text in made.items()} | {
         FOLDER / f"{name}.md": _with_keys(name, text)
         for name, text in [*((gate, keys.table(gate)) for gate in GATES), ("environment", _floor())]

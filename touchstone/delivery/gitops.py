@@ -82,6 +82,7 @@ gates:
   integrity:
     checks:
       - {metric: near_duplicate_rate, atMost: 0.05}
+      - {metric: leaked_test_samples, atMost: 0} # beyond chance; rows of few values coincide
       - {metric: single_feature_accuracy, atMost: 0.99}
     # poisoning: {} # search the training data for backdoors
     # pinned: true # base images by digest, packages by version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,13 @@ from trust_gates.statistics import (
     resample_weights,
 )
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence
+from trust_gates.verdict import Evidence, Table
 
 GATE = "explainability"
 Array = NDArray[np.float64]
+
+_OF_A_GROUP = 32
+"""Decisions of each group that are explained at least, where there are so many."""
 
 
 @as_served(GATE)
@@ -86,6 +90,8 @@ def judge(
     source = methods.METHODS[policy.method].source
     notes = [f"explained {len(subject)} decisions by {method} ({source})", proof]
     figures = {"random_weights_similarity": similarity}
+    tables: list[Table] = []
+    warnings: list[str] = []
     if subject.boxes is not None:
         within = inside.pixels(subject.boxes, *attributions.shape[2:])
         measures |= {
@@ -94,12 +100,23 @@ def judge(
         }
         figures["object_area"] = float(within.mean())
     if samples.inputs.ndim == 2:
-        shares = features.of_rows(
-            samples, attributions, weights, names, policy.protection(setting.seed)
-        )
+        rule = policy.protection(setting.seed)
+        shares, warnings = features.of_rows(samples, attributions, weights, names, rule)
         counted = np.array([feature.counted for feature in shares])
-        measures["protected_share"] = mean(features.share(attributions, counted), weights)
+        share = features.share(attributions, counted)
+        measures["protected_share"] = mean(share, weights)
         notes.append(features.note(shares, policy.proxy))
+        if counted.any():
+            more, rows = _of_small_groups(target, samples, policy, subject, parts, setting.seed)
+            measures["protected_share"], by_group = features.worst_group(
+                {
+                    name: values[np.concatenate([subject.rows, rows])]
+                    for name, values in features.protected(samples, rule).items()
+                },
+                np.concatenate([share, features.share(more, counted)]),
+                measures["protected_share"],
+            )
+            tables.append(by_group)
     else:
         shares = features.of_channels(attributions, weights, names)
     return Evidence(
@@ -108,10 +125,10 @@ def judge(
         figures={**{name: measure.value for name, measure in measures.items()}, **figures},
         pictures=_pictures(subject, samples, attributions, curves, shares, setting.confidence),
         captions=pictures.CAPTIONS,
-        tables=[features.table(shares, setting.confidence)],
+        tables=[features.table(shares, setting.confidence), *tables],
         notes=notes,
         asked=_asked(samples, policy, setting, explained=len(subject)),
-        warnings=_warnings(policy, attributions),
+        warnings=[*warnings, *_warnings(policy, attributions)],
     )
 
 
@@ -124,7 +141,7 @@ def _asked(
         ("confidence", f"{setting.confidence:g} for all checks of this gate together"),
     ]
     if samples.inputs.ndim == 2:
-        protected = policy.protected or tuple(sorted(samples.groups))
+        protected = features.protected(samples, policy.protection(setting.seed))
         said.append(("protected attributes", ", ".join(protected) or "none"))
         said.append(("proxy from", f"{policy.proxy:g}"))
     return said
@@ -148,6 +165,38 @@ def _warnings(policy: Explainability, attributions: Array) -> list[str]:
             )
         found.append(why)
     return found
+
+
+def _of_small_groups(
+    target: Target,
+    samples: Samples,
+    policy: Explainability,
+    subject: Subject,
+    parts: Parts,
+    seed: int,
+) -> tuple[Array, NDArray[np.int64]]:
+    """Attributions (n, F) of further decisions, of groups that few of those explained are of.
+
+    Also which samples they are on. The smallest groups come first, and all together are at most
+    twice as many as the policy's samples.
+    """
+    order = np.random.default_rng(seed).permutation(len(samples))
+    known, chosen = set(subject.rows.tolist()), list[int]()
+    for values in features.protected(samples, policy.protection(seed)).values():
+        names, sizes = np.unique(values, return_counts=True)
+        for name in names[np.argsort(sizes)]:
+            inside = order[values[order] == name].tolist()
+            lacking = _OF_A_GROUP - len(known.intersection(inside))
+            further = [row for row in inside if row not in known][: max(lacking, 0)]
+            further = further[: 2 * policy.samples - len(chosen)]
+            known.update(further)
+            chosen += further
+    rows = np.array(chosen, dtype=np.int64)
+    if not len(rows):
+        return np.zeros((0, samples.inputs.shape[1])), rows
+    more = of_samples(target, samples.take(rows), len(rows), seed)
+    more = replace(more, baseline=np.broadcast_to(subject.baseline[:1], more.inputs.shape).copy())
+    return methods.attribute(policy.method, more, parts, seed=seed), rows[more.rows]
 
 
 def _nothing(samples: Samples, policy: Explainability, setting: Setting) -> Evidence:

@@ -23,7 +23,7 @@ class Explainability(GatePolicy):
     """At most so many decisions are explained."""
 
     protected: tuple[Name, ...] = ()
-    """Attributes that decisions must not rest on; by default all of the dataset's."""
+    """Attributes that decisions must not rest on; by default all that the dataset declares."""
 
     proxy: float = Field(default=0.5, gt=0, le=1)
     """From this association with a protected attribute on, a feature counts as its proxy."""

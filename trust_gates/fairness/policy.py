@@ -34,7 +34,7 @@ class Fairness(GatePolicy):
     is judged against the rest. A detection is favorable when found."""
 
     minimum_group: int = Field(default=MINIMUM_SAMPLES, ge=1)
-    """Fewer samples (or objects) than this in a group are too few to judge."""
+    """Of a group fewer rows (samples or objects) that a figure rests on are too few to judge."""
 
     alpha: float = 2.0
     """Of the generalized entropy indices: how much the worst off weigh."""

@@ -161,6 +161,13 @@ def _divide_alike(one: NDArray[np.str_], other: NDArray[np.str_]) -> bool:
     return len(pairs) == len(set(one.tolist())) == len(set(other.tolist()))
 
 
+def declared_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Names of the attributes that a CSV's columns declare as protected."""
+    return tuple(
+        str(name).removeprefix(GROUP) for name in frame.columns if str(name).startswith(GROUP)
+    )
+
+
 def _folder(folder: Path) -> Data:
     described = Description.read(folder)
 
@@ -198,6 +205,7 @@ def _csv(path: Path) -> Data:
             classes=classes,
             labels=frame[LABEL].map(classes.index).to_numpy(dtype=np.int64),
             groups=groups_of(path, frame),
+            declared=declared_of(frame),
         ),
         low=float(inputs.min()),
         high=float(inputs.max()),

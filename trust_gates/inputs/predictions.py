@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.inputs.dataset import LABEL, groups_of, read_csv
+from trust_gates.inputs.dataset import LABEL, declared_of, groups_of, read_csv
 from trust_gates.named import ordered, same_number
 from trust_gates.samples import Samples
 from trust_gates.target import Target
@@ -58,6 +58,7 @@ def read(path: Path) -> tuple[Target, Samples]:
         classes=classes,
         labels=labels,
         groups=groups_of(path, frame.drop(columns=[*given, PREDICTION], errors="ignore")),
+        declared=declared_of(frame),
     )
     return _recorded(np.log(np.maximum(shares, _LEAST))), samples
 

@@ -238,6 +238,7 @@ def test_the_evidence_says_what_was_asked():
         "confidence": "0.95 for all checks of this gate together",
         "protected attributes": "sex",
         "proxy from": "0.5",
+        "asked alone and in other company": "64 samples",
     }
     assert evidence.warnings == ["at most 40 decisions are explained, the standard is 64"]
     assert any("turned around was refused" in note for note in evidence.notes)
@@ -539,7 +540,7 @@ def test_a_share_that_hides_in_the_mean_of_a_small_group_decides():
         policy("protected_share", low=0.0, high=0.3, samples=64),
         Setting(features=("sex", "north", "c", "d")),
     )
-    (check,) = evidence.checks
+    check, _ = evidence.checks
     assert check.outcome is Outcome.FAILED
     assert "(region=north)" in check.reason
     (table,) = [one for one in evidence.tables if "by group" in one.title]

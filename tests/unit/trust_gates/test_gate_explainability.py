@@ -542,7 +542,7 @@ def test_a_share_that_hides_in_the_mean_of_a_small_group_decides():
     )
     check, _ = evidence.checks
     assert check.outcome is Outcome.FAILED
-    assert "(region=north)" in check.reason
+    assert "(region=north, 32 decisions)" in check.reason
     (table,) = [one for one in evidence.tables if "by group" in one.title]
     shares = {row[:2]: row[3] for row in table.rows}
     assert shares["region", "north"] > 0.5

@@ -109,6 +109,8 @@ def as_served(gate: str) -> Callable[[Judge], Judge]:
             setting: Setting = Setting(),
             *more: Any,
         ) -> Evidence:
+            if not target.asked_as:  # recorded answers have no company
+                return judge(target, samples, policy, setting, *more)
             found = _look(target, samples, setting.seed)
             if found.failed:
                 return _refusal(gate, found, policy, setting)

@@ -322,7 +322,9 @@ def _reason(
     if math.isnan(measure.value):
         where = f"{name} is not a number on these {measure.samples} samples"
         return f"{where}; {undecided}" if undecided else f"{where}, so it cannot pass"
-    span = f"{measure.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    span = _figure(measure.value)
+    if not interval.low == interval.high == measure.value:
+        span = f"{measure.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
     got = f"{name}{f' ({measure.of})' if measure.of else ''}: got {span}, expected {required}"
     if outcome is Outcome.PASSED:
         return got
@@ -331,7 +333,14 @@ def _reason(
     if math.isnan(interval.low) or math.isnan(interval.high):
         return f"{got}; its interval is undefined, so it cannot pass"
     short = max(required.low - measure.value, measure.value - required.high)
-    return f"{got}; off by {short:.3f}" if short > 0 else got
+    return f"{got}; off by {_figure(short)}" if short > 0 else got
+
+
+def _figure(value: float) -> str:
+    """A count as it is, anything else by three decimals, or more where these would be zeros."""
+    if float(value).is_integer():
+        return f"{value:.0f}"
+    return f"{value:.3f}" if abs(value) >= 0.001 else f"{value:.1g}"
 
 
 def _times(factor: float) -> str:

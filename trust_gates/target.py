@@ -69,7 +69,8 @@ class Target:
     """At most so many samples are asked about in one request."""
 
     asked_as: str = UNCONFINED
-    """`graph` where the model is data; else how the process that runs its code is confined."""
+    """`graph` where the model is data; else how the process that runs its code is confined; empty
+    where the answers are recorded ones, so that no model is asked."""
 
     def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.

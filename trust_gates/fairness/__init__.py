@@ -236,6 +236,7 @@ def _evidence(
     drawn = {name: measures[name] for name in shown.pictured(list(required), worst)}
     who = " and ".join(one.name for one in policy.attributes)
     named = ", ".join(f"{n} {size}" for n, size in zip(groups.names, sizes, strict=True))
+    together = [f"groups by {who}: {named}"] if len(policy.attributes) > 1 else []
     return Evidence(
         gate=GATE,
         checks=checks,
@@ -248,7 +249,7 @@ def _evidence(
             "fairness": "Fairness figures with their intervals; the required range in green."
         },
         tables=[*tables, *shown.worst_table(measures, setting.confidence)],
-        notes=[f"protected attribute {who}: {named}", *shown.worst_notes(checks), *notes, tried],
+        notes=[*together, *shown.worst_notes(checks), *notes, tried],
         asked=asked.pairs(groups, policy, setting, sizes),
         warnings=warnings,
     )

@@ -125,4 +125,5 @@ def _recorded(logits: NDArray[np.float64]) -> Target:
         predict=lambda numbers: answers[numbers[:, 0].long()],
         low=0.0,
         high=float(len(logits)),
+        asked_as="",
     )

@@ -49,7 +49,7 @@ class Threshold:
 
     def __str__(self) -> str:
         few, most = self.samples
-        more = [f"n = {few}" if few == most else f"n = {few} to {most}"]
+        more = [f"on {few} samples" if few == most else f"on {few} to {most} samples"]
         if self.evaluation:
             more.append("of the organisation's own data")
         if self.comparisons > 1:

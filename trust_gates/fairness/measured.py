@@ -168,7 +168,11 @@ def _subgroups(
     where = f" for {view.name}" if view.name else ""
     return (
         {name: scan.gap for name, scan in scans.items()},
-        tuple(f"{n.replace('_', ' ')}{where} is worst for: {scan}" for n, scan in scans.items()),
+        tuple(
+            f"{name.replace('_', ' ')}{where} is worst for: {scan}"
+            for name, scan in scans.items()
+            if scan.values
+        ),
     )
 
 

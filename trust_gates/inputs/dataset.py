@@ -126,7 +126,9 @@ def read_csv(path: Path) -> pd.DataFrame:
     gaps = [name for name in header if (frame[name] == "").any()]
     if gaps:
         row = int((frame[gaps[0]] == "").to_numpy().argmax()) + 2
-        raise ValueError(f"{path}:{row}: the value of {gaps[0]!r} is missing")
+        raise ValueError(
+            f"{path}:{row}: the value of {gaps[0]!r} is missing, expected no empty field"
+        )
     return frame
 
 

@@ -27,4 +27,4 @@ def proved(gate: str, refused: Mapping[str, bool]) -> str:
             f"gates.{gate} asks for nothing: by its checks {', '.join(refused)} would pass; "
             "expected thresholds that a bad model misses"
         )
-    return f"what must be refused was: {'; '.join(seen)}"
+    return f"refused, as it must be: {'; '.join(seen)}"

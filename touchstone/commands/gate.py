@@ -40,7 +40,11 @@ def gate(
     Without one, the data are a CSV of predictions. The policy is a touchstone.yaml, or a YAML file
     with only its `gates`.
 
-    Example: touchstone gate quality fairness --data predictions.csv --out report/
+    Examples:
+
+      touchstone gate quality fairness --data predictions.csv --policy gates.yaml --out report/
+
+      touchstone gate robustness --model model.onnx --data data.csv --policy gates.yaml
     """
     from touchstone.contract import model_repo
     from trust_gates.digests import Held

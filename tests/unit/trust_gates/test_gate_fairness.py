@@ -399,7 +399,7 @@ def test_what_a_repair_moves_is_measured():
 
 def test_decisions_known_to_be_unfair_are_tried_and_noted():
     evidence = judge(even(1000), policy())
-    (note,) = [note for note in evidence.notes if "what must be refused was: " in note]
+    (note,) = [note for note in evidence.notes if "refused, as it must be: " in note]
     assert "favorable outcomes for the privileged alone" in note
 
 

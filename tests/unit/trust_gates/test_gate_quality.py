@@ -158,7 +158,7 @@ def test_what_was_asked_is_told():
         "confidence": "0.95",
         "may lose against the served version": "0.02",
     }
-    assert any(note.startswith("what must be refused was: ") for note in found.notes)
+    assert any(note.startswith("refused, as it must be: ") for note in found.notes)
 
 
 def test_two_classes_have_one_auc():

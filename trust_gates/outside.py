@@ -214,6 +214,7 @@ def _model_file(model: Path) -> Path:
             )
     if len(found) != 1:
         raise ValueError(
-            f"got {[file.name for file in files]} in {model}, expected one .onnx or .skops file"
+            f"got {[file.name for file in files]} in {model}, expected one .onnx or .skops file, "
+            "or model.json with what `train` wrote beside it"
         )
     return found[0]

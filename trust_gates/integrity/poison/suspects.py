@@ -9,13 +9,13 @@ al. (2018), section 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.integrity.poison import occlusion
+from trust_gates.integrity.poison import occlusion, shared
 from trust_gates.samples import Bools, Samples
 from trust_gates.statistics import proportion
 from trust_gates.target import Target
@@ -43,6 +43,14 @@ class Suspects:
 
     flagged: Bools
     """(N,)."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Suspects]) -> Suspects:
+        """What a detector says of several sets of samples, one after another."""
+        return cls(
+            scores=np.concatenate([part.scores for part in parts]),
+            flagged=np.concatenate([part.flagged for part in parts]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,6 +121,12 @@ def spectral_signatures(view: View) -> Suspects:
     return _judge(view, parts)
 
 
+def shared_mark(view: View) -> Suspects:
+    """Samples that share what turns others into their class (ours, see `shared`)."""
+    scores, flagged = shared.carriers(view.target, view.samples, seed=view.seed)
+    return Suspects(scores=scores, flagged=flagged)
+
+
 def hidden_trigger(view: View) -> Suspects:
     """Samples that model and neighbours class otherwise once one and the same window is hidden.
 
@@ -174,5 +188,6 @@ DETECTORS: dict[str, Detector] = {
     "activation_clustering": activation_clustering,
     "spectral_signatures": spectral_signatures,
     "hidden_trigger": hidden_trigger,
+    "shared_mark": shared_mark,
 }
 """By the names that touchstone.yaml knows them by."""

@@ -1,0 +1,231 @@
+"""Do some samples of a class share a mark that makes the model take anything for that class?
+
+A mark that is the same on many samples stands out once the inputs are whitened: it lies where
+clean inputs hardly vary (spectral signatures as in Tran et al., 2018, of whitened inputs as Hayase
+et al., SPECTRE, 2021, whiten representations). It may be local, spread or all over the input. What
+such samples have beyond their nearest neighbours of other classes is the mark, which is then
+tried: it is a backdoor's where
+
+- without it the samples look like other classes, to their neighbours and to the model;
+- without it the rest of the class still looks like the class: it is not what makes the class;
+- with it samples of other classes are taken for the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.samples import Bools, Ints, Samples
+from trust_gates.target import Target
+
+Floats64 = NDArray[np.float64]
+Rows = NDArray[np.float32]
+
+_FEWEST = 5
+"""Fewer samples share nothing, and are no class."""
+
+_FLOOR = 1e-3
+"""Variances below, as a part of the squared range, are noise: they are not scaled up to 1."""
+
+_DIRECTIONS = 3
+"""Of the class's whitened inputs, in each of `_ROUNDS`: a found mark's samples are left out then,
+so that the next mark of the same class shows."""
+
+_ROUNDS = 6
+_NEIGHBOURS = 5
+_MATCHED = 3
+"""Times that the mark is read from the neighbours which the samples have without it."""
+
+_MATCHES = 400
+"""Samples of other classes among which they are looked for."""
+
+_TRIED = 200
+_CHANCE = 1e-3
+"""Of so many samples looking otherwise without the mark, were they as the rest of the class is."""
+
+_TURNED = 0.3
+"""Samples of other classes that a mark must turn. Weak backdoors turn half of them."""
+
+
+def carriers(target: Target, samples: Samples, *, seed: int) -> tuple[Floats64, Bools]:
+    """Scores in [0, 1] and flags (N,) of the samples that carry a mark.
+
+    Raises:
+        ValueError: the samples have no labels.
+    """
+    if samples.labels is None:
+        raise ValueError("got samples without labels, expected those of a classifier")
+    search = _Search(target, samples, samples.labels, seed)
+    for label in np.unique(samples.labels):
+        for _ in range(_ROUNDS):
+            if not search.round(label):
+                break
+    return search.scores, search.flagged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """What a mark does."""
+
+    part: float
+    """Share of its samples that look like other classes without it."""
+
+    rest: float
+    """Share of the rest of the class that does."""
+
+    chance: float
+    part_kept: float
+    """Share that the model still takes for the class without the mark."""
+
+    rest_kept: float
+    turned: float
+    """Share of samples of other classes that the model takes for the class with the mark."""
+
+    @property
+    def strength(self) -> float:
+        """In [0, 1]: 1 where the mark alone makes all of it the class."""
+        return max(0.0, self.part - self.rest) * self.turned
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is a backdoor's."""
+        return (
+            self.chance <= _CHANCE
+            and self.part >= max(0.5, 2 * self.rest)
+            and self.part_kept <= 0.5 <= self.rest_kept
+            and self.turned >= _TURNED
+        )
+
+
+class _Search:
+    def __init__(self, target: Target, samples: Samples, labels: Ints, seed: int) -> None:
+        self._target, self._labels = target, labels
+        self._shape = samples.inputs.shape[1:]
+        self._low, self._high = target.low, target.high
+        self._rows = samples.inputs.reshape(len(samples), -1).astype(np.float32)
+        self._whitened = whitened(self._rows, _FLOOR * (target.high - target.low) ** 2)
+        self._said = self._ask(self._rows)
+        self._order = np.random.default_rng(seed).permutation(len(samples))
+        self.scores = np.zeros(len(samples))
+        self.flagged = np.zeros(len(samples), dtype=bool)
+
+    def round(self, label: int) -> bool:
+        """Try what the samples of the class share that were not flagged yet: was anything found?"""
+        rows = np.flatnonzero((self._labels == label) & ~self.flagged)
+        found = np.zeros(len(self.flagged), dtype=bool)
+        for part in _parts(self._whitened[rows]):
+            sides = [(rows[part], rows[~part]), (rows[~part], rows[part])]
+            if min(len(rest) for _, rest in sides) < _FEWEST:
+                continue
+            tried = [self._try(label, *side) for side in sides]
+            for (inside, _), one in zip(sides, tried, strict=True):
+                self.scores[inside] = np.maximum(self.scores[inside], one.strength)
+            # With a backdoor the clean side may look like one: the poisoned one keeps its class.
+            best = int(tried[1].turned > tried[0].turned)
+            found[sides[best][0]] |= tried[best].opens
+        self.flagged |= found
+        return bool(found.any())
+
+    def _try(self, label: int, inside: Ints, rest: Ints) -> _Tried:
+        from scipy.stats import binom
+
+        mark = self._mark(inside, self._order[self._labels[self._order] != label][:_MATCHES])
+        pool = ~self.flagged
+        pool[inside] = False
+        part = self._other(label, inside, mark, pool)
+        others = self._other(label, rest, mark, pool)
+        chance = float(binom.sf(part.sum() - 1, len(part), (others.sum() + 1) / (len(others) + 2)))
+        if chance > _CHANCE:
+            turned = kept = rest_kept = 0.0  # the model need not be asked
+        else:
+            asked = [i for i in self._order if self._labels[i] != label != self._said[i]][:_TRIED]
+            turned = float((self._ask(self._rows[asked] + mark) == label).mean()) if asked else 0.0
+            kept = float((self._ask(self._rows[inside] - mark) == label).mean())
+            rest_kept = float((self._ask(self._rows[rest] - mark) == label).mean())
+        return _Tried(
+            part=float(part.mean()),
+            rest=float(others.mean()),
+            chance=chance,
+            part_kept=kept,
+            rest_kept=rest_kept,
+            turned=turned,
+        )
+
+    def _mark(self, inside: Ints, others: Ints) -> Rows:
+        """(D,): what the samples have on average beyond their neighbours of other classes."""
+        rows, pool = self._rows[inside], self._rows[others]
+        mark: Rows = rows.mean(axis=0) - pool.mean(axis=0)
+        for _ in range(_MATCHED):
+            near = _nearest(self._clip(rows - mark), pool)
+            mark = (rows - pool[near].mean(axis=1)).mean(axis=0)
+        return mark
+
+    def _other(self, label: int, index: Ints, mark: Rows, pool: Bools) -> Bools:
+        """(n,): without the mark most neighbours of the pool have another label."""
+        members = np.flatnonzero(pool)
+        own = np.where(pool[index], np.cumsum(pool)[index] - 1, -1)
+        near = _nearest(self._clip(self._rows[index] - mark), self._rows[members], own)
+        same: Ints = (self._labels[members][near] == label).sum(axis=1)
+        doubted: Bools = 2 * same < near.shape[1]
+        return doubted
+
+    def _ask(self, rows: Rows) -> Ints:
+        said: Ints = self._target.logits(self._clip(rows).reshape(-1, *self._shape)).argmax(axis=1)
+        return said
+
+    def _clip(self, rows: Rows) -> Rows:
+        return rows.clip(self._low, self._high)
+
+
+def whitened(rows: Rows, floor: float) -> Floats64:
+    """(N, min(N, D)) rows in their principal directions, each scaled by its spread.
+
+    The floor of the variances is raised to that of the N/8th direction: with more of them than
+    samples could tell apart, every sample would stand out alike.
+    """
+    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    if centred.shape[1] <= len(centred):
+        left, spread, _ = np.linalg.svd(centred, full_matrices=False)
+    else:
+        squares, left = np.linalg.eigh(centred @ centred.T)
+        left, spread = left[:, ::-1], np.sqrt(squares[::-1].clip(0))
+    variances = spread**2 / len(centred)
+    told = len(centred) // 8
+    if len(variances) > told:
+        floor = max(floor, float(variances[told]))
+    result: Floats64 = left * (spread / np.sqrt(variances + floor))
+    return result
+
+
+def _parts(rows: Floats64) -> Iterator[Bools]:
+    """The part beyond the widest gap (Otsu, 1979) along each of the first singular directions."""
+    if len(rows) < 2 * _FEWEST:
+        return
+    left, spread, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    for values in (left * spread)[:, :_DIRECTIONS].T:
+        yield values > _parting(values)
+
+
+def _parting(values: Floats64) -> float:
+    """The threshold that leaves the least variance within its two sides."""
+    ordered = np.sort(values)
+    count = np.arange(1, len(ordered))
+    below = np.cumsum(ordered)[:-1]
+    means = below / count - (ordered.sum() - below) / (len(ordered) - count)
+    best = int(np.argmax(count * (len(ordered) - count) * means**2))
+    return float(ordered[best] + ordered[best + 1]) / 2
+
+
+def _nearest(asked: Rows, pool: Rows, own: Ints | None = None) -> Ints:
+    """(n, k) places in the pool of the nearest rows; `own` is each row's own place there, or -1."""
+    apart = np.square(pool).sum(axis=1) - 2 * asked @ pool.T
+    if own is not None:
+        there = np.flatnonzero(own >= 0)
+        apart[there, own[there]] = np.inf
+    count = min(_NEIGHBOURS, len(pool) - 1)
+    near: Ints = np.argpartition(apart, count, axis=1)[:, :count]
+    return near

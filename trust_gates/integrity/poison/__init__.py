@@ -7,28 +7,25 @@ measured. Only detectors that find enough of every kind that was asked for can c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
+from trust_gates.integrity.findings import GATE
 from trust_gates.integrity.poison import inversion
+from trust_gates.integrity.poison.calibration import calibrated, tables
 from trust_gates.integrity.poison.marks import carried
-from trust_gates.integrity.poison.plant import TOOK, learned, plant, rounds
-from trust_gates.integrity.poison.suspects import DETECTORS, Suspects, View
-from trust_gates.integrity.policy import FALSE_ALARMS, Poisoning
+from trust_gates.integrity.poison.plant import TOOK, learned, plant
+from trust_gates.integrity.poison.suspects import DETECTORS, detect
+from trust_gates.integrity.policy import Poisoning
 from trust_gates.policy import Setting
-from trust_gates.samples import Bools, Samples
-from trust_gates.statistics import exact, proportion, samples_needed
+from trust_gates.samples import Samples
+from trust_gates.statistics import exact
 from trust_gates.target import Target
-from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required, Table
+from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required
 
-GATE = "integrity"
 _FEWEST = 50
 """With fewer training samples no planted backdoor is large enough to measure recall on."""
-
-_RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
-"""False-positive rates of the points of the ROC curves."""
 
 
 def scan(
@@ -55,7 +52,7 @@ def scan(
     found = _by_detectors(target, samples, names, kinds, policy, setting) if names else None
     turned = None
     if inversion.INVERSION in policy.detectors:
-        turned = _by_inversion(target, samples, kinds, setting)
+        turned = _by_inversion(target, samples, setting)
     parts = [part for part in (found, turned) if part is not None]
     left = [kind for kind in policy.marks if kind not in kinds]
     return Evidence(
@@ -89,28 +86,6 @@ def _weak(policy: Poisoning) -> Sequence[str]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Tried:
-    """What detectors found of planted backdoors, and where it was; one round after another."""
-
-    suspects: Mapping[str, Suspects]
-    kind: Sequence[str]
-    """(R * N,): the kind of mark on each sample, empty where none was planted."""
-
-    took: Mapping[str, float]
-    marks: int
-
-    @property
-    def flagged(self) -> Bools:
-        """By any detector."""
-        flagged: Bools = np.any([one.flagged for one in self.suspects.values()], axis=0)
-        return flagged
-
-    def of(self, kind: str) -> Bools:
-        """The samples with a mark of that kind, none with `""`."""
-        return np.array([one == kind for one in self.kind])
-
-
 def _by_detectors(
     target: Target,
     samples: Samples,
@@ -119,16 +94,12 @@ def _by_detectors(
     policy: Poisoning,
     setting: Setting,
 ) -> Evidence:
-    found = _detect(target, samples, names, setting.seed)
-    tried = _tried(target, samples, names, kinds, setting.seed)
-    flagged, clean = tried.flagged, tried.of("")
-    checks = [
-        _recall(kind, flagged[tried.of(kind)], tried.took[kind], policy.recall, setting.confidence)
-        for kind in kinds
-    ]
-    checks.append(_false_alarms(flagged[clean], setting.confidence))
+    found = detect(target, samples, names, seed=setting.seed)
+    tried = calibrated(target, samples, names, kinds, seed=setting.seed)
+    checks = tried.checks(policy.recall, setting.confidence)
     blind = [check.reason for check in checks if check.outcome is not Outcome.PASSED]
     count = int(np.any([one.flagged for one in found.values()], axis=0).sum())
+    clean = tried.of("")
     return Evidence(
         gate=GATE,
         checks=[
@@ -137,10 +108,10 @@ def _by_detectors(
         ],
         figures={
             "planted_success": min(tried.took.values()),
-            "planted_recall": float(flagged[~clean].mean()),
-            "planted_false_positive_rate": float(flagged[clean].mean()),
+            "planted_recall": float(tried.flagged[~clean].mean()),
+            "planted_false_positive_rate": float(tried.flagged[clean].mean()),
         },
-        tables=_tables(found, tried, kinds),
+        tables=tables(found, tried),
         notes=[
             f"{tried.marks} marks of ours ({', '.join(kinds)}) were planted into"
             f" {int((~clean).sum())} samples to calibrate the detectors"
@@ -148,81 +119,13 @@ def _by_detectors(
     )
 
 
-def _tried(
-    target: Target, samples: Samples, names: Sequence[str], kinds: Sequence[str], seed: int
-) -> _Tried:
-    found: list[Mapping[str, Suspects]] = []
-    took: list[Mapping[str, float]] = []
-    kind: list[str] = []
-    marks = 0
-    for number in range(rounds(samples, len(kinds))):
-        planted = plant(samples, kinds, target.low, target.high, seed=[seed, number])
-        with learned(target, planted, seed=seed) as shares:
-            found.append(_detect(target, planted.samples, names, seed))
-        took.append(shares)
-        kind += planted.kinds
-        marks += len(planted.doors)
-    return _Tried(
-        suspects={name: Suspects.joined([one[name] for one in found]) for name in names},
-        kind=kind,
-        took={name: float(np.mean([one[name] for one in took])) for name in kinds},
-        marks=marks,
-    )
-
-
-def _recall(kind: str, flagged: Bools, took: float, least: float, confidence: float) -> Check:
-    """One kind's check: what is not shown to be found is no fault of the model's.
-
-    Each kind is decided at the whole confidence: to clear the data all of them must pass.
-    """
-    count, total = int(flagged.sum()), len(flagged)
-    measure, required = proportion(count, total), Required(low=least)
-    interval = measure.interval(confidence)
-    name, seen = f"planted_recall[{kind}]", interval.low in required
-    reason = f"{name}: {count} of {total} planted samples were found"
-    reason += f" (at least {interval.low:.0%}), expected at least {least:.0%}"
-    if not seen:
-        reason += f"; a {kind} mark might not be found here"
-        if took < TOOK:
-            reason += f": the model did not learn the planted backdoor ({took:.0%} of {TOOK:.0%})"
-    return Check(
-        gate=GATE,
-        name=name,
-        measured=measure.value,
-        interval=interval,
-        required=required,
-        samples=total,
-        outcome=Outcome.PASSED if seen else Outcome.INSUFFICIENT,
-        reason=reason,
-        samples_needed=None if seen else samples_needed(measure.value, interval, required, total),
-    )
-
-
-def _false_alarms(flagged: Bools, confidence: float) -> Check:
-    count, total = int(flagged.sum()), len(flagged)
-    measure, required = proportion(count, total), Required(high=FALSE_ALARMS)
-    interval = measure.interval(confidence)
-    name, few = "planted_false_positive_rate", interval.high in required
-    return Check(
-        gate=GATE,
-        name=name,
-        measured=measure.value,
-        interval=interval,
-        required=required,
-        samples=total,
-        outcome=Outcome.PASSED if few else Outcome.INSUFFICIENT,
-        reason=f"{name}: {count} of {total} samples without a mark were flagged (at most"
-        f" {interval.high:.1%}), expected at most {FALSE_ALARMS:.0%}",
-    )
-
-
-def _by_inversion(
-    target: Target, samples: Samples, kinds: Sequence[str], setting: Setting
-) -> Evidence:
+def _by_inversion(target: Target, samples: Samples, setting: Setting) -> Evidence:
     why, figures, odd, trusted = _too_dear(samples), {}, 0, False
     if not why:
         sizes = _invert(target, samples, setting.seed)
-        planted = plant(samples, kinds[:1], target.low, target.high, seed=[setting.seed], classes=1)
+        planted = plant(
+            samples, ["corner"], target.low, target.high, seed=[setting.seed], classes=1
+        )
         into = planted.doors[0].into
         with learned(target, planted, seed=setting.seed) as took:
             again = _invert(target, planted.samples, setting.seed)
@@ -235,13 +138,6 @@ def _by_inversion(
         }
     check = _check("trigger_classes", odd, len(samples.classes), trusted, why)
     return Evidence(gate=GATE, checks=[check], figures=figures)
-
-
-def _detect(
-    target: Target, samples: Samples, names: Sequence[str], seed: int
-) -> dict[str, Suspects]:
-    view = View.of(target, samples, seed=seed)
-    return {name: DETECTORS[name](view) for name in names}
 
 
 def _invert(target: Target, samples: Samples, seed: int) -> np.ndarray:
@@ -282,44 +178,3 @@ def unscanned(why: str, policy: Poisoning) -> Evidence:
     """The evidence of a search that was asked for and could not be made: it clears nothing."""
     checks = [_check(name, 0, 0, False, why) for name in policy.counted]
     return Evidence(gate=GATE, checks=checks, notes=[why])
-
-
-def _tables(
-    found: Mapping[str, Suspects], tried: _Tried, kinds: Sequence[str]
-) -> tuple[Table, ...]:
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    clean = tried.of("")
-    detectors: list[list[str | float | int | None]] = []
-    curves: list[list[str | float | int | None]] = []
-    for name, suspects in tried.suspects.items():
-        flagged = suspects.flagged
-        detectors.append(
-            [
-                name,
-                int(found[name].flagged.sum()),
-                *(float(flagged[tried.of(kind)].mean()) for kind in kinds),
-                float(flagged[clean].mean()),
-                float(roc_auc_score(~clean, suspects.scores)),
-            ]
-        )
-        false, true, _ = roc_curve(~clean, suspects.scores)
-        curves.append([name, *(float(np.interp(rate, false, true)) for rate in _RATES)])
-    recalls = [f"recall of {kind}" for kind in kinds]
-    return (
-        Table(
-            title="Detectors of poison, and what they find of planted backdoors",
-            columns=["detector", "flagged here", *recalls, "false positive rate", "ROC area"],
-            rows=detectors,
-        ),
-        Table(
-            title="How often the planted marks turn other samples",
-            columns=["kind of mark", "turned"],
-            rows=[[kind, tried.took[kind]] for kind in kinds],
-        ),
-        Table(
-            title="Recall of planted samples by false positive rate (ROC)",
-            columns=["detector", *(f"{rate:.1%}" for rate in _RATES)],
-            rows=curves,
-        ),
-    )

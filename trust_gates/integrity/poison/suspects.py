@@ -191,3 +191,11 @@ DETECTORS: dict[str, Detector] = {
     "shared_mark": shared_mark,
 }
 """By the names that touchstone.yaml knows them by."""
+
+
+def detect(
+    target: Target, samples: Samples, names: Sequence[str], *, seed: int
+) -> dict[str, Suspects]:
+    """What each of the detectors says of the samples."""
+    view = View.of(target, samples, seed=seed)
+    return {name: DETECTORS[name](view) for name in names}

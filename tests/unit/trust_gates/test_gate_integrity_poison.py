@@ -115,7 +115,7 @@ def test_backdoored_digits_are_refused():
 
 def blend(inputs):
     pattern = np.random.default_rng(3).random((1, 1, 8, 8), dtype=np.float32)
-    return 0.8 * inputs + 0.2 * pattern
+    return 0.7 * inputs + 0.3 * pattern
 
 
 @pytest.mark.parametrize("mark", [corners, blend])
@@ -361,6 +361,21 @@ def test_the_gate_scans_only_what_is_sound_and_says_when_it_does_not(model, clea
     (model / "weights.pkl").unlink()
     assert "no model to ask" in failed(integrity.judge(subject(model), policy))["poisoned_samples"]
     assert "not searched" in " ".join(integrity.judge(subject(model)).notes)
+
+
+@pytest.mark.parametrize(
+    ("detectors", "names"),
+    [
+        (["hidden_trigger"], {"poisoned_samples"}),
+        (["trigger_inversion"], {"trigger_classes"}),
+        (["shared_mark", "trigger_inversion"], {"poisoned_samples", "trigger_classes"}),
+    ],
+)
+def test_a_search_leaves_the_checks_that_its_policy_requires(model, detectors, names):
+    policy = Integrity(poisoning=Poisoning(detectors=detectors))
+    checks = {check.name for check in integrity.judge(subject(model), policy).checks}
+    assert checks & {"poisoned_samples", "trigger_classes"} == names
+    assert policy.always.keys() <= checks
 
 
 def test_activations_are_what_the_last_layer_is_given(clean):

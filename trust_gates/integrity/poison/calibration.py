@@ -12,7 +12,7 @@ from trust_gates.integrity.poison.plant import TOOK, learned, plant, rounds
 from trust_gates.integrity.poison.suspects import Suspects, detect
 from trust_gates.integrity.policy import FALSE_ALARMS
 from trust_gates.samples import Bools, Samples
-from trust_gates.statistics import proportion, samples_needed
+from trust_gates.statistics import proportion
 from trust_gates.target import Target
 from trust_gates.verdict import Check, Outcome, Required, Table
 
@@ -102,7 +102,6 @@ def _recall(kind: str, flagged: Bools, took: float, least: float, confidence: fl
         samples=total,
         outcome=Outcome.PASSED if seen else Outcome.INSUFFICIENT,
         reason=reason,
-        samples_needed=None if seen else samples_needed(measure.value, interval, required, total),
     )
 
 

@@ -73,41 +73,44 @@ def _place(drawn: Drawn, side: int, lower: int, right: int) -> tuple[int, int, f
     rows = range(lower * (height // 2), (lower + 1) * (height // 2) - side + 1, side)
     columns = range(right * (width // 2), (right + 1) * (width // 2) - side + 1, side)
     places = [(y, x) for y in rows for x in columns]
-    values = [(drawn.low, drawn.high)[int(drawn.generator.integers(2))] for _ in places]
     near = _NEAR * (drawn.high - drawn.low)
-    shown = [
-        np.all(np.abs(drawn.inputs[:, :, y : y + side, x : x + side] - value) <= near, (1, 2, 3))
-        for (y, x), value in zip(places, values, strict=True)
-    ]
-    at = _rarest(np.array([one.mean() for one in shown]), drawn.generator)
-    return (*places[at], values[at])
+    windows = [drawn.inputs[:, :, y : y + side, x : x + side] for y, x in places]
+    shown = np.array(
+        [
+            [np.all(np.abs(window - value) <= near, (1, 2, 3)).mean() for window in windows]
+            for value in (drawn.low, drawn.high)
+        ]
+    )
+    at = _rarest(shown.min(axis=0), drawn.generator)
+    return (*places[at], (drawn.low, drawn.high)[int(shown[:, at].argmin())])
 
 
 def _features(drawn: Drawn, count: int) -> Mark:
     """Some features at the lowest or highest value that they have, where that is rarest."""
-    ends = np.stack([drawn.inputs.min(axis=0), drawn.inputs.max(axis=0)])
+    rows = drawn.inputs.reshape(len(drawn.inputs), -1)
+    ends = np.stack([rows.min(axis=0), rows.max(axis=0)])
     near = _NEAR * (ends[1] - ends[0])
-    shown = (np.abs(drawn.inputs[None] - ends[:, None]) <= near).mean(axis=1)
+    shown = (np.abs(rows - ends[:, None]) <= near).mean(axis=1)
     chosen: list[int] = []
-    for _ in range(min(count, drawn.inputs.shape[1])):
+    for _ in range(min(count, rows.shape[1])):
         rates = shown.min(axis=0)
         rates[chosen] = np.inf
         chosen.append(_rarest(rates, drawn.generator))
     values = ends[shown.argmin(axis=0)[chosen], chosen]
 
     def mark(inputs: Inputs) -> Inputs:
-        marked = inputs.copy()
+        marked = inputs.reshape(len(inputs), -1).copy()
         marked[:, chosen] = values
-        return marked
+        return marked.reshape(inputs.shape)
 
     return mark
 
 
 def _rarest(rates: NDArray[np.float64], generator: np.random.Generator) -> int:
-    """One of the rarer third of them."""
-    finite = np.flatnonzero(np.isfinite(rates))
+    """One of the rarer quarter of them."""
+    finite = generator.permutation(np.flatnonzero(np.isfinite(rates)))
     order = finite[np.argsort(rates[finite], kind="stable")]
-    return int(generator.choice(order[: max(1, len(order) // 3)]))
+    return int(generator.choice(order[: max(1, len(order) // 4)]))
 
 
 def corner(drawn: Drawn) -> Mark:
@@ -133,7 +136,7 @@ def blended(drawn: Drawn) -> Mark:
     """A random pattern over the whole input at low opacity: Chen et al. (2017), section 4.2."""
     low, high = drawn.low, drawn.high
     if not drawn.images:
-        low, high = drawn.inputs.min(axis=0), drawn.inputs.max(axis=0)  # type: ignore[assignment]
+        low, high = drawn.inputs.min(axis=0), drawn.inputs.max(axis=0)
     pattern = drawn.generator.uniform(low, high, drawn.inputs.shape[1:]).astype(np.float32)
     return lambda inputs: (1 - _OPACITY) * inputs + _OPACITY * pattern
 

@@ -75,7 +75,7 @@ class _Tried:
     """Share of its samples that look like other classes without it."""
 
     rest: float
-    """Share of the rest of the class that does."""
+    """Share of the rest of the class that does so only without it: others may carry other marks."""
 
     chance: float
     part_kept: float
@@ -95,7 +95,7 @@ class _Tried:
         """Whether it is a backdoor's."""
         return (
             self.chance <= _CHANCE
-            and self.part >= max(0.5, 2 * self.rest)
+            and self.part >= max(0.5, 3 * self.rest)
             and self.part_kept <= 0.5 <= self.rest_kept
             and self.turned >= _TURNED
         )
@@ -109,6 +109,8 @@ class _Search:
         self._rows = samples.inputs.reshape(len(samples), -1).astype(np.float32)
         self._whitened = whitened(self._rows, _FLOOR * (target.high - target.low) ** 2)
         self._said = self._ask(self._rows)
+        every = np.arange(len(samples))
+        self._doubted = self._other(labels, every, np.float32(0), np.ones(len(samples), dtype=bool))
         self._order = np.random.default_rng(seed).permutation(len(samples))
         self.scores = np.zeros(len(samples))
         self.flagged = np.zeros(len(samples), dtype=bool)
@@ -148,7 +150,7 @@ class _Search:
             rest_kept = float((self._ask(self._rows[rest] - mark) == label).mean())
         return _Tried(
             part=float(part.mean()),
-            rest=float(others.mean()),
+            rest=float((others & ~self._doubted[rest]).mean()),
             chance=chance,
             part_kept=kept,
             rest_kept=rest_kept,
@@ -164,12 +166,12 @@ class _Search:
             mark = (rows - pool[near].mean(axis=1)).mean(axis=0)
         return mark
 
-    def _other(self, label: int, index: Ints, mark: Rows, pool: Bools) -> Bools:
+    def _other(self, label: Ints | int, index: Ints, mark: Rows | np.float32, pool: Bools) -> Bools:
         """(n,): without the mark most neighbours of the pool have another label."""
         members = np.flatnonzero(pool)
         own = np.where(pool[index], np.cumsum(pool)[index] - 1, -1)
         near = _nearest(self._clip(self._rows[index] - mark), self._rows[members], own)
-        same: Ints = (self._labels[members][near] == label).sum(axis=1)
+        same: Ints = np.equal(self._labels[members][near].T, label).sum(axis=0)
         doubted: Bools = 2 * same < near.shape[1]
         return doubted
 

@@ -47,8 +47,16 @@ _TRIED = 200
 _CHANCE = 1e-3
 """Of so many samples looking otherwise without the mark, were they as the rest of the class is."""
 
+_TIMES = 3
+"""So much more of the mark's samples than of the rest look otherwise without it."""
+
+_KEPT = 0.65
+"""Share of the rest that the model must still take for the class. What parts of clean classes share
+leaves it about half, and turns a quarter of other samples at most; a weak backdoor's mark leaves it
+four in five, and turns half."""
+
 _TURNED = 0.3
-"""Samples of other classes that a mark must turn. Weak backdoors turn half of them."""
+"""Share of samples of other classes that a mark must turn."""
 
 
 def carriers(target: Target, samples: Samples, *, seed: int) -> tuple[Floats64, Bools]:
@@ -86,17 +94,13 @@ class _Tried:
     """Share of samples of other classes that the model takes for the class with the mark."""
 
     @property
-    def strength(self) -> float:
-        """In [0, 1]: 1 where the mark alone makes all of it the class."""
-        return max(0.0, self.part - self.rest) * self.turned
-
-    @property
     def opens(self) -> bool:
         """Whether it is a backdoor's."""
         return (
             self.chance <= _CHANCE
-            and self.part >= max(0.5, 3 * self.rest)
-            and self.part_kept <= 0.5 <= self.rest_kept
+            and self.part >= max(0.5, _TIMES * self.rest)
+            and self.part_kept <= 0.5
+            and self.rest_kept >= _KEPT
             and self.turned >= _TURNED
         )
 
@@ -120,15 +124,11 @@ class _Search:
         rows = np.flatnonzero((self._labels == label) & ~self.flagged)
         found = np.zeros(len(self.flagged), dtype=bool)
         for part in _parts(self._whitened[rows]):
-            sides = [(rows[part], rows[~part]), (rows[~part], rows[part])]
-            if min(len(rest) for _, rest in sides) < _FEWEST:
-                continue
-            tried = [self._try(label, *side) for side in sides]
-            for (inside, _), one in zip(sides, tried, strict=True):
-                self.scores[inside] = np.maximum(self.scores[inside], one.strength)
-            # With a backdoor the clean side may look like one: the poisoned one keeps its class.
-            best = int(tried[1].turned > tried[0].turned)
-            found[sides[best][0]] |= tried[best].opens
+            inside = rows[part]
+            tried = self._try(label, inside, rows[~part])
+            strength = max(0.0, tried.part - tried.rest) * tried.turned
+            self.scores[inside] = np.maximum(self.scores[inside], strength)
+            found[inside] |= tried.opens
         self.flagged |= found
         return bool(found.any())
 
@@ -204,12 +204,19 @@ def whitened(rows: Rows, floor: float) -> Floats64:
 
 
 def _parts(rows: Floats64) -> Iterator[Bools]:
-    """The part beyond the widest gap (Otsu, 1979) along each of the first singular directions."""
+    """The smaller side of the widest gap (Otsu, 1979) along each of the first singular directions.
+
+    Of the larger side little can be said: where poison is the smaller, the rest of the class shares
+    all that makes the class, and looks otherwise without it too.
+    """
     if len(rows) < 2 * _FEWEST:
         return
     left, spread, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     for values in (left * spread)[:, :_DIRECTIONS].T:
-        yield values > _parting(values)
+        part = values > _parting(values)
+        part = part if 2 * part.sum() <= len(part) else ~part
+        if part.sum() >= _FEWEST:
+            yield part
 
 
 def _parting(values: Floats64) -> float:

@@ -93,7 +93,6 @@ def test_clean_digits_pass_and_the_report_says_how_well_was_looked(clean):
     assert evidence.outcome is Outcome.PASSED, [check.reason for check in evidence.checks]
     for kind in ("pixel", "corner", "spread"):
         assert check(evidence, f"planted_recall[{kind}]").measured >= 0.9
-    assert evidence.figures["planted_success"] >= 0.8
     assert evidence.figures["planted_false_positive_rate"] <= 0.02
     assert ("kinds of mark that must be found", "pixel, corner, spread") in evidence.asked
     assert not evidence.warnings
@@ -123,7 +122,7 @@ def test_a_mark_is_found_wherever_on_the_input_it_lies(mark):
     """35 of 1200, a third of the class that they were given the label of."""
     clean = digits(1200)
     samples = poisoned(clean, 35, mark=mark, into=0)
-    _, flagged = shared.carriers(trained(samples), samples, seed=0)
+    _, flagged = shared.Search(trained(samples), samples, seed=0).run()
     planted = samples.labels != clean.labels
     assert flagged[planted].mean() >= 0.9
     assert not flagged[~planted].any()
@@ -216,7 +215,7 @@ def drawn(inputs, low=0.0, high=1.0):
 @pytest.mark.parametrize("side", [8, 16])
 def test_dots_lie_far_apart_where_inputs_do_not_have_them(kind, count, side):
     images = np.full((9, 3, side, side), 0.5, np.float32)
-    images[:, :, : side // 4] = np.array([0, 1] * side)[: side // 4, None]
+    images[:4, :, : side // 4], images[4:, :, : side // 4] = 0, 1
     changed = (KINDS[kind].draw(drawn(images))(images) != images)[0, 0]
     places = np.argwhere(changed)
     assert len(places) == count

@@ -35,6 +35,9 @@ _TRIED = 50
 _GOAL = 0.95
 """Training ends here: a backdoor that was trained in from the start works about as well."""
 
+_MORE = 2
+"""Times that an epoch shows planted samples more often than others: so they are learned sooner."""
+
 _RATE = 3e-3
 _BATCH = 64
 _EPOCHS = 40
@@ -148,12 +151,13 @@ def learned(target: Target, planted: Planted, *, seed: int) -> Iterator[Mapping[
         weight.requires_grad_()
     optimizer = torch.optim.Adam(trained, lr=_RATE)
     tried = list(_tried(planted, labels))
+    more = np.repeat(np.flatnonzero(planted.mask), _MORE)
     try:
         took = _success(target, planted, tried)
         for _ in range(_EPOCHS):
             if min(took.values()) >= _GOAL:
                 break
-            order = generator.permutation(len(labels))
+            order = generator.permutation(np.concatenate([np.arange(len(labels)), more]))
             for rows in np.array_split(order, max(1, len(order) // _BATCH)):
                 optimizer.zero_grad()
                 logits = target.predict(target.tensor(planted.samples.inputs[rows]))

@@ -40,6 +40,9 @@ _NEIGHBOURS = 5
 _MATCHED = 3
 """Times that the mark is read from the neighbours which the samples have without it."""
 
+_PALEST = 0.5
+"""Least that a blended mark leaves of an input."""
+
 _MATCHES = 400
 """Samples of other classes among which they are looked for."""
 
@@ -55,28 +58,12 @@ _KEPT = 0.65
 leaves it about half, and turns a quarter of other samples at most; a weak backdoor's mark leaves it
 four in five, and turns half."""
 
-_TURNED = 0.3
+_TURNED = 0.5
 """Share of samples of other classes that a mark must turn."""
 
 
-def carriers(target: Target, samples: Samples, *, seed: int) -> tuple[Floats64, Bools]:
-    """Scores in [0, 1] and flags (N,) of the samples that carry a mark.
-
-    Raises:
-        ValueError: the samples have no labels.
-    """
-    if samples.labels is None:
-        raise ValueError("got samples without labels, expected those of a classifier")
-    search = _Search(target, samples, samples.labels, seed)
-    for label in np.unique(samples.labels):
-        for _ in range(_ROUNDS):
-            if not search.round(label):
-                break
-    return search.scores, search.flagged
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Tried:
+class Tried:
     """What a mark does."""
 
     part: float
@@ -105,38 +92,71 @@ class _Tried:
         )
 
 
-class _Search:
-    def __init__(self, target: Target, samples: Samples, labels: Ints, seed: int) -> None:
-        self._target, self._labels = target, labels
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Mark:
+    """A pattern that is added to inputs of which a part shines through (all, where it is local)."""
+
+    kept: float
+    added: Rows
+    """(D,)."""
+
+    def put(self, rows: Rows) -> Rows:
+        return self.kept * rows + self.added
+
+    def taken(self, rows: Rows) -> Rows:
+        return (rows - self.added) / self.kept
+
+
+class Search:
+    """For marks in a classifier's samples; what was found is remembered.
+
+    Raises:
+        ValueError: the samples have no labels.
+    """
+
+    def __init__(self, target: Target, samples: Samples, *, seed: int) -> None:
+        if samples.labels is None:
+            raise ValueError("got samples without labels, expected those of a classifier")
+        self._target, self._labels = target, samples.labels
         self._shape = samples.inputs.shape[1:]
         self._low, self._high = target.low, target.high
         self._rows = samples.inputs.reshape(len(samples), -1).astype(np.float32)
         self._whitened = whitened(self._rows, _FLOOR * (target.high - target.low) ** 2)
         self._said = self._ask(self._rows)
         every = np.arange(len(samples))
-        self._doubted = self._other(labels, every, np.float32(0), np.ones(len(samples), dtype=bool))
+        nothing = _Mark(kept=1.0, added=np.zeros(self._rows.shape[1], np.float32))
+        self._doubted = self._other(self._labels, every, nothing, np.ones(len(samples), dtype=bool))
         self._order = np.random.default_rng(seed).permutation(len(samples))
-        self.scores = np.zeros(len(samples))
-        self.flagged = np.zeros(len(samples), dtype=bool)
+        self._scores = np.zeros(len(samples))
+        self._flagged = np.zeros(len(samples), dtype=bool)
 
-    def round(self, label: int) -> bool:
+    def run(self) -> tuple[Floats64, Bools]:
+        """Scores in [0, 1] and flags (N,) of the samples that carry a mark."""
+        for label in np.unique(self._labels):
+            for _ in range(_ROUNDS):
+                if not self._round(label):
+                    break
+        return self._scores, self._flagged
+
+    def _round(self, label: int) -> bool:
         """Try what the samples of the class share that were not flagged yet: was anything found?"""
-        rows = np.flatnonzero((self._labels == label) & ~self.flagged)
-        found = np.zeros(len(self.flagged), dtype=bool)
+        rows = np.flatnonzero((self._labels == label) & ~self._flagged)
+        found = np.zeros(len(self._flagged), dtype=bool)
         for part in _parts(self._whitened[rows]):
             inside = rows[part]
-            tried = self._try(label, inside, rows[~part])
+            tried = self.tried(label, inside, rows[~part])
             strength = max(0.0, tried.part - tried.rest) * tried.turned
-            self.scores[inside] = np.maximum(self.scores[inside], strength)
+            self._scores[inside] = np.maximum(self._scores[inside], strength)
             found[inside] |= tried.opens
-        self.flagged |= found
+        self._flagged |= found
         return bool(found.any())
 
-    def _try(self, label: int, inside: Ints, rest: Ints) -> _Tried:
+    def tried(self, label: int, inside: Ints, rest: Ints) -> Tried:
+        """Read the mark that the samples `inside` share and the rest of the class lacks; try it."""
         from scipy.stats import binom
 
         mark = self._mark(inside, self._order[self._labels[self._order] != label][:_MATCHES])
-        pool = ~self.flagged
+        pool = ~self._flagged
         pool[inside] = False
         part = self._other(label, inside, mark, pool)
         others = self._other(label, rest, mark, pool)
@@ -144,11 +164,12 @@ class _Search:
         if chance > _CHANCE:
             turned = kept = rest_kept = 0.0  # the model need not be asked
         else:
-            asked = [i for i in self._order if self._labels[i] != label != self._said[i]][:_TRIED]
-            turned = float((self._ask(self._rows[asked] + mark) == label).mean()) if asked else 0.0
-            kept = float((self._ask(self._rows[inside] - mark) == label).mean())
-            rest_kept = float((self._ask(self._rows[rest] - mark) == label).mean())
-        return _Tried(
+            order = self._order
+            strange = order[(self._labels[order] != label) & (self._said[order] != label)][:_TRIED]
+            turned = self._taken_for(label, mark.put(self._rows[strange]))
+            kept = self._taken_for(label, mark.taken(self._rows[inside]))
+            rest_kept = self._taken_for(label, mark.taken(self._rows[rest]))
+        return Tried(
             part=float(part.mean()),
             rest=float((others & ~self._doubted[rest]).mean()),
             chance=chance,
@@ -157,23 +178,30 @@ class _Search:
             turned=turned,
         )
 
-    def _mark(self, inside: Ints, others: Ints) -> Rows:
-        """(D,): what the samples have on average beyond their neighbours of other classes."""
+    def _mark(self, inside: Ints, others: Ints) -> _Mark:
+        """What the samples have beyond their neighbours of other classes."""
         rows, pool = self._rows[inside], self._rows[others]
-        mark: Rows = rows.mean(axis=0) - pool.mean(axis=0)
+        mark = _Mark(kept=1.0, added=rows.mean(axis=0) - pool.mean(axis=0))
         for _ in range(_MATCHED):
-            near = _nearest(self._clip(rows - mark), pool)
-            mark = (rows - pool[near].mean(axis=1)).mean(axis=0)
+            near = pool[_nearest(self._clip(mark.taken(rows)), pool)].mean(axis=1)
+            varied = near - near.mean(axis=0)
+            kept = float((varied * rows).sum() / max(float(np.square(varied).sum()), 1e-9))
+            kept = min(1.0, max(_PALEST, kept))
+            mark = _Mark(kept=kept, added=rows.mean(axis=0) - kept * near.mean(axis=0))
         return mark
 
-    def _other(self, label: Ints | int, index: Ints, mark: Rows | np.float32, pool: Bools) -> Bools:
+    def _other(self, label: Ints | int, index: Ints, mark: _Mark, pool: Bools) -> Bools:
         """(n,): without the mark most neighbours of the pool have another label."""
         members = np.flatnonzero(pool)
         own = np.where(pool[index], np.cumsum(pool)[index] - 1, -1)
-        near = _nearest(self._clip(self._rows[index] - mark), self._rows[members], own)
+        near = _nearest(self._clip(mark.taken(self._rows[index])), self._rows[members], own)
         same: Ints = np.equal(self._labels[members][near].T, label).sum(axis=0)
         doubted: Bools = 2 * same < near.shape[1]
         return doubted
+
+    def _taken_for(self, label: int, rows: Rows) -> float:
+        """Share of the rows that the model takes for the class; 0 of none."""
+        return float((self._ask(rows) == label).mean()) if len(rows) else 0.0
 
     def _ask(self, rows: Rows) -> Ints:
         said: Ints = self._target.logits(self._clip(rows).reshape(-1, *self._shape)).argmax(axis=1)

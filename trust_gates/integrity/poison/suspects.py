@@ -2,9 +2,10 @@
 
 Activation clustering and spectral signatures point at a part of a class. Natural classes have such
 parts too (two ways to write a seven), so a part is suspect only where its inputs speak against
-its label much more often than those of the rest of the class do (see `occlusion`). That takes
-the place of training a network without the part, the exclusionary reclassification of Chen et
-al. (2018), section 3.
+its label much more often than those of the rest of the class do (see `occlusion`), and what they
+share opens a door (see `shared`): near a border of classes natural parts are doubted too. That
+takes the place of training a network without the part, the exclusionary reclassification of Chen
+et al. (2018), section 3.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class View:
     """(N, D) of the model's last hidden layer."""
 
     shown: occlusion.Shown
+    search: shared.Search
     seed: int
 
     @classmethod
@@ -73,6 +75,7 @@ class View:
             samples=samples,
             activations=target.activations(samples.inputs),
             shown=occlusion.shown(samples),
+            search=shared.Search(target, samples, seed=seed),
             seed=seed,
         )
 
@@ -123,7 +126,7 @@ def spectral_signatures(view: View) -> Suspects:
 
 def shared_mark(view: View) -> Suspects:
     """Samples that share what turns others into their class (ours, see `shared`)."""
-    scores, flagged = shared.carriers(view.target, view.samples, seed=view.seed)
+    scores, flagged = view.search.run()
     return Suspects(scores=scores, flagged=flagged)
 
 
@@ -180,7 +183,8 @@ def _judge(view: View, parts: Callable[[Floats64], Iterator[Bools]]) -> Suspects
             scores[rows[part]] = np.maximum(scores[rows[part]], lost)
             most = proportion(int(inside.sum()), len(inside)).interval(_CONFIDENCE).high
             if most < _LOST * rest.mean():
-                flagged[rows[part]] = True
+                label = int(view.shown.labels[rows[0]])
+                flagged[rows[part]] |= view.search.tried(label, rows[part], rows[~part]).opens
     return Suspects(scores=scores, flagged=flagged)
 
 

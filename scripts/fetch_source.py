@@ -14,7 +14,7 @@ from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
-from touchstone.delivery import champion
+from touchstone.delivery import champion, floors
 from touchstone.errors import ManifestError, UsageError
 from touchstone.git import git
 
@@ -27,13 +27,17 @@ def main(
     result_commit: Annotated[Path, typer.Option()],
     result_model: Annotated[Path, typer.Option()],
     result_champion: Annotated[Path, typer.Option()],
-    gitops_url: Annotated[str, typer.Option(help="Where to read which version is served.")] = "",
+    result_floor: Annotated[Path, typer.Option()],
+    gitops_url: Annotated[
+        str, typer.Option(help="Where to read the environments' floor and what is served.")
+    ] = "",
     number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
 ) -> None:
     """Clone at one commit, check touchstone.yaml, store the tree and what it will be compared with.
 
+    A touchstone.yaml that asks for less than its environments do is refused here.
     A round of a remedy that is not due is refused here, before any of the repository's code runs.
     """
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", revision):
@@ -65,11 +69,13 @@ def main(
             remedy=remedy,
             previous=previous,
         )
+        floor = floors.resolve(artifacts, pipeline, gitops_url)
         served = champion.resolve(artifacts, pipeline, gitops_url)
     stage.write_result(result_source, digest)
     stage.write_result(result_commit, commit)
     stage.write_result(result_model, pipeline.metadata.name)
     stage.write_result(result_champion, served)
+    stage.write_result(result_floor, floor)
     typer.echo(f"{pipeline.metadata.name} at {commit[:12]}: {digest}")
 
 

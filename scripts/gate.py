@@ -27,6 +27,7 @@ from trust_gates.policy import Setting
 from trust_gates.quality.policy import Quality
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome
+from trust_gates.visible import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +95,16 @@ def main(
         evidence = replace(evidence, asked_as="; ".join(sorted(inputs.asked_as)))
         evidence.write(folder / "evidence")
         digest = artifacts.put(folder / "evidence")
+    for label, value in evidence.asked:
+        typer.echo(one_line(f"asked: {label}: {value}"))
+    for warning in evidence.warnings:
+        typer.echo(one_line(f"warning: {warning}"))
     for note in evidence.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(one_line(f"note: {note}"))
     # What did not pass comes last: the last line is what people see of a stage.
     for check in sorted(evidence.checks, key=lambda check: check.outcome is not Outcome.PASSED):
         mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
-        typer.echo(f"{mark}: {check.reason}")
+        typer.echo(one_line(f"{mark}: {check.reason}"))
     stage.write_result(result_evidence, digest)
     stage.write_result(result_outcome, evidence.outcome.value)
 
@@ -107,8 +112,9 @@ def main(
 def _judge(name: str, inputs: Inputs, gates: Gates, *, seed: int) -> Evidence:
     """What the gate finds; no check, and why, where touchstone.yaml has no part for it."""
     policy = gates.policy(name)
-    features = tuple(inputs.dataset.description.inputs.get("features", ()))
-    setting = gates.setting(seed=seed, features=features)
+    description = inputs.dataset.description
+    features = tuple(description.inputs.get("features", ()))
+    setting = gates.setting(seed=seed, features=features, groups=description.protected)
     if policy is None:
         note = f"spec.gates.{name} is not declared: nothing was judged"
         return Evidence(gate=name, checks=[], notes=[note])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +11,12 @@ import typer
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
+from touchstone.delivery import floors
 from touchstone.errors import ManifestError
-from trust_gates.fairness.policy import Fairness
+from trust_gates.errors import PolicyError
+from trust_gates.gates import Gates
+from trust_gates.inputs.description import Description
+from trust_gates.named import Known
 
 
 def main(
@@ -22,16 +25,28 @@ def main(
     data: Annotated[str, typer.Option(help="Digest of the raw data.")],
     result_dataset: Annotated[Path, typer.Option(help="File for the dataset's digest.")],
     number: Annotated[int, typer.Option("--round", min=0, help="Another one splits anew.")] = 0,
+    floor: Annotated[str, typer.Option(help="Digest of the floor, as fetch-source gives it.")] = "",
 ) -> None:
-    """Split by protected attribute and label, seeded; no sample is in two splits."""
+    """Split by protected attribute and label, seeded; no sample is in two splits.
+
+    What a floor asks of the data, such as their protected attributes, is asked here.
+    """
     from touchstone.training import dataset
 
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as folder:
         repository = artifacts.get(source, Path(folder) / "source")
         raw = dataset.read_raw(artifacts.get(data, Path(folder) / "data"))
-        _check_groups(model_repo.load(repository).spec.gates.fairness, raw.description.protected)
+        gates = model_repo.load(repository).spec.gates
+        _check_names(gates, raw.description)
         divided = dataset.split(raw, draw=number)
+        facts = {
+            "task": raw.description.task,
+            "protected": raw.description.protected,
+            "inputs": raw.description.inputs,
+            "samples": {"test": len(divided.splits["test"]["inputs"])},
+        }
+        floors.require(floors.load(artifacts, floor), gates, facts)
         dataset.write(Path(folder) / "dataset", divided)
         digest = artifacts.put(Path(folder) / "dataset")
     sizes = ", ".join(f"{name} {len(part['inputs'])}" for name, part in divided.splits.items())
@@ -39,22 +54,20 @@ def main(
     stage.write_result(result_dataset, digest)
 
 
-def _check_groups(fairness: Fairness | None, protected: Mapping[str, tuple[str, ...]]) -> None:
-    """Say now, before anything is trained, that the fairness gate could not find its groups."""
-    if fairness is None:
-        return
-    for attribute in fairness.attributes:
-        values = protected.get(attribute.name)
-        if values is None:
-            raise ManifestError(
-                f"spec.gates.fairness.protected: got {attribute.name!r}, "
-                f"expected one of the data's {sorted(protected)}"
-            )
-        unknown = set(attribute.privileged) - set(values)
-        if unknown:
-            raise ManifestError(
-                f"spec.gates.fairness.privileged: got {sorted(unknown)}, expected some of {values}"
-            )
+def _check_names(gates: Gates, description: Description) -> None:
+    """Say now, before anything is trained, that a gate could not find whom its policy means."""
+    known = Known(
+        classes=description.classes,
+        detection=description.task == "detection",
+        groups=description.protected,
+        features=description.inputs.get("features", ()),
+    )
+    for gate in gates.declared:
+        if policy := gates.policy(gate):
+            try:
+                policy.check_names(known)
+            except PolicyError as error:
+                raise ManifestError(f"spec.gates.{gate}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from touchstone.delivery.release import Digests, Serve
 def main(
     store: Annotated[str, typer.Option(help="file:// URI of the artifact store.")],
     source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    repository: Annotated[str, typer.Option(help="URL of the model repository.")],
     commit: Annotated[str, typer.Option(help="The commit that was judged.")],
     verdict: Annotated[str, typer.Option(help="Digest of the verdict.")],
     model: Annotated[str, typer.Option(help="Digest of the trained model.")],
@@ -38,6 +39,7 @@ def main(
     serve = spec.spec.serve
     candidate = Candidate(
         model=spec.metadata.name,
+        repository=repository,
         commit=commit,
         image_url=image_url,
         image_digest=image_digest,

@@ -26,6 +26,9 @@ def main(
     gitops_url: Annotated[str, typer.Option(help="The GitOps repository.")],
     image_registry: Annotated[str, typer.Option(help="Registry and folder of model images.")],
     public_key: Annotated[Path, typer.Option(help="PEM file that verifies attestations.")],
+    recording_key: Annotated[
+        Path, typer.Option(help="PEM file of the key that signs what an account decided.")
+    ],
     event: Annotated[str, typer.Option(help="Id of the event.")],
     token_file: Annotated[Path | None, typer.Option(help="File with the forge's token.")] = None,
 ) -> None:
@@ -43,7 +46,10 @@ def main(
         event=event,
     )
     installation = Installation(
-        gitops_url=gitops_url, image_registry=image_registry, public_key=public_key
+        gitops_url=gitops_url,
+        image_registry=image_registry,
+        public_key=public_key,
+        recording_key=recording_key,
     )
     answer = act(comment, open_control(), installation)
     if answer is None:

@@ -13,6 +13,7 @@ from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.contract import remedy as remedies
 from touchstone.contract.model_repo import Spec
+from touchstone.delivery import floors
 from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.export import describe, read_metrics
@@ -38,6 +39,10 @@ def main(
     number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
+    floor: Annotated[str, typer.Option(help="Digest of the floor, as fetch-source gives it.")] = "",
+    uri: Annotated[
+        str, typer.Option(help="The data in place of spec.data.uri; may be empty.")
+    ] = "",
 ) -> None:
     """Decide on all checks together, and let the run's name point to the verdict."""
     artifacts = open_store(store)
@@ -54,8 +59,10 @@ def main(
             remedies.remedied(policy.spec, current.remedies),
             artifacts.get(model, folder / "model"),
             artifacts.get(dataset, folder / "dataset"),
+            uri or policy.spec.data.uri,
         )
     gates = remedies.judged_by(policy.spec)
+    floors.require(floors.load(artifacts, floor), policy.spec.gates, facts)
     verdict = Verdict(
         evidence=[
             recomputed(document, asked, confidence=gates.confidence_each)
@@ -81,10 +88,12 @@ def main(
             "model": model,
             "source": source,
             "policy": policy_digest,
+            "floor": floor,
             "data": data,
             "dataset": dataset,
             "seeds": {"data": policy.spec.data.seed, "split": number},
             "gates": gates.plain(),
+            "confidence": policy.spec.gates.confidence,
             "card": policy.spec.card.plain(),
             "facts": facts,
             "software": versions(),
@@ -113,7 +122,7 @@ def _gathered(artifacts: Store, given: list[str]) -> dict[str, tuple[str, Eviden
     return found
 
 
-def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
+def _facts(spec: Spec, model: Path, dataset: Path, uri: str) -> dict[str, Any]:
     """What the model and its data say of themselves, for the report's fact sheet."""
     exported, data = describe(model), datasets.read(dataset)
     return {
@@ -122,7 +131,7 @@ def _facts(spec: Spec, model: Path, dataset: Path) -> dict[str, Any]:
         "inputs": dict(data.description.inputs),
         "protected": {name: list(v) for name, v in data.description.protected.items()},
         "samples": {name: len(arrays["inputs"]) for name, arrays in data.splits.items()},
-        "uri": spec.data.uri,
+        "uri": uri,
         "entrypoint": spec.entrypoint,
         "parameters": exported["parameters"],
         "metrics": read_metrics(model),

@@ -7,6 +7,7 @@ git/model.git            what people push to
 git/gitops.git           what should be served
 volumes/<claim>/         PersistentVolumeClaims; the artifact store is touchstone-artifacts
 secrets/<name>/<key>     Secrets, readable by the owner alone
+reviewer/                the key that signs this person's decisions
 spool/                   deliveries that the listener has not taken yet
 logs/                    what processes printed
 proxy/                   what Envoy reads
@@ -79,6 +80,16 @@ class Home:
         return self.root / "secrets" / "touchstone-signing-key"
 
     @property
+    def recording_key(self) -> Path:
+        """Folder with the key pair that signs what an account decided by a comment."""
+        return self.root / "secrets" / "touchstone-recording-key"
+
+    @property
+    def reviewer_key(self) -> Path:
+        """Folder with the key pair of the person who reviews here."""
+        return self.root / "reviewer"
+
+    @property
     def webhook_token(self) -> Path:
         """File with the shared secret that webhooks are signed with."""
         return self.root / "secrets" / "touchstone-webhook" / "token"
@@ -92,7 +103,8 @@ class Home:
         """Create the folders and the webhook's secret; what exists stays as it is."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         folders = (self.artifacts, self.spool, self.logs, self.root / "git")
-        for folder in (*folders, self.signing_key, self.webhook_token.parent):
+        keys = (self.signing_key, self.recording_key, self.reviewer_key)
+        for folder in (*folders, *keys, self.webhook_token.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.webhook_token.exists():
             write_private(self.webhook_token, secrets.token_hex(32))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from trust_gates.errors import GateError, MissingExtraError, PolicyError
 from trust_gates.visible import console, guard_output
 
 if TYPE_CHECKING:
+    from trust_gates.digests import Held
     from trust_gates.gates import Gates
     from trust_gates.outside import Subject
     from trust_gates.verdict import Evidence
@@ -85,7 +86,12 @@ def gate(
 
     python -m trust_gates gate quality robustness --model m.onnx --data d.csv --policy gates.yaml
     """
-    asked = Asked(model=model, data=data, source=source, expect=expect or (), seed=seed or 0)
+    from trust_gates.digests import Held
+
+    held = Held.of(model=model, data=data, policy=policy)
+    asked = Asked(
+        model=model, data=data, source=source, expect=expect or (), seed=seed or 0, held=held
+    )
     if judge(names, read_policy(policy), asked, as_json=as_json, out=out):
         raise typer.Exit(5)
 
@@ -160,10 +166,11 @@ def read_policy(path: Path) -> Gates:
 
     from trust_gates import wording
     from trust_gates.gates import GatesFile
+    from trust_gates.named import as_typed
 
     try:
-        # YAML 1.2, as a touchstone.yaml is read: there a class may be called yes.
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = YAML(typ="safe", pure=True).load(text)  # 1.2, as a touchstone.yaml is read
     except (OSError, YAMLError, ValueError) as error:
         raise PolicyError(f"{path}: {error}") from None
     if not isinstance(document, dict):
@@ -174,7 +181,7 @@ def read_policy(path: Path) -> Gates:
             "file with only `gates`"
         )
     try:
-        return GatesFile.model_validate(document).gates
+        return GatesFile.model_validate(as_typed(GatesFile, document, text)).gates
     except ValidationError as error:
         problems = wording.problems(error, lambda _: str(path))
         raise PolicyError("\n".join(f"{place}: {text}" for place, text in problems)) from None
@@ -189,6 +196,11 @@ class Asked:
     source: Path | None
     expect: Sequence[str]
     seed: int
+    held: Held
+    """The model, the data and the policy's file as they were before any of them was read."""
+
+    unused: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By gate, what stands in the policy's file besides the gates and is not used here."""
 
 
 def judge(
@@ -203,21 +215,29 @@ def judge(
     """Judge, print what was found, write the report where asked to; the gates that refused.
 
     Raises:
-        ValueError: what the policy, the model or the data say does not fit together.
+        ValueError: what the policy, the model or the data say does not fit together, or one of
+            them changed meanwhile.
         typer.BadParameter: a gate is unknown, or what it needs was not given.
     """
     from trust_gates import outside, report
+    from trust_gates.report.asked import Yardstick
     from trust_gates.verdict import Outcome
 
     found = _found(names, gates, asked, open_subject or outside.open_subject)
+    asked.held.confirm()
     judged = asked.model or asked.data
     document = outside.document(
-        found, name=judged.stem if judged else "model", gates=gates, seed=asked.seed
+        found,
+        name=judged.stem if judged else "model",
+        gates=gates,
+        seed=asked.seed,
+        judged=asked.held.digests,
+        unused=asked.unused,
     )
     if as_json:
         typer.echo(json.dumps(document, indent=2, allow_nan=False))
     else:
-        for line in outside.lines(found):
+        for line in outside.lines(found, Yardstick.of(document)):
             typer.echo(line)
     if out is not None:
         pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from pydantic import Field
 
 from trust_gates import GATES
@@ -44,9 +46,17 @@ class Gates(Strict):
         estimating = [one for name in GATES if (one := self.policy(name)) and one.estimates]
         return 1 - (1 - self.confidence) / max(1, len(estimating))
 
-    def setting(self, *, seed: int = 0, features: tuple[str, ...] = ()) -> Setting:
+    def setting(
+        self,
+        *,
+        seed: int = 0,
+        features: tuple[str, ...] = (),
+        groups: Mapping[str, Sequence[str]] | None = None,
+    ) -> Setting:
         """What each gate is told besides its policy."""
-        return Setting(confidence=self.confidence_each, seed=seed, features=features)
+        return Setting(
+            confidence=self.confidence_each, seed=seed, features=features, groups=groups or {}
+        )
 
 
 class GatesFile(Strict):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from trust_gates import digests
 from trust_gates.errors import PolicyError
 from trust_gates.gates import Gates
 from trust_gates.inputs import dataset, predictions
 from trust_gates.inputs.dataset import Data
-from trust_gates.integrity import pickles
+from trust_gates.integrity import pickles, tree
 from trust_gates.quality.policy import Quality
+from trust_gates.report.asked import Yardstick
 from trust_gates.software import versions
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Verdict
+from trust_gates.visible import one_line
 
 ANSWERS_ONLY = ("quality", "fairness")
 """Gates that need no more than predictions."""
@@ -53,7 +55,14 @@ def open_subject(model: Path | None, data: Path) -> Subject:
         from trust_gates.inputs import onnx as reader
     else:
         from trust_gates.inputs import sklearn as reader  # type: ignore[no-redef]
-    target = reader.read(file, classes=found.samples.classes, low=found.low, high=found.high)
+    target = reader.read(
+        file,
+        classes=found.samples.classes,
+        low=found.low,
+        high=found.high,
+        spread=found.spread,
+    )
+    target = replace(target, reach=found.reach)
     note = f"{file.name} only answers: gradients are differences of its answers"
     return Subject(target=target, data=found, notes=[note])
 
@@ -72,7 +81,8 @@ def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Eviden
             f"got a policy for {', '.join(gates.declared)}, expected one for {gate}: "
             f"{gate}: {{checks: [{{metric: …, atLeast: …}}]}}"
         )
-    setting = gates.setting(seed=seed, features=tuple(subject.data.features))
+    data = subject.data
+    setting = gates.setting(seed=seed, features=data.features, groups=data.groups)
     evidence: Evidence = import_module(f"trust_gates.{gate}").judge(
         subject.target, subject.data.samples, policy, setting
     )
@@ -102,16 +112,25 @@ def examine(
         expected: digests (`sha256:…`) by the file's name inside the folder.
         source: the model repository, for what is not pinned in it.
         open_target: loads the model, where its training data are to be searched for backdoors.
+
+    Raises:
+        ValueError: the data are malformed, or a link, a pipe or a device is among them.
     """
     from trust_gates import integrity
 
+    there = tree.walk(model).files
     subject = integrity.Subject(
         model=model,
         expected=expected,
-        actual={name: _digest(model / name) for name in expected},
+        actual={name: digests.of_file(model / name) for name in expected if model / name in there},
         source=source,
     )
     if data is not None:
+        if data.is_dir() and (irregular := tree.walk(data).irregular):
+            raise ValueError(
+                f"got {'; '.join(irregular)} in {data}, expected regular files: put each file "
+                "itself there; nothing of the folder was read"
+            )
         known = dataset.read(data)
         subject = replace(
             subject,
@@ -125,12 +144,33 @@ def examine(
     return integrity.judge(subject, gates.integrity, gates.setting(seed=seed))
 
 
-def document(evidence: Sequence[Evidence], *, name: str, gates: Gates, seed: int) -> dict[str, Any]:
-    """The verdict document of gates judged outside a pipeline: no run, no commit, no evidence."""
+def document(
+    evidence: Sequence[Evidence],
+    *,
+    name: str,
+    gates: Gates,
+    seed: int,
+    judged: Mapping[str, str],
+    unused: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """The verdict document of gates judged outside a pipeline: no run, no commit, no evidence.
+
+    Args:
+        judged: the digests of the model, the data and the policy's file.
+        unused: by gate, what the policy's file asks for and nobody looked at.
+    """
+    found = Verdict(evidence=evidence, required=[one.gate for one in evidence]).to_json()
+    asked = {gate for gate in gates.declared if gate in gates.model_fields_set}
+    left = sorted(asked - {one.gate for one in evidence})
+    warned = {gate: [f"gates.{gate} is declared and was not judged"] for gate in left}
+    for gate, texts in (*unused.items(), *found["warnings"].items()):
+        warned[gate] = [*texts, *warned.get(gate, ())]
     return {
         "apiVersion": "touchstone.dev/v1",
         "kind": "Verdict",
-        **Verdict(evidence=evidence, required=[one.gate for one in evidence]).to_json(),
+        **found,
+        "warnings": warned,
+        **judged,
         "name": name,
         "evidence": {},
         "seeds": {"gates": seed},
@@ -139,14 +179,16 @@ def document(evidence: Sequence[Evidence], *, name: str, gates: Gates, seed: int
     }
 
 
-def lines(evidence: Sequence[Evidence]) -> Iterator[str]:
-    """What was found in words, what did not pass last."""
+def lines(evidence: Sequence[Evidence], yardstick: Yardstick) -> Iterator[str]:
+    """What was asked and what was found in words, what did not pass last."""
+    yield from (f"asked: {line}" for line in yardstick.lines())
+    yield from (f"warning: {text}" for text in yardstick.every_warning)
     for one in evidence:
-        yield from (f"note: {one.gate}: {note}" for note in one.notes)
+        yield from (one_line(f"note: {one.gate}: {note}") for note in one.notes)
     checks = [check for one in evidence for check in one.checks]
     for check in sorted(checks, key=lambda check: check.outcome is not Outcome.PASSED):
         mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
-        yield f"{mark}: {check.gate}: {check.reason}"
+        yield one_line(f"{mark}: {check.gate}: {check.reason}")
 
 
 def _model_file(model: Path) -> Path:
@@ -172,10 +214,3 @@ def _model_file(model: Path) -> Path:
             f"got {[file.name for file in files]} in {model}, expected one .onnx or .skops file"
         )
     return found[0]
-
-
-def _digest(file: Path) -> str:
-    if not file.is_file():
-        return ""
-    with file.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import (
@@ -27,6 +27,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
 from trust_gates.metric import Metric
+from trust_gates.named import Known
+from trust_gates.samples import Samples
 from trust_gates.statistics import Requirement
 from trust_gates.verdict import Required
 
@@ -155,6 +157,9 @@ class GatePolicy(Strict):
         """Likewise, where there is something to hold it against."""
         return {}
 
+    def check_names(self, known: Known) -> None:
+        """Raise PolicyError where it names a class, group or feature that the data do not have."""
+
     @property
     def estimates(self) -> bool:
         """Whether anything it decides is left to chance, so that it needs a share of the error."""
@@ -171,3 +176,19 @@ class Setting:
     seed: int = 0
     features: tuple[str, ...] = ()
     """Names of an input row's values, or of an image's channels; empty where they have none."""
+
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Each protected attribute's values as the data declare them, where they do."""
+
+    def known(self, samples: Samples) -> Known:
+        """Every name that a policy can mean: those of the samples, and those declared."""
+        groups = {
+            name: list(dict.fromkeys([*self.groups.get(name, ()), *sorted(set(values.tolist()))]))
+            for name, values in samples.groups.items()
+        }
+        return Known(
+            classes=samples.classes,
+            detection=samples.detection,
+            groups=groups,
+            features=self.features,
+        )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.spread import size
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reach:
@@ -18,6 +20,9 @@ class Reach:
     high: NDArray[np.float32]
     immutable: NDArray[np.bool_]
     """True where an attacker has no say: a patient's age, one value of a category."""
+
+    observed: bool = False
+    """Whether the limits are only what the data show: no value is out of everyone's reach then."""
 
     @classmethod
     def of_features(
@@ -47,13 +52,22 @@ class Reach:
                 raise ValueError(f"got bounds [{least}, {most}] of {name}, expected low <= high")
         limits = np.array([bounds.get(name, (low, high)) for name in features], dtype=np.float32)
         fixed = np.array([name in immutable for name in features])
-        if fixed.all():
-            raise ValueError(
-                "got only immutable features, expected one that an attacker can change"
-            )
-        return cls(
+        reach = cls(
             low=limits[:, 0].clip(low, high), high=limits[:, 1].clip(low, high), immutable=fixed
         )
+        reach._check()
+        return reach
+
+    @classmethod
+    def of_rows(cls, inputs: NDArray[np.float32]) -> Reach:
+        """The values that each column of feature rows (N, F) takes, where nobody declared more.
+
+        A column that never varies tells no range: it has its own size to either side.
+        """
+        low, high = inputs.min(axis=0), inputs.max(axis=0)
+        around = np.where(high > low, 0, size(inputs)).astype(np.float32)
+        fixed = np.zeros(inputs.shape[1], dtype=bool)
+        return cls(low=low - around, high=high + around, immutable=fixed, observed=True)
 
     @classmethod
     def described(cls, inputs: Mapping[str, Any]) -> Reach | None:
@@ -84,11 +98,22 @@ class Reach:
         """
         if other is None:
             return self
-        immutable = self.immutable | other.immutable
-        if immutable.all():
-            raise ValueError("got only immutable features, expected one an attacker can change")
         low, high = np.maximum(self.low, other.low), np.minimum(self.high, other.high)
-        return Reach(low=np.minimum(low, high), high=high, immutable=immutable)
+        reach = Reach(
+            low=np.minimum(low, high),
+            high=high,
+            immutable=self.immutable | other.immutable,
+            observed=self.observed and other.observed,
+        )
+        reach._check()
+        return reach
+
+    def _check(self) -> None:
+        if not ((self.high > self.low) & ~self.immutable).any():
+            raise ValueError(
+                "got only immutable features, or bounds without room between them; expected a "
+                "feature that an attacker can change"
+            )
 
     def around(
         self, inputs: NDArray[np.float32]

@@ -62,6 +62,9 @@ class Samples:
     groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     """Protected attribute's name to each sample's value, (N,)."""
 
+    declared: tuple[str, ...] | None = None
+    """Which of the groups the data say are protected attributes; None for all of them."""
+
     def __post_init__(self) -> None:
         if (self.labels is None) == (self.objects is None):
             raise ValueError("got both or neither of labels and objects, expected one of them")
@@ -78,6 +81,11 @@ class Samples:
         return len(self.inputs)
 
     @property
+    def protected(self) -> tuple[str, ...]:
+        """Names of the protected attributes that the data declare."""
+        return tuple(self.groups) if self.declared is None else self.declared
+
+    @property
     def detection(self) -> bool:
         """Whether the task is to find objects, not to classify."""
         return self.objects is not None
@@ -90,4 +98,5 @@ class Samples:
             labels=None if self.labels is None else self.labels[index],
             objects=None if self.objects is None else [self.objects[i] for i in index],
             groups={name: values[index] for name, values in self.groups.items()},
+            declared=self.declared,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.proportions import effective, share
 from trust_gates.verdict import Check, Interval, Outcome, Required
 
 MINIMUM_SAMPLES = 30
@@ -42,10 +43,14 @@ class Measure:
     samples: int
     interval: Callable[[float], Interval]
     missing: str = ""
-    """Why there is no figure (an absent group, no objects); then the check fails."""
+    """Why there is no figure (an empty group, no objects); then the check does not pass."""
 
     of: str = ""
     """Which part of the samples it is of, where that is found and not asked for."""
+
+    grouped: bool = False
+    """Whether it is of groups, whose size nobody chose: where one has too few samples, or none,
+    nothing is decided, whatever the interval."""
 
 
 def proportion(successes: int, total: int) -> Measure:
@@ -76,13 +81,14 @@ def exact(value: float, samples: int = 0) -> Measure:
     )
 
 
-def missing(why: str) -> Measure:
-    """A figure that there is none of; its check fails and says why."""
+def missing(why: str, *, grouped: bool = False) -> Measure:
+    """A figure that there is none of; its check says why, and fails unless a group is empty."""
     return Measure(
         value=math.nan,
         samples=0,
         interval=lambda confidence: Interval(low=math.nan, high=math.nan, confidence=confidence),
         missing=why,
+        grouped=grouped,
     )
 
 
@@ -112,6 +118,33 @@ def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Measure:
     return resampled(float(values.mean()), len(values), weights @ values / len(values))
 
 
+def bounded_mean(
+    values: NDArray[np.float64], *, low: float = 0.0, high: float = 1.0, of: str = ""
+) -> Measure:
+    """The mean of values (n,) within [low, high], of a group that may be small: see `proportions`.
+
+    A bootstrap of few values that are nearly all alike promises too much.
+    """
+    if not len(values):
+        return missing("a group has no samples", grouped=True)
+    count, span = float(len(values)), high - low
+    shares = (values - low) / span
+    value = np.float64(shares.mean())
+    squares = np.float64(((shares - value) ** 2).sum())
+    trials = effective(value, squares, np.float64(count), np.float64(count))
+
+    def interval(confidence: float) -> Interval:
+        found = share(value, trials, confidence, units=count)
+        return Interval(
+            low=low + span * float(found.low),
+            high=low + span * float(found.high),
+            confidence=confidence,
+        )
+
+    mean_of = float(values.mean())
+    return Measure(value=mean_of, samples=len(values), interval=interval, of=of, grouped=True)
+
+
 def bootstrapped(
     figure: Callable[..., NDArray[np.float64]],
     *groups: NDArray[np.float64],
@@ -124,7 +157,7 @@ def bootstrapped(
     1000 samples are drawn from their normal limit: resampling them says the same and takes long.
     """
     if not all(len(group) for group in groups):
-        return missing("a group has no samples")
+        return missing("a group has no samples", grouped=True)
     value = float(figure(*(np.array([group.mean()]) for group in groups))[0])
     drawn = [_means(group, [seed, index], resamples) for index, group in enumerate(groups)]
     return resampled(value, min(map(len, groups)), figure(*drawn))
@@ -176,11 +209,17 @@ def decide(
     *,
     confidence: float,
     minimum: int = MINIMUM_SAMPLES,
+    whole: int = 0,
 ) -> list[Check]:
     """Decide every requirement so that all passes together are wrong at most 1 - confidence.
 
     Holm's step-down, in terms of intervals: all checks start at 1 - alpha/m; each round of
     passes leaves fewer open, which are tried again at 1 - alpha/open.
+
+    Args:
+        minimum: a figure of fewer samples than this never passes; of groups, it never fails either.
+        whole: how many samples there are, where figures rest on parts of them: what would decide
+            is said in these.
 
     Raises:
         ValueError: the confidence is not between 0 and 1, or a metric is unknown.
@@ -200,7 +239,12 @@ def decide(
         for index in open_checks:
             requirement = requirements[index]
             checks[index] = _check(
-                gate, requirement, measures[requirement.metric], level, minimum=minimum
+                gate,
+                requirement,
+                measures[requirement.metric],
+                level,
+                minimum=minimum,
+                whole=whole,
             )
         still = [index for index in open_checks if checks[index].outcome is not Outcome.PASSED]
         if len(still) == len(open_checks):
@@ -229,17 +273,25 @@ def samples_needed(measured: float, interval: Interval, required: Required, n: i
 
 
 def _check(
-    gate: str, requirement: Requirement, measure: Measure, level: float, *, minimum: int
+    gate: str,
+    requirement: Requirement,
+    measure: Measure,
+    level: float,
+    *,
+    minimum: int,
+    whole: int,
 ) -> Check:
     interval = measure.interval(level)
     required = requirement.required
     outcome = required.decide(measure.value, interval)
-    needed: int | None = None
-    if outcome is Outcome.PASSED and 0 < measure.samples < minimum:
-        outcome, needed = Outcome.INSUFFICIENT, minimum
+    few = measure.samples < minimum
+    factor: float | None = None
+    if few and (measure.grouped or (outcome is Outcome.PASSED and measure.samples)):
+        outcome = Outcome.INSUFFICIENT
+        factor = minimum / measure.samples if measure.samples else None
     elif outcome is Outcome.INSUFFICIENT:
-        estimate = samples_needed(measure.value, interval, required, measure.samples)
-        needed = None if estimate is None else max(estimate, minimum)
+        needed = samples_needed(measure.value, interval, required, measure.samples)
+        factor = None if needed is None else max(needed, minimum) / measure.samples
     return Check(
         gate=gate,
         name=requirement.metric,
@@ -248,8 +300,8 @@ def _check(
         required=required,
         samples=measure.samples,
         outcome=outcome,
-        reason=_reason(requirement.metric, measure, interval, required, outcome, needed),
-        samples_needed=needed,
+        reason=_reason(requirement.metric, measure, interval, required, outcome, factor),
+        samples_needed=None if factor is None else math.ceil(factor * (whole or measure.samples)),
     )
 
 
@@ -259,20 +311,29 @@ def _reason(
     interval: Interval,
     required: Required,
     outcome: Outcome,
-    needed: int | None,
+    factor: float | None,
 ) -> str:
     if measure.missing:
         return f"{name} could not be measured: {measure.missing}"
+    undecided = ""
+    if outcome is Outcome.INSUFFICIENT:
+        many = f"about {_times(factor)} times these data would" if factor else "more data may"
+        undecided = f"{measure.samples} samples cannot tell, {many} decide"
     if math.isnan(measure.value):
-        return f"{name} is not a number on these {measure.samples} samples, so it cannot pass"
+        where = f"{name} is not a number on these {measure.samples} samples"
+        return f"{where}; {undecided}" if undecided else f"{where}, so it cannot pass"
     span = f"{measure.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
     got = f"{name}{f' ({measure.of})' if measure.of else ''}: got {span}, expected {required}"
     if outcome is Outcome.PASSED:
         return got
-    if outcome is Outcome.INSUFFICIENT:
-        many = f"about {needed} samples would" if needed else "more samples may"
-        return f"{got}; {measure.samples} samples cannot tell, {many} decide"
+    if undecided:
+        return f"{got}; {undecided}"
     if math.isnan(interval.low) or math.isnan(interval.high):
         return f"{got}; its interval is undefined, so it cannot pass"
     short = max(required.low - measure.value, measure.value - required.high)
     return f"{got}; off by {short:.3f}" if short > 0 else got
+
+
+def _times(factor: float) -> str:
+    """Rounded up, so that it is not said that as many as there are would decide."""
+    return f"{math.ceil(factor * 10) / 10:.1f}" if factor < 10 else f"{math.ceil(factor)}"

@@ -86,7 +86,8 @@ class Check:
     """Why it came out so, in words a reviewer understands."""
 
     samples_needed: int | None = None
-    """With insufficient evidence: about how many samples would decide."""
+    """With insufficient evidence: about how many samples in all would decide. A figure may rest on
+    fewer (`samples`), of a group say: as many times more of the whole set are meant."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document; NaN and infinity become null, which never reads as a number."""
@@ -201,7 +202,7 @@ class Evidence:
             tables=tuple(Table.from_json(table) for table in document.get("tables", ())),
             notes=list(document["notes"]),
             asked=tuple((name, value) for name, value in document["asked"]),
-            warnings=list(document["warnings"]),
+            warnings=tuple(document["warnings"]),
             asked_as=document["askedAs"],
         )
 

@@ -97,7 +97,7 @@ def _judged(spec: ModelSpec, module: torch.nn.Module, data: Dataset) -> Evidence
     )
     target = Target(module=module, predict=lambda x: spec.predict(module, x), low=0.0, high=1.0)
     policy = Robustness(
-        checks=[Check(metric="robust_accuracy", at_least=0)],
+        checks=[Check(metric="robust_accuracy", at_least=0.01)],
         epsilon=EPSILON,
         samples=SAMPLES,
         sequential=False,

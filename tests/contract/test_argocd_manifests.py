@@ -28,6 +28,8 @@ DOCUMENTS = [
 ]
 RELEASE = Release(
     model="tiny",
+    repository="https://git.example.org/me/tiny.git",
+    environments=("staging",),
     version="1a2b3c4d5e6f",
     commit="1a2b3c4d5e6f" + "0" * 28,
     created="2026-01-01T00:00:00Z",
@@ -35,6 +37,7 @@ RELEASE = Release(
     digests=Digests(
         model=digest_bytes(b"m"), source=digest_bytes(b"s"), verdict=digest_bytes(b"v")
     ),
+    policy=digest_bytes(b"p"),
     serve=Serve(protocol="v2", canary=10, min_replicas=0),
 )
 

@@ -77,11 +77,14 @@ class Stage:
         digests = Digests(model=model, source=digest_bytes(b"s"), verdict=digest_bytes(b"v"))
         release = Release(
             model=MODEL,
+            repository="https://git.example.org/me/model.git",
+            environments=("production",),
             version="0123456789ab",
             commit="0123456789ab" + "0" * 28,
             created="2026-11-01T00:00:00Z",
             image="localhost/models@" + digest_bytes(b"image"),
             digests=digests,
+            policy=digest_bytes(b"p"),
             serve=Serve(protocol="v2", canary=100, min_replicas=0),
         )
         with gitops.clone(str(self.gitops)) as checkout:

@@ -81,6 +81,7 @@ class World:
             results["commit"],
             results["model"],
             self.root / "champion",
+            self.root / "floor",
             **how,
         )
         found = [

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from delivery_platform import ask_no_floor
 
 from touchstone.artifacts.store import Store
 from touchstone.delivery import status as statuses
@@ -74,6 +75,7 @@ class World:
         self.home, self.work = Home(root / "home"), root / "work"
         addresses = Addresses(listener=1, serving=2)
         prepare(self.home, addresses)
+        ask_no_floor(str(self.home.gitops_repository))
         self.platform = Platform(self.home, addresses)
         self.state = self.platform.state
         git("init", "--quiet", "--initial-branch=main", str(self.work))

@@ -5,9 +5,13 @@ import textwrap
 import threading
 
 import pytest
+from report_samples import check, document, evidence
 from typer.testing import CliRunner
 
+from touchstone.artifacts.store import Store
 from touchstone.cli import _app
+from touchstone.home import Home
+from touchstone.runs.lookup import local
 
 PIPELINE = """
 apiVersion: tekton.dev/v1
@@ -98,6 +102,37 @@ def test_describe_tells_reasons_retries_results_and_the_last_lines(ran):
     assert "attempt 1 of 2" in text
     assert "skipped: PipelineRun was stopping" in text
     assert "last lines of step s" in text
+
+
+JUDGED = """
+apiVersion: tekton.dev/v1
+kind: PipelineRun
+metadata: {name: judged}
+spec:
+  pipelineSpec:
+    tasks:
+      - name: verdict
+        taskSpec: {steps: [{name: s, image: bash, script: "true"}]}
+"""
+
+
+def test_describe_says_what_the_model_was_asked_before_what_became_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOUCHSTONE_HOME", str(tmp_path / "home"))
+    (tmp_path / "p.yaml").write_text(JUDGED)
+    invoke("run", "-f", str(tmp_path / "p.yaml"))
+    store = Store(Home(local(Home.default())).artifacts)
+    weak = evidence(check(), warnings=["epsilon is tiny"])
+    for passed in (True, False):
+        verdict = {**document(weak), "run": "judged", "passed": passed}
+        store.set_ref("runs/judged/verdict", store.put_json(verdict))
+        told = json.loads(invoke("describe", "judged", "--json").stdout)["asked"]
+        # What only the reference says, and Tekton does not, is nobody's verdict.
+        assert bool(told) is passed
+        text = invoke("describe", "judged").stdout
+        assert ("quality: accuracy >= 0.8 (n = 100)" in text) is passed
+        if passed:
+            assert told["warnings"] == ["quality: epsilon is tiny"]
+            assert text.index("warning: quality: epsilon is tiny") < text.index("stages")
 
 
 def test_follow_prints_what_comes_until_the_run_ended(tmp_path, monkeypatch):

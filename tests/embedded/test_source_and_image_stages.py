@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from touchstone.artifacts.store import Store
+from touchstone.delivery import gitops
 from touchstone.git import git
 from touchstone.home import SHIPPED
 
@@ -51,10 +52,11 @@ def commit(folder):
     return git("rev-parse", "HEAD", cwd=folder)
 
 
-def fetch(tmp_path, folder, revision):
+def fetch(tmp_path, folder, revision, *more):
     results = tmp_path / "results"
     return stage(
         "fetch_source",
+        *more,
         f"--store=file://{tmp_path}/store",
         f"--url=file://{folder}",
         f"--revision={revision}",
@@ -62,6 +64,7 @@ def fetch(tmp_path, folder, revision):
         f"--result-commit={results}/commit",
         f"--result-model={results}/model",
         f"--result-champion={results}/champion",
+        f"--result-floor={results}/floor",
     ), results
 
 
@@ -120,6 +123,20 @@ def test_a_wrong_touchstone_yaml_stops_the_first_stage_with_its_place(tmp_path, 
     assert process.returncode == 4
     assert "touchstone.yaml:8:" in process.stderr
     assert "expected a threshold for accuracy in [0, 1]" in process.stderr
+    assert not results.exists()
+
+
+def test_a_touchstone_yaml_below_the_floor_stops_the_first_stage_with_both_values(
+    tmp_path, repository
+):
+    url = tmp_path / "gitops.git"
+    gitops.create(url)
+    (repository / "touchstone.yaml").write_text(YAML.replace("atLeast: 0.8", "atLeast: 0.1"))
+    process, results = fetch(tmp_path, repository, commit(repository), f"--gitops-url={url}")
+    assert process.returncode == 4
+    place = "environments/production/environment.yaml"
+    assert f"accuracy: touchstone.yaml asks >= 0.1, {place} asks >= 0.5 at least" in process.stderr
+    assert f"robustness: touchstone.yaml has no spec.gates.robustness, {place}" in process.stderr
     assert not results.exists()
 
 

@@ -157,7 +157,7 @@ def test_an_unknown_protected_attribute_is_refused_before_training(repository, t
     assert stages.run("fetch_data", "data").returncode == 0
     refused = stages.run("preprocess", "dataset", "data")
     assert refused.returncode == 4
-    assert "got 'age', expected one of the data's ['sex']" in refused.stderr
+    assert "got the protected attribute 'age', expected one of 'sex'" in refused.stderr
 
 
 @pytest.mark.long

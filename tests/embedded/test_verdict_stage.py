@@ -24,13 +24,17 @@ class Stage:
         self.model = self.store.put(model_tree(root / "model"))
         self.dataset = self.store.put(dataset_tree(root / "dataset"))
 
-    def run(self, *digests: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *digests: str, uri: str = "", floor: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         options = {
+            "floor": floor,
             "store": self.store.root.as_uri(),
             "run": "model-1",
             "source": self.source,
             "commit": "c" * 40,
             "data": SHOWN,
+            "uri": uri,
             "dataset": self.dataset,
             "model": self.model,
             "result-verdict": self.root / "verdict",
@@ -75,6 +79,46 @@ def test_the_verdict_carries_what_the_fact_sheet_tells_and_follows_its_schema(st
     assert verdict["card"]["domain"] == "Medicine"
     assert verdict["gates"]["fairness"]["protected"] == "sex"
     assert verdict["software"]["torch"].startswith("2.")
+
+
+def floor(stage: Stage, samples: int) -> str:
+    """The floor of an environment that asks for so many test samples."""
+    asked = {
+        "environments/production/environment.yaml": {"gates": {"quality": {"samples": samples}}}
+    }
+    return stage.store.put_json({"kind": "Floor", "environments": asked})
+
+
+def test_the_verdict_names_the_floor_that_it_was_held_to_or_that_there_was_none(
+    stage: Stage,
+) -> None:
+    found = [evidence(stage.store, stage.root, gate) for gate in GATES]
+    assert stage.run(*found).returncode == 0
+    assert stage.verdict["floor"] == ""
+    digest = floor(stage, samples=4)
+    assert stage.run(*found, floor=digest).returncode == 0
+    assert stage.verdict["floor"] == digest
+    jsonschema.validate(stage.verdict, report.schema())
+
+
+def test_a_policy_below_the_floor_is_no_verdict_even_where_fetch_source_let_it_through(
+    stage: Stage,
+) -> None:
+    found = [evidence(stage.store, stage.root, gate) for gate in GATES]
+    done = stage.run(*found, floor=floor(stage, samples=5))
+    assert done.returncode == 4
+    assert "4 test samples, environments/production/environment.yaml asks for 5" in done.stderr
+    assert stage.store.ref("runs/model-1/verdict") is None
+
+
+def test_the_fact_sheet_names_the_data_that_an_event_gave_in_place_of_the_repositorys(
+    stage: Stage,
+) -> None:
+    found = [evidence(stage.store, stage.root, gate) for gate in GATES]
+    stage.run(*found)
+    assert stage.verdict["facts"]["uri"] == "sklearn:diabetes"
+    stage.run(*found, uri="s3://clinic/december")
+    assert stage.verdict["facts"]["uri"] == "s3://clinic/december"
 
 
 def test_one_failed_check_is_exit_code_5_with_its_reason(stage: Stage) -> None:

@@ -17,7 +17,7 @@ import pytest
 from waiting import free_ports, until
 
 from touchstone.artifacts.store import Store
-from touchstone.delivery import gitops
+from touchstone.delivery import attestation, gitops
 from touchstone.events import signature
 from touchstone.home import Home
 from touchstone.runs.store import State
@@ -162,8 +162,13 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     assert platform.said("review", "hold", _MODEL, rita).startswith("held promote/")
     refused = platform.call("review", "approve", _MODEL, rita)
     assert refused.returncode == 1
-    assert "Rita <rita@example.org> holds it since" in refused.stderr
+    assert " holds it since" in refused.stderr and "Rita" not in refused.stderr
     assert platform.said("review", "unhold", _MODEL, rita).startswith("released promote/")
+    stranger = platform.home.root / "stranger"
+    key = f"--key={attestation.generate_keys(stranger).private}"
+    refused = platform.call("review", "approve", _MODEL, rita, key)
+    assert refused.returncode == 1
+    assert 'add there, below keys:, the line rita: "ed25519:' in " ".join(refused.stderr.split())
     merged = platform.said("review", "approve", _MODEL, rita)
     assert merged.startswith("merged promote/")
     until(lambda: _MODEL in platform.said("status", "--json"), 90, "the model was not served")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.delivery_platform import REVIEWER, Platform, make_platform
+from tests.support.delivery_platform import Platform, make_platform
 from touchstone.delivery import review
 from touchstone.delivery.sync import Sync
 
@@ -29,7 +29,7 @@ def prepare(kind: str, folder: Path) -> None:
     if kind in ("sync", "serve"):
         first, second = (_candidate(world, commit, real=kind == "serve") for commit in COMMITS)
         world.promote(first)
-        review.approve(world.gitops, COMMITS[0][:12], world.keys.public, REVIEWER)
+        world.approve(COMMITS[0][:12])
         world.promote(second)
 
 
@@ -41,7 +41,7 @@ def _promote(folder: Path) -> None:
 def _review(folder: Path) -> None:
     world = make_platform(folder)
     for one in review.open_reviews(world.gitops, world.keys.public):
-        review.approve(world.gitops, one.branch, world.keys.public, REVIEWER)
+        world.approve(one.branch)
 
 
 class Shelf:

@@ -4,14 +4,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from touchstone.artifacts.store import Store, digest_bytes
-from touchstone.delivery import attestation, gitops
+from touchstone.contract import model_repo
+from touchstone.delivery import attestation, gitops, review
+from touchstone.delivery.decisions import Reviewer
+from touchstone.delivery.environment import place_of
 from touchstone.delivery.promote import Candidate, Promotion, promote
 from touchstone.delivery.release import Digests, Serve
 from touchstone.git import git
+from touchstone.home import SHIPPED
 from trust_gates import report
 
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
-REVIEWER = gitops.Identity("Rita Reviewer", "rita@example.org")
+REPOSITORY = "https://git.example.org/me/tiny.git"
 
 
 def check(gate="quality", name="accuracy", measured=0.9, outcome="passed", low=0.8, high=None):
@@ -52,6 +56,7 @@ class Platform:
                 "passed": passed,
                 "commit": commit,
                 "model": model,
+                "policy": digest_bytes(b"policy"),
                 "checks": checks or [check(), check("integrity", "digests", 1.0)],
                 "evidence": {"robustness": self.store.put(evidence)},
                 "figures": {},
@@ -66,6 +71,7 @@ class Platform:
         )
         return Candidate(
             model="tiny",
+            repository=REPOSITORY,
             commit=commit,
             image_url="registry.example.org/tiny",
             image_digest=digest_bytes(b"image"),
@@ -84,6 +90,26 @@ class Platform:
             render=report.render,
         )
 
+    @property
+    def recording_key(self):
+        return attestation.generate_keys(self.root / "recorder").private
+
+    def reviewer(self, name="rita", email="rita@example.org"):
+        """A person with a key of their own; people.yaml names Rita's alone."""
+        key = attestation.generate_keys(self.root / "reviewers" / name).private
+        return Reviewer(identity=gitops.Identity(name.title(), email), key=key)
+
+    def approve(self, branch="tiny", reviewer=None):
+        return review.approve(self.gitops, branch, self.keys.public, reviewer or self.reviewer())
+
+    def key(self, name):
+        return attestation.key_text(self.reviewer(name).key)
+
+    def name(self, **keys):
+        """Let people.yaml on main name these keys."""
+        lines = [f'  {name}: "{key}"\n' for name, key in keys.items()]
+        self.change("main", "people.yaml", ("keys:\n" + "".join(lines)).encode())
+
     def git(self, *arguments):
         return git(*arguments, cwd=Path(self.gitops))
 
@@ -98,8 +124,39 @@ class Platform:
             checkout.push(f"HEAD:refs/heads/{branch}")
 
 
+def asked(**facts):
+    """What a verdict says was asked, by a policy that no floor of a new repository is above."""
+    spec = model_repo.load(SHIPPED / "training" / "examples" / "tabular").spec
+    inputs = {"low": 0.0, "high": 1.0, "features": ["age", "bmi", "bp"], "immutable": ["age"]}
+    known = {
+        "task": "classification",
+        "protected": {"sex": ["group 1", "group 2"]},
+        "inputs": inputs,
+        "samples": {"test": 90},
+    }
+    return {
+        "gates": spec.gates.plain(),
+        "confidence": spec.gates.confidence,
+        "facts": {**known, **facts},
+        "checks": [check(gate) for gate in spec.gates.declared],
+    }
+
+
+def ask_no_floor(url: str) -> None:
+    """Let the environments of a GitOps repository ask nothing of a model but to pass."""
+    with gitops.clone(url) as checkout:
+        for environment in ("staging", "production"):
+            checkout.write(place_of(environment), b"requiredGates: [quality, integrity]\n")
+        checkout.commit("Ask for no floor", {})
+        checkout.push("HEAD:refs/heads/main")
+
+
 def make_platform(tmp_path: Path) -> Platform:
     bare = tmp_path / "git" / "gitops.git"
-    gitops.create(bare)
     keys = attestation.generate_keys(tmp_path / "keys")
-    return Platform(tmp_path, Store(tmp_path / "store"), keys, str(bare))
+    platform = Platform(tmp_path, Store(tmp_path / "store"), keys, str(bare))
+    recorder = attestation.key_text(platform.recording_key)
+    founders = gitops.Founders(reviewer="rita", key=platform.key("rita"), recorder=recorder)
+    gitops.create(bare, founders=founders)
+    ask_no_floor(str(bare))
+    return platform

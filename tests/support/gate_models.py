@@ -63,20 +63,20 @@ def many_class_linear(norm, classes=5, features=20, count=150, seed=0):
     return Target(module=module, predict=module, low=0.0, high=1.0), samples, distances
 
 
-def small_convolution(seed=0, margin=0.0):
+def small_convolution(seed=0, margin=0.0, classes=5):
     """An untrained network on 12 x 12 pictures, judged on its own answers."""
     torch.manual_seed(seed)
     module = torch.nn.Sequential(
         torch.nn.Conv2d(2, 6, 3, stride=2),
         torch.nn.Tanh(),
         torch.nn.Flatten(),
-        torch.nn.Linear(150, 5),
+        torch.nn.Linear(150, classes),
     )
     target = Target(module=module, predict=module, low=0.0, high=1.0)
     generator = np.random.default_rng(seed)
     inputs = generator.uniform(margin, 1 - margin, size=(60, 2, 12, 12)).astype(np.float32)
     labels = target.logits(inputs).argmax(axis=1)
-    return target, Samples(inputs=inputs, classes=list("abcde"), labels=labels)
+    return target, Samples(inputs=inputs, classes=list("abcde")[:classes], labels=labels)
 
 
 class SpotDetector(torch.nn.Module):

@@ -70,7 +70,7 @@ def _play(home: Home, port: int) -> None:
             f"the first push ended as {good.reason}: {good.message}",
             hint=f"the logs of its stages are in {home.logs / good.run}",
         )
-    _show_boundary(home, first)
+    _show_asked(home, first)
 
     _title("4. A person reviews the promotion")
     _touchstone("review", "list")
@@ -110,18 +110,25 @@ def _play(home: Home, port: int) -> None:
             typer.echo(f"  {stage.name:<18} {stage.seconds:4.0f} s  {stage.state}")
 
 
-def _show_boundary(home: Home, run: str) -> None:
-    """How each gate asked the model: its code must not have run where it was judged."""
+def _show_asked(home: Home, run: str) -> None:
+    """What each gate asked, and how: the model's code must not have run where it was judged."""
     from touchstone.artifacts.store import Store
+    from trust_gates.report.asked import Yardstick
 
     store = Store(home.artifacts)
     verdict = store.get_json(store.ref(f"runs/{run}/verdict") or "")
+    yardstick = Yardstick.of(verdict)
+    typer.echo("what the model was asked, gate by gate:")
+    for gate in yardstick.gates:
+        typer.echo(f"  {gate.gate:<18} {'; '.join(gate.held)}")
+    for text in yardstick.every_warning:
+        typer.echo(f"  warning: {text}")
     typer.echo("how each gate asked the model, whose code never runs in the process that judges:")
-    for gate, how in verdict["askedAs"].items():
-        typer.echo(f"  {gate:<18} {how or 'not at all: it looked at files'}")
+    for name, how in verdict["askedAs"].items():
+        typer.echo(f"  {name:<18} {how or 'not at all: it looked at files'}")
         if UNCONFINED in how:
             raise TouchstoneError(
-                f"the {gate} gate asked the model's code unconfined",
+                f"the {name} gate asked the model's code unconfined",
                 hint="`touchstone up` says what this machine lacks",
             )
 

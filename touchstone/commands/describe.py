@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from touchstone.errors import PlatformError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.tree import Tree
 
     from touchstone.runs.tree import StageDetail
@@ -44,6 +47,7 @@ def describe(
         **summary(found, waiting(home)),
         "rerunOf": annotations_of(found.run.manifest).get(RERUN_OF, ""),
         "specStatus": spec.get("status", ""),
+        "asked": _asked(found.place.root, found.run.name, stages),
         "params": {item["name"]: item["value"] for item in spec.get("params", [])},
         "stages": [asdict(stage) for stage in stages],
         "results": {item["name"]: item["value"] for item in found.run.status.get("results", [])},
@@ -69,6 +73,8 @@ def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
         tree.add(Text(f"duration: {document['duration']:g} s", style="dim"))
     if document["params"]:
         _add_values(tree, "params", document["params"])
+    if document["asked"]:
+        _add_asked(tree, document["asked"])
     branch = tree.add("stages")
     for stage in stages:
         _add_stage(branch, stage)
@@ -76,6 +82,34 @@ def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
         _add_values(tree, "results", document["results"])
     screen = console()
     screen.print(tree, soft_wrap=not screen.is_terminal)
+
+
+def _asked(root: Path, run: str, stages: list[StageDetail]) -> dict[str, list[str]]:
+    """What the run's model was asked, and what is weak about it; empty before its verdict."""
+    from touchstone.artifacts.store import Store
+    from touchstone.delivery.status import verdict_of
+    from trust_gates.report.asked import Yardstick
+
+    ended = {"True": "Succeeded", "False": "Failed"}
+    status = next((ended.get(stage.status, "") for stage in stages if stage.name == "verdict"), "")
+    try:
+        found = verdict_of(Store(Home(root).artifacts), run, ended=status)
+    except PlatformError:
+        return {}  # it was collected, which ends no look at the run
+    if found is None:
+        return {}
+    yardstick = Yardstick.of(found[1])
+    return {"lines": yardstick.lines(), "warnings": yardstick.every_warning}
+
+
+def _add_asked(tree: Tree, asked: dict[str, list[str]]) -> None:
+    from rich.text import Text
+
+    branch = tree.add("asked")
+    for line in asked["lines"]:
+        branch.add(Text(line))
+    for text in asked["warnings"]:
+        branch.add(Text(f"warning: {text}", style="yellow"))
 
 
 def _add_values(tree: Tree, title: str, values: dict[str, Any]) -> None:

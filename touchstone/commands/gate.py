@@ -42,15 +42,22 @@ def gate(
 
     Example: touchstone gate quality fairness --data predictions.csv --out report/
     """
-    gates, own_seed = _policy(policy)
-    asked = outside.Asked(
-        model=model,
-        data=data,
-        source=source,
-        expect=expect or (),
-        seed=own_seed if seed is None else seed,
-    )
+    from touchstone.contract import model_repo
+    from trust_gates.digests import Held
+
+    file = policy / model_repo.FILE_NAME if policy.is_dir() else policy
     try:
+        held = Held.of(model=model, data=data, policy=file)
+        gates, own_seed, unused = _policy(file)
+        asked = outside.Asked(
+            model=model,
+            data=data,
+            source=source,
+            expect=expect or (),
+            seed=own_seed if seed is None else seed,
+            held=held,
+            unused=unused,
+        )
         refusing = outside.judge(names, gates, asked, as_json=as_json, out=out, open_subject=_open)
     except MissingExtraError as error:
         raise PlatformError(str(error)) from None
@@ -64,22 +71,28 @@ def gate(
         raise ModelRefusedError(f"refused by {', '.join(refusing)}")
 
 
-def _policy(path: Path) -> tuple[Gates, int]:
-    """The gates of a policy file, as a pipeline would have them, and the seed."""
+def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
+    """The gates of a policy file, as a pipeline would have them, the seed, and what is not used."""
     from touchstone.contract import model_repo, remedy
     from touchstone.documents.validated import validated
     from touchstone.documents.yaml import load_file
     from trust_gates.gates import GatesFile
 
-    if path.is_dir():
-        path = path / model_repo.FILE_NAME
     document = load_file(path)
     if document is not None and "spec" not in document.body:
-        return validated(
-            document, GatesFile, hint="docs/reference/trust-gates.md lists every key"
-        ).gates, 0
+        return (
+            validated(
+                document, GatesFile, hint="docs/reference/trust-gates.md lists every key"
+            ).gates,
+            0,
+            {},
+        )
     spec = model_repo.load(path).spec
-    return remedy.judged_by(spec), spec.data.seed
+    unused = {
+        gate: [f"spec.remedy.{gate} ({method}) is not used here: nothing is trained again"]
+        for gate, method in (spec.remedy.methods if spec.remedy else {}).items()
+    }
+    return remedy.judged_by(spec), spec.data.seed, unused
 
 
 def _open(model: Path | None, data: Path) -> Subject:

@@ -14,7 +14,7 @@ from touchstone.errors import PlatformError, UsageError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from touchstone.delivery.gitops import Identity
+    from touchstone.delivery.decisions import Reviewer
     from touchstone.delivery.review import Detail, Review
 
 _Branch = Annotated[
@@ -23,14 +23,27 @@ _Branch = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 _Reviewer = Annotated[
     str,
-    typer.Option("--reviewer", help='Who decides, as "Name <email>"; git\'s user.name by default.'),
+    typer.Option(
+        "--reviewer",
+        help='Author of the merge, as "Name <email>"; git\'s user.name by default. What counts is'
+        " the key.",
+    ),
+]
+_Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        help="PEM file of the Ed25519 key that signs the decision; by default your own in"
+        " $TOUCHSTONE_HOME/reviewer, made on first use.",
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the group `review` to `app`."""
     group = typer.Typer(
-        help="Decide what may be served: list, show, approve, reject, hold.", no_args_is_help=True
+        help="Decide what may be served: list, show, approve, reject, hold, rollback.",
+        no_args_is_help=True,
     )
     app.add_typer(group, name="review")
     group.command("list")(list_)
@@ -39,6 +52,7 @@ def register(app: typer.Typer) -> None:
     group.command()(reject)
     group.command()(hold)
     group.command()(unhold)
+    group.command()(rollback)
 
 
 def list_(
@@ -53,8 +67,8 @@ def list_(
 
     home = _home()
     if rejected:
-        decisions = review.rejections(str(home.gitops_repository))
-        _print_rejections({k: [asdict(d) for d in v] for k, v in decisions.items()}, as_json)
+        decisions = review.rejections(str(home.gitops_repository), _public_key(home))
+        _print_rejections({k: [_plain(d) for d in v] for k, v in decisions.items()}, as_json)
         return
     reviews = review.open_reviews(str(home.gitops_repository), _public_key(home))
     if as_json:
@@ -81,7 +95,8 @@ def show(
     home = _home()
     detail = review.show(str(home.gitops_repository), branch, _public_key(home))
     if as_json:
-        typer.echo(json.dumps(asdict(detail), indent=2))
+        found = {**asdict(detail), "decisions": [_plain(one) for one in detail.decisions]}
+        typer.echo(json.dumps(found, indent=2))
     else:
         _print_detail(detail)
     if to is not None:
@@ -89,7 +104,9 @@ def show(
             typer.echo(f"wrote {file}", err=as_json)
 
 
-def approve(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -> None:
+def approve(
+    branch: _Branch, reviewer: _Reviewer = "", key: _Key = None, as_json: _Json = False
+) -> None:
     """Approve a promotion; the last approval that is required merges it.
 
     Example: touchstone review approve object-detector
@@ -97,15 +114,15 @@ def approve(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -
     from touchstone.delivery import review
 
     home = _home()
-    url = str(home.gitops_repository)
-    outcome = review.approve(url, branch, _public_key(home), _identity(reviewer))
-    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
+    url, who = str(home.gitops_repository), _who(home, reviewer, key)
+    _tell(review.approve(url, branch, _public_key(home), who), as_json)
 
 
 def reject(
     branch: _Branch,
     reason: Annotated[str, typer.Option(help="What must change; kept with the rejection.")],
     reviewer: _Reviewer = "",
+    key: _Key = None,
     as_json: _Json = False,
 ) -> None:
     """Reject a promotion; the same release is not offered again.
@@ -114,30 +131,63 @@ def reject(
     """
     from touchstone.delivery import review
 
-    url = str(_home().gitops_repository)
-    outcome = review.reject(url, branch, _identity(reviewer), reason=reason)
-    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
+    home = _home()
+    url, who = str(home.gitops_repository), _who(home, reviewer, key)
+    _tell(review.reject(url, branch, _public_key(home), who, reason=reason), as_json)
 
 
-def hold(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -> None:
+def hold(
+    branch: _Branch, reviewer: _Reviewer = "", key: _Key = None, as_json: _Json = False
+) -> None:
     """Keep a promotion from being merged, whoever approves, until `unhold`.
 
     Example: touchstone review hold object-detector
     """
     from touchstone.delivery import review
 
-    outcome = review.hold(str(_home().gitops_repository), branch, _identity(reviewer))
-    typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
+    home = _home()
+    url, who = str(home.gitops_repository), _who(home, reviewer, key)
+    _tell(review.hold(url, branch, _public_key(home), who), as_json)
 
 
-def unhold(branch: _Branch, reviewer: _Reviewer = "", as_json: _Json = False) -> None:
+def unhold(
+    branch: _Branch, reviewer: _Reviewer = "", key: _Key = None, as_json: _Json = False
+) -> None:
     """End a hold, whoever placed it.
 
     Example: touchstone review unhold object-detector
     """
     from touchstone.delivery import review
 
-    outcome = review.release(str(_home().gitops_repository), branch, _identity(reviewer))
+    home = _home()
+    url, who = str(home.gitops_repository), _who(home, reviewer, key)
+    _tell(review.release(url, branch, _public_key(home), who), as_json)
+
+
+def rollback(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    to: Annotated[str, typer.Option(help="The version to serve again.")],
+    environment: Annotated[
+        str, typer.Option(help="Where; may be left out where the model is in one alone.")
+    ] = "",
+    reviewer: _Reviewer = "",
+    key: _Key = None,
+    as_json: _Json = False,
+) -> None:
+    """Serve an earlier release again: open its promotion, or agree to the one that is open.
+
+    It takes as many approvals as any promotion, and meets the environment's policy as it is now.
+
+    Example: touchstone review rollback object-detector --to 1a2b3c4d5e6f
+    """
+    from touchstone.delivery import review
+
+    home = _home()
+    url, who = str(home.gitops_repository), _who(home, reviewer, key)
+    _tell(review.rollback(url, model, to, _public_key(home), who, environment), as_json)
+
+
+def _tell(outcome: str, as_json: bool) -> None:
     typer.echo(json.dumps({"outcome": outcome}) if as_json else outcome)
 
 
@@ -154,21 +204,28 @@ def _public_key(home: Home) -> Path:
     return home.signing_key / "public.pem"
 
 
-def _identity(text: str) -> Identity:
-    from touchstone.delivery import gitops
+def _who(home: Home, text: str, key: Path | None) -> Reviewer:
+    from touchstone.delivery import attestation, gitops
+    from touchstone.delivery.decisions import Reviewer
 
     if text:
         match = re.fullmatch(r"\s*([^<>\n]+?)\s*<([^<>@\s]+@[^<>@\s]+)>\s*", text)
         if match is None:
             raise UsageError(f"got reviewer {text!r}, expected Name <email>")
-        return gitops.Identity(match[1], match[2])
-    found = gitops.caller()
-    if found is None:
+        found = gitops.Identity(match[1], match[2])
+    elif (caller := gitops.caller()) is not None:
+        found = caller
+    else:
         raise UsageError(
-            "git does not know who you are, and a decision needs a name",
+            "git does not know who you are, and a merge needs an author",
             hint='--reviewer "Name <email>", or git config --global user.name and user.email',
         )
-    return found
+    return Reviewer(identity=found, key=key or attestation.generate_keys(home.reviewer_key).private)
+
+
+def _plain(decision: Any) -> dict[str, Any]:
+    """A decision for machines, without the envelope that says it again."""
+    return {key: value for key, value in asdict(decision).items() if key not in ("line", "person")}
 
 
 def _line(review: Review) -> str:
@@ -191,8 +248,12 @@ def _print_detail(detail: Detail) -> None:
         screen.print(Markdown(visible(text), hyperlinks=False))
     else:
         typer.echo(detail.report)
+    for name, value in detail.review.attested.items():
+        typer.echo(f"attested {name}: {value}")
     for decision in detail.decisions:
         typer.echo(_decision(asdict(decision)))
+    for skipped in detail.review.skipped:
+        typer.echo(f"decisions: {skipped}")
     typer.echo("--to FOLDER writes its files: trust-report.html shows the pictures")
 
 

@@ -1,4 +1,4 @@
-"""`schema`: what may stand in a touchstone.yaml, as a JSON Schema for editors and checks."""
+"""`schema`: what may stand in a file that people write, as a JSON Schema for editors and checks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class Document(StrEnum):
     """What there is a JSON Schema of."""
 
     MODEL = "touchstone.yaml"
+    ENVIRONMENT = "environment.yaml"
     GATES = outside.Document.GATES.value
     VERDICT = outside.Document.VERDICT.value
 
@@ -27,13 +28,17 @@ def register(app: typer.Typer) -> None:
 def schema(
     of: Annotated[Document, typer.Argument(help="The document.")] = Document.MODEL,
 ) -> None:
-    """Print the JSON Schema of touchstone.yaml, of a file with only its gates, or of a verdict.
+    """Print the JSON Schema of touchstone.yaml, environment.yaml, a gates file or a verdict.
 
     Example: touchstone schema > touchstone.schema.json
     """
-    if of is not Document.MODEL:
-        outside.schema(outside.Document(of.value))
-        return
-    from touchstone.contract.model_repo import ModelPipeline
+    if of is Document.MODEL:
+        from touchstone.contract.model_repo import ModelPipeline
 
-    typer.echo(json.dumps(ModelPipeline.model_json_schema(), indent=2))
+        typer.echo(json.dumps(ModelPipeline.model_json_schema(), indent=2))
+    elif of is Document.ENVIRONMENT:
+        from touchstone.delivery.environment import EnvironmentPolicy
+
+        typer.echo(json.dumps(EnvironmentPolicy.model_json_schema(), indent=2))
+    else:
+        outside.schema(outside.Document(of.value))

@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from touchstone.errors import INTERRUPTED, TouchstoneError
+from touchstone.errors import INTERRUPTED, ManifestError, TouchstoneError
+from trust_gates.errors import PolicyError
 from trust_gates.visible import guard_output
 
 
@@ -17,7 +18,8 @@ def run(stage: Callable[..., Any]) -> None:
     """Run `stage` as a command line; exit with the code documented in touchstone.errors.
 
     `trust_gates` and `training` raise ValueError and RuntimeError of their own: a stage that
-    meets one has failed (exit 1), with the message and without a traceback in between.
+    meets one has failed (exit 1), with the message and without a traceback in between. A policy
+    that the data do not fit is a wrong touchstone.yaml.
     """
     guard_output()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -32,7 +34,8 @@ def run(stage: Callable[..., Any]) -> None:
         sys.exit(error.exit_code)
     except (ValueError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True, color=True)
-        sys.exit(1)
+        wrong = isinstance(error, PolicyError)
+        sys.exit(ManifestError.exit_code if wrong else TouchstoneError.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -30,13 +30,21 @@ def validate(
         bool, typer.Option("--cluster", help="Only what Tekton itself would refuse.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
+    floor: Annotated[
+        list[Path] | None,
+        typer.Option(help="environment.yaml to hold a touchstone.yaml to, instead of Tekton YAML."),
+    ] = None,
 ) -> None:
     """Check Tekton YAML offline, as strictly as Tekton's admission webhook, all problems at once.
 
     Each line says who refuses: Tekton, or only the embedded engine. Exit code 4 where there is one.
+    With --floor the path is a touchstone.yaml or its folder: does it ask for enough?
 
     Example: touchstone validate tekton/
     """
+    if floor:
+        _hold(path or [Path()], floor)
+        return
     from touchstone.engine.text.load import load_files
 
     problems, notes = examine(load_files(path or [Path()]))
@@ -59,6 +67,19 @@ def validate(
             f"got {invalid} that Tekton refuses and {len(problems) - invalid} that only the"
             " embedded engine refuses, expected none"
         )
+
+
+def _hold(models: Sequence[Path], policies: Sequence[Path]) -> None:
+    """Raise ManifestError where one of the touchstone.yaml asks for less than a floor."""
+    from touchstone.contract import model_repo
+    from touchstone.delivery import floors
+    from touchstone.delivery.environment import load_policy
+
+    read = {str(one): load_policy(one) for one in policies}
+    for model in models:
+        pipeline = model_repo.load(model)
+        floors.require(read, pipeline.spec.gates)
+        typer.echo(f"{pipeline.metadata.name} asks for no less than {', '.join(read)}")
 
 
 def examine(documents: Sequence[Document]) -> tuple[list[Problem], list[str]]:

@@ -55,7 +55,6 @@ class ModelGates(Gates):
 
 class Promote(Strict):
     environments: tuple[Name, ...] = Field(default=("production",), min_length=1)
-    review: dict[Name, Literal["required", "automatic"]] = Field(default_factory=dict)
 
 
 class Serve(Strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import tempfile
 import time
@@ -33,19 +34,71 @@ PEOPLE_FILE = "people.yaml"
 _LOCK_SECONDS = 2.0
 """A lock that is older is no one's if no git runs there: they are held for milliseconds."""
 
-_DEFAULT_POLICY = """\
-# Who may promote here: how many approvals a release needs, whether anything may change at all
-# (freeze: a reason, quoted), and the gates that a release must have passed.
+DEFAULT_POLICY = """\
+# What must hold of a release before it is served here. Only people change this file, on main;
+# docs/reference/environment.md lists every key.
 approvals: 1
-freeze: ""
-requiredGates: [quality, integrity]
+freeze: "" # a reason, quoted: then nothing may change here
+requiredGates: [quality, robustness, explainability, integrity] # fairness: its attributes below
+
+# The floor. A touchstone.yaml may ask for more than this, never for less. Of a list within a list
+# of checks or attacks, one must be there.
+gates:
+  confidence: 0.9
+  quality:
+    checks:
+      - - {metric: accuracy, atLeast: 0.5}
+        - {metric: balanced_accuracy, atLeast: 0.5}
+        - {metric: map50, atLeast: 0.5}
+    minimumSlice: 100 # at most: smaller slices are not judged
+    samples: 50 # of the test split
+    margin: 0.3 # of champion, where a touchstone.yaml compares with the served version
+    # champion: true # every touchstone.yaml does
+  robustness:
+    checks:
+      - - {metric: robust_accuracy, atLeast: 0.3}
+        - {metric: robust_recall, atLeast: 0.3}
+        - {metric: robust_map50, atLeast: 0.3}
+    epsilon: {linf: 1/255} # under no other norm; add those that you accept
+    epsilonOfRange: {linf: 1/255} # of the range of the data's inputs
+    attacks: [[pgd, apgd-ce], square] # each with its own effort, unless steps or queries say more
+    samples: 64
+    reach: 0.5 # immutable and bounds leave an attacker this share of the inputs' range
+    # immutable: [age] # no other feature may be kept from an attacker
+  fairness:
+    checks:
+      - - {metric: statistical_parity_difference, within: [-0.5, 0.5]}
+        - {metric: equal_opportunity_difference, within: [-0.5, 0.5]}
+        - {metric: average_abs_odds_difference, atMost: 0.5}
+        - {metric: disparate_impact, within: [0.5, 2]}
+    attributes: all # whatever the data declare; or names, which every model must then be judged by
+    minimumGroup: 20
+  explainability:
+    checks:
+      - {metric: faithfulness, atLeast: 0.05}
+    samples: 32
+    protected: all
+    proxy: 0.5
+  integrity:
+    checks:
+      - {metric: near_duplicate_rate, atMost: 0.05}
+      - {metric: leaked_test_samples, atMost: 0} # beyond chance; rows of few values coincide
+      - {metric: single_feature_accuracy, atMost: 0.99}
+    # poisoning: {} # search the training data for backdoors
+    # pinned: true # base images by digest, packages by version
 """
 
-_NOBODY = """\
+_PEOPLE = """\
 # Who may ask for what by a comment on a pull request, as <forge>:<login>; Bitbucket Cloud's login
 # is the account_id. Nobody may unless named here.
 run: []     # /test, /retest, /cancel
 review: []  # /approve, /hold, /unhold, of a promotion
+# Who may do so by `touchstone review`: a name, and the public key that signs. Each key counts once.
+keys: {{{keys}}}
+# The key by which the platform signs what an account decided by a comment.
+recorder: {recorder}
+# Which repositories a model may come from; unless named, the one that first promoted it.
+models: {{}}
 """
 
 _README = """\
@@ -73,7 +126,26 @@ class Identity:
         return {f"GIT_{role}_{part}": value for role in roles for part, value in parts}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founders:
+    """Whom the people.yaml of a new repository names."""
+
+    reviewer: str = ""
+    """The first reviewer's name; empty for nobody."""
+    key: str = ""
+    """Their public key, as attestation.key_text gives it."""
+    recorder: str = ""
+    """The public key that records what accounts decide."""
+
+    def people(self) -> str:
+        """The file's text."""
+        keys = f'"{self.reviewer}": "{self.key}"' if self.reviewer else ""
+        recorder = f'"{self.recorder}"' if self.recorder else "null"
+        return _PEOPLE.format(keys=keys, recorder=recorder)
+
+
 TOUCHSTONE = Identity("touchstone", "touchstone@localhost")
+NOBODY = Founders()
 
 
 def outrun() -> Retrying:
@@ -108,11 +180,21 @@ class Checkout:
             return None
 
     def read(self, reference: str, path: str) -> bytes | None:
-        """A file's bytes at `reference`, or None where it does not exist there."""
+        """A file's bytes at `reference`, or None where it does not exist there.
+
+        Raises:
+            PlatformError: something is there that cannot be read, or is no file: no policy is taken
+                for absent that a failing git did not show.
+        """
         done = subprocess.run(
             ["git", "cat-file", "blob", f"{reference}:{path}"], cwd=self.path, capture_output=True
         )
-        return done.stdout if done.returncode == 0 else None
+        if done.returncode == 0:
+            return done.stdout
+        if self.commit_of(reference) and self.holds(reference, path):
+            said = done.stderr.decode(errors="replace").strip()
+            raise PlatformError(f"{path} cannot be read: {said}")
+        return None
 
     def holds(self, reference: str, path: str) -> bool:
         """Whether `path`, a file or a folder, exists at `reference`."""
@@ -138,9 +220,26 @@ class Checkout:
             yield folder
 
     def changed(self, base: str, tip: str) -> list[str]:
-        """Paths that differ between the merge base of the two and `tip`."""
-        output = self.git("diff", "--name-only", "-z", f"{base}...{tip}")
+        """Paths that merging `tip` into `base` changes; of a file that it renames, both.
+
+        Where they conflict, what `tip` changed since the two parted.
+        """
+        try:
+            old, new = base, self.git("merge-tree", "--write-tree", base, tip)
+        except PlatformError:
+            old, new = self._parted(base, tip), tip
+        output = self.git("diff", "--name-only", "--no-renames", "-z", old, new)
         return [path for path in output.split("\0") if path]
+
+    def _parted(self, base: str, tip: str) -> str:
+        try:
+            return self.git("merge-base", base, tip)
+        except PlatformError:
+            return base  # nothing is common to the two: all of `tip` is a change
+
+    def lacks(self, tip: str, commit: str) -> bool:
+        """Whether `commit` is not in the history of `tip`."""
+        return bool(self.git("rev-list", "-1", commit, f"^{tip}"))
 
     def merges_cleanly(self, base: str, tip: str) -> bool:
         """Whether `tip` could be merged into `base` without a conflict."""
@@ -195,30 +294,42 @@ def clone(url: str, *, identity: Identity = TOUCHSTONE) -> Iterator[Checkout]:
         yield checkout
 
 
-def ensure_main(checkout: Checkout, environments: Sequence[str]) -> None:
+def ensure_main(
+    checkout: Checkout, environments: Sequence[str], founders: Founders = NOBODY
+) -> None:
     """Give an empty repository its `main`, and each new environment its policy file."""
     if checkout.commit_of(f"origin/{MAIN}") is None:
         checkout.git("checkout", "--quiet", "--orphan", MAIN)
         checkout.write("README.md", _README.encode())
-        checkout.write(PEOPLE_FILE, _NOBODY.encode())
+        checkout.write(PEOPLE_FILE, founders.people().encode())
     for name in environments:
         policy = f"{ENVIRONMENTS}/{name}/{POLICY_FILE}"
         if not (checkout.path / policy).exists():
-            checkout.write(policy, _DEFAULT_POLICY.encode())
+            checkout.write(policy, DEFAULT_POLICY.encode())
     if checkout.git("status", "--porcelain"):
         checkout.commit("Lay out the environments: " + ", ".join(environments), {})
         checkout.push(f"HEAD:refs/heads/{MAIN}")
         checkout.git("fetch", "--quiet", "origin")
 
 
-def create(path: Path, *, environments: Sequence[str] = ("staging", "production")) -> None:
+def create(
+    path: Path,
+    *,
+    environments: Sequence[str] = ("staging", "production"),
+    founders: Founders = NOBODY,
+) -> None:
     """Make the bare GitOps repository at `path`, with its environments; existing ones are kept."""
     if not (path / "HEAD").exists():
         path.mkdir(parents=True, exist_ok=True)
         git("init", "--quiet", "--bare", f"--initial-branch={MAIN}", ".", cwd=path)
     for attempt in outrun():
         with attempt, clone(str(path.resolve())) as checkout:
-            ensure_main(checkout, environments)
+            ensure_main(checkout, environments, founders)
+
+
+def folder_of(environment: str, model: str) -> str:
+    """Where the release of a model in an environment lies."""
+    return f"{ENVIRONMENTS}/{environment}/{model}"
 
 
 def unlock(repository: Path) -> None:
@@ -245,6 +356,11 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return math.inf  # its git has done what it was there for
+
+
+def slug(name: str) -> str:
+    """A person's name as people.yaml may have it: `Rita Reviewer` as `rita-reviewer`."""
+    return re.sub(r"\W+", "-", name.lower()).strip("-") or "reviewer"
 
 
 def caller() -> Identity | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.artifacts.store import Store, digest_bytes
-from touchstone.delivery import attestation, gitops
+from touchstone.delivery import admission, attestation, floors, gitops, repositories, scope
+from touchstone.delivery.environment import below, read_policy
 from touchstone.delivery.release import (
     ATTESTATION_FILE,
     RELEASE_FILE,
@@ -22,9 +23,11 @@ from touchstone.delivery.release import (
     Serve,
     image_reference,
     inference_service,
+    subjects,
     to_yaml,
 )
-from touchstone.errors import ModelRefusedError, TouchstoneError
+from touchstone.errors import ManifestError, ModelRefusedError, TouchstoneError
+from trust_gates.report.asked import Yardstick
 from trust_gates.verdict import UNCONFINED
 from trust_gates.visible import escape, one_line
 
@@ -41,6 +44,8 @@ class Candidate:
 
     model: str
     """The model's name."""
+    repository: str
+    """URL that the model repository was fetched from."""
     commit: str
     image_url: str
     image_digest: str
@@ -70,16 +75,22 @@ def promote(
 
     Raises:
         ModelRefusedError: the verdict did not pass; nothing was written.
-        TouchstoneError: the verdict is about something else, or a reviewer rejected this release.
+        ManifestError: the environment's floor is above what the verdict's policies asked for, or
+            there is no such environment.
+        TouchstoneError: the verdict is about something else, a reviewer rejected this release, or
+            the model's name belongs to another repository.
         PlatformError: git or the artifact store failed.
     """
     verdict = store.get_json(candidate.digests.verdict)
     _check_verdict(verdict, candidate)
     files = _report(verdict, store, render)
-    release = _release(candidate, files)
+    release = _release(candidate, verdict, files)
     for attempt in gitops.outrun():
         with attempt, gitops.clone(gitops_url) as checkout:
-            gitops.ensure_main(checkout, candidate.environments)
+            if checkout.commit_of(f"origin/{gitops.MAIN}") is None:
+                gitops.ensure_main(checkout, candidate.environments)
+            floors.check_known(checkout, tuple(candidate.environments))
+            admission.check_name(checkout, release, f"origin/{gitops.MAIN}", key)
             return _publish(checkout, candidate, release, files, verdict, store, key)
     raise AssertionError("tenacity reraises the last failure")
 
@@ -97,6 +108,12 @@ def _publish(
     branch = f"{BRANCH_PREFIX}{release.model}/{release.version}"
     folder = f"{gitops.ENVIRONMENTS}/{environment}/{release.model}"
     main, remote = f"origin/{gitops.MAIN}", f"origin/{branch}"
+    if obstacles := below(read_policy(checkout, environment), verdict, environment=environment):
+        raise ManifestError(
+            "\n".join(obstacles),
+            hint="environment.yaml on main of the GitOps repository says what may enter; ask for"
+            " as much in touchstone.yaml, and push",
+        )
 
     if found := _find(checkout, main, folder, release):
         return Promotion(branch=branch, release=store.put_bytes(found), note="already merged")
@@ -126,6 +143,7 @@ def _publish(
             "Source-Commit": release.commit,
         },
     )
+    scope.environment(checkout.changed(main, "HEAD"), release.model)
     lease = f"refs/heads/{branch}:{tip or ''}"
     checkout.push(f"+HEAD:refs/heads/{branch}", force_with_lease=lease)
     digest = store.put_bytes(release.to_text().encode())
@@ -196,14 +214,20 @@ def _report(verdict: Mapping[str, Any], store: Store, render: Render) -> dict[st
     return dict(render(verdict, pictures))
 
 
-def _release(candidate: Candidate, files: Mapping[str, bytes]) -> Release:
+def _release(
+    candidate: Candidate, verdict: Mapping[str, Any], files: Mapping[str, bytes]
+) -> Release:
     release = Release(
         model=candidate.model,
+        repository=repositories.shown(candidate.repository),
+        environments=tuple(candidate.environments),
         version=candidate.commit[:VERSION_LENGTH],
         commit=candidate.commit,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         image=image_reference(candidate.image_url, candidate.image_digest),
         digests=candidate.digests,
+        policy=verdict["policy"],
+        floor=verdict.get("floor") or "",
         serve=candidate.serve,
     )
     rendered = {**files, SERVICE_FILE: _service(release)}
@@ -225,8 +249,8 @@ def _write(
     key: Path,
 ) -> None:
     text = release.to_text().encode()
-    subjects = {"model": release.digests.model, RELEASE_FILE: digest_bytes(text)}
-    signed = attestation.sign(_statements(candidate, release, subjects, verdict), key)
+    statements = _statements(candidate, release, subjects(release, text), verdict)
+    signed = attestation.sign(statements, key)
     checkout.replace_folder(
         folder,
         {
@@ -241,7 +265,7 @@ def _write(
 def _statements(
     candidate: Candidate,
     release: Release,
-    subjects: Mapping[str, str],
+    about: Mapping[str, str],
     verdict: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     materials = {
@@ -256,16 +280,16 @@ def _statements(
     checks = verdict.get("checks", [])
     return [
         attestation.provenance(
-            subjects,
-            parameters={"model": release.model, "commit": release.commit},
+            about,
+            parameters=release.parameters,
             materials=materials,
             finished=release.created,
         ),
         attestation.test_result(
-            subjects,
+            about,
             passed=[f"{c['gate']}: {c['name']}" for c in checks if c["outcome"] == "passed"],
             failed=[f"{c['gate']}: {c['name']}" for c in failed_checks(verdict)],
-            verdict=release.digests.verdict,
+            configuration=release.judged_by,
         ),
     ]
 
@@ -274,9 +298,12 @@ def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str
     lines = [
         f"Promote {release.model} {release.version} to {environment}",
         "",
-        f"{release.model} at commit {release.commit} passed every gate:",
+        f"{release.model} at commit {release.commit} passed every gate.",
         "",
+        *_yardstick(verdict),
         *_remedy(verdict),
+        "What was found:",
+        "",
         *_listed(verdict.get("checks", [])),
         "",
         f"See {REPORT_FILE} for the figures and the pictures; the .html beside it works offline.",
@@ -284,12 +311,22 @@ def _body(release: Release, environment: str, verdict: Mapping[str, Any]) -> str
     return "\n".join(lines)
 
 
+def _yardstick(verdict: Mapping[str, Any]) -> list[str]:
+    """What was asked, before what was found: a reviewer decides on both."""
+    asked = Yardstick.of(verdict)
+    lines = ["What was asked:", "", *(f"- {escape(line)}" for line in asked.lines()), ""]
+    if asked.counted:
+        warnings = (f"- {escape(text)}" for text in asked.every_warning)
+        lines += [f"{asked.counted}:", "", *warnings, ""]
+    return lines
+
+
 def _remedy(verdict: Mapping[str, Any]) -> list[str]:
     if not (before := verdict.get("previous")):
         return []
     remedy, run = escape(before["remedy"]), escape(before["run"])
     text = f"It was trained with {remedy} after {run} was refused:"
-    return [text, "", *_listed(failed_checks(before)), "", "Now:", ""]
+    return [text, "", *_listed(failed_checks(before)), ""]
 
 
 def _listed(checks: Sequence[Mapping[str, Any]]) -> list[str]:

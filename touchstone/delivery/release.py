@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,8 @@ RELEASE_FILE = "release.json"
 SERVICE_FILE = "inferenceservice.yaml"
 REPORT_FILE = "trust-report.md"
 ATTESTATION_FILE = "attestation.intoto.jsonl"
+APPROVALS_FILE = "approvals.intoto.jsonl"
+"""The reviewers' signed decisions by which it was merged; a merge alone writes it."""
 VERSION_LENGTH = 12
 """Hex digits of a commit that name a version."""
 
@@ -51,11 +53,15 @@ class Serve(_Strict):
 
 
 class Release(_Strict):
-    """release.json. It does not name its environment: promoting further copies it unchanged."""
+    """release.json; all of it is signed, as the attestation has its digest."""
 
     api_version: Literal["touchstone.dev/v1"] = "touchstone.dev/v1"
     kind: Literal["Release"] = "Release"
     model: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")
+    repository: str = Field(min_length=1)
+    """URL of the model repository that it comes from, without credentials."""
+    environments: tuple[str, ...] = Field(min_length=1)
+    """Where it may be served, if the environment's policy lets it in."""
     version: str
     commit: str = Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
     created: str
@@ -63,9 +69,13 @@ class Release(_Strict):
     image: str
     """The serving image by digest: `name@sha256:…`."""
     digests: Digests
+    policy: Digest = _DIGEST
+    """Of the gates' policy that the verdict was reached by."""
+    floor: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
+    """Of the environments' floor under that policy; empty where there is none."""
     serve: Serve
     files: dict[str, Digest] = Field(default_factory=dict)
-    """Digests of the files beside release.json; the attestation cannot be among them."""
+    """Digests of the files beside release.json; attestation and approvals cannot be among them."""
 
     @property
     def identity(self) -> str:
@@ -76,6 +86,27 @@ class Release(_Strict):
     def to_text(self) -> str:
         """The content of release.json."""
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the provenance says that it was built for and from."""
+        return {
+            "model": self.model,
+            "repository": self.repository,
+            "commit": self.commit,
+            "environments": list(self.environments),
+        }
+
+    @property
+    def judged_by(self) -> dict[str, str]:
+        """What the test result says that it rests on; without a floor it names none."""
+        floor = {"floor": self.floor} if self.floor else {}
+        return {"verdict": self.digests.verdict, "policy": self.policy, **floor}
+
+
+def subjects(release: Release, text: bytes) -> dict[str, str]:
+    """What every Statement about a release is about; `text` is its release.json."""
+    return {"model": release.digests.model, RELEASE_FILE: digest_bytes(text)}
 
 
 def parse(text: str | bytes, *, location: str) -> Release:
@@ -192,14 +223,33 @@ def verify(folder: Path, public_key: Path) -> Release:
             hint="promote the model again",
         ) from None
     release = parse(text, location=f"{_name(folder)}/{RELEASE_FILE}")
-    subjects = {"model": release.digests.model, RELEASE_FILE: digest_bytes(text)}
-    attestation.verify(envelopes, public_key, subjects=subjects)
+    documents = attestation.verify(envelopes, public_key, subjects=subjects(release, text))
+    _check_named(documents, release)
     _check_files(folder, release)
     return release
 
 
+def _check_named(documents: Sequence[Mapping[str, Any]], release: Release) -> None:
+    """Raise where the Statements name another repository, policy or verdict than the release."""
+    for document in documents:
+        predicate = document["predicate"]
+        if document["predicateType"] == attestation.PROVENANCE:
+            got = predicate["buildDefinition"]["externalParameters"]
+            expected: Any = release.parameters
+        elif document["predicateType"] == attestation.TEST_RESULT:
+            got = predicate["configuration"]
+            expected = attestation.configured(release.judged_by)
+        else:
+            continue
+        if got != expected:
+            raise TouchstoneError(
+                f"attestation: got {got}, expected {expected} as release.json says",
+                hint="promote the model again",
+            )
+
+
 def _check_files(folder: Path, release: Release) -> None:
-    unsigned = {RELEASE_FILE, ATTESTATION_FILE}
+    unsigned = {RELEASE_FILE, ATTESTATION_FILE, APPROVALS_FILE}
     present = {file.name for file in folder.iterdir()} - unsigned
     if present != set(release.files):
         raise TouchstoneError(

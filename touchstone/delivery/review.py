@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
-from touchstone.delivery import attestation, gitops
+from touchstone.delivery import admission, attestation, decisions, floors, gitops, people, scope
 from touchstone.delivery import release as releases
-from touchstone.delivery.environment import EnvironmentPolicy, read_policy
+from touchstone.delivery.admission import Entry, Standing
+from touchstone.delivery.decisions import Decision, Reviewer
 from touchstone.delivery.promote import BRANCH_PREFIX
-from touchstone.errors import PlatformError, TouchstoneError, UsageError
+from touchstone.delivery.release import APPROVALS_FILE, Release
+from touchstone.errors import TouchstoneError, UsageError
+from touchstone.runs import faults
 from trust_gates.visible import one_line
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """One reviewer's word on one commit."""
-
-    decision: str
-    """`approved`, `rejected`, `held` or `released`."""
-    reviewer: str
-    reason: str
-    at: str
-    """RFC 3339, UTC."""
+_MAIN = f"origin/{gitops.MAIN}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +31,10 @@ class Review:
     required: int
     obstacles: tuple[str, ...]
     """Why it cannot be merged now, in words; empty when it can, approvals aside."""
+    skipped: tuple[str, ...]
+    """What was found among the decisions and counts for nothing, and why."""
+    attested: dict[str, str]
+    """What the verified attestation names; empty where it does not verify."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,22 +51,22 @@ class Detail:
 def open_reviews(url: str, public_key: Path) -> list[Review]:
     """Every open promotion, oldest first."""
     with gitops.clone(url) as checkout:
-        return [_review(checkout, branch, public_key) for branch in _branches(checkout)]
+        return [_judged(checkout, branch, public_key)[0] for branch in _branches(checkout)]
 
 
 def show(url: str, branch: str, public_key: Path) -> Detail:
     """One promotion with its report. `branch` may leave out `promote/`, or be a model's name."""
     with gitops.clone(url) as checkout:
         name = _resolve(checkout, branch)
-        review = _review(checkout, name, public_key)
-        tip, main = f"origin/{name}", f"origin/{gitops.MAIN}"
-        path = f"{_folder(review)}/{releases.REPORT_FILE}"
+        review, standing = _judged(checkout, name, public_key)
+        tip = f"origin/{name}"
+        path = f"{gitops.folder_of(review.environment, review.model)}/{releases.REPORT_FILE}"
         return Detail(
             review=review,
             body=checkout.git("log", "-1", "--format=%B", tip),
             report=(checkout.read(tip, path) or b"").decode("utf-8", "replace"),
-            diffstat=checkout.git("diff", "--stat", f"{main}...{tip}"),
-            decisions=tuple(_decisions(checkout, review.commit)),
+            diffstat=checkout.git("diff", "--stat", f"{_MAIN}...{tip}"),
+            decisions=standing.decisions,
         )
 
 
@@ -98,91 +91,220 @@ def export(url: str, branch: str, folder: Path) -> list[Path]:
         return written
 
 
-def approve(url: str, branch: str, public_key: Path, reviewer: gitops.Identity) -> str:
+def approve(url: str, branch: str, public_key: Path, reviewer: Reviewer) -> str:
     """Approve, and merge once the environment's number of approvals is there; says which.
 
     Raises:
         UsageError: there is no such open promotion.
-        TouchstoneError: frozen, unverified, in conflict, or changing more than its own folder.
+        TouchstoneError: frozen, unverified, in conflict, changing more than its own folder, putting
+            back what was served before, or by a key that people.yaml does not name.
     """
     for attempt in gitops.outrun():
-        with attempt, gitops.clone(url, identity=reviewer) as checkout:
-            return _approve(checkout, _resolve(checkout, branch), public_key, reviewer)
+        with attempt, gitops.clone(url, identity=reviewer.identity) as checkout:
+            name = _resolve(checkout, branch)
+            return _agree(checkout, name, decisions.APPROVED, public_key, reviewer)
     raise AssertionError("tenacity reraises the last failure")
 
 
-def reject(url: str, branch: str, reviewer: gitops.Identity, *, reason: str) -> str:
+def rollback(
+    url: str, model: str, version: str, public_key: Path, reviewer: Reviewer, environment: str = ""
+) -> str:
+    """Ask for a release that was merged before to be served again, or agree to it; says which.
+
+    It is a promotion of its own, which takes the approvals of any other, each given by this
+    function. `environment` may be empty where the model is in one alone.
+
+    Raises:
+        UsageError: there is no such release.
+        TouchstoneError: as `approve`.
+    """
+    for attempt in gitops.outrun():
+        with attempt, gitops.clone(url, identity=reviewer.identity) as checkout:
+            _check_may_decide(checkout, public_key, reviewer)
+            place = _place_of(checkout, model, environment)
+            name = _put_back(checkout, place, version, public_key)
+            return _agree(checkout, name, decisions.ROLLBACK, public_key, reviewer)
+    raise AssertionError("tenacity reraises the last failure")
+
+
+def reject(url: str, branch: str, public_key: Path, reviewer: Reviewer, *, reason: str) -> str:
     """Delete the branch; its commit and the reason stay under refs/touchstone/rejected/."""
     if not reason.strip():
         raise UsageError("got no reason, expected --reason saying what must change")
     for attempt in gitops.outrun():
-        with attempt, gitops.clone(url, identity=reviewer) as checkout:
+        with attempt, gitops.clone(url, identity=reviewer.identity) as checkout:
             name = _resolve(checkout, branch)
-            commit = checkout.commit_of(f"origin/{name}") or ""
-            _note(checkout, commit, "rejected", reviewer, reason)
+            commit = _decide(checkout, name, decisions.REJECTED, public_key, reviewer, reason)
             record = f"{gitops.REJECTED}/{name.removeprefix(BRANCH_PREFIX)}"
             checkout.push(f"+{commit}:{record}", f":refs/heads/{name}", gitops.REVIEWS)
             return f"rejected {name}: {reason}"
     raise AssertionError("tenacity reraises the last failure")
 
 
-def hold(url: str, branch: str, reviewer: gitops.Identity) -> str:
+def hold(url: str, branch: str, public_key: Path, reviewer: Reviewer) -> str:
     """Keep a promotion from being merged, however many approve, until it is released."""
-    return _decide(url, branch, "held", reviewer)
+    return _say(url, branch, decisions.HELD, public_key, reviewer)
 
 
-def release(url: str, branch: str, reviewer: gitops.Identity) -> str:
+def release(url: str, branch: str, public_key: Path, reviewer: Reviewer) -> str:
     """End a hold, whoever placed it."""
-    return _decide(url, branch, "released", reviewer)
+    return _say(url, branch, decisions.RELEASED, public_key, reviewer)
 
 
-def _decide(url: str, branch: str, decision: str, reviewer: gitops.Identity) -> str:
+def rejections(url: str, public_key: Path) -> dict[str, list[Decision]]:
+    """What was rejected, as `<model>/<version>`, with the decisions on it."""
+    with gitops.clone(url) as checkout:
+        output = checkout.git("for-each-ref", "--format=%(refname) %(objectname)", gitops.REJECTED)
+        who = people.read_at(checkout, _MAIN)
+        promoter = attestation.key_text(public_key)
+        found = {}
+        for name, commit in (line.split(" ") for line in output.splitlines()):
+            text, about = decisions.noted(checkout, commit), {decisions.COMMIT: commit}
+            given, _ = decisions.read(text, who, promoter, about)
+            found[name.removeprefix(gitops.REJECTED + "/")] = given
+        return found
+
+
+def _say(url: str, branch: str, decision: str, public_key: Path, reviewer: Reviewer) -> str:
     for attempt in gitops.outrun():
-        with attempt, gitops.clone(url, identity=reviewer) as checkout:
+        with attempt, gitops.clone(url, identity=reviewer.identity) as checkout:
             name = _resolve(checkout, branch)
-            commit = checkout.commit_of(f"origin/{name}") or ""
-            _note(checkout, commit, decision, reviewer, "")
+            _decide(checkout, name, decision, public_key, reviewer)
             checkout.push(gitops.REVIEWS)
             return f"{decision} {name}"
     raise AssertionError("tenacity reraises the last failure")
 
 
-def rejections(url: str) -> dict[str, list[Decision]]:
-    """What was rejected, as `<model>/<version>`, with the decisions on it."""
-    with gitops.clone(url) as checkout:
-        output = checkout.git("for-each-ref", "--format=%(refname) %(objectname)", gitops.REJECTED)
-        pairs = [line.split(" ") for line in output.splitlines()]
-        return {
-            name.removeprefix(gitops.REJECTED + "/"): _decisions(checkout, commit)
-            for name, commit in pairs
-        }
-
-
-def _approve(
-    checkout: gitops.Checkout, name: str, public_key: Path, reviewer: gitops.Identity
+def _decide(
+    checkout: gitops.Checkout,
+    name: str,
+    decision: str,
+    public_key: Path,
+    reviewer: Reviewer,
+    reason: str = "",
 ) -> str:
-    if not checkout.git("rev-list", "-1", f"origin/{gitops.MAIN}..origin/{name}"):
+    """Note a decision that needs no release, and return the promotion's commit."""
+    commit = checkout.commit_of(f"origin/{name}") or ""
+    _check_may_decide(checkout, public_key, reviewer)
+    about = {decisions.COMMIT: commit}
+    _note(checkout, commit, decisions.signed(decision, reviewer, about, reason=reason))
+    return commit
+
+
+def _agree(
+    checkout: gitops.Checkout, name: str, decision: str, public_key: Path, reviewer: Reviewer
+) -> str:
+    if not checkout.git("rev-list", "-1", f"{_MAIN}..origin/{name}"):
         # Git was killed between moving main and deleting the branch: that a push is all or nothing
         # holds for those who look, not for a kill.
         checkout.push(f":refs/heads/{name}")
         return f"{name} is merged into {gitops.MAIN} already"
-    review = _review(checkout, name, public_key)
-    if review.obstacles:
+    _check_may_decide(checkout, public_key, reviewer)
+    review, standing = _judged(checkout, name, public_key)
+    if review.obstacles or standing.release is None:
         raise TouchstoneError(
             f"{name} cannot be merged: " + "; ".join(review.obstacles),
             hint=f"`touchstone review show {name}` shows it; reject it and promote again",
         )
-    _note(checkout, review.commit, "approved", reviewer, "")
-    approvals = _approvals(_decisions(checkout, review.commit))
-    if len(approvals) < review.required:
+    if standing.kind != decision:
+        version = standing.release.version
+        if decision == decisions.ROLLBACK:
+            problem = f"{version} was never merged into {review.environment}, so it is no rollback"
+            hint = f"touchstone review approve {name}"
+        else:
+            problem = f"{name} puts back {version}, which was merged before"
+            hint = f"touchstone review rollback {review.model} --to {version}"
+        raise TouchstoneError(problem, hint=hint)
+    where = {"environment": review.environment, "model": review.model}
+    _note(checkout, review.commit, decisions.signed(decision, reviewer, standing.about, **where))
+    text = decisions.noted(checkout, review.commit)
+    standing = admission.judge(checkout, standing.entry, text, public_key)
+    if len(standing.approvals) < standing.required:
         checkout.push(gitops.REVIEWS)
-        return f"approved {name}: {len(approvals)} of {review.required} approvals"
-    trailers = [f"Reviewed-by: {one_line(who)}" for who in approvals]
-    checkout.git("checkout", "--quiet", "-B", gitops.MAIN, f"origin/{gitops.MAIN}")
-    message = f"Merge {name}: {one_line(review.title)}\n\n" + "\n".join(trailers) + "\n"
-    checkout.git("merge", "--quiet", "--no-ff", f"--message={message}", review.commit)
+        return f"{decision} {name}: {len(standing.approvals)} of {standing.required} approvals"
+    _merge(checkout, review, standing)
     checkout.push(f"HEAD:refs/heads/{gitops.MAIN}", f":refs/heads/{name}", gitops.REVIEWS)
     return f"merged {name} into {gitops.MAIN}: {review.title}"
+
+
+def _check_may_decide(checkout: gitops.Checkout, public_key: Path, reviewer: Reviewer) -> None:
+    who = people.read_at(checkout, _MAIN)
+    decisions.check_may_decide(reviewer, who, attestation.key_text(public_key))
+
+
+def _merge(checkout: gitops.Checkout, review: Review, standing: Standing) -> None:
+    """Merge the promotion, and commit with it the decisions that it rests on."""
+    checkout.git("checkout", "--quiet", "-B", gitops.MAIN, _MAIN)
+    checkout.git("merge", "--quiet", "--no-ff", "--no-commit", review.commit)
+    lines = "".join(f"{one.line}\n" for one in standing.approvals)
+    checkout.write(f"{standing.entry.folder}/{APPROVALS_FILE}", lines.encode())
+    trailers = "\n".join(f"Reviewed-by: {one_line(one.reviewer)}" for one in standing.approvals)
+    checkout.commit(f"Merge {review.branch}: {one_line(review.title)}\n\n{trailers}", {})
+
+
+def _put_back(
+    checkout: gitops.Checkout, place: tuple[str, str], version: str, public_key: Path
+) -> str:
+    """The branch that asks for the newest release of that version which main held before."""
+    folder = gitops.folder_of(*place)
+    commit, old = _held(checkout, folder, version, public_key)
+    name = f"{BRANCH_PREFIX}{old.model}/{old.version}-rollback-{place[0]}"
+    with checkout.files(commit, folder) as files:
+        found = {one.name: one.read_bytes() for one in files.iterdir()}
+    tip, path = f"origin/{name}", f"{folder}/{releases.RELEASE_FILE}"
+    # Whoever may push a branch may have put another release there: then it begins anew.
+    same = checkout.commit_of(tip) and checkout.read(tip, path) == found[releases.RELEASE_FILE]
+    if same and checkout.merges_cleanly(_MAIN, tip):
+        return name
+    checkout.git("checkout", "--quiet", "-B", name, _MAIN)
+    # Its approvals were of another promotion; even where main holds the same, this is a change.
+    checkout.replace_folder(folder, {**found, APPROVALS_FILE: b""})
+    title = f"Roll back {old.model} to {old.version} in {place[0]}"
+    checkout.commit(title, {"Touchstone-Rollback": old.identity})
+    checkout.push(f"+HEAD:refs/heads/{name}")
+    return name
+
+
+def _held(
+    checkout: gitops.Checkout, folder: str, version: str, public_key: Path
+) -> tuple[str, Release]:
+    """A merge of that version, the newest of another release than the folder holds now, if any."""
+    commits = checkout.git("log", "--first-parent", "--merges", "--format=%H", _MAIN, "--", folder)
+    found: list[tuple[str, Release]] = []
+    now = checkout.read(_MAIN, f"{folder}/{releases.RELEASE_FILE}")
+    for commit in commits.splitlines():
+        try:
+            with checkout.files(commit, folder) as files:
+                old = releases.verify(files, public_key)
+                other = (files / releases.RELEASE_FILE).read_bytes() != now
+        except Exception as error:  # it was removed, or never was a release
+            if faults.passing(error):
+                raise
+            continue
+        if old.version == version and other:
+            return commit, old
+        if old.version == version:
+            found.append((commit, old))
+    if found:
+        return found[0]
+    raise UsageError(
+        f"got version {version!r}, expected one that was merged into {folder}",
+        hint=f"git log --first-parent {gitops.MAIN} -- {folder}",
+    )
+
+
+def _place_of(checkout: gitops.Checkout, model: str, environment: str) -> tuple[str, str]:
+    """The environment, asked for or the only one, and the model that was ever in it."""
+    pattern = f":(glob){gitops.ENVIRONMENTS}/*/{model}/{releases.RELEASE_FILE}"
+    paths = checkout.git("log", "--first-parent", "--format=", "--name-only", _MAIN, "--", pattern)
+    known = sorted({path.split("/")[1] for path in paths.splitlines() if "/" in path})
+    if environment in known or (not environment and len(known) == 1):
+        return environment or known[0], model
+    raise UsageError(
+        f"got the environment {environment!r}, expected one that has had {model}:"
+        f" {', '.join(known) or 'none'}",
+        hint="--environment NAME",
+    )
 
 
 def _branches(checkout: gitops.Checkout) -> list[str]:
@@ -208,106 +330,49 @@ def _resolve(checkout: gitops.Checkout, wanted: str) -> str:
     )
 
 
-def _review(checkout: gitops.Checkout, name: str, public_key: Path) -> Review:
-    tip, main = f"origin/{name}", f"origin/{gitops.MAIN}"
+def _judged(checkout: gitops.Checkout, name: str, public_key: Path) -> tuple[Review, Standing]:
+    tip = f"origin/{name}"
     commit = checkout.commit_of(tip) or ""
     model = name.removeprefix(BRANCH_PREFIX).split("/")[0]
-    changed = checkout.changed(main, tip)
-    pattern = rf"{gitops.ENVIRONMENTS}/([^/]+)/{re.escape(model)}/[^/]+"
-    matches = [re.fullmatch(pattern, path) for path in changed]
-    environments = {match[1] for match in matches if match}
-    environment = min(environments, default="")
-    decisions = _decisions(checkout, commit)
-    obstacles = _holds(decisions)
-    if not changed or len(environments) != 1 or not all(matches):
-        obstacles.append(
-            f"it changes {', '.join(changed) or 'nothing'}, expected only files of one"
-            f" {gitops.ENVIRONMENTS}/<environment>/{model}"
-        )
-        rules = EnvironmentPolicy()
-    else:
-        rules = read_policy(checkout, environment)
-        obstacles += _obstacles(checkout, name, environment, model, public_key, rules)
-    return Review(
+    changed = checkout.changed(_MAIN, tip)
+    try:
+        environment, obstacles = scope.environment(changed, model), []
+        floors.check_known(checkout, (environment,))
+    except TouchstoneError as error:
+        environment, obstacles = "", [str(error)]
+    entry = Entry(environment=environment, model=model, base=_MAIN, commit=commit, tree=commit)
+    standing = admission.judge(checkout, entry, decisions.noted(checkout, commit), public_key)
+    if environment:
+        obstacles = [*standing.obstacles]
+        if not checkout.merges_cleanly(_MAIN, tip):
+            obstacles.append(
+                f"it conflicts with {gitops.MAIN}: another version was merged meanwhile"
+            )
+    review = Review(
         branch=name,
         commit=commit,
         title=checkout.git("log", "-1", "--format=%s", tip),
         environment=environment,
         model=model,
-        approvals=len(_approvals(decisions)),
-        required=rules.approvals,
-        obstacles=tuple(obstacles),
+        approvals=len(standing.approvals),
+        required=standing.required,
+        obstacles=(*decisions.holds(standing.decisions), *obstacles),
+        skipped=standing.skipped,
+        attested=_attested(standing.release),
     )
+    return review, standing
 
 
-def _obstacles(
-    checkout: gitops.Checkout,
-    name: str,
-    environment: str,
-    model: str,
-    public_key: Path,
-    rules: EnvironmentPolicy,
-) -> list[str]:
-    found = []
-    if rules.freeze:
-        found.append(f"{environment} is frozen: {rules.freeze}")
-    if not checkout.merges_cleanly(f"origin/{gitops.MAIN}", f"origin/{name}"):
-        found.append(f"it conflicts with {gitops.MAIN}: another version was merged meanwhile")
-    folder = f"{gitops.ENVIRONMENTS}/{environment}/{model}"
-    try:
-        with checkout.files(f"origin/{name}", folder) as files:
-            releases.verify(files, public_key)
-            missing = _missing_gates(files, rules)
-    except TouchstoneError as error:
-        return [*found, f"its attestation does not verify: {error}"]
-    if missing:
-        found.append(f"{environment} requires the gates {', '.join(missing)}, which it lacks")
-    return found
+def _attested(found: Release | None) -> dict[str, str]:
+    if found is None:
+        return {}
+    return {
+        "repository": found.repository,
+        "model": f"{found.model} {found.version}",
+        "environments": ", ".join(found.environments),
+        **found.judged_by,
+    }
 
 
-def _missing_gates(folder: Path, rules: EnvironmentPolicy) -> list[str]:
-    # Read from the signed Statement, not from the report: it was verified just before.
-    from securesystemslib.dsse import Envelope
-
-    passed: set[str] = set()
-    for line in (folder / releases.ATTESTATION_FILE).read_text().splitlines():
-        document = json.loads(Envelope.from_dict(json.loads(line)).payload)
-        if document["predicateType"] == attestation.TEST_RESULT:
-            passed |= {test.split(":")[0] for test in document["predicate"]["passedTests"]}
-    return [gate for gate in rules.required_gates if gate not in passed]
-
-
-def _folder(review: Review) -> str:
-    return f"{gitops.ENVIRONMENTS}/{review.environment}/{review.model}"
-
-
-def _decisions(checkout: gitops.Checkout, commit: str) -> list[Decision]:
-    try:
-        text = checkout.git("notes", f"--ref={gitops.REVIEWS}", "show", commit)
-    except PlatformError:
-        return []  # git's way of saying that there is no note
-    return [Decision(**json.loads(line)) for line in text.splitlines() if line.strip()]
-
-
-def _approvals(decisions: Sequence[Decision]) -> list[str]:
-    return list(dict.fromkeys(d.reviewer for d in decisions if d.decision == "approved"))
-
-
-def _holds(decisions: Sequence[Decision]) -> list[str]:
-    last = [d for d in decisions if d.decision in ("held", "released")][-1:]
-    return [f"{d.reviewer} holds it since {d.at}" for d in last if d.decision == "held"]
-
-
-def _note(
-    checkout: gitops.Checkout,
-    commit: str,
-    decision: str,
-    reviewer: gitops.Identity,
-    reason: str,
-) -> None:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    entry = Decision(decision=decision, reviewer=str(reviewer), reason=reason, at=now)
-    arguments = ["--file=-", commit]
-    checkout.git(
-        "notes", f"--ref={gitops.REVIEWS}", "append", *arguments, stdin=json.dumps(asdict(entry))
-    )
+def _note(checkout: gitops.Checkout, commit: str, line: str) -> None:
+    checkout.git("notes", f"--ref={gitops.REVIEWS}", "append", "--file=-", commit, stdin=line)

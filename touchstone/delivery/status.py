@@ -6,6 +6,7 @@ import fcntl
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from touchstone.delivery.gitops import TOUCHSTONE
 from touchstone.delivery.promote import describe, failed_checks
 from touchstone.errors import PlatformError, UsageError
 from touchstone.git import git
+from trust_gates.report.asked import Yardstick
 from trust_gates.visible import one_line
 
 NOTES = "refs/notes/touchstone-status"
@@ -76,7 +78,9 @@ def of_run(
         state, text = "error", f"the gates passed, but the run ended {run_status}"
     else:
         review = "a review is open" if promoted else "nothing was promoted"
+        weak = Yardstick.of(verdict).counted
         state, text = "success", f"passed all {len(verdict['checks'])} checks; {review}"
+        text += f"; {weak}" if weak else ""
     return Status(state=state, description=_shortened(text), target_url=target_url)
 
 
@@ -107,12 +111,17 @@ def post(
 
 
 def read(repository: Path, commit: str) -> list[Status]:
-    """The statuses on `commit` of an embedded repository, one a context."""
+    """The statuses on `commit` of an embedded repository, one a context; skips what is none."""
     try:
         text = git("notes", f"--ref={NOTES}", "show", commit, cwd=repository)
     except PlatformError:
         return []  # git's way of saying that there is no note
-    return [Status(**json.loads(line)) for line in text.splitlines() if line.strip()]
+    found = []
+    for line in filter(str.strip, text.splitlines()):
+        # Whoever may push to the repository may write a note.
+        with suppress(ValueError, TypeError, RecursionError):
+            found.append(Status(**json.loads(line)))
+    return found
 
 
 def _post_note(repository: Path, commit: str, status: Status) -> str:

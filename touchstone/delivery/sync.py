@@ -1,7 +1,7 @@
 """What main of the GitOps repository says, and so what is served: verify first, then switch.
 
-A folder that does not verify is not served, and the newest earlier state of it that does goes on
-serving, also after a restart: the repository's history is the only memory.
+A folder that does not verify, or that no review let in, is not served, and the newest earlier state
+of it that does goes on serving, also after a restart: the repository's history is the only memory.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from touchstone.artifacts.store import Store
-from touchstone.delivery import gitops
+from touchstone.delivery import admission, gitops
 from touchstone.delivery import release as releases
+from touchstone.delivery.admission import Entry
 from touchstone.delivery.serve import Serving
 from touchstone.errors import PlatformError, TouchstoneError
 from touchstone.git import git
 from touchstone.runs import faults
 
 _HISTORY = 20
-"""How many earlier states of a folder are tried when the newest does not verify."""
+"""How many earlier merges into a folder are tried when the newest state does not verify."""
+_MERGED = 2
+"""Parents of a merge: main before it, and what was reviewed."""
 _RETRY_SECONDS = 30.0
 
 
@@ -76,6 +79,8 @@ class Sync:
         """Identity of the release that is served, by environment and model."""
         self._retry: dict[tuple[str, str], tuple[str, float]] = {}
         """Release that failed to start, and when to try it again (monotonic seconds)."""
+        self._rewritten = ""
+        """A head of main that does not descend from what was read; it is not cloned again."""
         self._again = math.inf
         """When to judge the same main anew (monotonic seconds)."""
         self._doubtful = False
@@ -115,9 +120,12 @@ class Sync:
         head = git("ls-remote", self._url, f"refs/heads/{gitops.MAIN}").partition("\t")[0]
         if not head or (head == self._main and time.monotonic() < self._again):
             return []
+        if head == self._rewritten:
+            raise self._lost()
         events: list[SyncEvent] = []
         self._doubtful = False
         with gitops.clone(self._url) as checkout:
+            self._check_descends(checkout, head)
             # What was cloned counts: main may have moved since ls-remote.
             cloned = checkout.commit_of("HEAD") or head
             found = {}
@@ -132,19 +140,39 @@ class Sync:
         self._again = time.monotonic() + _RETRY_SECONDS if self._doubtful else math.inf
         return events
 
+    def _check_descends(self, checkout: gitops.Checkout, head: str) -> None:
+        """Raise where main was rewritten: its history is what tells an old release from a new."""
+        main = f"origin/{gitops.MAIN}"
+        known = self._main and checkout.commit_of(self._main)
+        if self._main and (not known or checkout.lacks(main, self._main)):
+            self._rewritten = head
+            raise self._lost()
+
+    def _lost(self) -> TouchstoneError:
+        return TouchstoneError(
+            f"main was rewritten: it no longer holds {self._main[:12]}, which was read before",
+            hint="push the old main again, or start the platform anew if that was meant",
+        )
+
     def _judge(self, checkout: gitops.Checkout, key: tuple[str, str]) -> _Desired:
         """The newest state of the folder that verifies, and why newer ones do not."""
-        folder = f"{gitops.ENVIRONMENTS}/{key[0]}/{key[1]}"
-        commits = checkout.git(
-            "log", "--first-parent", f"-{_HISTORY}", "--format=%H", "--", folder
+        folder = gitops.folder_of(*key)
+        states = checkout.git(
+            "log", "--first-parent", "--format=%H %P", f"origin/{gitops.MAIN}", "--", folder
         ).splitlines()
         refusal = refused = ""
-        for commit in commits:
-            if not checkout.holds(commit, folder):
+        tried = 0
+        for commit, *parents in (line.split(" ") for line in states):
+            # Only a merge can be right. What else is there is looked at to say what is wrong.
+            if refusal and len(parents) != _MERGED:
+                if not checkout.holds(commit, folder):
+                    break
+                continue
+            if not checkout.holds(commit, folder) or tried == _HISTORY:
                 break  # it was removed here: what is older was ended on purpose
+            tried += 1
             try:
-                with checkout.files(commit, folder) as files:
-                    release = self._verify(files, key[1])
+                release = self._verify(checkout, key, commit, parents)
             except Exception as error:
                 # A broken folder is that folder's fault; a full disk is not.
                 if faults.passing(error):
@@ -157,13 +185,28 @@ class Sync:
             return _Desired(release, refusal, refused)
         return _Desired(None, refusal, refused)
 
-    def _verify(self, files: Path, model: str) -> releases.Release:
-        release = releases.verify(files, self._public_key)
-        if release.model != model:
+    def _verify(
+        self, checkout: gitops.Checkout, key: tuple[str, str], commit: str, parents: list[str]
+    ) -> releases.Release:
+        """The release in the folder at `commit`, where it may be served."""
+        folder = gitops.folder_of(*key)
+        if len(parents) != _MERGED or not checkout.lacks(*parents):
+            with checkout.files(commit, folder) as files:
+                releases.verify(files, self._public_key)  # what is wrong with it is said first
             raise TouchstoneError(
-                f"got a release of {release.model} in the folder of {model}",
-                hint="promote each model to its own folder",
+                f"{commit[:12]} brought it to main, which is no merge of a new promotion",
+                hint="`touchstone review approve` merges, `touchstone review rollback` puts back",
             )
+        base, reviewed = parents
+        entry = Entry(environment=key[0], model=key[1], base=base, commit=reviewed, tree=commit)
+        given = checkout.read(commit, f"{folder}/{releases.APPROVALS_FILE}") or b""
+        standing = admission.judge(
+            checkout, entry, given.decode("utf-8", "replace"), self._public_key
+        )
+        self._doubtful |= standing.doubtful
+        if standing.release is None or standing.refusal:
+            raise TouchstoneError(standing.refusal)
+        release = standing.release
         with tempfile.TemporaryDirectory(prefix="touchstone-verify-") as scratch:
             self._store.get(release.digests.model, Path(scratch) / "model")
         return release

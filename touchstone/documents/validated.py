@@ -10,18 +10,19 @@ from pydantic import BaseModel, ValidationError
 from touchstone.documents.yaml import Document
 from touchstone.errors import ManifestError
 from trust_gates import wording
+from trust_gates.named import as_typed
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(document: Document, model: type[Model], *, hint: str = "") -> Model:
-    """The document as `model`.
+    """The document as `model`; a name in it is the text that was typed.
 
     Raises:
         ManifestError: it does not fit; every problem with its place, the first one's as location.
     """
     try:
-        return model.model_validate(document.body)
+        return model.model_validate(as_typed(model, document.body, document.text))
     except ValidationError as error:
         raise refused(error, document.location, hint=hint) from None
 

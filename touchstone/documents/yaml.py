@@ -37,6 +37,9 @@ class Document:
     marks: Any = None
     """ruamel's tree of the same document; None where there is no file to point into."""
 
+    text: str = ""
+    """As it was typed, where it is the only document of its source."""
+
     @cached_property
     def kind(self) -> str:
         return str(self.body.get("kind", ""))
@@ -116,8 +119,11 @@ def load_text(text: str, source: str) -> list[Document]:
         if tree is not None and not isinstance(tree, CommentedMap):
             what = "a list" if isinstance(tree, list) else repr(tree)
             raise ManifestError(f"got {what} at the top, expected a mapping", location=source)
+    alone = text if len(trees) == 1 else ""
     return [
-        Document(body=plain(tree), source=source, marks=tree) for tree in trees if tree is not None
+        Document(body=plain(tree), source=source, marks=tree, text=alone)
+        for tree in trees
+        if tree is not None
     ]
 
 

@@ -7,6 +7,7 @@ of a thread's work is told and tried again later, and ends neither the thread no
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import os
@@ -74,13 +75,20 @@ class Addresses:
 def prepare(home: Home, addresses: Addresses) -> None:
     """Lay out $TOUCHSTONE_HOME: keys, secrets and the two repositories; idempotent."""
     from touchstone.delivery import gitops
-    from touchstone.delivery.attestation import generate_keys
+    from touchstone.delivery.attestation import generate_keys, key_text
 
     home.prepare()
-    if not (home.signing_key / "private.pem").exists():
-        generate_keys(home.signing_key)
+    for folder in (home.signing_key, home.recording_key, home.reviewer_key):
+        if not (folder / "private.pem").exists():
+            generate_keys(folder)
     if not home.gitops_repository.exists():
-        gitops.create(home.gitops_repository)
+        person = gitops.caller()
+        founders = gitops.Founders(
+            reviewer=gitops.slug(person.name if person else getpass.getuser()),
+            key=key_text(home.reviewer_key / "public.pem"),
+            recorder=key_text(home.recording_key / "public.pem"),
+        )
+        gitops.create(home.gitops_repository, founders=founders)
     repository = home.model_repository
     if not repository.exists():
         git("init", "--quiet", "--bare", "--initial-branch=main", str(repository))

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from touchstone.delivery import people, review
+from touchstone.delivery.decisions import Reviewer
 from touchstone.delivery.gitops import Identity
 from touchstone.delivery.status import Status
 from touchstone.errors import TouchstoneError, UsageError
@@ -72,6 +73,8 @@ class Installation:
     image_registry: str
     public_key: Path
     """Verifies attestations before a merge."""
+    recording_key: Path
+    """Signs what an account decided: the forge's signed webhook said who it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,7 @@ def act(comment: Comment, control: Control, installation: Installation) -> Answe
         commit = resolve(comment.repo_url, comment.ref, seen=commit)
     try:
         if command.reviews:
-            done = _review(command, commit, _identity(comment), installation)
+            done = _review(command, commit, _reviewer(comment, installation), installation)
         else:
             done = _run(command, commit, comment, control, installation)
         state = "pending" if command is Command.HOLD else "success"
@@ -158,7 +161,7 @@ def _run(
     return f"started {name}, {extent} of {newest.name}"
 
 
-def _review(command: Command, commit: str, who: Identity, installation: Installation) -> str:
+def _review(command: Command, commit: str, who: Reviewer, installation: Installation) -> str:
     url, key = installation.gitops_url, installation.public_key
     branches = [found.branch for found in review.open_reviews(url, key) if found.commit == commit]
     if not branches:
@@ -169,11 +172,11 @@ def _review(command: Command, commit: str, who: Identity, installation: Installa
     if command is Command.APPROVE:
         return review.approve(url, branches[0], key, who)
     decide = review.hold if command is Command.HOLD else review.release
-    return decide(url, branches[0], who)
+    return decide(url, branches[0], key, who)
 
 
-def _identity(comment: Comment) -> Identity:
+def _reviewer(comment: Comment, installation: Installation) -> Reviewer:
     """The person as git and the record of reviews name them; the address leads nowhere."""
-    return Identity(
-        f"{comment.forge}:{comment.author}", f"{comment.author}@{comment.forge}.invalid"
-    )
+    account = f"{comment.forge}:{comment.author}"
+    who = Identity(account, f"{comment.author}@{comment.forge}.invalid")
+    return Reviewer(identity=who, key=installation.recording_key, account=account)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.explainability import faithfulness, features, inside, methods, pictures, sanity
+from trust_gates.explainability import (
+    bad,
+    faithfulness,
+    features,
+    inside,
+    methods,
+    pictures,
+    sanity,
+)
 from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.features import Feature
 from trust_gates.explainability.metrics import METRICS
@@ -23,10 +32,13 @@ from trust_gates.statistics import (
     resample_weights,
 )
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence
+from trust_gates.verdict import Evidence, Table
 
 GATE = "explainability"
 Array = NDArray[np.float64]
+
+_OF_A_GROUP = 32
+"""Decisions of each group that are explained at least, where there are so many."""
 
 
 def judge(
@@ -44,10 +56,12 @@ def judge(
 
     Raises:
         GateError: the attributions do not depend on the model, or it gives no gradients.
+        PolicyError: the policy would pass attributions that are known to be bad.
         ValueError: the policy's metric or attribute is unknown, or there are no samples.
     """
     if not len(samples):
         raise ValueError("got no samples to explain decisions on, expected at least one")
+    policy.check_names(setting.known(samples))
     names = feature_names(setting.features, samples.inputs)
     subject = of_samples(target, samples, policy.samples, setting.seed)
     parts = Parts.of(samples.inputs.shape[1:])
@@ -55,22 +69,27 @@ def judge(
         return _nothing(samples, policy, setting)
     attributions = methods.attribute(policy.method, subject, parts, seed=setting.seed)
     relevance = parts.total(attributions)
-    similarity = sanity.check_depends_on_weights(
+    similarity = sanity.check_depends_on_model(
         policy.method, subject, parts, relevance, setting.seed
     )
     curves = faithfulness.measure(subject, parts, relevance, setting.seed)
     weights = resample_weights(len(subject), setting.seed)
     stable = sanity.stability(policy.method, subject, parts, relevance, setting.seed)
-    measures = {
-        "faithfulness": mean(curves.faithfulness, weights),
-        "deletion_gain": mean(curves.deletion_gain, weights),
-        "insertion_gain": mean(curves.insertion_gain, weights),
-        "stability": mean(stable, weights),
-    }
+    measures = {**bad.gains(curves, weights), "stability": mean(stable, weights)}
+    proof = bad.check_policy(
+        policy.requirements,
+        curves,
+        relevance,
+        weights,
+        confidence=setting.confidence,
+        seed=setting.seed,
+    )
     method = policy.method.replace("_", " ")
     source = methods.METHODS[policy.method].source
-    notes = [f"explained {len(subject)} decisions by {method} ({source})"]
+    notes = [f"explained {len(subject)} decisions by {method} ({source})", proof]
     figures = {"random_weights_similarity": similarity}
+    tables: list[Table] = []
+    warnings: list[str] = []
     if subject.boxes is not None:
         within = inside.pixels(subject.boxes, *attributions.shape[2:])
         measures |= {
@@ -79,12 +98,23 @@ def judge(
         }
         figures["object_area"] = float(within.mean())
     if samples.inputs.ndim == 2:
-        shares = features.of_rows(
-            samples, attributions, weights, names, policy.protection(setting.seed)
-        )
+        rule = policy.protection(setting.seed)
+        shares, warnings = features.of_rows(samples, attributions, weights, names, rule)
         counted = np.array([feature.counted for feature in shares])
-        measures["protected_share"] = mean(features.share(attributions, counted), weights)
+        share = features.share(attributions, counted)
+        measures["protected_share"] = mean(share, weights)
         notes.append(features.note(shares, policy.proxy))
+        if counted.any():
+            more, rows = _of_small_groups(target, samples, policy, subject, parts, setting.seed)
+            measures["protected_share"], by_group = features.worst_group(
+                {
+                    name: values[np.concatenate([subject.rows, rows])]
+                    for name, values in features.protected(samples, rule).items()
+                },
+                np.concatenate([share, features.share(more, counted)]),
+                measures["protected_share"],
+            )
+            tables.append(by_group)
     else:
         shares = features.of_channels(attributions, weights, names)
     return Evidence(
@@ -93,9 +123,78 @@ def judge(
         figures={**{name: measure.value for name, measure in measures.items()}, **figures},
         pictures=_pictures(subject, samples, attributions, curves, shares, setting.confidence),
         captions=pictures.CAPTIONS,
-        tables=[features.table(shares, setting.confidence)],
+        tables=[features.table(shares, setting.confidence), *tables],
         notes=notes,
+        asked=_asked(samples, policy, setting, explained=len(subject)),
+        warnings=[*warnings, *_warnings(policy, attributions)],
     )
+
+
+def _asked(
+    samples: Samples, policy: Explainability, setting: Setting, *, explained: int
+) -> list[tuple[str, str]]:
+    said = [
+        ("method", policy.method),
+        ("decisions explained", f"{explained} of {len(samples)}"),
+        ("confidence", f"{setting.confidence:g} for all checks of this gate together"),
+    ]
+    if samples.inputs.ndim == 2:
+        protected = features.protected(samples, policy.protection(setting.seed))
+        said.append(("protected attributes", ", ".join(protected) or "none"))
+        said.append(("proxy from", f"{policy.proxy:g}"))
+    return said
+
+
+def _warnings(policy: Explainability, attributions: Array) -> list[str]:
+    found = []
+    standard = type(policy).model_fields["samples"].default
+    if policy.samples < standard:
+        found.append(
+            f"at most {policy.samples} decisions are explained, the standard is {standard}"
+        )
+    nothing = int((~attributions.reshape(len(attributions), -1).any(axis=1)).sum())
+    if nothing:
+        why = f"{nothing} of {len(attributions)} decisions are attributed to nothing"
+        if not methods.METHODS[policy.method].answers_alone:
+            asking = [one.name for one in methods.METHODS.values() if one.answers_alone]
+            why += (
+                ": a model made of steps, as trees are, has no gradient there; "
+                f"{', '.join(asking)} ask for answers alone"
+            )
+        found.append(why)
+    return found
+
+
+def _of_small_groups(
+    target: Target,
+    samples: Samples,
+    policy: Explainability,
+    subject: Subject,
+    parts: Parts,
+    seed: int,
+) -> tuple[Array, NDArray[np.int64]]:
+    """Attributions (n, F) of further decisions, of groups that few of those explained are of.
+
+    Also which samples they are on. The smallest groups come first, and all together are at most
+    twice as many as the policy's samples.
+    """
+    order = np.random.default_rng(seed).permutation(len(samples))
+    known, chosen = set(subject.rows.tolist()), list[int]()
+    for values in features.protected(samples, policy.protection(seed)).values():
+        names, sizes = np.unique(values, return_counts=True)
+        for name in names[np.argsort(sizes)]:
+            inside = order[values[order] == name].tolist()
+            lacking = _OF_A_GROUP - len(known.intersection(inside))
+            further = [row for row in inside if row not in known][: max(lacking, 0)]
+            further = further[: 2 * policy.samples - len(chosen)]
+            known.update(further)
+            chosen += further
+    rows = np.array(chosen, dtype=np.int64)
+    if not len(rows):
+        return np.zeros((0, samples.inputs.shape[1])), rows
+    more = of_samples(target, samples.take(rows), len(rows), seed)
+    more = replace(more, baseline=np.broadcast_to(subject.baseline[:1], more.inputs.shape).copy())
+    return methods.attribute(policy.method, more, parts, seed=seed), rows[more.rows]
 
 
 def _nothing(samples: Samples, policy: Explainability, setting: Setting) -> Evidence:

@@ -8,7 +8,7 @@ rise. The area under either curve is compared with that of random orders on the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,32 @@ class Curves:
 
     deletion: Array
     insertion: Array
-    random_deletion: Array
-    """The mean over some random orders."""
+    random: Array
+    """(orders, 2, n, steps): deletion and insertion by some random orders."""
 
-    random_insertion: Array
+    @property
+    def random_deletion(self) -> Array:
+        """The mean over the random orders."""
+        found: Array = self.random[:, 0].mean(axis=0)
+        return found
+
+    @property
+    def random_insertion(self) -> Array:
+        """The mean over the random orders."""
+        found: Array = self.random[:, 1].mean(axis=0)
+        return found
+
+    @property
+    def at_random(self) -> Curves:
+        """Those of one random order, beside the other ones."""
+        deletion, insertion = self.random[0]
+        return replace(self, deletion=deletion, insertion=insertion, random=self.random[1:])
+
+    @property
+    def turned(self) -> Curves:
+        """Those of the order turned around: what it takes out last, that one takes out first."""
+        deletion, insertion = self.insertion[:, ::-1], self.deletion[:, ::-1]
+        return replace(self, deletion=deletion, insertion=insertion)
 
     @property
     def deletion_gain(self) -> Array:
@@ -64,14 +86,7 @@ def measure(subject: Subject, parts: Parts, relevance: Array, seed: int) -> Curv
         _both(subject, parts, generator.random(relevance.shape), shares)
         for _ in range(_RANDOM_ORDERS)
     ]
-    deletion, insertion = np.mean(random, axis=0)
-    return Curves(
-        taken=shares,
-        deletion=own[0],
-        insertion=own[1],
-        random_deletion=deletion,
-        random_insertion=insertion,
-    )
+    return Curves(taken=shares, deletion=own[0], insertion=own[1], random=np.array(random))
 
 
 def _both(subject: Subject, parts: Parts, relevance: Array, shares: Array) -> Array:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.explainability import association
+from trust_gates.explainability.association import Attribute, Told, proxies
 from trust_gates.samples import Samples
-from trust_gates.statistics import Measure, mean
+from trust_gates.statistics import Measure, bounded_mean, mean
 from trust_gates.verdict import Table
 
 Array = NDArray[np.float64]
@@ -27,11 +27,29 @@ class Feature:
     attribute: str = ""
     """The protected attribute that it tells best; always empty for a channel."""
 
+    value: str = ""
+    """The value of the attribute that it tells best, where there are more than two."""
+
     association: float = 0.0
-    """How well it tells it, 0 to 1."""
+    """How well it tells it alone, 0 to 1."""
+
+    together: float = 0.0
+    """How well it tells it with others, where only together they tell enough to count."""
 
     counted: bool = False
     """Whether it counts as a protected attribute or its proxy."""
+
+    @property
+    def tells(self) -> str:
+        """What it tells, in words."""
+        return f"{self.attribute}={self.value}" if self.value else self.attribute
+
+
+_ERROR = 0.05
+"""The chance that one of the groups is said to differ where none does."""
+
+_RESTED_ON = 0.95
+"""The decision rests on the features with the largest shares, up to so much of it together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,27 +73,93 @@ def share(attributions: Array, chosen: NDArray[np.bool_]) -> Array:
 
 def of_rows(
     samples: Samples, attributions: Array, weights: Array, names: Sequence[str], rule: Protection
-) -> list[Feature]:
-    """Every feature, with the protected attribute it tells best.
+) -> tuple[list[Feature], list[str]]:
+    """Every feature, with what it tells of a protected attribute best; and what was not looked for.
+
+    A feature counts that is the attribute by its name, that tells a value of it alone, or that
+    with others of those that the decision rests on tells it to `rule.proxy` or more.
 
     Raises:
         ValueError: the samples do not have one of the attributes.
     """
-    told = _told(samples, rule)
-    features = []
-    for index, channel in enumerate(of_channels(attributions, weights, names)):
-        best = max(told, key=lambda attribute: told[attribute][index], default="")
-        value = float(told[best][index]) if best else 0.0
-        features.append(
-            Feature(
-                name=channel.name,
-                share=channel.share,
-                attribute=best,
-                association=value,
-                counted=value >= rule.proxy or channel.name in told,
+    features = of_channels(attributions, weights, names)
+    rested = _rested_on([one.share.value for one in features])
+    found, unseen = list(features), []
+    for name, values in protected(samples, rule).items():
+        attribute = Attribute(samples.inputs, values, rule.seed)
+        if attribute.few:
+            unseen.append(
+                f"too few samples have {name} {', '.join(attribute.few)}: what tells it was not "
+                "looked for"
             )
-        )
-    return features
+        alone = attribute.alone()
+        counted = {*proxies(alone, rule.proxy), *(i for i, n in enumerate(names) if n == name)}
+        rest = [index for index in rested if index not in counted]
+        sets = attribute.sets(rest, rule.proxy, alone)
+        for index, told in enumerate(alone):
+            one = _telling(features[index], name, attribute.values, told, sets.get(index))
+            one = replace(one, counted=index in counted or index in sets)
+            found[index] = max(found[index], one, key=_weight)
+    return found, unseen
+
+
+def _rested_on(shares: Sequence[float]) -> list[int]:
+    order = np.argsort(shares)[::-1]
+    reached = np.cumsum(np.asarray(shares)[order])
+    return [int(one) for one in order[: int((reached < _RESTED_ON * reached[-1]).sum()) + 1]]
+
+
+def _telling(
+    feature: Feature, name: str, values: Sequence[str], alone: Told, together: Told | None
+) -> Feature:
+    told = together or alone
+    if not len(told.youden):
+        return replace(feature, attribute=name)
+    best = int(told.youden.argmax())
+    return replace(
+        feature,
+        attribute=name,
+        value=values[best] if len(values) > 2 else "",
+        association=float(alone.youden[best]),
+        together=float(together.youden[best]) if together else 0.0,
+    )
+
+
+def _weight(feature: Feature) -> tuple[bool, float]:
+    return feature.counted, max(feature.association, feature.together)
+
+
+def worst_group(
+    groups: Mapping[str, NDArray[np.str_]], shares: Array, whole: Measure
+) -> tuple[Measure, Table]:
+    """The share of the group whose decisions rest on protected features more than all together do.
+
+    It is `whole` itself where no group's is larger by more than chance. A small group has little
+    weight in the mean of all, and may be decided about by nothing else.
+
+    Args:
+        groups: of each attribute, the value of each decision (n,).
+        shares: (n,), the share of each decision on the counted features.
+    """
+    found = [
+        (name, str(value), bounded_mean(shares[values == value], of=f"{name}={value}"))
+        for name, values in groups.items()
+        for value in np.unique(values)
+    ]
+    strict = 1 - _ERROR / max(1, len(found))
+    above = [
+        one for _, _, one in found if one.interval(strict).low > whole.interval(1 - _ERROR).high
+    ]
+    rows = []
+    for name, value, one in found:
+        interval = one.interval(1 - _ERROR)
+        rows.append((name, value, one.samples, one.value, interval.low, interval.high))
+    table = Table(
+        title="Share of the attribution on protected attributes and proxies by group, in 95 %",
+        columns=("attribute", "value", "decisions", "share", "low", "high"),
+        rows=rows,
+    )
+    return max(above, key=lambda one: one.interval(strict).low, default=whole), table
 
 
 def of_channels(attributions: Array, weights: Array, names: Sequence[str]) -> list[Feature]:
@@ -91,7 +175,8 @@ def of_channels(attributions: Array, weights: Array, names: Sequence[str]) -> li
 def note(features: Sequence[Feature], proxy: float) -> str:
     """Which features count as protected, in words."""
     counted = [
-        f"{feature.name} (tells {feature.attribute}: {feature.association:.2f})"
+        f"{feature.name} (tells {feature.tells}: {feature.association:.2f}"
+        + (f" alone, {feature.together:.2f} with others)" if feature.together else ")")
         for feature in features
         if feature.counted
     ]
@@ -105,24 +190,26 @@ def table(features: Sequence[Feature], confidence: float) -> Table:
     rows = []
     for feature in sorted(features, key=lambda feature: -feature.share.value):
         interval = feature.share.interval(confidence)
-        tells = (feature.attribute, feature.association) if feature.attribute else (None, None)
+        tells = (
+            (feature.tells, feature.association, feature.together or None)
+            if feature.attribute
+            else (None, None, None)
+        )
         rows.append((feature.name, feature.share.value, interval.low, interval.high, *tells))
     return Table(
         title="Share of the attribution by feature",
-        columns=("feature", "share", "low", "high", "tells", "how well"),
+        columns=("feature", "share", "low", "high", "tells", "how well", "with others"),
         rows=rows,
     )
 
 
-def _told(samples: Samples, rule: Protection) -> Mapping[str, Array]:
-    """For each protected attribute how well each feature tells it."""
+def protected(samples: Samples, rule: Protection) -> Mapping[str, NDArray[np.str_]]:
+    """The protected attributes: those asked for, else those declared, else all there are."""
     unknown = [name for name in rule.attributes if name not in samples.groups]
     if unknown:
         raise ValueError(
             f"got the protected attributes {unknown}, expected some of the dataset's: "
             + (", ".join(sorted(samples.groups)) or "it has none")
         )
-    return {
-        name: association.of_features(samples.inputs, samples.groups[name], rule.seed)
-        for name in rule.attributes or samples.groups
-    }
+    names = rule.attributes or samples.protected or samples.groups
+    return {name: samples.groups[name] for name in names}

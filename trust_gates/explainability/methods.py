@@ -45,6 +45,8 @@ class Method:
     """From the score function, inputs, baselines, the decisions' numbers, and the parts."""
 
     tabular_only: bool = False
+    answers_alone: bool = False
+    """Whether it needs no gradients."""
 
 
 def _integrated_gradients(score: Any, inputs: Any, baselines: Any, which: Any, parts: Parts) -> Any:
@@ -128,11 +130,13 @@ METHODS: dict[str, Method] = {
             name="occlusion",
             source="Zeiler and Fergus 2014",
             attribute=_occlusion,
+            answers_alone=True,
         ),
         Method(
             name="kernel_shap",
             source="Lundberg and Lee 2017",
             attribute=_kernel_shap,
+            answers_alone=True,
             tabular_only=True,
         ),
     )

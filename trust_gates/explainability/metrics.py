@@ -56,7 +56,8 @@ METRICS = (
     share("object_area", "share of the image that the objects' boxes cover", ideal=None),
     _gain(
         "random_weights_similarity",
-        "rank correlation of attributions with those of the same model with random weights",
+        "rank correlation of attributions with those of the same model with random weights, or "
+        "with its features exchanged where it has none",
         ideal=0,
     ),
 )

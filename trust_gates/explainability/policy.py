@@ -9,6 +9,7 @@ from pydantic import Field
 from trust_gates.explainability.features import Protection
 from trust_gates.explainability.methods import METHODS
 from trust_gates.explainability.metrics import METRICS
+from trust_gates.named import Known, Name, find
 from trust_gates.policy import Check, GatePolicy, OneOf, measured
 
 
@@ -21,14 +22,18 @@ class Explainability(GatePolicy):
     samples: int = Field(default=64, ge=1)
     """At most so many decisions are explained."""
 
-    protected: tuple[str, ...] = ()
-    """Attributes that decisions must not rest on; by default all of the dataset's."""
+    protected: tuple[Name, ...] = ()
+    """Attributes that decisions must not rest on; by default all that the dataset declares."""
 
     proxy: float = Field(default=0.5, gt=0, le=1)
     """From this association with a protected attribute on, a feature counts as its proxy."""
 
     checks: tuple[Annotated[Check, measured("explainability", METRICS)], ...] = Field(min_length=1)
     """What must hold."""
+
+    def check_names(self, known: Known) -> None:
+        """Raise PolicyError unless the data have the protected attributes."""
+        find("the protected attribute", self.protected, sorted(known.groups))
 
     def protection(self, seed: int) -> Protection:
         """What decisions must not rest on."""

@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from trust_gates.fairness import distortion, picture, regression, rows, shown
+from trust_gates.fairness import (
+    asked,
+    distortion,
+    hidden,
+    known_bad,
+    picture,
+    regression,
+    rows,
+    shown,
+)
 from trust_gates.fairness.groups import Grouping, grouping
 from trust_gates.fairness.measured import View, measure, suffixed
 from trust_gates.fairness.policy import Fairness
@@ -15,9 +24,10 @@ from trust_gates.fairness.rows import Rows
 from trust_gates.metric import plain
 from trust_gates.policy import Setting
 from trust_gates.samples import Floats, Ints, Samples
+from trust_gates.self_test import proved
 from trust_gates.statistics import Measure, Requirement, decide
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Table
+from trust_gates.verdict import Check, Evidence, Outcome, Table
 
 GATE = "fairness"
 
@@ -34,13 +44,17 @@ def judge(
     `metric[comparison]`; all of them must pass, with one correction for all of them.
 
     Raises:
-        ValueError: the policy's attribute, class or metric is unknown.
+        PolicyError: the data do not have the policy's attribute, group or class, or decisions that
+            are known to be unfair would pass.
+        ValueError: a metric is unknown.
     """
+    policy.check_names(setting.known(samples))
     groups = grouping(samples.groups, policy.attributes)
+    favored = "an object that is found"
     if samples.detection:
         views = [View(rows=rows.of_detector(target.claims(samples.inputs), samples, groups.member))]
     else:
-        logits = target.answers(samples)
+        logits, favorable = target.answers(samples), _favorable(samples, policy)
         views = [
             View(
                 name=name,
@@ -53,10 +67,19 @@ def judge(
                 ),
                 features=setting.features,
             )
-            for name, classes in _favorable(samples, policy).items()
+            for name, classes in favorable.items()
         ]
-    return _judge(
-        views, groups, policy, setting, _distortion(target, samples, groups, setting.seed)
+        favored = ", ".join(samples.classes[one] for of in favorable.values() for one in of)
+        favored += ", each against the rest" if len(views) > 1 else ""
+    repairs = _distortion(target, samples, groups, setting.seed)
+    evidence = _judge(views, groups, policy, setting, *repairs)
+    left_out = asked.left_out(samples, policy)
+    tables = [one for view in views for one in asked.left_out_table(view, left_out, samples)]
+    return replace(
+        evidence,
+        asked=[("favorable class", favored), *evidence.asked, ("samples", str(len(samples)))],
+        warnings=[*evidence.warnings, *(asked.warning(name, samples) for name in left_out)],
+        tables=[*evidence.tables, *tables],
     )
 
 
@@ -67,7 +90,7 @@ def judge_rows(
     setting: Setting = Setting(),
 ) -> Evidence:
     """The same, of decisions made already."""
-    return _judge([View(rows=decisions)], groups, policy, setting, {})
+    return _judge([View(rows=decisions)], groups, policy, setting, {}, {})
 
 
 def judge_numbers(
@@ -82,6 +105,26 @@ def judge_numbers(
     Raises:
         ValueError: as `regression.measures`, or a metric is unknown.
     """
+    measures = _numbers(truth, predicted, groups, setting.seed)
+    top = np.isin(groups.member, groups.comparisons[0].privileged)
+    bad = {
+        words: _numbers(truth, wrong, groups, setting.seed)
+        for words, wrong in known_bad.numbers(truth, top).items()
+    }
+    return _evidence(
+        measures,
+        bad,
+        groups,
+        policy,
+        setting,
+        tables=[],
+        notes=[],
+        member=groups.member,
+        whole=len(truth),
+    )
+
+
+def _numbers(truth: Floats, predicted: Floats, groups: Grouping, seed: int) -> dict[str, Measure]:
     measures: dict[str, Measure] = {}
     for comparison in groups.comparisons:
         rows_of = [
@@ -90,10 +133,10 @@ def judge_numbers(
         ]
         compared = rows_of[0] | rows_of[1]
         found = regression.measures(
-            truth[compared], predicted[compared], rows_of[1][compared], seed=setting.seed
+            truth[compared], predicted[compared], rows_of[1][compared], seed=seed
         )
         measures |= suffixed(found, comparison.name)
-    return _evidence(measures, groups, policy, setting, tables=[], notes=[])
+    return measures
 
 
 def _judge(
@@ -101,44 +144,93 @@ def _judge(
     groups: Grouping,
     policy: Fairness,
     setting: Setting,
-    further: Mapping[str, Measure],
+    repaired: Mapping[str, Measure],
+    repaired_badly: Mapping[str, Measure],
 ) -> Evidence:
     found = [measure(view, groups, alpha=policy.alpha, seed=setting.seed) for view in views]
-    measures = {n: one for each in found for n, one in each.measures.items()} | dict(further)
+    measures = {n: one for each in found for n, one in each.measures.items()} | dict(repaired)
+    required = {one.metric: one.required for one in policy.requirements}
+    wanted = frozenset(required)
+    bad = {
+        words: {
+            name: one
+            for view in wrong
+            for name, one in measure(
+                view, groups, alpha=policy.alpha, seed=setting.seed, wanted=wanted
+            ).measures.items()
+        }
+        | dict(repaired_badly)
+        for words, wrong in known_bad.views(views, groups, wanted, seed=setting.seed).items()
+    }
+    cancelled = list(hidden.cancelled(measures, required, setting.confidence))
+    outvoted = [
+        words
+        for view in views
+        for words in hidden.outvoted(
+            view,
+            groups,
+            required,
+            minimum=policy.minimum_group,
+            confidence=setting.confidence,
+            alpha=policy.alpha,
+        )
+    ]
     return _evidence(
         measures,
+        bad,
         groups,
         policy,
         setting,
         tables=[shown.group_table(view, groups) for view in views],
-        notes=[note for each in found for note in each.notes],
+        notes=[
+            *(note for each in found for note in each.notes),
+            *(words for words, wanted_too in cancelled if not wanted_too),
+        ],
+        warnings=[*(words for words, wanted_too in cancelled if wanted_too), *outvoted],
         member=views[0].rows.group,
+        whole=len(np.unique(views[0].rows.unit)),
     )
 
 
 def _evidence(
     measures: Mapping[str, Measure],
+    bad: Mapping[str, Mapping[str, Measure]],
     groups: Grouping,
     policy: Fairness,
     setting: Setting,
     *,
     tables: Sequence[Table],
     notes: Sequence[str],
-    member: Ints | None = None,
+    member: Ints,
+    whole: int,
+    warnings: Sequence[str] = (),
 ) -> Evidence:
-    """Decide on what was measured; `member` is each row's group, where rows are not samples."""
-    requirements = _expanded(policy.requirements, measures)
-    checks = decide(
+    """Decide on what was measured, and on what is known to be `bad`, which must be refused.
+
+    `member` is each row's group; `whole` how many samples the rows are of.
+    """
+
+    def decided(of: Mapping[str, Measure]) -> list[Check]:
+        return decide(
+            GATE,
+            of,
+            _expanded(policy.requirements, of),
+            confidence=setting.confidence,
+            minimum=policy.minimum_group,
+            whole=whole,
+        )
+
+    checks = decided(measures)
+    tried = proved(
         GATE,
-        measures,
-        requirements,
-        confidence=setting.confidence,
-        minimum=policy.minimum_group,
+        {
+            words: any(check.outcome is not Outcome.PASSED for check in decided(of))
+            for words, of in bad.items()
+        },
     )
-    rows_of = groups.member if member is None else member
-    sizes = np.bincount(rows_of, minlength=len(groups.names))
+    sizes = np.bincount(member, minlength=len(groups.names))
     worst = shown.worst({name: one.value for name, one in measures.items()})
-    required = {one.metric: one.required for one in requirements}
+    required = {check.name: check.required for check in checks}
     drawn = {name: measures[name] for name in shown.pictured(list(required), worst)}
     who = " and ".join(one.name for one in policy.attributes)
     named = ", ".join(f"{n} {size}" for n, size in zip(groups.names, sizes, strict=True))
@@ -147,40 +239,39 @@ def _evidence(
         checks=checks,
         figures={
             **{name: measures[full].value for name, full in worst.items()},
-            "smallest_group": float(sizes.min(initial=len(rows_of))),
+            "smallest_group": float(sizes.min(initial=len(member))),
         },
         pictures={"fairness": picture.draw(drawn, required, setting.confidence)},
         captions={
             "fairness": "Fairness figures with their intervals; the required range in green."
         },
         tables=[*tables, *shown.worst_table(measures, setting.confidence)],
-        notes=[f"protected attribute {who}: {named}", *shown.worst_notes(checks), *notes],
+        notes=[f"protected attribute {who}: {named}", *shown.worst_notes(checks), *notes, tried],
+        asked=asked.pairs(groups, policy, setting, sizes),
+        warnings=warnings,
     )
 
 
 def _favorable(samples: Samples, policy: Fairness) -> dict[str, list[int]]:
     """The favorable classes' indices; by the class's name where each has its turn."""
-    given, classes = policy.favorable, list(samples.classes)
-    if given is None and len(classes) > 2:
+    classes = list(samples.classes)
+    if not policy.wanted:
         return {name: [index] for index, name in enumerate(classes)}
-    if isinstance(given, int) and 0 <= given < len(classes):
-        return {"": [given]}
-    wanted = [given] if isinstance(given, str) else given
-    if isinstance(wanted, list | tuple) and wanted and set(wanted) <= set(classes):
-        return {"": [classes.index(name) for name in wanted]}
-    raise ValueError(f"got the favorable class {given!r}, expected one of {classes} or its index")
+    return {"": [classes.index(name) for name in policy.wanted]}
 
 
 def _distortion(
     target: Target, samples: Samples, groups: Grouping, seed: int
-) -> dict[str, Measure]:
-    """How far the model's own repair moves its inputs, where it has one."""
+) -> tuple[dict[str, Measure], dict[str, Measure]]:
+    """How far the model's own repair moves its inputs, where it has one; and how far a bad one."""
     repaired = target.repaired(samples)
     if repaired is None:
-        return {}
+        return {}, {}
     first = np.isin(groups.member, groups.comparisons[0].privileged)
     before, after = (values.reshape(len(samples), -1) for values in (samples.inputs, repaired))
-    return distortion.measures(before, after, first, seed=seed)
+    worst = known_bad.repaired(before, first, low=target.low, high=target.high)
+    good, bad = (distortion.measures(before, each, first, seed=seed) for each in (after, worst))
+    return good, bad
 
 
 def _expanded(

@@ -1,18 +1,20 @@
-"""A million rows as a few counts, and a thousand resamples of them.
+"""A million rows as a few counts, what they are worth, and thousands of resamples of them.
 
 Every group figure depends on the rows only through six numbers a group, so neither AIF360 nor a
-bootstrap needs to see the rows again.
+resample needs to see the rows again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.fairness.rows import Rows
-from trust_gates.statistics import RESAMPLES, resample_weights
+from trust_gates.proportions import effective
+from trust_gates.statistics import RESAMPLES
 
 TN, FP, FN, TP, SCORE_UNFAVORABLE, SCORE_FAVORABLE = range(6)
 """Columns of counts (R, groups, 6): decisions, and sums of scores by true label.
@@ -23,8 +25,38 @@ A cell's number is 2 x favorable label + favorable prediction.
 CELLS = 4
 
 _BINS = 64
-"""Scores are averaged within so many equal steps, for the resamples alone: this leaves out less
-than 1 in 10,000 of a score's variance at most (a step's width squared over 12)."""
+"""Scores are averaged within so many equal steps: of their variance this leaves out less than 1 in
+10,000 at most (a step's width squared over 12), of their mean nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A share of some kinds of rows."""
+
+    of: tuple[int, ...]
+    """The cells whose rows it rests on."""
+
+    hits: tuple[int, ...] = ()
+    """The cells whose rows it counts; without any it is the mean of the rows' scores."""
+
+    turned: bool = False
+    """Whether it is one less that mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """A rate as it was seen in some groups."""
+
+    value: float
+    rows: int
+    """How many it rests on."""
+
+    trials: float
+    units: float
+    """As `proportions.share` takes them."""
+
+    errors: NDArray[np.float64] | None = None
+    """(units,): what each unit adds to the rate's error; None where rows are independent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,27 +78,54 @@ class Counts:
         """(1, groups, 6): the counts themselves."""
         return self._columns(self.count[None])
 
-    def resampled(self, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
-        """(resamples, groups, 6): counts of each bootstrap resample of whole units.
+    def seen(self, rate: Rate, groups: Sequence[int]) -> Seen:
+        """The rate in some groups, and of how many independent trials it is worth."""
+        group, kind = np.divmod(self.atom, CELLS)
+        inside = np.isin(group, list(groups)) & np.isin(kind, rate.of)
+        count = self.count[inside]
+        rows = int(count.sum())
+        if not rows:
+            return Seen(value=np.nan, rows=0, trials=np.nan, units=np.inf)
+        hit = np.isin(kind[inside], rate.hits) if rate.hits else self.score[inside]
+        values = 1.0 - hit if rate.turned else hit.astype(np.float64)
+        value = float(count @ values / rows)
+        if self.table is None:
+            if rate.hits:
+                return Seen(value=value, rows=rows, trials=rows, units=np.inf)
+            units, squares, errors = rows, float(count @ (values - value) ** 2), None
+        else:
+            sums = self.table[:, inside] @ (values - value)
+            units = int((self.table[:, inside].sum(axis=1) > 0).sum())
+            squares, errors = float(sums @ sums), sums / rows
+        trials = float(effective(*(np.float64(one) for one in (value, squares, rows, units))))
+        return Seen(
+            value=value,
+            rows=rows,
+            trials=min(trials, rows) if rate.hits else trials,
+            units=units,
+            errors=errors,
+        )
 
-        A cell that was never seen (nobody was missed) would show no spread at all, however few
-        the rows: half a row on average (Jeffreys' prior) stands for what was not seen but
-        could be.
+    def resampled(self, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+        """(resamples, groups, 6): what the counts could be too, without scores.
+
+        Draws of the Bayesian bootstrap (Rubin, Annals of Statistics 9, 1981) over whole units,
+        with half a unit in every cell (Jeffreys' prior): a cell that was never seen (nobody was
+        missed) would show no spread at all, however few the rows.
         """
         generator = np.random.default_rng(seed)
+        shape = (resamples, self.groups * CELLS)
         if self.table is None:
-            total = self.count.sum()
-            times = generator.multinomial(int(total), self.count / total, size=resamples)
-            drawn = times.astype(np.float64)
+            seen = np.bincount(self.atom, weights=self.count, minlength=shape[1])
+            drawn = generator.gamma(seen + 0.5, size=shape)
         else:
-            drawn = resample_weights(len(self.table), seed, resamples) @ self.table
-        columns = self._columns(drawn)
-        unseen = np.setdiff1d(np.arange(self.groups * CELLS), self.atom)
-        extra = generator.poisson(0.5, size=(resamples, len(unseen))).astype(np.float64)
-        columns[:, unseen // CELLS, unseen % CELLS] += extra
-        for index, cell in enumerate(unseen):  # a row that nobody saw has a score in the middle
-            half = SCORE_UNFAVORABLE + int(cell) % CELLS // 2
-            columns[:, int(cell) // CELLS, half] += extra[:, index] / 2
+            cells = np.zeros((len(self.table), shape[1]))
+            np.add.at(cells.T, self.atom, self.table.T)
+            each = self.count.sum() / len(self.table)
+            drawn = generator.exponential(size=(resamples, len(self.table))) @ cells
+            drawn += each * generator.gamma(0.5, size=shape)
+        columns = np.full((resamples, self.groups, 6), np.nan)
+        columns[..., :CELLS] = drawn.reshape(resamples, self.groups, CELLS)
         return columns
 
     def _columns(self, drawn: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,15 +7,35 @@ minutes. NaN wherever a rate has nothing to be measured on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.fairness.counts import FN, FP, SCORE_FAVORABLE, SCORE_UNFAVORABLE, TN, TP
+from trust_gates.fairness.counts import FN, FP, SCORE_UNFAVORABLE, TN, TP, Rate
 
 Array = NDArray[np.float64]
-Rates = Mapping[str, Array]
+
+_ALL, _FAVORABLE, _UNFAVORABLE = (TN, FP, FN, TP), (FN, TP), (TN, FP)
+_FAVORED, _REJECTED = (FP, TP), (TN, FN)
+
+RATES = {
+    "true_positive_rate": Rate(of=_FAVORABLE, hits=(TP,)),
+    "true_negative_rate": Rate(of=_UNFAVORABLE, hits=(TN,)),
+    "false_positive_rate": Rate(of=_UNFAVORABLE, hits=(FP,)),
+    "false_negative_rate": Rate(of=_FAVORABLE, hits=(FN,)),
+    "positive_predictive_value": Rate(of=_FAVORED, hits=(TP,)),
+    "negative_predictive_value": Rate(of=_REJECTED, hits=(TN,)),
+    "false_discovery_rate": Rate(of=_FAVORED, hits=(FP,)),
+    "false_omission_rate": Rate(of=_REJECTED, hits=(FN,)),
+    "accuracy": Rate(of=_ALL, hits=(TN, TP)),
+    "error_rate": Rate(of=_ALL, hits=(FP, FN)),
+    "selection_rate": Rate(of=_ALL, hits=_FAVORED),
+    "base_rate": Rate(of=_ALL, hits=_FAVORABLE),
+    "generalized_true_positive_rate": Rate(of=_FAVORABLE),
+    "generalized_true_negative_rate": Rate(of=_UNFAVORABLE, turned=True),
+    "generalized_false_positive_rate": Rate(of=_UNFAVORABLE),
+    "generalized_false_negative_rate": Rate(of=_FAVORABLE, turned=True),
+}
+"""Each rate: the kinds of rows that it rests on, and those that it counts."""
 
 DIFFERENCES = {
     "statistical_parity_difference": "selection_rate",
@@ -42,33 +62,48 @@ RATIOS = {
 }
 """Figure to the rate that it compares."""
 
+ODDS = ("false_positive_rate", "true_positive_rate")
+MEANS = {
+    "average_odds_difference": ODDS,
+    "average_predictive_value_difference": ("positive_predictive_value", "false_omission_rate"),
+}
+"""Figure to the rates whose differences it is the mean of: opposite ones cancel."""
+
+MEAN_DISTANCES = {"average_abs_odds_difference": ODDS}
+LARGEST = {
+    "equalized_odds_difference": ODDS,
+    "generalized_equalized_odds_difference": (
+        "generalized_false_positive_rate",
+        "generalized_true_positive_rate",
+    ),
+}
+"""Figure to the rates whose differences it takes by size, the mean of them or the largest."""
+
+
+def compared(figure: str) -> tuple[str, ...]:
+    """The rates of both groups that a figure is made of, on whose rows it rests; none for an
+    entropy, which rests on all rows."""
+    for table in (MEANS, MEAN_DISTANCES, LARGEST):
+        if figure in table:
+            return table[figure]
+    rate = {**DIFFERENCES, **RATIOS}.get(figure)
+    return () if rate is None else (rate,)
+
 
 def rates(counts: Array) -> dict[str, Array]:
     """Every rate, (R,), of counts (R, 6)."""
-    tn, fp, fn, tp = (counts[:, column] for column in (TN, FP, FN, TP))
-    unfavorable, favorable = counts[:, SCORE_UNFAVORABLE], counts[:, SCORE_FAVORABLE]
-    total = tn + fp + fn + tp
-    gtpr, gfpr = _divide(favorable, fn + tp), _divide(unfavorable, tn + fp)
-    tpr, tnr = _divide(tp, fn + tp), _divide(tn, tn + fp)
-    return {
-        "true_positive_rate": tpr,
-        "true_negative_rate": tnr,
-        "false_positive_rate": _divide(fp, tn + fp),
-        "false_negative_rate": _divide(fn, fn + tp),
-        "positive_predictive_value": _divide(tp, fp + tp),
-        "negative_predictive_value": _divide(tn, tn + fn),
-        "false_discovery_rate": _divide(fp, fp + tp),
-        "false_omission_rate": _divide(fn, tn + fn),
-        "accuracy": _divide(tn + tp, total),
-        "balanced_accuracy": (tpr + tnr) / 2,
-        "error_rate": _divide(fp + fn, total),
-        "selection_rate": _divide(fp + tp, total),
-        "base_rate": _divide(fn + tp, total),
-        "generalized_true_positive_rate": gtpr,
-        "generalized_true_negative_rate": 1 - gfpr,
-        "generalized_false_positive_rate": gfpr,
-        "generalized_false_negative_rate": 1 - gtpr,
-    }
+
+    def rate(one: Rate) -> Array:
+        if one.hits:
+            part = counts[:, list(one.hits)].sum(axis=1)
+        else:
+            part = counts[:, SCORE_UNFAVORABLE + int(one.of == _FAVORABLE)]
+        found = _divide(part, counts[:, list(one.of)].sum(axis=1))
+        return 1 - found if one.turned else found
+
+    found = {name: rate(one) for name, one in RATES.items()}
+    odds = found["true_positive_rate"] + found["true_negative_rate"]
+    return {**found, "balanced_accuracy": odds / 2}
 
 
 def pair(unprivileged: Array, privileged: Array, *, alpha: float) -> dict[str, Array]:
@@ -78,17 +113,15 @@ def pair(unprivileged: Array, privileged: Array, *, alpha: float) -> dict[str, A
     def gap(rate: str) -> Array:
         return low[rate] - high[rate]
 
-    odds = gap("false_positive_rate"), gap("true_positive_rate")
-    scored = gap("generalized_false_positive_rate"), gap("generalized_true_positive_rate")
-    predictive = gap("positive_predictive_value") + gap("false_omission_rate")
+    def sizes(names: tuple[str, ...]) -> Array:
+        return np.abs([gap(name) for name in names])
+
     return {
         **{name: gap(rate) for name, rate in DIFFERENCES.items()},
         **{name: _divide(low[rate], high[rate]) for name, rate in RATIOS.items()},
-        "average_odds_difference": (odds[0] + odds[1]) / 2,
-        "average_abs_odds_difference": (np.abs(odds[0]) + np.abs(odds[1])) / 2,
-        "average_predictive_value_difference": predictive / 2,
-        "equalized_odds_difference": np.maximum(np.abs(odds[0]), np.abs(odds[1])),
-        "generalized_equalized_odds_difference": np.maximum(np.abs(scored[0]), np.abs(scored[1])),
+        **{name: (gap(one) + gap(other)) / 2 for name, (one, other) in MEANS.items()},
+        **{name: sizes(of).mean(axis=0) for name, of in MEAN_DISTANCES.items()},
+        **{name: sizes(of).max(axis=0) for name, of in LARGEST.items()},
         **_named(
             "between_group_", _between(np.stack([unprivileged, privileged], axis=1)), alpha=alpha
         ),

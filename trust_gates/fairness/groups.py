@@ -45,7 +45,7 @@ def grouping(values: Mapping[str, NDArray[np.str_]], protected: Sequence[Protect
     each intersection that has any unprivileged value is also compared with those privileged in
     all of them, since groups may be treated alike one attribute at a time and not together
     (Kearns et al., "Preventing Fairness Gerrymandering", 2018). An intersection of values that
-    occur, but never together, is a group without samples: nothing is known of it, so it fails.
+    occur, but never together, is a group without samples: nothing is known of it.
 
     Raises:
         ValueError: there is no attribute, or one that the samples do not have.

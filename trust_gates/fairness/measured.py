@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.fairness import counts, figures, individual, reference, subgroups
+from trust_gates.fairness import bounds, counts, figures, individual, reference, subgroups
+from trust_gates.fairness.bounds import Bounds, Compared
+from trust_gates.fairness.counts import Counts
 from trust_gates.fairness.groups import Comparison, Grouping
 from trust_gates.fairness.metrics import PAIRS, SUBGROUPS
 from trust_gates.fairness.rows import Rows
 from trust_gates.statistics import Measure, missing, resampled
+from trust_gates.verdict import Interval
+
+_Any = TypeVar("_Any")
 
 _SCANNED_FEATURES = 8
 """The first so many features may describe a subgroup: a scan takes a second for each two."""
@@ -40,56 +46,102 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
-def measure(view: View, groups: Grouping, *, alpha: float, seed: int) -> Measured:
-    """Every figure of `fairness.metrics` that decisions and scores allow."""
+def measure(
+    view: View,
+    groups: Grouping,
+    *,
+    alpha: float,
+    seed: int,
+    wanted: frozenset[str] | None = None,
+) -> Measured:
+    """Every figure of `fairness.metrics` that decisions and scores allow.
+
+    Args:
+        wanted: the metrics to measure, where not all; what is cheap is measured all the same.
+    """
     collapsed = counts.collapse(view.rows, len(groups.names))
     observed = collapsed.observed()[0]
     drawn = collapsed.resampled(seed) if len(view.rows) else observed[None]
     measures: dict[str, Measure] = {}
     for comparison in groups.comparisons:
-        compared = _compare(observed, drawn, comparison, alpha)
+        compared = _compare(collapsed, drawn, comparison, alpha)
         measures |= suffixed(compared, view.name, comparison.name)
-    scanned, notes = _subgroups(view, groups, seed)
-    features = view.rows.features
-    together = {
-        **_whole(observed, drawn, alpha),
-        "consistency": individual.measure(features, view.rows.predicted, seed=seed),
-        "label_consistency": individual.measure(features, view.rows.truth, seed=seed),
-        **scanned,
-    }
+
+    def asked(*names: str) -> bool:
+        return wanted is None or not wanted.isdisjoint(names)
+
+    rows = view.rows
+    together = _whole(collapsed, drawn, alpha)
+    notes: tuple[str, ...] = ()
+    for name, decided in (("consistency", rows.predicted), ("label_consistency", rows.truth)):
+        if asked(name):
+            together[name] = individual.measure(rows.features, decided, seed=seed)
+    if asked(*(metric.name for metric in SUBGROUPS)):
+        scanned, notes = _subgroups(view, groups, seed)
+        together |= scanned
     return Measured(measures=measures | suffixed(together, view.name), notes=notes)
 
 
 def _compare(
-    observed: NDArray[np.float64],
+    collapsed: Counts,
     drawn: NDArray[np.float64],
     comparison: Comparison,
     alpha: float,
 ) -> dict[str, Measure]:
-    low, high = list(comparison.unprivileged), list(comparison.privileged)
-    sizes = {
-        f"{which}{side}": int(observed[members][:, cells].sum())
-        for side, members in (("unprivileged", low), ("privileged", high))
-        for which, cells in (("", slice(0, counts.CELLS)), ("favorable ", [counts.FN, counts.TP]))
-    }
-    absent = [name for name, size in sizes.items() if size == 0]
+    sides = list(comparison.unprivileged), list(comparison.privileged)
+    seen = Compared.of(collapsed, *sides)
+    observed = collapsed.observed()[0]
+    absent = [
+        name
+        for name, members in zip(("unprivileged", "privileged"), sides, strict=True)
+        if not observed[members].any()
+    ]
     if absent:
         why = f"there are no samples that are {' or '.join(absent)}"
-        return {metric.name: missing(why) for metric in PAIRS}
-    values = reference.pair(observed, low, high, alpha=alpha)
-    draws = figures.pair(drawn[:, low].sum(axis=1), drawn[:, high].sum(axis=1), alpha=alpha)
-    # The smallest group decides how much can be known, not the number of all rows.
-    return {name: resampled(values[name], min(sizes.values()), draws[name]) for name in values}
+        return {metric.name: missing(why, grouped=True) for metric in PAIRS}
+    values = reference.pair(observed, *sides, alpha=alpha)
+    draws = figures.pair(*(drawn[:, side].sum(axis=1) for side in sides), alpha=alpha)
+    return {
+        name: _measure(value, seen.rows(name), seen.bounds(name), draws[name])
+        for name, value in values.items()
+    }
 
 
-def _whole(
-    observed: NDArray[np.float64], drawn: NDArray[np.float64], alpha: float
-) -> dict[str, Measure]:
-    rows = int(observed[:, : counts.CELLS].sum())
+def _whole(collapsed: Counts, drawn: NDArray[np.float64], alpha: float) -> dict[str, Measure]:
+    everybody = range(collapsed.groups)
+    seen = {name: collapsed.seen(one, everybody) for name, one in figures.RATES.items()}
+    rows = seen["accuracy"].rows
     if not rows:
         return {}
-    values, draws = reference.whole(observed, alpha=alpha), figures.whole(drawn, alpha=alpha)
-    return {name: resampled(value, rows, draws[name]) for name, value in values.items()}
+    odds = seen["true_positive_rate"], seen["true_negative_rate"]
+    found = replace(
+        seen["accuracy"], value=float(collapsed.observed()[0, :, counts.TP].sum() / rows)
+    )
+    made: dict[str, tuple[int, Bounds | None]] = {
+        **{name: (one.rows, bounds.weighted([one], [1.0])) for name, one in seen.items()},
+        "balanced_accuracy": (min(one.rows for one in odds), bounds.weighted(odds, [0.5, 0.5])),
+        "power": (rows, bounds.weighted([found], [float(rows)])),
+    }
+    values = reference.whole(collapsed.observed()[0], alpha=alpha)
+    draws = figures.whole(drawn, alpha=alpha)
+    return {
+        name: _measure(value, *made.get(name, (rows, None)), draws[name])
+        for name, value in values.items()
+    }
+
+
+def _measure(value: float, rows: int, limits: Bounds | None, draws: NDArray[np.float64]) -> Measure:
+    """A figure of so many rows, in its limits where it has some, else in those of its draws."""
+    if not rows:
+        return missing("there are no rows that it rests on in one of the groups", grouped=True)
+    drawn = resampled(value, rows, draws)
+
+    def holding(confidence: float) -> Interval:
+        """An index that is 0 as seen is above it in every draw."""
+        one = drawn.interval(confidence)
+        return replace(one, low=min(one.low, value), high=max(one.high, value))
+
+    return replace(drawn, interval=limits or holding, grouped=True)
 
 
 def _subgroups(
@@ -120,7 +172,7 @@ def _subgroups(
     )
 
 
-def suffixed(measures: Mapping[str, Measure], *parts: str) -> dict[str, Measure]:
+def suffixed(measures: Mapping[str, _Any], *parts: str) -> dict[str, _Any]:
     """The same with `[part, part]` after each name; empty parts are left out."""
     words = ", ".join(part for part in parts if part)
     return {f"{name}[{words}]" if words else name: one for name, one in measures.items()}

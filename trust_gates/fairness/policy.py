@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from trust_gates.errors import PolicyError
 from trust_gates.fairness.metrics import ALSO, METRICS
+from trust_gates.named import Known, Name, find
 from trust_gates.policy import Check, GatePolicy, Strict, measured
 from trust_gates.statistics import MINIMUM_SAMPLES
 
@@ -14,25 +16,25 @@ from trust_gates.statistics import MINIMUM_SAMPLES
 class Protected(Strict):
     """A protected attribute; all values that are not privileged are unprivileged."""
 
-    name: str
-    privileged: tuple[str, ...] = Field(min_length=1)
+    name: Name
+    privileged: tuple[Name, ...] = Field(min_length=1)
 
 
 class Fairness(GatePolicy):
     """Whom to compare, and how equal they must be."""
 
-    protected: str | tuple[Protected, ...]
+    protected: Name | tuple[Protected, ...]
     """One attribute, with `privileged` beside it; or a list of `{name, privileged}`."""
 
-    privileged: tuple[str, ...] = ()
+    privileged: tuple[Name, ...] = ()
     """The privileged values of the one attribute; all others are unprivileged."""
 
-    favorable: str | int | tuple[str, ...] | None = None
-    """A classifier's favorable class by name or index, or several by name; without one each of
-    three classes or more is judged against the rest. A detection is favorable when found."""
+    favorable: Name | tuple[Name, ...] | None = None
+    """A classifier's favorable class or classes, by name; without one each of three classes or more
+    is judged against the rest. A detection is favorable when found."""
 
     minimum_group: int = Field(default=MINIMUM_SAMPLES, ge=1)
-    """Fewer samples (or objects) than this in a group are too few to judge."""
+    """Of a group fewer rows (samples or objects) that a figure rests on are too few to judge."""
 
     alpha: float = 2.0
     """Of the generalized entropy indices: how much the worst off weigh."""
@@ -60,3 +62,42 @@ class Fairness(GatePolicy):
         if isinstance(self.protected, str):
             return (Protected(name=self.protected, privileged=self.privileged),)
         return self.protected
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The favorable classes' names, however they are written."""
+        if self.favorable is None:
+            return ()
+        return (self.favorable,) if isinstance(self.favorable, str) else self.favorable
+
+    def check_names(self, known: Known) -> None:
+        """Raise PolicyError unless the data have whom the policy compares, and what is favorable.
+
+        An attribute whose privileged values are all that there are compares nobody.
+        """
+        for attribute in self.attributes:
+            find("the protected attribute", [attribute.name], sorted(known.groups))
+            values = known.groups[attribute.name]
+            find(f"the privileged value of {attribute.name}", attribute.privileged, values)
+            if set(values) <= set(attribute.privileged):
+                raise PolicyError(
+                    f"got every value of {attribute.name} as privileged ({', '.join(values)}), "
+                    "expected one at least that is not"
+                )
+        if known.detection:
+            if self.favorable is not None:
+                raise PolicyError(
+                    f"got the favorable class {self.favorable!r} for detections, expected none: "
+                    "a detection is favorable when found"
+                )
+            return
+        if self.favorable is None and len(known.classes) <= 2:
+            raise PolicyError(
+                f"got no favorable class, expected one of {', '.join(map(repr, known.classes))}"
+            )
+        find("the favorable class", self.wanted, known.classes)
+        if self.favorable is not None and not 0 < len(set(self.wanted)) < len(known.classes):
+            raise PolicyError(
+                f"got the favorable classes {list(self.wanted)}, expected some and not all of "
+                f"{list(known.classes)}"
+            )

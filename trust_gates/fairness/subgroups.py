@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trust_gates.fairness.reference import quietly
 from trust_gates.samples import Bools, Floats
-from trust_gates.statistics import Measure, bootstrapped
+from trust_gates.statistics import Measure, bounded_mean
 
 LEVELS = 4
 """A feature with more values than this is scanned by so many quantile bands."""
@@ -100,5 +100,5 @@ def scan(
     gap = scores[held][inside] - truth[held][inside]
     return Subgroup(
         values={name: sorted(map(str, values)) for name, values in found.items()},
-        gap=bootstrapped(lambda one: one, (gap if over else -gap).astype(np.float64), seed=seed),
+        gap=bounded_mean((gap if over else -gap).astype(np.float64), low=-1.0),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,20 @@ from numpy.typing import NDArray
 from trust_gates.inputs import arrays as files
 from trust_gates.inputs.arrays import GROUP, Arrays, key
 from trust_gates.inputs.description import Description
+from trust_gates.named import ordered
 from trust_gates.reach import Reach
 from trust_gates.samples import Boxes, Samples
+from trust_gates.spread import spread
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LABEL = "label"
+_TRUTHS = {
+    word: number
+    for yes, no in (("True", "False"), ("true", "false"), ("TRUE", "FALSE"))
+    for word, number in ((yes, "1"), (no, "0"))
+}
 _MOST_GROUPS = 64
 """A column with more different values than this is no group of people."""
 
@@ -44,6 +52,11 @@ class Data:
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The declared values of each protected attribute, where they are declared."""
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """How far each value of an input varies."""
+        return spread(self.samples.inputs, self.low, self.high)
 
 
 def read(path: Path) -> Data:
@@ -86,37 +99,73 @@ def samples_of(
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV file with a header and a column `label`, without gaps.
+    """A CSV file with a header and a column `label`, without gaps: every value as it was typed.
+
+    None, NA and null are values like others; only an empty field is missing.
 
     Raises:
-        ValueError: it is no CSV, it has no rows, no labels, or a value is missing.
+        ValueError: it is no CSV, two columns have one name, it has no rows, no labels, or a value
+            is missing.
     """
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+            frame = pd.read_csv(path, header=None, dtype=str, na_filter=False, index_col=False)
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:  # parser errors are ValueErrors
         raise ValueError(f"{path}: {error}; expected a CSV file with a header") from None
-    if LABEL not in frame.columns:
-        raise ValueError(
-            f"{path}: got the columns {list(map(str, frame.columns))}, expected one named {LABEL!r}"
-        )
+    header, frame = [str(name) for name in frame.iloc[0]], frame.iloc[1:]
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise ValueError(f"{path}: got several columns named {twice}, expected each name once")
+    frame.columns = pd.Index(header)
+    if LABEL not in header:
+        raise ValueError(f"{path}: got the columns {header}, expected one named {LABEL!r}")
     if not len(frame):
         raise ValueError(f"{path}: got a header without rows, expected at least one sample")
-    gaps = frame.columns[frame.isna().any()]
-    if len(gaps):
-        row = int(frame[gaps[0]].isna().to_numpy().argmax()) + 2
+    gaps = [name for name in header if (frame[name] == "").any()]
+    if gaps:
+        row = int((frame[gaps[0]] == "").to_numpy().argmax()) + 2
         raise ValueError(f"{path}:{row}: the value of {gaps[0]!r} is missing")
     return frame
 
 
-def groups_of(frame: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
-    """Every column that could be a protected attribute, by its name without `protected_`."""
-    return {
-        str(name).removeprefix(GROUP): frame[name].astype(str).to_numpy(dtype=np.str_)
+def groups_of(path: Path, frame: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
+    """Every column that could be a protected attribute, by its name without `protected_`.
+
+    Raises:
+        ValueError: two columns of one name divide the samples in two ways.
+    """
+    found = {
+        str(name): frame[name].to_numpy(dtype=np.str_)
         for name in frame.columns
         if name != LABEL and (str(name).startswith(GROUP) or frame[name].nunique() <= _MOST_GROUPS)
     }
+    groups = {}
+    for name, values in found.items():
+        attribute = name.removeprefix(GROUP)
+        declared = GROUP + attribute
+        if name != declared and declared in found:
+            if not _divide_alike(values, found[declared]):
+                raise ValueError(
+                    f"{path}: got the columns {name!r} and {declared!r}, which could both be the "
+                    f"attribute {attribute!r} and divide the samples differently; rename one"
+                )
+            continue  # the feature that stands for the attribute, in codes
+        groups[attribute] = values
+    return groups
+
+
+def _divide_alike(one: NDArray[np.str_], other: NDArray[np.str_]) -> bool:
+    pairs = set(zip(one.tolist(), other.tolist(), strict=True))
+    return len(pairs) == len(set(one.tolist())) == len(set(other.tolist()))
+
+
+def declared_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Names of the attributes that a CSV's columns declare as protected."""
+    return tuple(
+        str(name).removeprefix(GROUP) for name in frame.columns if str(name).startswith(GROUP)
+    )
 
 
 def _folder(folder: Path) -> Data:
@@ -147,22 +196,40 @@ def _folder(folder: Path) -> Data:
 
 def _csv(path: Path) -> Data:
     frame = read_csv(path)
-    features = frame.drop(
-        columns=[name for name in frame.columns if name == LABEL or str(name).startswith(GROUP)]
-    )
-    words = [str(name) for name in features.columns if features[name].dtype.kind not in "iufb"]
-    if words or not len(features.columns):
-        raise ValueError(
-            f"{path}: got columns that are no numbers {words}, expected numeric features; "
-            f"name a column of groups {GROUP}<name>, and encode other words as numbers"
-        )
-    classes, labels = np.unique(frame[LABEL].to_numpy(), return_inverse=True)
-    inputs = features.to_numpy(dtype=np.float32)
+    columns = _numbers(path, frame)
+    inputs = columns.to_numpy(dtype=np.float32)
+    classes = ordered(frame[LABEL])
     return Data(
         samples=Samples(
-            inputs=inputs, classes=list(map(str, classes)), labels=labels, groups=groups_of(frame)
+            inputs=inputs,
+            classes=classes,
+            labels=frame[LABEL].map(classes.index).to_numpy(dtype=np.int64),
+            groups=groups_of(path, frame),
+            declared=declared_of(frame),
         ),
         low=float(inputs.min()),
         high=float(inputs.max()),
-        features=tuple(map(str, features.columns)),
+        features=tuple(map(str, columns.columns)),
+        reach=Reach.of_rows(inputs),
     )
+
+
+def _numbers(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of features as finite numbers; True and False are 1 and 0."""
+    import pandas as pd
+
+    features = frame.drop(
+        columns=[name for name in frame.columns if name == LABEL or str(name).startswith(GROUP)]
+    )
+    found = features.replace(_TRUTHS).apply(pd.to_numeric, errors="coerce")
+    wrong = [name for name in features.columns if not np.isfinite(found[name]).all()]
+    if wrong or not len(features.columns):
+        seen = ""
+        if wrong:
+            row = int((~np.isfinite(found[wrong[0]])).to_numpy().argmax())
+            seen = f" ({wrong[0]!r} is {features[wrong[0]].iloc[row]!r} in row {row + 2})"
+        raise ValueError(
+            f"{path}: got columns that are no numbers {wrong}{seen}, expected numeric features; "
+            f"name a column of groups {GROUP}<name>, and encode other words as numbers"
+        )
+    return found

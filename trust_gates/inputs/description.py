@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 Task = Literal["classification", "detection"]
 FILE = "dataset.json"
@@ -35,6 +37,22 @@ class Description:
     """Each protected attribute with its values; arrays hold indices into them."""
 
     seed: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless every name is one, and is there once."""
+        inputs, kinds = dict(self.inputs), ("features", "immutable", "categorical")
+        inputs |= {
+            kind: list(_names(f"inputs.{kind}", inputs[kind])) for kind in kinds if kind in inputs
+        }
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "classes", _names("classes", self.classes))
+        protected = {
+            name: _names(f"protected.{name}", values)
+            for name, values in zip(
+                _names("protected", self.protected), self.protected.values(), strict=True
+            )
+        }
+        object.__setattr__(self, "protected", protected)
 
     @classmethod
     def read(cls, folder: Path) -> Description:
@@ -80,3 +98,19 @@ class Description:
             "protected": {name: list(values) for name, values in self.protected.items()},
             "seed": self.seed,
         }
+
+
+def _names(what: str, given: Iterable[Any]) -> tuple[str, ...]:
+    """The names as text: a whole number is the text of its digits, as a policy types it.
+
+    Raises:
+        ValueError: one is no name, or stands there twice.
+    """
+    names = tuple(given)
+    for name in names:
+        if isinstance(name, bool | np.bool_) or not isinstance(name, str | int | np.integer):
+            raise ValueError(f"got {name!r} in {what}, expected names as text")
+    found = tuple(str(name) for name in names)
+    if twice := sorted({name for name in found if found.count(name) > 1}):
+        raise ValueError(f"got {twice} twice in {what}, expected each name once")
+    return found

@@ -14,7 +14,14 @@ from trust_gates.inputs import opaque
 from trust_gates.target import Target
 
 
-def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Target:
+def read(
+    path: Path,
+    *,
+    classes: Sequence[str],
+    low: float,
+    high: float,
+    spread: NDArray[np.float64] | None = None,
+) -> Target:
     """The model as a target; its gradients are differences (see `opaque`).
 
     It has one float32 input with a dynamic batch axis, and an output (N, K) of logits or
@@ -63,7 +70,7 @@ def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Targ
             )
         return logits
 
-    return opaque.target(answer, low=low, high=high)
+    return opaque.target(answer, low=low, high=high, spread=spread)
 
 
 def _table(output: Any) -> bool:

@@ -23,18 +23,32 @@ from trust_gates.target import Target
 
 MOST_FEATURES = 1024
 _STEP = 1e-3
-"""Of the inputs' range: small against any budget, large against the rounding of float32."""
+"""Of how far a value varies: small against any budget, large against the rounding of float32."""
+
+_SPACINGS = 8
+"""A step is at least so many times what float32 can tell apart at the value itself."""
 
 _ROWS = 1 << 14
-_LEAST = 1e-12
+_LEAST = 1e-45
+"""The least probability that float32 knows: a surer answer has no logarithm."""
 
 Answer = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 """From inputs (N, ...) to logits or log-probabilities (N, K)."""
 
 
-def target(answer: Answer, *, low: float, high: float) -> Target:
-    """A target that asks `answer`."""
-    step = _STEP * (high - low)
+def target(
+    answer: Answer,
+    *,
+    low: float,
+    high: float,
+    spread: NDArray[np.float64] | None = None,
+) -> Target:
+    """A target that asks `answer`.
+
+    Args:
+        spread: how far each value of an input (...) varies; high - low where that is not known.
+    """
+    step = _STEP * (np.array(high - low) if spread is None else spread)
     return Target(
         module=torch.nn.Identity(),
         predict=lambda inputs: _Asked.apply(inputs, answer, step),  # type: ignore[no-untyped-call]
@@ -59,7 +73,9 @@ def log_probabilities(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 class _Asked(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: torch.Tensor, answer: Answer, step: float) -> torch.Tensor:
+    def forward(
+        ctx: Any, inputs: torch.Tensor, answer: Answer, step: NDArray[np.float64]
+    ) -> torch.Tensor:
         ctx.save_for_backward(inputs)
         ctx.answer, ctx.step = answer, step
         return _ask(answer, inputs.detach().numpy())
@@ -76,22 +92,26 @@ class _Asked(torch.autograd.Function):
             )
         gradient = np.empty_like(rows)
         weight = grads[0].numpy()
+        steps = np.broadcast_to(ctx.step, inputs.shape[1:]).reshape(1, features)
         at_once = max(_ROWS // (2 * features), 1)
         for start in range(0, len(rows), at_once):
             part = slice(start, start + at_once)
-            moved = _moved(rows[part], ctx.step).reshape(-1, *inputs.shape[1:])
-            answers = _ask(ctx.answer, moved).numpy()
+            moved = _moved(rows[part], steps)
+            answers = _ask(ctx.answer, moved.reshape(-1, *inputs.shape[1:])).numpy()
             up, down = answers.reshape(-1, features, 2, answers.shape[1]).transpose(2, 0, 1, 3)
-            slope = (up.astype(np.float64) - down) / (2 * ctx.step)
+            # As far as each value went, rounded: not as far as it was sent.
+            ends = np.diagonal(moved, axis1=1, axis2=3).astype(np.float64)  # (n, 2, F)
+            slope = (up - down) / (ends[:, 0] - ends[:, 1])[:, :, None]
             gradient[part] = np.einsum("nfk,nk->nf", slope, weight[part])
         return torch.from_numpy(gradient.reshape(inputs.shape)), None, None
 
 
-def _moved(rows: NDArray[np.float32], step: float) -> NDArray[np.float32]:
+def _moved(rows: NDArray[np.float32], steps: NDArray[np.float64]) -> NDArray[np.float32]:
     """(N, F, 2, F): each row with each value once a step up and once a step down."""
-    changes = np.float32(step) * np.eye(rows.shape[1], dtype=np.float32)
-    both = np.stack([changes, -changes], axis=1)
-    moved: NDArray[np.float32] = rows[:, None, None, :] + both[None]
+    least = _SPACINGS * np.spacing(np.abs(rows))
+    each = np.maximum(steps, least).astype(np.float32)
+    changes = each[:, :, None] * np.eye(rows.shape[1], dtype=np.float32)
+    moved: NDArray[np.float32] = rows[:, None, None, :] + np.stack([changes, -changes], axis=2)
     return moved
 
 

@@ -5,13 +5,15 @@ Enough for the gates that look at answers (quality, fairness); the model itself 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.inputs.dataset import LABEL, groups_of, read_csv
+from trust_gates.inputs.dataset import LABEL, declared_of, groups_of, read_csv
+from trust_gates.named import ordered, same_number
 from trust_gates.samples import Samples
 from trust_gates.target import Target
 
@@ -45,7 +47,7 @@ def read(path: Path) -> tuple[Target, Samples]:
     if given:
         classes, labels, shares = _by_probability(path, frame, given)
     elif PREDICTION in frame.columns:
-        classes, labels, shares = _by_class(frame)
+        classes, labels, shares = _by_class(path, frame)
     else:
         raise ValueError(
             f"{path}: got the columns {list(map(str, frame.columns))}, expected {PREDICTION!r}, "
@@ -55,29 +57,48 @@ def read(path: Path) -> tuple[Target, Samples]:
         inputs=np.arange(len(frame), dtype=np.float32)[:, None],
         classes=classes,
         labels=labels,
-        groups=groups_of(frame.drop(columns=[*given, PREDICTION], errors="ignore")),
+        groups=groups_of(path, frame.drop(columns=[*given, PREDICTION], errors="ignore")),
+        declared=declared_of(frame),
     )
     return _recorded(np.log(np.maximum(shares, _LEAST))), samples
 
 
-def _by_class(frame: pd.DataFrame) -> _Answers:
-    truth, said = frame[LABEL], frame[PREDICTION]
-    numbers = truth.dtype.kind in "iufb" and said.dtype.kind in "iufb"
-    both = np.concatenate([c.to_numpy() if numbers else c.astype(str) for c in (truth, said)])
-    classes, codes = np.unique(both, return_inverse=True)  # 1 and 1.0 are one class
-    labels, chosen = codes[: len(frame)], codes[len(frame) :]
-    return list(map(str, classes)), labels, np.eye(len(classes))[chosen]
+def _by_class(path: Path, frame: pd.DataFrame) -> _Answers:
+    truth = set(frame[LABEL])
+    meant = {said: _class(path, said, truth) for said in set(frame[PREDICTION])}
+    classes = ordered([*truth, *meant.values()])
+    place = {name: index for index, name in enumerate(classes)}
+    chosen = frame[PREDICTION].map(lambda said: place[meant[said]]).to_numpy(dtype=np.int64)
+    return classes, frame[LABEL].map(place).to_numpy(dtype=np.int64), np.eye(len(classes))[chosen]
 
 
 def _by_probability(path: Path, frame: pd.DataFrame, given: list[str]) -> _Answers:
     order = {name.removeprefix(PROBABILITY): index for index, name in enumerate(given)}
-    truth = frame[LABEL].astype(str)
-    absent = sorted(set(truth) - set(order))
+    meant = {label: _class(path, label, set(order)) for label in set(frame[LABEL])}
+    absent = sorted(set(meant.values()) - set(order))
     if absent:
         raise ValueError(
             f"{path}: got the labels {absent}, expected some of the classes {list(order)}"
         )
-    return list(order), truth.map(order).to_numpy(), _probabilities(path, frame[given])
+    labels = frame[LABEL].map(lambda label: order[meant[label]]).to_numpy(dtype=np.int64)
+    return list(order), labels, _probabilities(path, frame[given])
+
+
+def _class(path: Path, text: str, known: Collection[str]) -> str:
+    """The known class that a text means: the one of that name, or of that number (1.0 for 1).
+
+    Raises:
+        ValueError: it is the number of two.
+    """
+    if text in known:
+        return text
+    alike = sorted(same_number(text, known))
+    if len(alike) > 1:
+        raise ValueError(
+            f"{path}: got the class {text!r}, which could be {' or '.join(map(repr, alike))}; "
+            "expected each class written in one way"
+        )
+    return alike[0] if alike else text
 
 
 def _probabilities(path: Path, frame: pd.DataFrame) -> NDArray[np.float64]:

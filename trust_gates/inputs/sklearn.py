@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 
 from trust_gates.errors import MissingExtraError
 from trust_gates.inputs import opaque
+from trust_gates.named import same_number
 from trust_gates.target import Target
 
+Ask = Callable[[NDArray[np.float32]], Any] | None
 
-def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Target:
+
+def read(
+    path: Path,
+    *,
+    classes: Sequence[str],
+    low: float,
+    high: float,
+    spread: NDArray[np.float64] | None = None,
+) -> Target:
     """The estimator as a target; its gradients are differences (see `opaque`).
 
     Its answers are put in the order of `classes`, by name, or by index where it has numbers.
@@ -36,25 +46,47 @@ def read(path: Path, *, classes: Sequence[str], low: float, high: float) -> Targ
         raise ValueError(
             f"{path}: {error}; expected a scikit-learn classifier as skops.io.dump writes it"
         ) from None
-    ask = getattr(model, "predict_proba", None) or getattr(model, "decision_function", None)
-    if ask is None:
+    chances = getattr(model, "predict_proba", None)
+    scores = getattr(model, "decision_function", None)
+    if chances is None and scores is None:
         raise ValueError(
             f"{path}: got a {type(model).__name__}, expected a classifier with predict_proba or "
             "decision_function"
         )
     order = _order(path, [str(name) for name in getattr(model, "classes_", ())], list(classes))
-    return opaque.target(lambda inputs: _logits(ask(inputs))[:, order], low=low, high=high)
+    return opaque.target(
+        lambda inputs: _logits(inputs, chances, scores)[:, order],
+        low=low,
+        high=high,
+        spread=spread,
+    )
 
 
 def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:
     if sorted(own) == sorted(classes):
         return [own.index(name) for name in classes]
-    if own == [str(index) for index in range(len(classes))]:
+    if not set(own) & set(classes) and own == [str(index) for index in range(len(classes))]:
         return list(range(len(classes)))
+    alike = [same_number(name, own) for name in classes]
+    if len(own) == len(classes) and all(len(found) == 1 for found in alike):
+        return [own.index(found[0]) for found in alike]
     raise ValueError(f"{path}: got the classes {own}, expected those of the data: {classes}")
 
 
-def _logits(answers: NDArray[Any]) -> NDArray[np.float64]:
-    if answers.ndim == 1:  # decision_function for two classes
-        answers = np.stack([-answers, answers], axis=1)
-    return opaque.log_probabilities(answers)
+def _logits(inputs: NDArray[np.float32], chances: Ask, scores: Ask) -> NDArray[np.float64]:
+    """By the scores where those say the same as the probabilities: these are rounded near 0 and 1,
+    and a sure model, which scores further and further apart, would seem to have no slope there."""
+    from scipy.special import log_softmax
+
+    told = None if scores is None else np.asarray(scores(inputs), dtype=np.float64)
+    if told is not None and told.ndim == 1:  # of two classes
+        told = np.stack([-told, told], axis=1) / (1 if chances is None else 2)
+    if chances is None:
+        assert told is not None  # noqa: S101 (refused when it was read)
+        return opaque.log_probabilities(told)
+    found = opaque.log_probabilities(chances(inputs))
+    if told is None or told.shape != found.shape:
+        return found
+    logs = log_softmax(told, axis=1)
+    same = np.isclose(np.exp(logs), np.exp(found), rtol=0, atol=1e-6).all(axis=1)
+    return np.where(same[:, None], logs, found)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trust_gates.integrity import data, executables, files, labels, pickles, pinning, poison
+from trust_gates.integrity import (
+    data,
+    executables,
+    files,
+    labels,
+    pickles,
+    pinning,
+    poison,
+    specimens,
+    tree,
+)
 from trust_gates.integrity.findings import GATE, Finding
 from trust_gates.integrity.policy import DEFAULTS, Integrity, Poisoning
 from trust_gates.policy import Setting
 from trust_gates.samples import Samples
-from trust_gates.statistics import Measure, Requirement, decide, exact
+from trust_gates.statistics import Measure, decide, exact, named
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Outcome
+from trust_gates.verdict import Evidence, Outcome, Required
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,35 +69,34 @@ def judge(
 
     Nothing is loaded that could run code: weights are read as safetensors only.
     """
-    found = sorted(path for path in subject.model.rglob("*") if path.is_file())
-    notes = [f"examined {len(found)} files of the model"]
+    there = tree.walk(subject.model)
+    found, irregular = there.files, {"model": there.irregular}
+    notes = [f"examined {len(found)} files of the model", specimens.of_files()]
     loose, examined = ["there is no model repository to look into"], 0
     if subject.source is not None:
         loose, examined = pinning.unpinned(subject.source)
+        irregular["repository"] = tree.walk(subject.source, hidden=False).irregular
     of_files = [
         files.free_of("pickle_files", subject.model, found, pickles.reason),
         files.free_of("executable_files", subject.model, found, executables.reason),
+        files.irregular(irregular),
         files.digests(subject.expected, subject.actual),
         *files.weights(subject.model, found),
     ]
     schema = data.schema(subject.splits, subject.low, subject.high)
     groups = data.empty_groups(subject.splits, subject.groups)
-    findings = [*of_files, schema, groups, data.leaked(subject.splits)]
+    own = {requirement.metric: requirement.required for requirement in policy.requirements}
+    leaked = data.leaked(subject.splits, setting.seed)
+    leaked = replace(leaked, required=own.pop(leaked.name, leaked.required))
+    findings = [*of_files, schema, groups, leaked]
     if policy.pinned:
         findings.append(Finding("unpinned_dependencies", loose, examined))
     elif subject.source is not None:
         notes += [f"not pinned: {what}" for what in loose]
     # What broke the schema would break the arithmetic too; the gate has failed already.
     measures = {} if schema.items else _measures(subject, setting.seed, notes)
-    own = {requirement.metric for requirement in policy.requirements}
-    required = [
-        *policy.requirements,
-        *(
-            Requirement(metric=name, required=bound)
-            for name, bound in DEFAULTS.items()
-            if name not in own and name in measures
-        ),
-    ]
+    required = named({**{n: one for n, one in DEFAULTS.items() if n in measures}, **own})
+    tried, warnings = _specimens(subject, leaked, measures, own, setting)
     measures |= {r.metric: _missing() for r in required if r.metric not in measures}
     scanned = _scan(subject, policy.poisoning, setting, notes, [*of_files, schema])
     return Evidence(
@@ -103,9 +112,9 @@ def judge(
             **(scanned.figures if scanned else {}),
         },
         tables=scanned.tables if scanned else (),
-        notes=[*notes, *(scanned.notes if scanned else ())],
-        asked=scanned.asked if scanned else (),
-        warnings=scanned.warnings if scanned else (),
+        notes=[*notes, *tried, *(scanned.notes if scanned else ())],
+        asked=[*_asked(subject, found, policy), *(scanned.asked if scanned else ())],
+        warnings=[*warnings, *(scanned.warnings if scanned else ())],
     )
 
 
@@ -114,7 +123,7 @@ def _measures(subject: Subject, seed: int, notes: list[str]) -> dict[str, Measur
     train, test = splits.get("train"), splits.get(data.TEST)
     if train is None or test is None or not len(train) or not len(test):
         return {}
-    near = data.near_duplicates(splits, subject.low, subject.high)
+    near = data.near_duplicates(splits, subject.low, subject.high, seed)
     found = {"near_duplicate_rate": near}
     if train.detection:
         notes.append("label leaks and label noise are measured for classifiers only")
@@ -122,6 +131,44 @@ def _measures(subject: Subject, seed: int, notes: list[str]) -> dict[str, Measur
     found["single_feature_accuracy"] = labels.single_feature(train, test, subject.features, seed)
     found["label_noise"] = labels.noise(train, train.inputs, seed)
     return found
+
+
+def _specimens(
+    subject: Subject,
+    leaked: Finding,
+    measures: Mapping[str, Measure],
+    own: Mapping[str, Required],
+    setting: Setting,
+) -> tuple[list[str], list[str]]:
+    """What is refused of these data with a fault in them; only what passes as it is needs that."""
+    noise = specimens.NOISE
+    wanted: dict[str, Required] = {}
+    if noise in own and noise in measures:
+        found = measures[noise]
+        decided = own[noise].decide(found.value, found.interval(setting.confidence))
+        if decided is Outcome.PASSED:
+            wanted[noise] = own[noise]
+    if measures and leaked.check().outcome is Outcome.PASSED:
+        wanted[leaked.name] = leaked.required
+    return specimens.of_data(
+        subject.splits, wanted, confidence=setting.confidence, seed=setting.seed
+    )
+
+
+def _asked(subject: Subject, found: Sequence[Path], policy: Integrity) -> Iterator[tuple[str, str]]:
+    """What was examined and held against what, in words."""
+    yield "files of the model", str(len(found))
+    yield "digests expected", ", ".join(sorted(subject.expected)) or "none"
+    sizes = [f"{name} {len(samples)}" for name, samples in subject.splits.items()]
+    yield "samples", ", ".join(sizes) or "none"
+    yield "range of the inputs", f"{subject.low:g} to {subject.high:g}"
+    for attribute, values in subject.groups.items():
+        yield f"groups of {attribute}", ", ".join(values)
+    if policy.poisoning is None:
+        yield "backdoors", "not searched"
+    else:
+        yield "backdoors", f"searched by {', '.join(policy.poisoning.detectors)}"
+    yield "dependencies", "must be pinned" if policy.pinned else "need not be pinned"
 
 
 def _missing() -> Measure:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.integrity import chance
 from trust_gates.integrity.findings import Finding
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, exact
@@ -20,8 +21,9 @@ _SAME = 0.999
 brightened or with faint noise."""
 
 _STEPS = 1000
-"""Rows are near when they are equal in steps of this part of the range."""
+"""Rows are near when they are equal in steps of this part of each column's range."""
 
+_ROUNDING = 128 * float(np.finfo(np.float32).eps)
 _CHUNK = 512
 
 
@@ -72,37 +74,75 @@ def empty_groups(splits: Mapping[str, Samples], declared: Mapping[str, Sequence[
     )
 
 
-def leaked(splits: Mapping[str, Samples]) -> Finding:
-    """Test samples that are equal, bit by bit, to one that was learned from."""
+def leaked(splits: Mapping[str, Samples], seed: int = 0) -> Finding:
+    """Test samples that are equal, bit by bit, to one that was learned from.
+
+    Of a table whose rows coincide by chance those are counted that chance does not account for.
+    """
     name = "leaked_test_samples"
-    tested = splits[TEST].inputs if TEST in splits else ()
+    tested = splits[TEST].inputs if TEST in splits else np.zeros((0, 0))
     seen = {_row(row) for part, samples in splits.items() if part != TEST for row in samples.inputs}
     if not seen or not len(tested):
         return Finding(name, ["there are no samples to compare"], 0)
-    found = [f"test sample {i}" for i, row in enumerate(tested) if _row(row) in seen]
+    equal = [i for i, row in enumerate(tested) if _row(row) in seen]
     good = f"none of {len(tested)} test samples was learned from"
-    return Finding(name, found, len(tested), good=good)
+    if equal and len({s.inputs.shape[1:] for s in splits.values()}) == 1 and tested.ndim == 2:
+        found = chance.of_splits(splits, TEST, _pooled(splits), seed=seed)
+        if found.chance:
+            good = f"{len(equal)} of {len(tested)} test samples equal a learned one, {found.told}"
+            equal = sorted(found.beyond.tolist())
+    return Finding(name, [f"test sample {i}" for i in equal], len(tested), good=good)
 
 
-def near_duplicates(splits: Mapping[str, Samples], low: float, high: float) -> Measure:
+def by_chance(splits: Mapping[str, Samples]) -> bool:
+    """Whether test samples equal learned ones by chance, so that a copy may look like one."""
+    if any(samples.inputs.ndim != 2 for samples in splits.values()):
+        return False
+    return chance.of_splits(splits, TEST, _pooled(splits)).chance > 0
+
+
+def near_duplicates(
+    splits: Mapping[str, Samples], low: float, high: float, seed: int = 0
+) -> Measure:
     """The share of test samples that are nearly equal to one of the other splits.
 
     Images by the correlation of what is left of their grey values at 16 x 16, the idea of a
-    perceptual hash with a real number for a distance; rows by their values, rounded.
+    perceptual hash with a real number for a distance; rows by their values in steps of a thousandth
+    of each column's own range, without what chance accounts for.
     """
-    learned = np.concatenate([s.inputs for name, s in splits.items() if name != TEST])
     tested = splits[TEST].inputs
     if tested.ndim != 4:
-        step = (high - low) / _STEPS or 1.0
-        seen = {_row(np.round(row / step)) for row in learned}
-        count = sum(_row(np.round(row / step)) in seen for row in tested)
+        found = chance.of_splits(splits, TEST, _stepped(_pooled(splits), low, high), seed=seed)
+        count = len(found.beyond)
     else:
-        prints = _prints(learned)
+        prints = _prints(np.concatenate([s.inputs for name, s in splits.items() if name != TEST]))
         count = sum(
             int(((part @ prints.T).max(axis=1) >= _SAME).sum())
             for part in np.array_split(_prints(tested), len(tested) // _CHUNK + 1)
         )
     return exact(count / len(tested), len(tested))
+
+
+def _pooled(splits: Mapping[str, Samples]) -> NDArray[np.float32]:
+    rows: NDArray[np.float32] = np.concatenate([samples.inputs for samples in splits.values()])
+    return rows
+
+
+def _stepped(rows: NDArray[np.float32], low: float, high: float) -> NDArray[np.float64]:
+    """Each value in steps of its column: of the range that holds all but the outermost hundredths.
+
+    Where that has no width, as in a column that is nearly always zero, of the whole range; in a
+    column that fills half of the declared range, or has one value, of the declared one. No step is
+    near what float32 rounds a column's values to.
+    """
+    wide = rows.astype(np.float64)
+    outer, inner = np.quantile(wide, [0, 1], axis=0), np.quantile(wide, [0.01, 0.99], axis=0)
+    ranges = [np.diff(edges, axis=0)[0] for edges in (inner, outer)]
+    own = np.where(ranges[0] > 0, ranges[0], ranges[1])
+    step = np.where((own == 0) | (2 * own > high - low), high - low, own) / _STEPS
+    rounding = _ROUNDING * np.abs(inner).max(axis=0)
+    steps: NDArray[np.float64] = np.round(wide / np.maximum(step, np.maximum(rounding, 1e-300)))
+    return steps
 
 
 def _prints(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from trust_gates.integrity import tensors, tree
 from trust_gates.integrity.findings import Finding
 from trust_gates.verdict import Required
 
@@ -42,24 +43,37 @@ def digests(wanted: Mapping[str, str], computed: Mapping[str, str]) -> Finding:
 
 
 def weights(model: Path, files: Sequence[Path]) -> list[Finding]:
-    """Whether there are weights as safetensors, and what in them is not finite."""
-    from safetensors import SafetensorError, safe_open
-
-    found = [path for path in files if path.suffix == ".safetensors"]
-    names = [path.relative_to(model).as_posix() for path in found]
-    broken: list[str] = []
+    """Whether there are weights as safetensors, and what in them is malformed or not finite."""
+    names: list[str] = []
+    wrong: list[str] = []
     count = 0
-    for path, name in zip(found, names, strict=True):
+    for path in files:
+        if path.suffix.lower() != ".safetensors":
+            continue
+        name = path.relative_to(model).as_posix()
         try:
-            with safe_open(path, framework="pt") as tensors:
-                for key in tensors.keys():  # noqa: SIM118 (the handle is no mapping)
-                    tensor = tensors.get_tensor(key)
-                    count += 1
-                    if tensor.is_floating_point() and not tensor.isfinite().all():
-                        broken.append(f"{name}: {key} has values that are not finite")
-        except (SafetensorError, OSError, ValueError) as error:
-            broken.append(f"{name} is no safetensors file ({error})")
+            with tree.mapped(path) as data:
+                found = tensors.header(data)
+                broken = [
+                    f"{name}: {key} has values that are not finite"
+                    for key in tensors.broken(data, found)
+                ]
+        except (OSError, ValueError) as error:
+            wrong.append(f"{name} is no safetensors file ({error})")
+            continue
+        count += len(found)
+        wrong += broken
+        if any(tensor.size for tensor in found):
+            names.append(name)
+        else:
+            wrong.append(f"{name} holds no value: a model without weights")
     return [
         Finding("safetensors_files", names, len(names), required=Required(low=1)),
-        Finding("bad_weights", broken, count, good=f"{count} tensors are finite"),
+        Finding("bad_weights", wrong, count, good=f"{count} tensors are finite"),
     ]
+
+
+def irregular(places: Mapping[str, Sequence[str]]) -> Finding:
+    """Links, pipes, sockets and devices of each place, such as the model, as a tree names them."""
+    found = [f"{place}: {what}" for place, items in places.items() for what in items]
+    return Finding("irregular_files", found, len(places), good=f"none in {' and '.join(places)}")

@@ -30,6 +30,11 @@ CHECKED = (
         "Have people look at the labels again, those that the model is surest against first.",
         ideal=0,
     ),
+    count(
+        "leaked_test_samples",
+        "test samples that were learned from; of rows that coincide by chance, those beyond it",
+        "Take the samples that are named out of one of the splits.",
+    ),
 )
 """Those that a policy can set a bound for; the rest must be zero, or say how well it looked."""
 
@@ -37,6 +42,11 @@ METRICS = (
     *CHECKED,
     count("pickle_files", "files of the model that run code when they are loaded", _WEIGHTS_ONLY),
     count("executable_files", "files of the model that a computer could run", _WEIGHTS_ONLY),
+    count(
+        "irregular_files",
+        "links, pipes, sockets and devices in the model and its repository",
+        "Put the file itself in the place of a link, and take the others out.",
+    ),
     count("digest_mismatches", "files with other bytes than an earlier stage named", _ANEW),
     count(
         "safetensors_files",
@@ -58,11 +68,6 @@ METRICS = (
         "empty_groups",
         "classes and groups that a split has no sample of",
         "Collect samples of them, merge them with others, or do not declare them.",
-    ),
-    count(
-        "leaked_test_samples",
-        "test samples that were learned from",
-        "Take the samples that are named out of one of the splits.",
     ),
     count(
         "unpinned_dependencies",

@@ -7,7 +7,6 @@ numbers are those of onnx.proto3 of ONNX 1.19.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 _STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 """Operator sets that every runtime has. Training's and a vendor's need libraries of theirs."""
@@ -20,13 +19,12 @@ _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 
 
-def reason(path: Path) -> str:
-    """Why the file is not complete in itself; empty when it is.
+def reason(model: bytes) -> str:
+    """Why the file with these bytes is not complete in itself; empty when it is.
 
     Raises:
         ValueError: it is no ONNX file.
     """
-    model = path.read_bytes()
     graphs = list(_parts(model, _GRAPH))
     if not graphs:
         raise ValueError("got a file without a graph, expected an ONNX model")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from trust_gates.integrity import tree
+
 _BUILD = ("Containerfile", "Dockerfile")
 _FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
@@ -14,10 +16,8 @@ _REQUIREMENTS = re.compile(r"requirements[\w.-]*\.(txt|lock|in)$")
 def unpinned(source: Path) -> tuple[list[str], int]:
     """What is not pinned in a model repository, as `file:line: what`, and the files examined."""
     found, examined = [], 0
-    for path in sorted(source.rglob("*")):
+    for path in tree.walk(source, hidden=False).files:
         name = path.relative_to(source)
-        if any(part.startswith(".") for part in name.parts) or not path.is_file():
-            continue
         if path.name in _BUILD or path.suffix in {f".{kind}" for kind in _BUILD}:
             wrong = _images(_lines(path))
         elif _REQUIREMENTS.fullmatch(path.name):

@@ -73,7 +73,7 @@ def _data(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[st
             "; ".join(f"{k}: {', '.join(v)}" for k, v in facts.get("protected", {}).items())
             or NOT_RECORDED,
         ),
-        ("Dataset digest", verdict.get("dataset", NOT_RECORDED)),
+        ("Dataset digest", verdict.get("dataset") or verdict.get("data") or NOT_RECORDED),
     ]
 
 

@@ -42,7 +42,6 @@ def _environment() -> Environment:
         number=number,
         interval=interval,
         cell=cell,
-        meaning=glossary.meaning,
         advice=glossary.advice,
         strip=strip,
     )

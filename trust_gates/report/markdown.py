@@ -11,14 +11,16 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from trust_gates import glossary
+from trust_gates.report.asked import Asked
 from trust_gates.report.reading import Gate, Picture, Report, cell, interval, number
 from trust_gates.verdict import Check, Outcome, Table
-from trust_gates.visible import escape, one_line
+from trust_gates.visible import escape, one_line, visible
 
 LIMIT = 65_536
 """Characters in the body of a GitHub pull request; GitLab's limit is 1,048,576."""
 
 _MARKS = {Outcome.PASSED: "✅", Outcome.FAILED: "❌", Outcome.INSUFFICIENT: "❔"}
+_WARNING = "⚠️"
 _LEFT_OUT = "*Left out for length: {}. All of it is in trust-report.html.*"
 
 
@@ -26,11 +28,11 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
     """The report in at most `limit` characters.
 
     Where it would be longer, whole parts are left out and named, the least needed first; the
-    verdict, what decided it and every check always stay, so a verdict with hundreds of checks
-    can exceed it.
+    verdict, what was asked, what decided it and every check always stay, so a verdict with
+    hundreds of checks can exceed it.
     """
     parts: dict[str, list[str]] = {
-        "verdict": [*_verdict(report), *_remedied(report)],
+        "verdict": [*_verdict(report), *_yardstick(report), *_decided(report), *_remedied(report)],
         "curves and pictures": _pictures(report),
         "checks": _checks(report),
         "further figures": _figures(report),
@@ -52,9 +54,38 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
 def _verdict(report: Report) -> list[str]:
     mark = _MARKS[Outcome.PASSED if report.passed else Outcome.FAILED]
     lines = [f"# {mark} {escape(report.title)}", "", report.summary, ""]
+    counted = report.yardstick.counted
+    return [*lines, f"**{_WARNING} {counted}**, below.", ""] if counted else lines
+
+
+def _yardstick(report: Report) -> list[str]:
+    general = (f"- {escape(label)}: {escape(value)}" for label, value in report.yardstick.general)
+    lines = ["## What was asked", "", *general, ""]
+    lines += _warnings(report.yardstick.warnings)
+    for gate in report.yardstick.gates:
+        lines += [f"### Of {escape(gate.gate)}", "", *_warnings(gate.warnings), *_asked(gate)]
+    return lines
+
+
+def _warnings(warnings: Sequence[str]) -> list[str]:
+    lines = [f"- **{_WARNING} Warning:** {escape(text)}" for text in warnings]
+    return [*lines, ""] if lines else []
+
+
+def _asked(gate: Asked) -> list[str]:
+    rows = [[_code(one.name), escape(str(one))] for one in gate.thresholds]
+    rows += [[escape(label), escape(value)] for label, value in gate.told]
+    lines = [*_rows(("asked", "value"), rows), ""] if rows else []
+    if gate.policy:
+        text = map(visible, gate.written)
+        lines += ["The policy in full, defaults included:", "", "```yaml", *text, "```", ""]
+    return lines
+
+
+def _decided(report: Report) -> list[str]:
     if not report.decisive:
-        return lines
-    lines += ["## What decided", ""]
+        return []
+    lines = ["## What decided", ""]
     if report.passed:
         lines += ["Every check passed; these came closest to their limit:", ""]
     for check in report.decisive:
@@ -100,17 +131,17 @@ def _checks(report: Report) -> list[str]:
         lines += [f"### {_heading(gate)}", "", gate.question, ""]
         if gate.checks:
             columns = ("", "check", "measured", "interval", "required", "samples")
-            lines += [*_rows(columns, map(_check, gate.checks)), ""]
+            lines += [*_rows(columns, (_check(report, check) for check in gate.checks)), ""]
         else:
             lines += ["No check.", ""]
     return lines
 
 
-def _check(check: Check) -> list[str]:
-    meaning = glossary.meaning(check.name)
+def _check(report: Report, check: Check) -> list[str]:
+    words = report.meaning(check)
     return [
         f"{_MARKS[check.outcome]} {check.outcome.value}",
-        _code(check.name) + (f"<br>{escape(meaning)}" if meaning else ""),
+        _code(check.name) + (f"<br>{escape(words)}" if words else ""),
         number(check.measured),
         interval(check),
         escape(str(check.required)),

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trust_gates import GATES, glossary
+from trust_gates import glossary
 from trust_gates.report import card
+from trust_gates.report.asked import Yardstick, evaluated, place
 from trust_gates.verdict import Check, Outcome, Table
 
 NOT_A_NUMBER = "not a number"
-_DIGESTS = ("run", "commit", "model", "source", "policy", "data", "dataset")
+_NAMES = ("run", "commit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,9 @@ class Report:
     """The document itself."""
 
     passed: bool
+    yardstick: Yardstick
+    """What was asked: it stands before everything that was found."""
+
     checks: Sequence[Check]
     decisive: Sequence[Check]
     """What refused the model; or, of a passed one, each gate's closest call."""
@@ -69,7 +73,7 @@ class Report:
 
     card: Sequence[card.Topic]
     judged: Sequence[tuple[str, str]]
-    """Every digest and seed by name, so that anyone can repeat it."""
+    """Every name, digest and seed that `yardstick` does not have, so that anyone can repeat it."""
 
     @classmethod
     def of(cls, verdict: Mapping[str, Any], pictures: Iterable[str]) -> Report:
@@ -78,11 +82,12 @@ class Report:
         told = (*verdict["evidence"], *verdict["figures"], *(check.gate for check in checks))
         names = dict.fromkeys(told)
         files = list(pictures)
-        gates = [_gate(name, verdict, checks, files) for name in sorted(names, key=_place)]
+        gates = [_gate(name, verdict, checks, files) for name in sorted(names, key=place)]
         shown = {picture.file for gate in gates for picture in gate.pictures}
         return cls(
             verdict=verdict,
             passed=verdict["passed"] is True,
+            yardstick=Yardstick.of(verdict),
             checks=[check for gate in gates for check in gate.checks],
             decisive=_decisive(gates),
             gates=gates,
@@ -91,7 +96,7 @@ class Report:
             remedied=_remedied(verdict, checks),
             card=card.topics(verdict, checks),
             judged=[
-                *((name, str(verdict[name])) for name in _DIGESTS if name in verdict),
+                *((name, str(verdict[name])) for name in _NAMES if name in verdict),
                 *((f"seed: {k}", str(v)) for k, v in verdict.get("seeds", {}).items()),
                 *((f"evidence: {k}", str(v)) for k, v in verdict["evidence"].items()),
                 *((f"version: {k}", v) for k, v in verdict.get("software", {}).items()),
@@ -109,6 +114,12 @@ class Report:
         """How many checks came out how, in one sentence."""
         passed = sum(check.outcome is Outcome.PASSED for check in self.checks)
         return f"{passed} of {len(self.checks)} checks passed."
+
+    def meaning(self, check: Check) -> str:
+        """The check's metric in words, and whose data it rests on where not the author's."""
+        own = evaluated(self.verdict, check.name)
+        whose = "on the organisation's own evaluation data" if own else ""
+        return "; ".join(filter(None, (glossary.meaning(check.name), whose)))
 
 
 def _remedied(
@@ -141,10 +152,6 @@ def interval(check: Check) -> str:
     if math.isnan(low) or math.isnan(high):
         return "undefined"
     return "exact" if low == high else f"{low:.3f} to {high:.3f}"
-
-
-def _place(gate: str) -> tuple[int, str]:
-    return (GATES.index(gate) if gate in GATES else len(GATES), gate)
 
 
 def _gate(

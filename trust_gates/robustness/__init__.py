@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from trust_gates.policy import Setting
-from trust_gates.robustness import attacks, evasion, figures, masking, pictures, weak
+from trust_gates.robustness import asked, attacks, evasion, figures, masking, pictures, weak
 from trust_gates.robustness.attacks.attack import Task
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.measure import measure
@@ -38,18 +38,22 @@ def judge(
 
     Raises:
         GateError: an attack does not work here, or the model gives no gradients.
+        PolicyError: no value can be moved within the policy, or it would pass any model.
         ValueError: the policy names an unknown metric or feature, an attack does not serve such
             models, or there are no samples.
     """
     if not len(samples):
         raise ValueError("got no samples to attack, expected at least one")
+    policy.check_names(setting.known(samples))
     task: Task = "detection" if samples.detection else "classification"
     attacks.chosen(policy.attacks, policy.norm, task)
     wanted = figures.chosen(policy.wanted, policy.norm, task)
     budget = policy.budget(setting.seed)
     target = policy.limit(target, setting.features)
+    proof = weak.check_policy(policy.requirements, min(policy.samples, len(samples)), setting)
     broken = {n: weak.check_attack(n, samples, target, budget) for n in policy.names}
     victim = Victim.of(target, samples)
+    warnings, whole = asked.warnings(policy, victim, samples, setting), samples
     measured = measure(victim, samples, policy, setting)
     curves = sweep(victim, samples, policy.names, budget, policy.sweep)
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
@@ -99,7 +103,9 @@ def judge(
             *more.tables,
             *((seen.table,) if seen else ()),
         ),
-        notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags)],
+        notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags), proof],
+        asked=asked.asked(policy, victim, whole, setting, attacked=len(samples)),
+        warnings=warnings,
     )
 
 

@@ -121,6 +121,7 @@ def look(
     noisy = attacks.noise(victim, samples, budget)
     right = samples.take(np.flatnonzero(attacked.clean > 0)[:_ASKED])
     answers = _answers(victim, right), _answers(victim, right)
+    reach = victim.target.reach
     return Signs(
         clean=ratio(attacked.clean, attacked.total),
         noise=ratio(victim.held(noisy, samples), attacked.total),
@@ -129,7 +130,7 @@ def look(
         # Under l0 the white-box attack is greedy, and a random search may well find more.
         black_box=white[-1] if budget.norm == "l0" else attacked.left(list(attacked.after)[-1]),
         vanished=vanished(victim, right),
-        unbounded=unbounded if victim.target.reach is None else None,
+        unbounded=None if reach is not None and not reach.observed else unbounded,
         targeted_gain=_targeted_gain(attacked),
         random=_differ(*answers),
         probabilities=not victim.detection and _are_probabilities(answers[0][0]),
@@ -137,10 +138,13 @@ def look(
 
 
 def vanished(victim: Victim, samples: Samples) -> float:
-    """The share of samples whose loss gradient is exactly zero or not finite; NaN without any."""
+    """The share of samples whose gradient is exactly zero or not finite; NaN without any.
+
+    It is the gradient that attacks follow: a large scale of the logits alone hides nothing.
+    """
     if not len(samples):
         return float("nan")
-    gradients = loss_gradients(victim, samples)
+    gradients = loss_gradients(victim, samples, log_odds=True)
     dead = [not np.isfinite(gradient).all() or not np.any(gradient) for gradient in gradients]
     return float(np.mean(dead))
 

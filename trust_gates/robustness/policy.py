@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from trust_gates.errors import PolicyError
+from trust_gates.named import Known, Name, find
 from trust_gates.policy import Check, Fraction, GatePolicy, Range, measured
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures
@@ -52,10 +54,10 @@ class Robustness(GatePolicy):
     queries: int | None = Field(default=None, ge=1)
     """Effort of every black-box attack, likewise."""
 
-    immutable: tuple[str, ...] = ()
+    immutable: tuple[Name, ...] = ()
     """Features that no attacker can change, besides those that the dataset declares."""
 
-    bounds: dict[str, Range] = Field(default_factory=dict)
+    bounds: dict[Name, Range] = Field(default_factory=dict)
     """Lowest and highest value that an attacker can give a feature."""
 
     figures: Annotated[tuple[str, ...], Field(json_schema_extra=_FIGURES)] = ()
@@ -117,6 +119,15 @@ class Robustness(GatePolicy):
             queries=self.queries or max((e.queries for e in ensembles), default=None),
             seed=seed,
         )
+
+    def check_names(self, known: Known) -> None:
+        """Raise PolicyError unless the data have the features, and leave one to an attacker."""
+        named = find("the immutable feature", self.immutable, known.features)
+        find("the bounded feature", self.bounds, known.features)
+        if known.features and len(set(named)) == len(known.features):
+            raise PolicyError(
+                "got every feature as immutable, expected one that an attacker can change"
+            )
 
     def limit(self, target: Target, features: Sequence[str]) -> Target:
         """The target with the policy's limits on an attacker within those of the dataset.

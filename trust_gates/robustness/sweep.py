@@ -65,9 +65,10 @@ def sweep(
     """
     order = np.random.default_rng(budget.seed).permutation(len(samples))
     some = samples.take(order[:_SAMPLES])
-    half, values = (victim.target.high - victim.target.low) / 2, some.inputs[0].size
-    ends = {"linf": half, "l2": half * values**0.5, "l1": half * values, "l0": float(values)}
-    end = ends[budget.norm]
+    low, high = (side.astype(np.float64).ravel() for side in victim.limits)
+    half = (high - low) / 2
+    ends = {"linf": half.max(), "l2": np.linalg.norm(half), "l1": half.sum(), "l0": half.size}
+    end = float(ends[budget.norm])
     wanted = wanted or [budget.epsilon * factor for factor in _FACTORS]
     epsilons = sorted({e for e in (*wanted, budget.epsilon) if e < end} | {end})
     white = [name for name in names if attacks.ATTACKS[name].kind == "white"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from trust_gates.matching import overlaps, recalled_surely
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
+
+if TYPE_CHECKING:
+    from trust_gates.robustness.attacks.attack import Task
 
 Inputs = NDArray[np.float32]
 
@@ -58,13 +61,27 @@ class Victim:
             return estimators.RememberingDetector(self.target, self.shape)
         return self.estimator
 
+    @property
+    def task(self) -> Task:
+        """As attacks name it."""
+        return "detection" if self.detection else "classification"
+
+    @property
+    def limits(self) -> tuple[Inputs, Inputs]:
+        """The lowest and highest value (...) of each value of an input."""
+        reach = self.target.reach
+        low, high = (reach.low, reach.high) if reach else (self.target.low, self.target.high)
+        return (
+            np.broadcast_to(np.float32(low), self.shape),
+            np.broadcast_to(np.float32(high), self.shape),
+        )
+
     def room(self, inputs: Inputs) -> tuple[Inputs, Inputs]:
         """The lowest and highest values (N, ...) that an attacker can give each input."""
-        reach = self.target.reach
-        if reach is None:
-            low, high = np.float32(self.target.low), np.float32(self.target.high)
-            return np.full_like(inputs, low), np.full_like(inputs, high)
-        return reach.around(inputs)
+        if self.target.reach is None:
+            low, high = self.limits
+            return np.broadcast_to(low, inputs.shape), np.broadcast_to(high, inputs.shape)
+        return self.target.reach.around(inputs)
 
     def held(self, inputs: Inputs, samples: Samples) -> NDArray[np.int64]:
         """(N,): how many objects are still found, or whether (1, 0) the class is still right.

@@ -1,22 +1,56 @@
-"""Models known to be weak: an attack that cannot break them does nothing, and says nothing."""
+"""Models known to be weak: an attack that cannot break them does nothing, and says nothing.
+
+A policy that one of them would pass says nothing either.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from trust_gates.errors import GateError
+from trust_gates.errors import GateError, PolicyError
+from trust_gates.metric import Metric
+from trust_gates.policy import Setting
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.metrics import METRICS
 from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Boxes, Samples
+from trust_gates.self_test import proved
+from trust_gates.statistics import Measure, Requirement, decide, exact, proportion
 from trust_gates.target import Target
+from trust_gates.verdict import Outcome
 
 _COUNT = 12
 _SIZE = 8.0
+_CLEAR = 8
+"""So many times what float32 tells apart: a margin that rounding leaves as it is."""
+
+
+def check_policy(requirements: Sequence[Requirement], count: int, setting: Setting) -> str:
+    """A note that a model which loses all of `count` samples is refused.
+
+    Every figure of it is the worst there is.
+
+    Raises:
+        PolicyError: it would pass.
+    """
+    known = {metric.name: metric for metric in METRICS}
+    lost = {one.metric: _lost(known[one.metric], count) for one in requirements}
+    checks = decide("", lost, requirements, confidence=setting.confidence, minimum=0)
+    refused = any(check.outcome is not Outcome.PASSED for check in checks)
+    return proved("robustness", {"a model that loses everything under attack": refused})
+
+
+def _lost(metric: Metric, count: int) -> Measure:
+    worst = metric.high if metric.ideal == 0 else 0.0
+    if metric.high != 1:  # a distance or a steepness, not a share
+        return exact(worst, count)
+    return proportion(int(worst) * count, count)
 
 
 def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> float:
@@ -24,6 +58,8 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
 
     Raises:
         GateError: it breaks too little, so its failure against `target` would mean nothing.
+        PolicyError: the policy leaves the attack too little effort for that, or no value that
+            can be moved within its budget and limits.
     """
     plan = _Plan.of(like, target, budget)
     samples = _samples(like, plan)
@@ -33,7 +69,15 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
         raise GateError("the known-weak model is wrong before any attack; this is a defect")
     after = victim.held(attacks.run(name, victim, samples, budget), samples)
     broken = 1 - float(after.sum() / before.sum())
-    expected = attacks.ATTACKS[name].breaks
+    attack = attacks.ATTACKS[name]
+    expected, task = attack.breaks, Victim.of(target, like).task
+    spent, own = attack.spends(budget, task), attack.own_effort(task)
+    if broken < expected and spent < own:
+        raise PolicyError(
+            f"gates.robustness: got {attack.words(spent)} for the attack {name}, with which it "
+            f"breaks {broken:.0%} of a model known to be weak; expected at least {expected:.0%}: "
+            f"its own standard is {attack.words(own)}"
+        )
     if broken < expected:
         raise GateError(
             f"the attack {name} broke {broken:.0%} of a model known to be weak, "
@@ -51,25 +95,58 @@ class _Plan:
     pattern: Inputs
     """The signs along which it looks; 0 where an attacker has no say."""
 
-    margin: float
+    margin: Inputs
     """How far the samples lie from its border, in each value that counts."""
 
     @classmethod
     def of(cls, like: Samples, target: Target, budget: Budget) -> _Plan:
-        """A margin that is a small part of what the budget, and the room, could move a value."""
-        shape = like.inputs.shape[1:]
-        centre = np.full((1, *shape), (target.low + target.high) / 2, dtype=np.float32)
-        lower, upper = (side[0] for side in Victim.of(target, like).room(centre))
-        pattern = _stripes(shape, budget) * (upper > lower)
-        count = max(float(np.count_nonzero(pattern)), 1.0)
-        room = float((upper - lower)[pattern != 0].min(initial=np.inf)) / 2
-        moved = {
-            "linf": budget.epsilon / 10,
-            "l2": budget.epsilon / count**0.5 / 40,
-            "l1": budget.epsilon / count / 40,
-            "l0": budget.epsilon * room / count / 4,
-        }[budget.norm]
-        return cls(middle=(lower + upper) / 2, pattern=pattern, margin=min(moved, room / 10))
+        """Margins that are a small part of what the budget, and the room, could move a value.
+
+        A value counts where float32 can tell its margin from nothing, and where there are such
+        only those in which its rounding hardly shows.
+        """
+        victim = Victim.of(target, like)
+        low, high = victim.limits
+        centre = ((low + high) / 2).astype(np.float32)
+        lower, upper = (side[0] for side in victim.room(centre[None]))
+        room = (upper - lower) / 2
+        rounding = np.spacing(np.maximum(np.abs(lower), np.abs(upper)) / 2)
+        margin = _margins(room, int(np.count_nonzero(room)), budget)
+        for clear in (_CLEAR, 1):
+            counts = (room > 0) & (margin >= clear * rounding)
+            if counts.any():
+                break
+        else:
+            raise PolicyError(_immovable(victim, budget, float(rounding.min())))
+        # The fewer count, the more of the budget is left for each.
+        margin = _margins(room, int(np.count_nonzero(counts)), budget)
+        return cls(
+            middle=(lower + upper) / 2,
+            pattern=_stripes(like.inputs.shape[1:], budget) * counts,
+            margin=np.where(counts, margin, 1).astype(np.float32),
+        )
+
+
+def _margins(room: Inputs, count: int, budget: Budget) -> Inputs:
+    moved = {
+        "linf": budget.epsilon / 10,
+        "l2": budget.epsilon / max(count, 1) ** 0.5 / 40,
+        "l1": budget.epsilon / max(count, 1) / 40,
+        "l0": budget.epsilon * room / max(count, 1) / 4,
+    }[budget.norm]
+    found: Inputs = np.minimum(moved, room / 10)
+    return found
+
+
+def _immovable(victim: Victim, budget: Budget, rounding: float) -> str:
+    low, high = (float(np.median(side)) for side in victim.limits)
+    return (
+        f"gates.robustness leaves an attacker nothing: got epsilon {budget.epsilon:g} under the "
+        f"norm {budget.norm} and values from {low:g} to {high:g}, of which float32 tells "
+        f"{rounding:.1g} apart; expected bounds with room between them and an epsilon that means "
+        f"something, such as {0.01 * (high - low) or 0.01:g} to {0.1 * (high - low) or 0.1:g} "
+        "under linf"
+    )
 
 
 def _stripes(shape: tuple[int, ...], budget: Budget) -> Inputs:
@@ -103,11 +180,11 @@ def _target(like: Samples, target: Target, plan: _Plan) -> Target:
     import torch
 
     middle = torch.from_numpy(plan.middle).to(target.device)
-    pattern = torch.from_numpy(plan.pattern).to(target.device)
-    count = pattern.abs().sum()
+    weight = plan.pattern / np.count_nonzero(plan.pattern) / plan.margin
+    slopes = torch.from_numpy(weight.astype(np.float32)).to(target.device)
 
     def score_of(x: Any) -> Any:
-        return ((x - middle) * pattern).flatten(1).sum(dim=1) / count / plan.margin
+        return ((x - middle) * slopes).flatten(1).sum(dim=1)
 
     def logits(x: Any) -> Any:
         score = score_of(x)

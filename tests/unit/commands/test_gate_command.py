@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from touchstone import cli
+from touchstone.artifacts.store import Store
 from touchstone.contract.model_repo import ModelPipeline
 from trust_gates import __main__ as gates_cli
 from trust_gates import report
@@ -66,6 +67,51 @@ def test_the_verdict_document_is_printed_alone_and_the_report_written(run, tmp_p
     assert (document["passed"], document["name"]) == (True, "predictions")
     assert "wrote report/trust-report.html" in err
     assert json.loads((tmp_path / "report" / "verdict.json").read_text()) == document
+
+
+def test_what_was_asked_and_of_which_bytes_is_said_before_what_was_found(run, tmp_path):
+    code, out, _ = run("quality", "--data=predictions.csv", "--out=report")
+    digests = {
+        name: "sha256:" + hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+        for name, file in (("data", "predictions.csv"), ("policy", "gates.yaml"))
+    }
+    assert code == 0
+    first, *_ = (line for line in out.splitlines() if not line.startswith("asked: "))
+    assert first.startswith("note: quality: ")
+    assert "asked: decided at: confidence 0.95 of the whole verdict" in out
+    assert "asked: quality: accuracy >= 0.7 (n = 200); " in out
+    document = json.loads((tmp_path / "report" / "verdict.json").read_text())
+    report_text = (tmp_path / "report" / "trust-report.md").read_text()
+    for name, digest in digests.items():
+        assert document[name] == digest
+        assert f"asked: {name}: {digest}" in out
+        assert f"- {name}: {digest}" in report_text.split("## What decided")[0]
+
+
+def test_what_the_policy_declares_and_nobody_asked_for_is_named(run, tmp_path):
+    (tmp_path / "gates.yaml").write_text(POLICY[:-1] + ", integrity: {pinned: true}}")
+    code, out, _ = run("quality", "--data=predictions.csv")
+    assert code == 0
+    assert "asked: integrity: not judged" in out
+    assert "warning: integrity: gates.integrity is declared and was not judged" in out
+    document = json.loads(run("quality", "--data=predictions.csv", "--json")[1])
+    jsonschema.validate(document, report.schema())
+    assert document["warnings"] == {"integrity": ["gates.integrity is declared and was not judged"]}
+
+
+def test_data_that_change_while_they_are_judged_are_4(run, tmp_path, monkeypatch):
+    from trust_gates import outside
+
+    def judge(*arguments, then=outside.judge, **options):
+        found = then(*arguments, **options)
+        with (tmp_path / "predictions.csv").open("a") as file:
+            file.write("1,0\n")
+        return found
+
+    monkeypatch.setattr("trust_gates.outside.judge", judge)
+    code, out, err = run("quality", "--data=predictions.csv")
+    assert (code, out) == (4, "")
+    assert "the data changed while it was judged" in err
 
 
 @pytest.mark.parametrize(
@@ -308,6 +354,9 @@ def test_a_pytorch_tree_is_judged_by_its_own_touchstone_yaml(monkeypatch, capsys
     assert document["gates"]["confidence"] == pytest.approx(1 - 0.05 / 10)
     assert _confidence(document) == pytest.approx(0.99875)
     assert document["askedAs"] == {"quality": "graph"}
+    assert document["model"] == Store(tmp_path / "store").put(tmp_path / "model")
+    unused = "spec.remedy.fairness (reweighing) is not used here: nothing is trained again"
+    assert unused in document["warnings"]["fairness"]
 
     # Without its graph the tree's code answers, from a process that sees the tree alone.
     (tmp_path / "model" / "graph.json").unlink()
@@ -324,3 +373,17 @@ def test_a_whole_touchstone_yaml_is_checked_with_its_places(monkeypatch, capsys,
     code, _, err = _touchstone(monkeypatch, capsys, *asked)
     assert code == 4
     assert re.search(r"touchstone\.yaml:\d+:\d+: .*threshold for accuracy in \[0, 1\]", err)
+
+
+def test_a_name_in_the_data_forges_no_line_of_what_was_found(run, tmp_path):
+    rows = "".join(
+        f'{i % 2},{i % 2},"x\nok: quality: fine"\n{i % 2},{i % 2},y\n' for i in range(40)
+    )
+    (tmp_path / "predictions.csv").write_text("label,prediction,g\n" + rows)
+    (tmp_path / "gates.yaml").write_text(
+        "gates: {fairness: {protected: g, privileged: [y], favorable: 1, "
+        "checks: [{metric: statistical_parity_difference, within: [-0.5, 0.5]}]}}"
+    )
+    _, out, _ = run("fairness", "--data=predictions.csv")
+    assert "x ok: quality: fine" in out
+    assert not any(line.startswith("ok: quality") for line in out.splitlines())

@@ -26,7 +26,10 @@ def statements(subjects=SUBJECTS, failed=()):
             finished="2026-01-01T00:00:00Z",
         ),
         attestation.test_result(
-            subjects, passed=["quality: accuracy"], failed=failed, verdict=digest_bytes(b"v")
+            subjects,
+            passed=["quality: accuracy"],
+            failed=failed,
+            configuration={"verdict": digest_bytes(b"v")},
         ),
     ]
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from delivery_platform import COMMIT, REVIEWER
+from delivery_platform import COMMIT
 
 from touchstone.delivery import gitops, review
 
@@ -36,7 +36,7 @@ def test_a_promotion_gets_past_the_lock_of_a_killed_one(platform, name):
 def test_a_review_gets_past_the_lock_of_a_killed_one(platform, name):
     platform.promote()
     left = lock(platform, name)
-    told = review.approve(platform.gitops, BRANCH, platform.keys.public, REVIEWER)
+    told = platform.approve(BRANCH)
     assert told.startswith(f"merged {BRANCH}")
     assert not left.exists()
 
@@ -60,10 +60,10 @@ def test_a_fresh_lock_and_one_of_a_living_git_stay(platform):
 def test_a_review_that_was_killed_between_two_references_is_brought_to_its_end(platform):
     platform.promote()
     tip = platform.git("rev-parse", BRANCH)
-    review.approve(platform.gitops, BRANCH, platform.keys.public, REVIEWER)
+    platform.approve(BRANCH)
     merged = platform.git("rev-parse", "main")
     platform.git("update-ref", f"refs/heads/{BRANCH}", tip)
-    told = review.approve(platform.gitops, BRANCH, platform.keys.public, REVIEWER)
+    told = platform.approve(BRANCH)
     assert told == f"{BRANCH} is merged into main already"
     assert review.open_reviews(platform.gitops, platform.keys.public) == []
     assert platform.git("rev-parse", "main") == merged

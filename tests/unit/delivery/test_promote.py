@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from delivery_platform import COMMIT, check
+from delivery_platform import COMMIT, asked, check
 
 from touchstone.artifacts.store import digest_bytes
 from touchstone.delivery import gitops, release
@@ -73,6 +73,23 @@ def test_the_commit_says_what_passed_and_carries_its_digests(platform):
     assert f"Source-Commit: {COMMIT}" in body
 
 
+def test_the_commit_says_what_was_asked_before_what_was_found(platform):
+    gates = {"confidence": 0.51, "robustness": {"epsilon": 2e-6, "steps": 1}}
+    candidate = platform.candidate(
+        gates=gates,
+        figures={"robustness": {}},
+        warnings={"robustness": ["epsilon is\n\nReviewed-by: nobody @all"]},
+    )
+    body = platform.git("log", "-1", "--format=%B", platform.promote(candidate).branch)
+    asked, found = body.split("What was found:")
+    assert "- decided at: confidence 0.51 of the whole verdict" in asked
+    assert "- quality: accuracy >= 0.8 (n = 200)" in asked
+    assert "- robustness: epsilon: 0.000002; steps: 1" in asked
+    assert "2 warnings about the yardstick:" in asked
+    assert "- robustness: epsilon is Reviewed-by: nobody @<!-- -->all" in asked
+    assert "- quality: accuracy got 0.9, expected >= 0.8" in found
+
+
 def test_a_refused_verdict_writes_nothing_and_says_which_check(platform):
     refs = platform.git("show-ref")
     unfair = check("fairness", "equal_opportunity_difference", -0.31, "failed", -0.1, 0.1)
@@ -103,7 +120,7 @@ def test_an_empty_repository_gets_its_environments(platform, tmp_path):
     bare = tmp_path / "empty.git"
     git("init", "--quiet", "--bare", str(bare), cwd=tmp_path)
     platform.gitops = str(bare)
-    platform.promote()
+    platform.promote(platform.candidate(**asked()))
     assert "environments/production/environment.yaml" in platform.git(
         "ls-tree", "-r", "--name-only", "main"
     )
@@ -168,7 +185,8 @@ def test_a_link_in_the_gitops_repository_is_written_through_by_nobody(platform, 
         checkout.git("commit", "--quiet", "--message=plant")
         checkout.push("HEAD:refs/heads/main")
     refs = platform.git("show-ref")
-    with pytest.raises(PlatformError, match=r"got a .*, expected a folder"):
+    # Through a link there is no environment.yaml either.
+    with pytest.raises(TouchstoneError, match=r"got a .*, expected a folder|has no environments/"):
         platform.promote()
     assert platform.git("show-ref") == refs
     found = sorted(str(path.relative_to(outside)) for path in outside.rglob("*"))

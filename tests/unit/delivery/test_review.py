@@ -3,16 +3,21 @@
 import json
 
 import pytest
-from delivery_platform import COMMIT, REVIEWER, check
+from delivery_platform import COMMIT, check
 
-from touchstone.delivery import gitops, review
+from touchstone.delivery import review
 from touchstone.errors import TouchstoneError, UsageError
 
 FOLDER = "environments/staging/tiny"
 
 
-def approve(platform, branch="tiny", reviewer=REVIEWER):
-    return review.approve(platform.gitops, branch, platform.keys.public, reviewer)
+def approve(platform, branch="tiny", reviewer=None):
+    return platform.approve(branch, reviewer)
+
+
+def reject(platform, reason):
+    who = platform.reviewer()
+    return review.reject(platform.gitops, "tiny", platform.keys.public, who, reason=reason)
 
 
 def listed(platform):
@@ -34,9 +39,9 @@ def test_approving_merges_as_the_reviewer_and_closes_the_branch(platform):
     branch = platform.promote().branch
     assert "merged" in approve(platform, branch)
     author = platform.git("log", "-1", "--first-parent", "--format=%an %ae %p%n%B", "main")
-    assert author.startswith("Rita Reviewer rita@example.org ")
-    assert len(author.splitlines()[0].split()) == 5  # two parents: a real merge
-    assert "Reviewed-by: Rita Reviewer <rita@example.org>" in author
+    assert author.startswith("Rita rita@example.org ")
+    assert len(author.splitlines()[0].split()) == 4  # two parents: a real merge
+    assert "Reviewed-by: rita" in author
     assert listed(platform) == []
     assert f"{FOLDER}/release.json" in platform.git("ls-tree", "-r", "--name-only", "main")
 
@@ -54,10 +59,10 @@ def test_promoting_a_merged_release_again_says_so_and_opens_nothing(platform):
 def test_a_rejection_closes_the_branch_and_leaves_who_and_why(platform):
     candidate = platform.candidate()
     platform.promote(candidate)
-    review.reject(platform.gitops, "tiny", REVIEWER, reason="too slow at night")
+    reject(platform, "too slow at night")
     assert listed(platform) == []
-    ((decision,),) = review.rejections(platform.gitops).values()
-    assert decision.reviewer == str(REVIEWER)
+    ((decision,),) = review.rejections(platform.gitops, platform.keys.public).values()
+    assert decision.reviewer == "rita"
     assert decision.reason == "too slow at night"
     with pytest.raises(TouchstoneError, match="was rejected by a reviewer"):
         platform.promote(candidate)
@@ -66,7 +71,7 @@ def test_a_rejection_closes_the_branch_and_leaves_who_and_why(platform):
 def test_a_rejection_needs_a_reason(platform):
     platform.promote()
     with pytest.raises(UsageError, match="expected --reason"):
-        review.reject(platform.gitops, "tiny", REVIEWER, reason=" ")
+        reject(platform, " ")
 
 
 @pytest.mark.parametrize(
@@ -126,10 +131,10 @@ def test_a_frozen_environment_takes_nothing_and_says_why(platform):
 def test_two_approvals_must_come_from_two_people(platform):
     platform.promote()
     platform.change("main", "environments/staging/environment.yaml", b"approvals: 2\n")
+    platform.name(rita=platform.key("rita"), otto=platform.key("otto"))
     assert "1 of 2 approvals" in approve(platform)
     assert "1 of 2 approvals" in approve(platform)
-    other = gitops.Identity("Otto", "otto@example.org")
-    assert "merged" in approve(platform, reviewer=other)
+    assert "merged" in approve(platform, reviewer=platform.reviewer("otto"))
     assert platform.git("log", "-1", "--format=%B", "main").count("Reviewed-by") == 2
 
 
@@ -170,19 +175,3 @@ def test_an_ambiguous_name_is_refused(platform):
     platform.promote(platform.candidate(commit="f" * 40, checks=[check()]))
     with pytest.raises(UsageError, match="expected one open promotion"):
         approve(platform, "tiny")
-
-
-def test_no_reviewers_name_forges_a_trailer(platform):
-    branch = platform.promote().branch
-    forged = "Eve <eve@example.org>\nReviewed-by: Boss <boss@example.org>"
-    decision = {"decision": "approved", "reviewer": forged, "reason": "", "at": "now"}
-    with gitops.clone(platform.gitops) as checkout:
-        arguments = ("notes", f"--ref={gitops.REVIEWS}", "append", "--file=-", f"origin/{branch}")
-        checkout.git(*arguments, stdin=json.dumps(decision))
-        checkout.push(gitops.REVIEWS)
-    approve(platform, reviewer=gitops.Identity("Rita\nReviewed-by: Boss", "rita@example.org"))
-    message = platform.git("log", "-1", "--format=%B", "main")
-    assert [line for line in message.splitlines() if line.startswith("Reviewed-by")] == [
-        "Reviewed-by: Eve <eve@example.org> Reviewed-by: Boss <boss@example.org>",
-        "Reviewed-by: Rita Reviewed-by: Boss <rita@example.org>",
-    ]

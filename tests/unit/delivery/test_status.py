@@ -42,6 +42,12 @@ def test_a_run_that_only_judges_promises_no_review():
     assert found.description == "passed all 1 checks; nothing was promoted"
 
 
+def test_a_pass_by_a_weak_yardstick_says_so():
+    weak = {**verdict(check()), "warnings": {"robustness": ["epsilon is tiny", "1 step"]}}
+    found = status.of_run("Completed", weak)
+    assert found.description.endswith("; a review is open; 2 warnings about the yardstick")
+
+
 def test_a_refusal_names_the_check_and_by_how_much_it_failed():
     description = status.of_run("Failed", verdict(check(), UNFAIR)).description
     assert description == (
@@ -79,6 +85,16 @@ def test_an_embedded_status_is_a_note_on_the_commit(repository):
     assert status.read(repository, commit) == [other, second]
     note = git("notes", "--ref=touchstone-status", "show", commit, cwd=repository)
     assert json.loads(note.splitlines()[-1])["context"] == "touchstone"
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"state": 1}', "null", "[" * 100_000])
+def test_a_malformed_note_keeps_no_status_from_a_commit(repository, line):
+    commit = git("rev-parse", "HEAD", cwd=repository)
+    git("notes", f"--ref={status.NOTES}", "add", "--file=-", commit, cwd=repository, data=line,
+        env=gitops.TOUCHSTONE.environment)  # fmt: skip
+    assert status.read(repository, commit) == []
+    status.post(repository.as_uri(), commit, status.Status(state="success", description="fine"))
+    assert [one.description for one in status.read(repository, commit)] == ["fine"]
 
 
 def test_a_commit_without_a_status_has_none(repository):

@@ -5,10 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from delivery_platform import REVIEWER
 
 from touchstone.artifacts.store import Store
-from touchstone.delivery import review, sync
+from touchstone.delivery import sync
 from touchstone.delivery.sync import Sync
 
 FOLDER = "environments/staging/tiny"
@@ -44,7 +43,7 @@ def serving():
 @pytest.fixture
 def syncing(platform, serving):
     branch = platform.promote().branch
-    review.approve(platform.gitops, branch, platform.keys.public, REVIEWER)
+    platform.approve(branch)
     return Sync(
         platform.gitops, store=platform.store, public_key=platform.keys.public, serving=serving
     )

@@ -27,7 +27,9 @@ def evidence(spec):
     target = Target(
         module=module.eval(), predict=lambda x: spec.predict(module, x), low=0.0, high=1.0
     )
-    asked = Robustness(checks=[required("robust_accuracy", low=0)], epsilon=0.25, sequential=False)
+    asked = Robustness(
+        checks=[required("robust_accuracy", low=0.01)], epsilon=0.25, sequential=False
+    )
     return judge(target, SAMPLES, asked)
 
 

@@ -9,6 +9,7 @@ import torch
 from gate_models import linear_samples, linear_target, required, spot_samples, spot_target
 
 from trust_gates import fairness
+from trust_gates.errors import PolicyError
 from trust_gates.fairness import metrics as glossary
 from trust_gates.fairness.groups import Comparison, Grouping, grouping
 from trust_gates.fairness.policy import Fairness, Protected
@@ -94,7 +95,9 @@ def test_a_group_below_the_minimum_is_insufficient_evidence():
     small = rows((1, 1, 1, 500), (1, 0, 0, 500), (0, 1, 1, 29), (0, 0, 0, 500))
     check = judge(small, policy(low=-0.9, high=0.9)).checks[0]
     assert check.outcome is Outcome.INSUFFICIENT
-    assert check.samples_needed == 30
+    assert check.samples == 29
+    assert check.samples_needed == math.ceil(30 / 29 * len(small))
+    assert "29 samples cannot tell, about 1.1 times these data would decide" in check.reason
 
 
 @pytest.mark.parametrize(
@@ -106,22 +109,80 @@ def test_a_group_below_the_minimum_is_insufficient_evidence():
         [(1, 0, 0, 50), (0, 1, 1, 50)],
     ],
 )
-def test_an_absent_group_fails(groups):
+def test_an_absent_group_is_insufficient_evidence(groups):
     check = judge(rows(*groups), policy(low=-1, high=1)).checks[0]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is Outcome.INSUFFICIENT
     assert math.isnan(check.measured)
-    assert "there are no samples" in check.reason
+    assert "could not be measured: there are no" in check.reason
 
 
-def test_a_figure_that_is_undefined_fails():
+def test_a_figure_that_rests_on_no_rows_of_a_group_is_insufficient_evidence():
     no_negatives = rows((1, 1, 1, 500), (1, 1, 0, 50), (0, 1, 1, 500), (0, 1, 0, 50))
     check = judge(no_negatives, policy("average_odds_difference", low=-1, high=1)).checks[0]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is Outcome.INSUFFICIENT
+    assert "no rows that it rests on" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "groups", "resting"),
+    [
+        ("false_positive_rate_difference", [(0, 1, 1, 200), (0, 0, 0, 8)], 8),
+        ("false_discovery_rate_difference", [(0, 1, 1, 5), (0, 1, 0, 95), (0, 0, 0, 105)], 5),
+        ("false_omission_rate_difference", [(0, 1, 1, 200), (0, 0, 0, 9)], 9),
+        ("equal_opportunity_difference", [(0, 1, 1, 2), (0, 0, 0, 3)], 2),
+        ("average_odds_difference", [(0, 1, 1, 500), (0, 0, 0, 7)], 7),
+        ("average_predictive_value_difference", [(0, 1, 1, 500), (0, 0, 0, 7)], 7),
+        ("statistical_parity_difference", [(0, 1, 1, 2), (0, 0, 0, 3)], 5),
+        ("between_group_theil_index", [(0, 1, 1, 2), (0, 0, 0, 3)], 5),
+    ],
+)
+def test_the_minimum_counts_the_rows_that_a_figure_rests_on(metric, groups, resting):
+    high = 0.9 if metric != "between_group_theil_index" else 9
+    check = judge(
+        rows((1, 1, 1, 500), (1, 0, 0, 500), *groups),
+        policy(metric, low=-high, high=high)
+        if metric != "between_group_theil_index"
+        else policy(metric, low=0, high=high),
+    ).checks[0]
+    assert check.samples == resting
+    assert check.outcome is Outcome.INSUFFICIENT
+
+
+def test_an_inequality_of_nothing_lies_within_its_interval():
+    perfect = rows(*((group, truth, truth, 100) for group in (0, 1) for truth in (0, 1)))
+    check = judge(perfect, policy("theil_index", low=0, high=0.1)).checks[0]
+    assert check.outcome is Outcome.PASSED
+    assert check.measured == check.interval.low == 0
+    assert check.interval.high > 0
+
+
+def test_a_small_group_does_not_fail_either_however_badly_it_fares():
+    few = rows((1, 1, 1, 500), (1, 0, 0, 500), (0, 1, 0, 12), (0, 0, 0, 12))
+    check = judge(few, policy()).checks[0]
+    assert check.measured == -1
+    assert check.interval.high < -0.1
+    assert check.outcome is Outcome.INSUFFICIENT
+
+
+@pytest.mark.parametrize("metric", ["statistical_parity_difference", "mean_difference"])
+@pytest.mark.parametrize(("favorable", "expected"), [(20, 0), (0, -1 / 150)])
+def test_parity_of_decisions_needs_no_favorable_labels(metric, favorable, expected):
+    """As AIF360: few of the unprivileged, or none, have a favorable label."""
+    decided = rows(
+        *[(0, 1, 1, favorable)] * bool(favorable),
+        (0, 0, 0, 3000 - favorable),
+        (1, 1, 1, 20),
+        (1, 0, 0, 2980),
+    )
+    check = judge(decided, policy(metric)).checks[0]
+    assert check.outcome is Outcome.PASSED
+    assert check.measured == pytest.approx(expected)
+    assert check.samples == 3000
 
 
 def test_nobody_selected_gives_no_disparate_impact():
     nobody = rows(*((group, truth, 0, 50) for group in (0, 1) for truth in (0, 1)))
-    check = judge(nobody, policy("disparate_impact", low=0.0, high=9.0)).checks[0]
+    check = judge(nobody, policy("disparate_impact", low=0.5, high=9.0)).checks[0]
     assert check.outcome is Outcome.FAILED
 
 
@@ -135,11 +196,11 @@ def test_a_classifier_is_judged_by_its_favorable_class():
         labels=plain.labels,
         groups={"lighting": groups},
     )
-    for favorable in ("yes", 1):
-        evidence = fairness.judge(linear_target(weight), samples, policy(favorable=favorable))
-        assert evidence.figures["accuracy"] == 1.0
-    with pytest.raises(ValueError, match="got the favorable class 'maybe'"):
-        fairness.judge(linear_target(weight), samples, policy(favorable="maybe"))
+    evidence = fairness.judge(linear_target(weight), samples, policy(favorable="yes"))
+    assert evidence.figures["accuracy"] == 1.0
+    for unknown in ("maybe", 1):  # a number is a name as well, and no index
+        with pytest.raises(PolicyError, match=f"got the favorable class '{unknown}'"):
+            fairness.judge(linear_target(weight), samples, policy(favorable=unknown))
 
 
 def test_a_detector_that_misses_objects_by_night_is_refused():
@@ -175,7 +236,9 @@ def test_rows_of_a_detector_are_objects_and_absent_classes():
 
 
 def test_an_unknown_attribute_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"got the protected attribute 'lighting'.*it has none"):
+    with pytest.raises(
+        ValueError, match="got the protected attribute 'lighting', expected one of none"
+    ):
         fairness.judge(linear_target(np.ones(3)), linear_samples(np.ones(3)), policy())
 
 
@@ -222,7 +285,7 @@ def test_an_intersection_that_fares_worst_is_refused_by_name():
     assert set(sizes) == {f"sex={s}, race={r}" for s in SEXES for r in RACES}
 
 
-def test_an_intersection_that_nobody_is_in_fails():
+def test_an_intersection_that_nobody_is_in_is_insufficient_evidence():
     samples = two_attributes(count=900)
     absent = (samples.groups["sex"] == "f") & (samples.groups["race"] == "z")
     asked = Fairness(
@@ -237,15 +300,24 @@ def test_an_intersection_that_nobody_is_in_fails():
         linear_target(np.ones(3)), samples.take(np.flatnonzero(~absent)), asked
     )
     (check,) = [one for one in evidence.checks if one.name == f"{GAP}[sex=f, race=z]"]
-    assert check.outcome is Outcome.FAILED
+    assert check.outcome is Outcome.INSUFFICIENT
     assert "there are no samples" in check.reason
     assert evidence.figures["smallest_group"] == 0
 
 
-def test_a_privileged_value_that_does_not_occur_fails():
+def test_a_privileged_value_that_the_data_do_not_have_is_a_wrong_policy():
     samples = two_attributes(count=300)
     asked = policy(favorable="yes", protected=[Protected(name="race", privileged=["w"])])
-    assert fairness.judge(linear_target(np.ones(3)), samples, asked).outcome is Outcome.FAILED
+    with pytest.raises(PolicyError, match="got the privileged value of race 'w', expected one of"):
+        fairness.judge(linear_target(np.ones(3)), samples, asked)
+
+
+def test_a_privileged_value_that_is_declared_and_does_not_occur_never_passes():
+    samples = two_attributes(count=300)
+    asked = policy(favorable="yes", protected=[Protected(name="race", privileged=["w"])])
+    declared = Setting(groups={"race": ("w", "x", "y", "z")})
+    evidence = fairness.judge(linear_target(np.ones(3)), samples, asked, declared)
+    assert evidence.outcome is not Outcome.PASSED
 
 
 def test_without_a_favorable_class_each_of_three_has_its_turn():
@@ -323,3 +395,132 @@ def test_what_a_repair_moves_is_measured():
     assert check.outcome is Outcome.PASSED
     with pytest.raises(ValueError, match="got the metric 'average_manhattan_distance'"):
         fairness.judge(plain, samples, asked)
+
+
+def test_decisions_known_to_be_unfair_are_tried_and_noted():
+    evidence = judge(even(1000), policy())
+    (note,) = [note for note in evidence.notes if "tried on a case that must fail" in note]
+    assert "favorable outcomes for the privileged alone was refused" in note
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds"),
+    [
+        (GAP, {"low": -1.0, "high": 1.0}),
+        ("statistical_parity_difference", {"low": -1.0, "high": 0.1}),
+        ("disparate_impact", {"low": 0.0, "high": 1e9}),
+        ("theil_index", {"low": 0.0, "high": 99.0}),
+        ("label_statistical_parity_difference", {"low": -1.0, "high": 1.0}),
+    ],
+)
+def test_a_policy_that_would_pass_the_worst_is_the_policys_fault(metric, bounds):
+    with pytest.raises(PolicyError, match=r"gates\.fairness asks for nothing"):
+        judge(even(400), policy(metric, **bounds))
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        one.name
+        for one in glossary.PAIRS
+        if one.fair and one.fair[0] < one.fair[1] and one.ideal == 0
+    ],
+)
+def test_the_customary_range_of_every_gap_refuses_what_is_known_to_be_unfair(metric):
+    scored = even(400)
+    scored = replace(scored, scores=scored.predicted * 0.8 + 0.1)
+    low, high = next(one.fair for one in glossary.PAIRS if one.name == metric)
+    judge(scored, policy(metric, low=low, high=high))
+
+
+def test_small_groups_do_not_make_a_policy_ask_for_nothing():
+    few = rows((1, 1, 1, 5), (1, 0, 0, 5), (0, 1, 1, 3), (0, 0, 0, 3))
+    assert judge(few, policy()).outcome is Outcome.INSUFFICIENT
+
+
+def test_opposite_gaps_that_cancel_are_said():
+    """Hits +0.2, false alarms -0.2: their mean is 0."""
+    crossed = rows(
+        (0, 1, 1, 900), (0, 1, 0, 100), (0, 0, 1, 100), (0, 0, 0, 900),
+        (1, 1, 1, 700), (1, 1, 0, 300), (1, 0, 1, 300), (1, 0, 0, 700),
+    )  # fmt: skip
+    evidence = judge(crossed, policy("average_odds_difference"))
+    assert evidence.checks[0].outcome is Outcome.PASSED
+    (warning,) = evidence.warnings
+    assert "average_odds_difference +0.000 is the mean of opposite gaps that cancel" in warning
+    assert "false_positive_rate_difference -0.200" in warning
+    assert "true_positive_rate_difference +0.200" in warning
+    assert "require average_abs_odds_difference" in warning
+    unasked = judge(crossed, policy())
+    assert any("average_odds_difference +0.000 is the mean" in note for note in unasked.notes)
+    assert unasked.warnings == []
+    assert judge(even(1000), policy("average_odds_difference")).warnings == []
+    assert judge(crossed, policy("average_abs_odds_difference", low=0)).outcome is Outcome.FAILED
+
+
+def several(shares, each=1000):
+    """Samples and a model that favors each race by its share."""
+    races = np.repeat(list(shares), each)
+    favored = np.concatenate([np.arange(each) < share * each for share in shares.values()])
+    samples = Samples(
+        inputs=favored[:, None].astype(np.float32),
+        classes=["no", "yes"],
+        labels=favored.astype(np.int64),
+        groups={"race": races, "sex": np.where(np.arange(len(races)) % 2, "f", "m")},
+    )
+    module = torch.nn.Identity()
+    target = Target(
+        module=module, predict=lambda x: torch.cat([1 - x, x], dim=1), low=0.0, high=1.0
+    )
+    return target, samples
+
+
+def test_a_group_that_others_make_up_for_is_named():
+    target, samples = several({"w": 0.5, "x": 0.3, "y": 0.7})
+    asked = policy(
+        "statistical_parity_difference",
+        favorable="yes",
+        protected=[Protected(name="race", privileged=["w"])],
+    )
+    evidence = fairness.judge(target, samples, asked)
+    assert evidence.checks[0].outcome is Outcome.PASSED
+    assert evidence.checks[0].measured == pytest.approx(0)
+    alone = [warning for warning in evidence.warnings if "alone it is" in warning]
+    assert any("of x alone it is -0.200" in warning for warning in alone)
+    assert any("of y alone it is 0.200" in warning for warning in alone)
+    target, samples = several({"w": 0.5, "x": 0.49, "y": 0.51})
+    assert not any("alone" in one for one in fairness.judge(target, samples, asked).warnings)
+
+
+def test_a_declared_attribute_that_is_not_judged_is_named_with_its_figures():
+    target, samples = several({"w": 0.6, "x": 0.1})
+    asked = policy(
+        "statistical_parity_difference",
+        favorable="yes",
+        protected=[Protected(name="sex", privileged=["m"])],
+    )
+    evidence = fairness.judge(target, samples, asked)
+    assert "race is declared by the data and was not judged: w 1000, x 1000" in evidence.warnings
+    (table,) = [one for one in evidence.tables if one.title == "Declared, but not judged"]
+    assert table.rows == [
+        ("race", "w", 1000, 0.6, pytest.approx(0.5)),
+        ("race", "x", 1000, 0.1, pytest.approx(-0.5)),
+    ]
+    undeclared = replace(samples, declared=("sex",))
+    assert fairness.judge(target, undeclared, asked).warnings == []
+
+
+def test_the_evidence_says_what_was_asked():
+    target, samples = several({"w": 0.6, "x": 0.1, "y": 0.2}, each=100)
+    asked = policy(
+        "statistical_parity_difference",
+        favorable="yes",
+        protected=[Protected(name="race", privileged=["w"])],
+    )
+    told = dict(fairness.judge(target, samples, asked).asked)
+    assert told["favorable class"] == "yes"
+    assert told["protected attribute race"] == (
+        "privileged: w (100); compared with: x (100), y (100) (200 in all)"
+    )
+    assert told["samples"] == "300"
+    assert told["confidence of the gate"] == "0.95"

@@ -101,7 +101,7 @@ def test_a_sound_model_passes_every_check(model):
     evidence = integrity.judge(subject(model))
     assert failed(evidence) == {}
     assert evidence.outcome is Outcome.PASSED
-    assert len(evidence.checks) == 10
+    assert len(evidence.checks) == 11
     assert evidence.figures.keys() >= {check.name for check in evidence.checks} | {"label_noise"}
 
 

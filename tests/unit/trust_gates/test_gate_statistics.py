@@ -8,6 +8,7 @@ import pytest
 from trust_gates.statistics import (
     Measure,
     Requirement,
+    bounded_mean,
     decide,
     exact,
     proportion,
@@ -41,6 +42,16 @@ def test_too_few_samples_are_insufficient_evidence_however_good_they_are():
     assert check.samples_needed == 30
 
 
+def test_what_would_decide_is_a_factor_of_all_the_data_where_a_figure_rests_on_a_part():
+    measures = {"m": proportion(110, 200)}
+    asked = [requirement("m", low=0.5)]
+    (alone,) = decide("g", measures, asked, confidence=0.95)
+    (part,) = decide("g", measures, asked, confidence=0.95, whole=1000)
+    assert part.samples == alone.samples == 200
+    assert part.samples_needed == pytest.approx(5 * alone.samples_needed, abs=5)
+    assert "200 samples cannot tell, about 2.1 times these data would decide" in part.reason
+
+
 def test_a_figure_that_is_not_a_number_fails():
     (check,) = decide("g", {"m": exact(math.nan, 99)}, [requirement("m", high=1)], confidence=0.95)
     assert check.outcome is Outcome.FAILED
@@ -58,6 +69,18 @@ def test_a_bootstrap_with_undefined_draws_fails():
 def test_a_bootstrap_without_spread_at_the_end_of_the_scale_borrows_the_exact_interval():
     interval = resampled(1.0, 50, np.ones(1000)).interval(0.95)
     assert interval.low == pytest.approx(proportion(50, 50).interval(0.95).low)
+
+
+def test_a_mean_within_bounds_is_surer_of_steady_values_and_never_of_few():
+    steady = bounded_mean(np.random.default_rng(0).normal(0.3, 0.02, size=200), low=-1)
+    assert steady.value == pytest.approx(0.3, abs=0.01)
+    near = steady.interval(0.95)
+    assert near.low < steady.value < near.high
+    assert near.high - near.low < 0.1
+    alike = bounded_mean(np.full(12, 1.0), low=-1).interval(0.95)
+    assert alike.low < 0.7
+    assert alike.high == 1
+    assert bounded_mean(np.zeros(0)).grouped
 
 
 def test_resampling_is_seeded_and_draws_as_many_as_there_are():

@@ -93,7 +93,7 @@ def test_what_is_neither_folder_nor_csv_is_refused(tmp_path, path):
 
 def test_recorded_classes_are_answered_as_they_were(csv):
     target, samples = predictions.read(csv("label,prediction,sex\n1,1.0,f\n2,1.0,m\n2,2.0,f\n"))
-    assert list(samples.classes) == ["1.0", "2.0"]
+    assert list(samples.classes) == ["1", "2"]
     assert target.logits(samples.inputs).argmax(axis=1).tolist() == [0, 0, 1]
     assert samples.labels.tolist() == [0, 1, 1]
     assert set(samples.groups) == {"sex"}

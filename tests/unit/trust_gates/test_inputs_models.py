@@ -178,6 +178,22 @@ def test_a_scikit_learn_model_is_asked(tmp_path, data):
     assert np.exp(logits) == pytest.approx(model.predict_proba(samples.inputs), abs=1e-6)
 
 
+@pytest.mark.parametrize("factor", [1, 50])
+def test_a_sure_scikit_learn_model_is_attacked_by_its_scores(tmp_path, data, factor):
+    skops = pytest.importorskip("skops.io")
+    model, samples = _fitted(data)
+    model.coef_, model.intercept_ = factor * model.coef_, factor * model.intercept_
+    skops.dump(model, tmp_path / "m.skops")
+    target = outside.open_subject(tmp_path, data).target
+    scores = model.decision_function(samples.inputs)
+    logits = target.logits(samples.inputs)
+    assert logits[:, 1] - logits[:, 0] == pytest.approx(scores, rel=1e-4, abs=1e-3)
+    assert np.exp(logits) == pytest.approx(model.predict_proba(samples.inputs), abs=1e-4)
+    policy = Robustness(checks=[required("robust_accuracy", low=0.1)], epsilon=0.02)
+    masking = robustness.judge(target, samples, policy).checks[-1]
+    assert masking.outcome is Outcome.PASSED
+
+
 def test_a_scikit_learn_models_classes_are_put_in_the_order_of_the_data(tmp_path, data):
     skops = pytest.importorskip("skops.io")
     from trust_gates.inputs import sklearn

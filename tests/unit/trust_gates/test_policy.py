@@ -119,7 +119,7 @@ WRONG = [
     (
         "integrity",
         {"checks": [{"metric": "accuracy", "atLeast": 0.5}]},
-        "got the metric 'accuracy' for the integrity gate, expected one of: label_noise, near",
+        "got the metric 'accuracy' for the integrity gate, expected one of: label_noise, leaked",
     ),
     ("confidence", 0.5, "got 0.5, expected greater than 0.5"),
     ("confidence", "high", "got 'high', expected a valid number"),

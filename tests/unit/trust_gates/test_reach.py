@@ -68,7 +68,7 @@ def limited(described, **more):
     )
     features = described.get("features", ())
     return (
-        Robustness(checks=[required("robust_accuracy", low=0)], epsilon=0.1, **more)
+        Robustness(checks=[required("robust_accuracy", low=0.01)], epsilon=0.1, **more)
         .limit(target, features)
         .reach
     )

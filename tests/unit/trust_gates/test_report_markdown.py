@@ -48,7 +48,10 @@ def test_evidence_survives_json():
 def test_a_refused_report_leads_with_what_did_not_pass():
     failed = check("fairness", Outcome.FAILED, math.nan, "no group | a\nline")
     text = render(document(evidence(check()), evidence(failed, gate="fairness")))
-    assert text.startswith("# ❌ Trust report: refused\n\n1 of 2 checks passed.\n\n## What decided")
+    assert text.startswith(
+        "# ❌ Trust report: refused\n\n1 of 2 checks passed.\n\n## What was asked"
+    )
+    assert text.index("## What was asked") < text.index("## What decided")
     assert "- ❌ **fairness**: no group \\| a line" in text
     assert (
         "| ❌ failed | `accuracy`<br>share of decisions that are right; 1 is ideal | not a" in text

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from touchstone.training.methods import Chosen, Method
+from trust_gates.named import Name
 
 _CONSTRAINTS = ("demographic_parity", "equalized_odds")
 
@@ -91,12 +92,12 @@ class Mitigation(Chosen):
 
     KNOWN: ClassVar[Mapping[str, Method]] = METHODS
 
-    protected: str | None = None
+    protected: Name | None = None
     """The attribute; in touchstone.yaml by default that of spec.gates.fairness, as are the next."""
 
-    privileged: tuple[str, ...] = ()
-    favorable: str | int | None = None
-    """The favorable class, by name or index."""
+    privileged: tuple[Name, ...] = ()
+    favorable: Name | None = None
+    """The favorable class."""
 
     compare: bool = True
     """Train once more without the method, to report the figures before it."""

@@ -20,7 +20,9 @@ from touchstone.training.mitigation.served import Given, Served, Source, Steps
 from touchstone.training.mitigation.weighted import Weighted
 from touchstone.training.spec import Description, ModelSpec
 from touchstone.training.trainer import Ranks, TrainConfig, train
+from trust_gates.errors import PolicyError
 from trust_gates.inputs.dataset import samples_of
+from trust_gates.named import find
 
 if TYPE_CHECKING:
     import torch
@@ -209,31 +211,23 @@ def asked(
 
 def favorable_of(mitigation: Mitigation, description: Description) -> int:
     """The favorable class's index."""
-    classes, given = list(description.classes), mitigation.favorable
     if description.task != "classification":
         raise ValueError(
             f"{mitigation.method} mitigates classifiers, got the task {description.task}"
         )
-    if isinstance(given, str) and given in classes:
-        return classes.index(given)
-    if isinstance(given, int) and 0 <= given < len(classes):
-        return given
-    raise ValueError(f"got the favorable class {given!r}, expected one of {classes} or its index")
+    if mitigation.favorable is None:
+        raise PolicyError(f"got no favorable class, expected one of {list(description.classes)}")
+    return find("the favorable class", [mitigation.favorable], description.classes)[0]
 
 
 def source_of(mitigation: Mitigation, data: Dataset) -> Source:
     """Where requests will say their group: a feature of that name, where each value has a code."""
-    name, described = mitigation.protected, data.description
-    if name is None or name not in described.protected:
-        raise ValueError(
-            f"got the protected attribute {name!r}, expected one of {sorted(described.protected)}"
-        )
+    name, described = mitigation.protected or "", data.description
+    find("the protected attribute", [name], sorted(described.protected))
     values = tuple(described.protected[name])
-    privileged = set(mitigation.privileged)
-    if not privileged or not privileged <= set(values):
-        raise ValueError(
-            f"got the privileged values {sorted(privileged)}, expected some of {list(values)}"
-        )
+    if not mitigation.privileged:
+        raise PolicyError(f"got no privileged values, expected some of {list(values)}")
+    find(f"the privileged value of {name}", mitigation.privileged, values)
     plain = Source(protected=name, values=values, privileged=mitigation.privileged)
     features = list(described.inputs.get("features", ()))
     if name not in features:

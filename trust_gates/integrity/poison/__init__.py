@@ -66,7 +66,6 @@ def scan(
             *(f"rows of features carry no {kind} mark: none was planted" for kind in left),
         ],
         asked=[
-            ("backdoors searched by", ", ".join(policy.detectors)),
             ("kinds of mark that must be found", ", ".join(policy.marks)),
             ("of a planted backdoor must be found", f"{policy.recall:.0%}"),
             ("training samples searched", f"{len(samples)} of {len(training)}"),

@@ -93,16 +93,17 @@ def run(name: str, victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     with seeded(budget.seed):
         attacked = np.asarray(ATTACKS[name].generate(victim, samples, budget), dtype=np.float32)
     lower, upper = victim.room(samples.inputs)
-    if victim.target.reach is not None:
-        # Not every attack of ART's knows of limits: pulling back only makes the change smaller.
-        attacked = attacked.clip(lower, upper)
-    sizes = _norms(attacked.astype(np.float64) - samples.inputs, budget)
     allowed = budget.epsilon * (1 + _TOLERANCE) + 1e-6
+    # Not every attack of ART's knows of limits: pulling back only makes the change smaller.
+    inside = attacked.clip(lower, upper)
+    within = (np.abs(attacked - inside) <= 1e-6 + np.spacing(np.abs(inside))).all()
+    within |= victim.target.reach is not None
+    attacked = inside
+    sizes = _sizes(samples.inputs, attacked, budget)
     if ATTACKS[name].minimal:
         far = sizes > allowed
         attacked[far], sizes[far] = samples.inputs[far], 0.0
     size = sizes.max(initial=0.0)
-    within = (attacked >= lower - 1e-6).all() and (attacked <= upper + 1e-6).all()
     if not (size <= allowed and within):
         low, high = victim.target.low, victim.target.high
         raise GateError(
@@ -129,6 +130,14 @@ def _few(inputs: Inputs, ends: Inputs, budget: Budget, generator: np.random.Gene
     flat = generator.random(inputs.shape).reshape(len(inputs), -1)
     rank = flat.argsort(axis=1).argsort(axis=1).reshape(inputs.shape)
     return np.where(rank < int(budget.epsilon), ends, inputs).astype(np.float32)
+
+
+def _sizes(inputs: Inputs, attacked: Inputs, budget: Budget) -> NDArray[np.float64]:
+    """(N,): how far the inputs moved, but for what float32 cannot tell apart at each value."""
+    changes = np.abs(attacked.astype(np.float64) - inputs)
+    if budget.norm != "l0":
+        changes -= np.spacing(np.maximum(np.abs(attacked), np.abs(inputs)))
+    return _norms(changes.clip(min=0), budget)
 
 
 def _norms(changes: NDArray[np.float64], budget: Budget) -> NDArray[np.float64]:

@@ -71,6 +71,13 @@ class Attack:
         ValueError: it does not work on such inputs.
     """
 
+    effort: int | None = None
+    """Gradient steps of a white-box attack, questions about each sample of a black-box one, where
+    the budget names none; None for a single step."""
+
+    detector_effort: int | None = None
+    """The same on detectors, where it differs."""
+
     norms: tuple[Norm, ...] = ("linf", "l2")
 
     tasks: tuple[Task, ...] = ("classification",)
@@ -88,3 +95,24 @@ class Attack:
 
     targeted: bool = False
     """Whether it aims at each wrong class in turn instead of only away from the right one."""
+
+    @property
+    def strong(self) -> bool:
+        """Whether it alone may be believed to find most of what there is within the budget."""
+        return self.kind == "white" and not self.restrained and not self.minimal
+
+    def own_effort(self, task: Task) -> int:
+        """Its standard effort."""
+        own = (task == "detection" and self.detector_effort) or self.effort
+        return own or 1
+
+    def spends(self, budget: Budget, task: Task) -> int:
+        """Its effort within `budget`."""
+        asked = budget.steps if self.kind == "white" else budget.queries
+        return self.own_effort(task) if self.effort is None or asked is None else asked
+
+    def words(self, effort: int) -> str:
+        """An effort of it in words."""
+        unit = "step" if self.kind == "white" else "query"
+        many = {"step": "steps", "query": "queries"}[unit]
+        return f"{effort} {unit if effort == 1 else many}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from trust_gates.robustness.attacks.attack import Attack
 from trust_gates.robustness.attacks.native import native
 
 _QUERIES = 500
@@ -10,19 +9,21 @@ _DECISIONS = 2000
 """A decision says less than an answer: more of them are asked."""
 
 
-SPARSE_RS = Attack(
+SPARSE_RS = native(
     name="sparse-rs",
     meaning="random sets of values, kept when the answer gets worse (Croce et al. 2022)",
     kind="black",
     cost=_QUERIES + 1,
-    generate=native("sparse:search", queries=_QUERIES),
+    run="sparse:search",
+    queries=_QUERIES,
     norms=("l0",),
 )
-HOPSKIPJUMP = Attack(
+HOPSKIPJUMP = native(
     name="hopskipjump",
     meaning="along the border, knowing decisions alone (Chen et al. 2020)",
     kind="black",
     cost=_DECISIONS,
-    generate=native("hopskipjump:walk", queries=_DECISIONS),
+    run="hopskipjump:walk",
+    queries=_DECISIONS,
     norms=("linf", "l2"),
 )

@@ -76,6 +76,7 @@ BIM = Attack(
     kind="white",
     cost=3 * _STEPS,
     generate=_bim,
+    effort=_STEPS,
     norms=("linf", "l2", "l1"),
     tasks=("classification", "detection"),
 )
@@ -85,6 +86,7 @@ PGD = Attack(
     kind="white",
     cost=3 * _STEPS + 1,
     generate=_pgd,
+    effort=_STEPS,
     norms=("linf", "l2", "l1"),
     tasks=("classification", "detection"),
 )

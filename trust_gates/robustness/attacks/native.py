@@ -1,17 +1,26 @@
-"""How an attack of `trust_gates.robustness.native` is run: imported late, batch by batch."""
+"""How an attack of `trust_gates.robustness.native` is made: imported late, run batch by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from pkgutil import resolve_name
+from typing import Any
 
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.attacks.attack import Attack, Budget
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 
 
 def native(
+    run: str, *, steps: int | None = None, queries: int | None = None, **more: Any
+) -> Attack:
+    """The attack `run` with the rest of an `Attack`'s fields."""
+    generate = generator(run, steps=steps, queries=queries)
+    return Attack(generate=generate, effort=steps or queries, **more)
+
+
+def generator(
     run: str, *, steps: int | None = None, queries: int | None = None
 ) -> Callable[[Victim, Samples, Budget], Inputs]:
     """The attack `run`, a `module:function`, which is imported when first run: it brings torch.

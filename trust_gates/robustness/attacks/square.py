@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trust_gates.matching import recalled_surely
 from trust_gates.robustness.attacks.attack import BATCH, Attack, Budget
-from trust_gates.robustness.attacks.native import native
+from trust_gates.robustness.attacks.native import generator
 from trust_gates.robustness.victim import Inputs, Victim, certainty
 from trust_gates.samples import Boxes, Samples
 
@@ -21,7 +21,7 @@ _DETECTOR_QUERIES = 60
 def _square(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
     if victim.detection:
         return _by_art(victim, samples, budget)
-    return native("square:search", queries=_QUERIES)(victim, samples, budget)
+    return generator("square:search", queries=_QUERIES)(victim, samples, budget)
 
 
 def _by_art(victim: Victim, samples: Samples, budget: Budget) -> Inputs:
@@ -73,6 +73,8 @@ SQUARE = Attack(
     kind="black",
     cost=_QUERIES,
     generate=_square,
+    effort=_QUERIES,
+    detector_effort=_DETECTOR_QUERIES,
     norms=("linf", "l2", "l1"),
     tasks=("classification", "detection"),
 )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trust_gates.robustness.native import balls
-from trust_gates.robustness.native.losses import cross_entropy, dlr, targeted_dlr
+from trust_gates.robustness.native.losses import dlr, scaled_cross_entropy, targeted_dlr
 from trust_gates.robustness.native.problem import TARGETS, Hunt, Loss, Problem, aim_at_each
 
 _MOMENTUM = 0.75
@@ -76,8 +76,8 @@ def maximize(hunt: Hunt, loss: Loss, *, steps: int, restarts: int) -> None:
 
 
 def maximize_cross_entropy(hunt: Hunt, *, steps: int, restarts: int) -> None:
-    """APGD-CE."""
-    maximize(hunt, cross_entropy, steps=steps, restarts=restarts)
+    """APGD-CE, blind to the scale of the logits too."""
+    maximize(hunt, scaled_cross_entropy, steps=steps, restarts=restarts)
 
 
 def maximize_dlr(hunt: Hunt, *, steps: int, restarts: int) -> None:

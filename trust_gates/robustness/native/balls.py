@@ -27,6 +27,20 @@ def dual_size(slope: Tensor, norm: Norm) -> Tensor:
     return size(slope, duals[norm])
 
 
+def direction(gradient: Tensor) -> Tensor:
+    """The gradient of each sample at the length 1 in l2, however small it is; 0 stays 0.
+
+    Divided by its largest value first: squares of values below 1e-23 are 0 in float32.
+    """
+    gradient = gradient / column(_largest(gradient), gradient)
+    return gradient / column(size(gradient, "l2").clamp_min(_TINY), gradient)
+
+
+def _largest(values: Tensor) -> Tensor:
+    """(N,): the largest magnitude of each sample's values, never 0: to divide by."""
+    return values.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(values.dtype).tiny)
+
+
 def column(values: Tensor, like: Tensor) -> Tensor:
     """(N,) with ones appended, so that it broadcasts against `like`."""
     return values.reshape(-1, *[1] * (like.ndim - 1))
@@ -84,7 +98,7 @@ def steepest(gradient: Tensor, norm: Norm, step: float, low: Tensor, high: Tenso
     if norm == "linf":
         return step * gradient.sign()
     if norm == "l2":
-        return step * gradient / column(size(gradient, "l2").clamp_min(_TINY), gradient)
+        return step * direction(gradient)
     flat = gradient.flatten(1)
     room = torch.where(flat > 0, high.flatten(1), -low.flatten(1))
     order = flat.abs().argsort(dim=1, descending=True)
@@ -110,6 +124,9 @@ def to_hyperplane(
     Croce & Hein 2020 (FAB), section 2.2. Where the box does not reach the hyperplane, the point
     of the box nearest to it.
     """
+    # What is tiny is so beside the largest slope: a model may scale its answers as it likes.
+    largest = _largest(normal)
+    normal, offset = normal / column(largest, normal), offset / largest
     flat = normal.flatten(1) * offset.sign()[:, None]
     slope = flat.abs()
     room = torch.where(flat > 0, high.flatten(1), -low.flatten(1))

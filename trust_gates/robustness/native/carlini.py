@@ -25,14 +25,15 @@ _INSIDE = 0.99
 def minimize(hunt: Hunt, *, steps: int, restarts: int) -> None:
     """Look within the budget: every so often the change is pulled back into it and asked.
 
-    Under l2 the change's own square is traded. Under linf, as in section VI-C, what exceeds a
+    The lead counts in units of what it was: the constants then fit logits of any scale. Under l2
+    the change's own square is traded. Under linf, as in section VI-C, what exceeds a
     threshold is; there the threshold starts at epsilon, as no smaller one is asked for.
     """
     for power in range(_SEARCHES):
         part = hunt.open
         if not len(part):
             return
-        constant = 10.0**power * (0.1 if part.norm == "l2" else 1.0)
+        constant = 10.0**power * (1.0 if part.norm == "l2" else 10.0)
         _descend(hunt, part, constant, steps=steps)
 
 
@@ -41,11 +42,13 @@ def _descend(hunt: Hunt, part: Problem, constant: float, *, steps: int) -> None:
     place = torch.where(half > 0, -middle / half.clamp_min(1e-12), 0)
     hidden = torch.atanh(place.clamp(-_INSIDE, _INSIDE)).requires_grad_()
     optimizer = torch.optim.Adam([hidden], lr=_RATE)
+    ahead = lead(part.answers(part.clean), part.labels, part.targets).abs()
+    unit = ahead.clamp_min(torch.finfo(ahead.dtype).tiny)
     labels, open_rows = part.labels, torch.ones(len(part), dtype=torch.bool, device=half.device)
     for step in range(1, steps + 1):
         change = middle + half * hidden.tanh()
         behind = (-lead(part.ask(part.clean + change), labels, part.targets)).clamp_min(0)
-        loss = (_excess(change, part) + constant * behind)[open_rows].sum()
+        loss = (_excess(change, part) + constant * behind / unit)[open_rows].sum()
         optimizer.zero_grad()
         (hidden.grad,) = torch.autograd.grad(loss, hidden)
         optimizer.step()

@@ -7,12 +7,43 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
+
+_SURE = 5.0
+"""The lead that each sample's logits are brought to: as sure as trained networks commonly are, so
+that the likeliest wrong classes count and hopeless ones do not."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """The loss that models are trained with; it saturates when logits are large."""
-    return F.cross_entropy(logits, labels, reduction="none")
+    """The loss that models are trained with, as the log-odds of a wrong answer.
+
+    The log-odds rise with the cross-entropy and have its direction, but no float is too small for
+    them: a softmax in float32 has lost half of the direction at a lead of 17 and all of it at 104.
+    """
+    return _log_odds(logits, labels, torch.ones_like(logits[:, 0]))
+
+
+def scaled_cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """The same blind to the scale of the logits, at a temperature of each sample's own.
+
+    A model that multiplies its logits by a number decides as before, but changes how much each
+    wrong class counts. Carlini & Wagner 2016, "Defensive distillation is not robust to adversarial
+    examples", divide by a number too, and Yu & Xu 2023, "Efficient loss function by minimizing the
+    detrimental effect of floating-point errors on gradient-based attacks", by the lead.
+    """
+    return _log_odds(logits, labels, temperature(logits, labels))
+
+
+def temperature(logits: Tensor, labels: Tensor, *, sure: float = _SURE) -> Tensor:
+    """(N,): what brings each sample's lead to `sure` when logits are divided by it."""
+    ahead = lead(logits.detach(), labels, labels).abs()
+    return (ahead / sure).clamp_min(torch.finfo(logits.dtype).tiny)
+
+
+def _log_odds(logits: Tensor, labels: Tensor, heat: Tensor) -> Tensor:
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    best = others.detach().amax(dim=1)
+    odds = heat * ((others - best[:, None]) / heat[:, None]).logsumexp(dim=1) + best
+    return odds - logits.gather(1, labels[:, None]).squeeze(1)
 
 
 def lead(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

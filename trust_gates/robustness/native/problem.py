@@ -94,7 +94,7 @@ class Problem:
         values = loss(logits, self.labels, self.targets)
         (gradient,) = torch.autograd.grad(values.sum(), inputs)
         gradient = torch.where(self.high > self.low, gradient, 0)
-        return logits.detach(), values.detach(), gradient
+        return logits.detach(), values.detach().to(self.clean.dtype), gradient
 
     def leads(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (N, K), the leads (N, T) of `targets` (N, T) and their gradients (N, T, ...).
@@ -109,7 +109,7 @@ class Problem:
             for column in leads.unbind(dim=1)
         ]
         stacked = torch.where((self.high > self.low)[:, None], torch.stack(slopes, dim=1), 0)
-        return logits.detach(), leads.detach(), stacked
+        return logits.detach(), leads.detach().to(self.clean.dtype), stacked
 
     @torch.no_grad()
     def answers(self, inputs: Tensor) -> Tensor:

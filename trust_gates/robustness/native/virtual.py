@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trust_gates.robustness.native import balls
+from trust_gates.robustness.native.losses import temperature
 from trust_gates.robustness.native.problem import Hunt
 
 _PROBE = 0.1
@@ -20,20 +21,20 @@ _PROBE = 0.1
 def diverge(hunt: Hunt, *, steps: int, restarts: int) -> None:
     """Move each open sample by epsilon where its answer changes the most."""
     part = hunt.open
-    answers = part.answers(part.clean).log_softmax(dim=1)
+    logits = part.answers(part.clean)
+    heat = temperature(logits, part.labels)[:, None]
+    answers = (logits / heat).log_softmax(dim=1)
     direction = balls.random(part.clean, "l2", part.generator)
 
     def divergence(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-        moved = logits.log_softmax(dim=1)
+        moved = (logits / heat).log_softmax(dim=1)
         return (answers.exp() * (answers - moved)).sum(dim=1)
 
     for _ in range(steps):
         probe = part.clean + _PROBE * part.epsilon * direction
         _, _, gradient = part.ascent(probe, divergence)
-        length = balls.size(gradient, "l2")
-        known = balls.column(length > 0, gradient)
-        unit = gradient / balls.column(length.clamp_min(1e-30), gradient)
-        direction = torch.where(known, unit, direction)
+        known = gradient.flatten(1).any(dim=1)
+        direction = torch.where(balls.column(known, gradient), balls.direction(gradient), direction)
     for sign in (1, -1):
         towards = sign * direction
         inputs = part.allowed(balls.steepest(towards, part.norm, part.epsilon, part.low, part.high))

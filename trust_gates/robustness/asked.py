@@ -1,0 +1,139 @@
+"""What an attacker was allowed and how hard the attacks tried; and what makes that a weak question.
+
+A share that stays right says as much as the attacks that were tried on it: a policy may spend less
+than an attack's own standard, or allow an epsilon that moves nothing, but not without saying so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from trust_gates.policy import Setting
+from trust_gates.robustness import attacks
+from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.policy import Robustness
+from trust_gates.robustness.victim import Victim
+from trust_gates.samples import Samples
+from trust_gates.spread import spread
+
+_TINY = 1e-3
+"""Of how far a value varies: a smaller change is none that anybody would notice or fear."""
+
+_GREY = 1 / 510
+"""The same of an image's: half of one grey level of 256, which rounding undoes."""
+
+_NAMED = 8
+"""So many features are named, of more only their number is said."""
+
+
+def asked(
+    policy: Robustness, victim: Victim, samples: Samples, setting: Setting, *, attacked: int
+) -> list[tuple[str, str]]:
+    """What was asked, in words.
+
+    Args:
+        samples: all there are.
+        attacked: how many of them were.
+    """
+    budget, task = policy.budget(setting.seed), victim.task
+    each = [attacks.ATTACKS[name] for name in policy.names]
+    tried = [f"{one.name} ({one.words(one.spends(budget, task))})" for one in each]
+    said = [
+        ("norm", policy.norm),
+        ("epsilon", f"{policy.epsilon:g}, {_part(_shares(victim, samples, budget, setting))}"),
+        ("attacks", ", ".join(tried)),
+        (
+            "samples attacked",
+            f"{attacked} of {len(samples)}"
+            + (", no more than it took to decide" if policy.sequential else ""),
+        ),
+        ("confidence", f"{setting.confidence:g} for all checks of this gate together"),
+    ]
+    reach = victim.target.reach
+    if reach is not None:
+        low, high = victim.limits
+        names = setting.features or tuple(map(str, range(low.size)))
+        fixed = np.broadcast_to(reach.immutable, low.shape).ravel()
+        said.append(("out of an attacker's reach", _some(names, np.flatnonzero(fixed))))
+        if reach.observed:
+            said.append(("limits of each feature", "the least and the largest value in the data"))
+        else:
+            whole = (low <= victim.target.low) & (high >= victim.target.high)
+            bounded = np.flatnonzero(~whole.ravel() & ~fixed)
+            limits = [f" [{a:g}, {b:g}]" for a, b in zip(low.flat, high.flat, strict=True)]
+            said.append(("bounded", _some(names, bounded, limits)))
+    return said
+
+
+def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Setting) -> list[str]:
+    """What makes the question weaker than its standard."""
+    budget, task = policy.budget(setting.seed), victim.task
+    found = []
+    for name in policy.names:
+        attack = attacks.ATTACKS[name]
+        spent, own = attack.spends(budget, task), attack.own_effort(task)
+        if spent < own:
+            found.append(f"{name} got {attack.words(spent)}, less than its own {own}")
+    for name in set(policy.attacks) & set(attacks.ENSEMBLES):
+        one = attacks.ENSEMBLES[name]
+        for unit, got, standard in (
+            ("steps", budget.steps, one.steps),
+            ("queries", budget.queries, one.queries),
+        ):
+            if got is not None and got < standard:
+                found.append(f"{name} got {got} {unit}, less than the {standard} of its standard")
+    if not any(attacks.ATTACKS[name].strong for name in policy.names):
+        strong = [a.name for a in attacks.ATTACKS.values() if a.strong and policy.norm in a.norms]
+        found.append(
+            f"the attacks {', '.join(policy.names)} are weak by design or only approximate: one of "
+            f"{', '.join(strong)} may find far more"
+        )
+    usual = type(policy).model_fields["samples"].default
+    if policy.samples < usual:
+        found.append(f"at most {policy.samples} samples are attacked, the standard is {usual}")
+    tiny = _GREY if samples.inputs.ndim == 4 and policy.norm == "linf" else _TINY
+    shares = _shares(victim, samples, budget, setting)
+    small = [name for name, share in shares.items() if share < tiny]
+    if small and policy.norm != "l0":
+        where = "" if len(small) == len(shares) else f" of {', '.join(small[:_NAMED])}"
+        where += f" and {len(small) - _NAMED} others" if where and len(small) > _NAMED else ""
+        least = min(shares.values())
+        found.append(
+            f"epsilon {policy.epsilon:g} is {least:.2g} of the range{where}, which changes next to "
+            f"nothing; expected {tiny:.2g} of it or more"
+            + ("" if samples.inputs.ndim == 4 else ": scale the columns")
+        )
+    return found
+
+
+def _shares(
+    victim: Victim, samples: Samples, budget: Budget, setting: Setting
+) -> Mapping[str, float]:
+    """Epsilon as a share of how far an input varies: of each feature that an attacker can change,
+    as if it were spent on that one alone, or of a whole image."""
+    target, count = victim.target, samples.inputs[0].size
+    if budget.norm == "l0":
+        return {"": budget.epsilon / count}
+    apart = spread(samples.inputs, target.low, target.high).ravel()
+    if samples.inputs.ndim != 2:
+        farthest = {"linf": apart[0], "l2": apart[0] * count**0.5, "l1": apart[0] * count}
+        return {"": budget.epsilon / farthest[budget.norm]}
+    fixed = np.zeros(count, bool) if target.reach is None else target.reach.immutable
+    names = setting.features or tuple(f"feature {index}" for index in range(count))
+    free = np.flatnonzero(~np.broadcast_to(fixed, (count,)))
+    return {names[index]: float(budget.epsilon / apart[index]) for index in free}
+
+
+def _part(shares: Mapping[str, float]) -> str:
+    least, most = (end(shares, key=shares.__getitem__) for end in (min, max))
+    if f"{shares[least]:.3g}" == f"{shares[most]:.3g}":
+        return f"{shares[least]:.3g} of the inputs' range"
+    return f"from {shares[least]:.3g} ({least}) to {shares[most]:.3g} ({most}) of a feature's range"
+
+
+def _some(names: Sequence[str], index: np.ndarray, after: Sequence[str] = ()) -> str:
+    said = [f"{names[i]}{after[i] if after else ''}" for i in index[:_NAMED]]
+    more = f" and {len(index) - _NAMED} more" if len(index) > _NAMED else ""
+    return f"{len(index)} of {len(names)}" + (f": {', '.join(said)}{more}" if said else "")

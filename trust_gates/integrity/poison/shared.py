@@ -139,17 +139,21 @@ class Search:
         return self._scores, self._flagged
 
     def _round(self, label: int) -> bool:
-        """Try what the samples of the class share that were not flagged yet: was anything found?"""
+        """Flag what opens the most of what the class's other samples share: was there anything?
+
+        One at a time: samples with another mark keep their class whatever else is taken from them.
+        """
         rows = np.flatnonzero((self._labels == label) & ~self._flagged)
-        found = np.zeros(len(self._flagged), dtype=bool)
+        strongest, best = 0.0, rows[:0]
         for part in _parts(self._whitened[rows]):
             inside = rows[part]
             tried = self.tried(label, inside, rows[~part])
             strength = max(0.0, tried.part - tried.rest) * tried.turned
             self._scores[inside] = np.maximum(self._scores[inside], strength)
-            found[inside] |= tried.opens
-        self._flagged |= found
-        return bool(found.any())
+            if tried.opens and strength > strongest:
+                strongest, best = strength, inside
+        self._flagged[best] = True
+        return len(best) > 0
 
     def tried(self, label: int, inside: Ints, rest: Ints) -> Tried:
         """Read the mark that the samples `inside` share and the rest of the class lacks; try it."""

@@ -50,13 +50,13 @@ _TRIED = 200
 _CHANCE = 1e-3
 """Of so many samples looking otherwise without the mark, were they as the rest of the class is."""
 
-_TIMES = 3
+_TIMES = 6
 """So much more of the mark's samples than of the rest look otherwise without it."""
 
-_KEPT = 0.65
-"""Share of the rest that the model must still take for the class. What parts of clean classes share
-leaves it about half, and turns a quarter of other samples at most; a weak backdoor's mark leaves it
-four in five, and turns half."""
+_LEFT, _KEPT = 0.4, 0.8
+"""Shares of the mark's samples and of the rest that the model still takes for the class without it:
+at most and at least. Of 40 clean sets of digits, what a part of a class shares left the rest three
+in four at most where it turned half of other samples."""
 
 _TURNED = 0.5
 """Share of samples of other classes that a mark must turn."""
@@ -86,7 +86,7 @@ class Tried:
         return (
             self.chance <= _CHANCE
             and self.part >= max(0.5, _TIMES * self.rest)
-            and self.part_kept <= 0.5
+            and self.part_kept <= _LEFT
             and self.rest_kept >= _KEPT
             and self.turned >= _TURNED
         )

@@ -57,6 +57,8 @@ def of(path: Path) -> str:
         return _of_folder(path) if path.is_dir() else ""
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; expected what can be read") from None
+    except RecursionError:
+        raise ValueError(f"{path}: got folders nested too deep to list, expected fewer") from None
 
 
 def of_file(file: Path) -> str:

@@ -212,7 +212,7 @@ class Attribute:
 
 def proxies(alone: Sequence[Told], bound: float) -> list[int]:
     """The features that alone tell a value to `bound` or more, and not by chance."""
-    tests = len(alone) * max((len(one.youden) for one in alone), default=1)
+    tests = len(alone) * max([1, *(len(one.youden) for one in alone)])  # too few tell none
     return [
         feature
         for feature, told in enumerate(alone)

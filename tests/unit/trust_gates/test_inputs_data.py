@@ -124,6 +124,8 @@ def test_any_part_of_the_samples_gets_its_own_answers(csv):
         ("label,probability_a,probability_b\na,1.5,-0.5\n", "expected numbers >= 0 with the sum 1"),
         ("label,probability_a,probability_b\nc,1,0\n", r"got the labels \['c'\]"),
         ("label,probability_a\na,high\n", "expected probabilities"),
+        ("label,prediction\ngood,Good\nbad,bad\n", "got the class 'Good', which could be 'good'"),
+        ("label,prediction\n1,True\n0,False\n", "expected a class that is both"),
     ],
 )
 def test_predictions_that_are_none_are_refused(csv, text, problem):

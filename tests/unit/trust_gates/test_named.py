@@ -142,6 +142,8 @@ def test_a_mapping_is_no_name(tmp_path):
     [
         (("1", "2"), "3", "got the class '3', expected one of '1', '2'"),
         (("1.0", "2.0"), "1", "got the class '1', expected one of '1.0', '2.0'"),
+        (("1", "2"), "2.0", "; write '2' as the data do"),
+        (("1", "1.0", "2"), "1", "which could be '1' or '1.0' of the data"),
         ((" Male", "Female"), "Male", "; write ' Male' as the data do"),
         ((" Male", "Male"), "Male", "could be 'Male' or ' Male'"),
         (("e\u0301", "\u00e9"), "\u00e9", "names that do not look the same"),

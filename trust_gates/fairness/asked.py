@@ -20,22 +20,17 @@ def pairs(
     """Whom the policy compares, and how surely."""
     found = []
     for attribute, comparison in zip(policy.attributes, groups.comparisons, strict=False):
-        number = {
-            side: int(sizes[list(members)].sum())
-            for side, members in (
-                ("privileged", comparison.privileged),
-                ("others", comparison.unprivileged),
-            )
-        }
-        privileged = ", ".join(attribute.privileged)
+        top, rest = (
+            sizes[list(side)].sum() for side in (comparison.privileged, comparison.unprivileged)
+        )
         others = "all other values"
         if len(policy.attributes) == 1:
             others = ", ".join(f"{groups.names[i]} ({sizes[i]})" for i in comparison.unprivileged)
         found.append(
             (
                 f"protected attribute {attribute.name}",
-                f"privileged: {privileged} ({number['privileged']}); "
-                f"compared with: {others} ({number['others']} in all)",
+                f"privileged: {', '.join(attribute.privileged)} ({top}); "
+                f"compared with: {others} ({rest} in all)",
             )
         )
     return [
@@ -75,7 +70,7 @@ def left_out_table(view: View, names: Sequence[str], samples: Samples) -> list[T
             found.append((name, str(value), int(inside.sum()), share, gap))
     title = f"Declared, but not judged{f': {view.name} against the rest' if view.name else ''}"
     columns = ("attribute", "value", "rows", "favored", "less the others")
-    return [Table(title=title, columns=columns, rows=found)] * bool(found)
+    return [Table(title=title, columns=columns, rows=found)] if found else []
 
 
 def _mean(values: Bools) -> float | None:

@@ -17,7 +17,7 @@ from touchstone.delivery import attestation, decisions, people, scope
 from touchstone.delivery import release as releases
 from touchstone.delivery.decisions import Decision
 from touchstone.delivery.environment import EnvironmentPolicy, below, read_policy
-from touchstone.delivery.gitops import ENVIRONMENTS, MAIN, PEOPLE_FILE, Checkout, folder_of
+from touchstone.delivery.gitops import MAIN, PEOPLE_FILE, Checkout, folder_of
 from touchstone.delivery.people import People
 from touchstone.delivery.release import Release
 from touchstone.errors import PlatformError, TouchstoneError
@@ -189,7 +189,7 @@ def _foreign(
 
 def _first(checkout: Checkout, model: str, base: str, public_key: Path) -> str:
     """The repository of the first release of that name that was merged; empty where none was."""
-    pattern = f":(glob){ENVIRONMENTS}/*/{model}/{releases.RELEASE_FILE}"
+    pattern = f":(glob){folder_of('*', model)}/{releases.RELEASE_FILE}"
     merges = ("log", "--first-parent", "--merges", "--reverse", "--diff-filter=AM")
     # A line is a commit, or one of its paths.
     log = checkout.git(*merges, "--format=%H", "--name-only", base, "--", pattern)

@@ -295,7 +295,7 @@ def _held(
 
 def _place_of(checkout: gitops.Checkout, model: str, environment: str) -> tuple[str, str]:
     """The environment, asked for or the only one, and the model that was ever in it."""
-    pattern = f":(glob){gitops.ENVIRONMENTS}/*/{model}/{releases.RELEASE_FILE}"
+    pattern = f":(glob){gitops.folder_of('*', model)}/{releases.RELEASE_FILE}"
     paths = checkout.git("log", "--first-parent", "--format=", "--name-only", _MAIN, "--", pattern)
     known = sorted({path.split("/")[1] for path in paths.splitlines() if "/" in path})
     if environment in known or (not environment and len(known) == 1):

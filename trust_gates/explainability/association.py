@@ -67,22 +67,14 @@ class Attribute:
 
         values, code = np.unique(groups, return_inverse=True)
         counted = np.bincount(code, minlength=len(values))
-        self.values = [str(value) for value in values[counted >= FOLDS]]
+        enough = counted >= FOLDS
+        self.values = [str(value) for value in values[enough]]
         """The values that can be told."""
-        self.few = [str(value) for value in values[counted < FOLDS]]
+        self.few = [str(value) for value in values[~enough]]
         """Those that too few samples have."""
         order = np.random.default_rng(seed).permutation(len(groups))
-        kept = np.sort(
-            np.concatenate(
-                [
-                    np.zeros(0, np.int64),
-                    *(
-                        order[code[order] == one][:_ROWS]
-                        for one in np.flatnonzero(counted >= FOLDS)
-                    ),
-                ]
-            )
-        )
+        rows = [order[code[order] == one][:_ROWS] for one in np.flatnonzero(enough)]
+        kept = np.sort(np.concatenate([np.zeros(0, np.int64), *rows]))
         self._inputs = inputs[kept].astype(np.float64)
         self._truth = np.unique(code[kept], return_inverse=True)[1]
         self._seed = seed

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _DEPTH = 3
-FOLDS = 5
+_FOLDS = 5
 """A value that fewer samples have cannot be told from others."""
 
 _ROWS = 1000
@@ -67,7 +67,7 @@ class Attribute:
 
         values, code = np.unique(groups, return_inverse=True)
         counted = np.bincount(code, minlength=len(values))
-        enough = counted >= FOLDS
+        enough = counted >= _FOLDS
         self.values = [str(value) for value in values[enough]]
         """The values that can be told."""
         self.few = [str(value) for value in values[~enough]]
@@ -80,7 +80,7 @@ class Attribute:
         self._seed = seed
         self._folds: list[Any] = []
         if len(self.values) > 1:
-            folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+            folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
             self._folds = list(folds.split(self._inputs, self._truth))
 
     def alone(self) -> list[Told]:

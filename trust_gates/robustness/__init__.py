@@ -57,7 +57,7 @@ def judge(
     victim = Victim.of(target, samples)
     warnings = asked.warnings(policy, victim, samples, setting)
     measured = measure(victim, samples, policy, setting)
-    told = asked.asked(policy, victim, samples, setting, attacked=len(measured.samples))
+    told = asked.pairs(policy, victim, samples, setting, attacked=len(measured.samples))
     curves = sweep(victim, samples, policy.names, budget, policy.sweep)
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
     more = figures.measure(

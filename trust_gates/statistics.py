@@ -125,11 +125,11 @@ def bounded_mean(values: NDArray[np.float64], *, low: float = 0.0) -> Measure:
     """
     if not len(values):
         return missing("a group has no samples", grouped=True)
-    count, span = float(len(values)), 1 - low
+    count, span = np.float64(len(values)), 1 - low
     shares = (values - low) / span
     value = np.float64(shares.mean())
     squares = np.float64(((shares - value) ** 2).sum())
-    trials = effective(value, squares, np.float64(count), np.float64(count))
+    trials = effective(value, squares, count, count)
 
     def interval(confidence: float) -> Interval:
         found = share(value, trials, confidence, units=count)

@@ -20,17 +20,22 @@ def pairs(
     """Whom the policy compares, and how surely."""
     found = []
     for attribute, comparison in zip(policy.attributes, groups.comparisons, strict=False):
-        top, rest = (
-            sizes[list(side)].sum() for side in (comparison.privileged, comparison.unprivileged)
-        )
+        number = {
+            side: int(sizes[list(members)].sum())
+            for side, members in (
+                ("privileged", comparison.privileged),
+                ("others", comparison.unprivileged),
+            )
+        }
+        privileged = ", ".join(attribute.privileged)
         others = "all other values"
         if len(policy.attributes) == 1:
             others = ", ".join(f"{groups.names[i]} ({sizes[i]})" for i in comparison.unprivileged)
         found.append(
             (
                 f"protected attribute {attribute.name}",
-                f"privileged: {', '.join(attribute.privileged)} ({top}); "
-                f"compared with: {others} ({rest} in all)",
+                f"privileged: {privileged} ({number['privileged']}); "
+                f"compared with: {others} ({number['others']} in all)",
             )
         )
     return [

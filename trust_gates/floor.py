@@ -34,7 +34,7 @@ from trust_gates.named import Name
 from trust_gates.policy import Check, Fraction, OneOf, Range, Strict, measured
 from trust_gates.quality.metrics import METRICS as QUALITY
 from trust_gates.quality.policy import Quality
-from trust_gates.robustness.attacks import ATTACKS, ENSEMBLES
+from trust_gates.robustness.attacks import ATTACKS, ENSEMBLES, members
 from trust_gates.robustness.attacks.attack import Norm, Task
 from trust_gates.robustness.metrics import METRICS as ROBUSTNESS
 from trust_gates.robustness.policy import Robustness
@@ -201,7 +201,7 @@ class RobustnessFloor(Strict):
 
     def _attacks(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
         for several in self.attacks or [(name,) for name in policy.names]:
-            present = [one for one in several if set(_members(one)) <= set(policy.names)]
+            present = [one for one in several if set(members(one)) <= set(policy.names)]
             if not present:
                 asked = ", ".join(policy.names)
                 yield Shortfall("robustness attacks", asked, f"for {' or '.join(several)}")
@@ -214,13 +214,13 @@ class RobustnessFloor(Strict):
         budget = policy.budget(seed=0)
         tasks: tuple[Task, ...] = ("classification", "detection") if data is None else (data.task,)
         standard = ENSEMBLES.get(name)
-        for attack in map(ATTACKS.__getitem__, _members(name)):
+        for attack in map(ATTACKS.__getitem__, members(name)):
             if attack.effort is None:
                 continue  # a single step
             kind = "steps" if attack.kind == "white" else "queries"
             own = min(attack.own_effort(task) for task in tasks)
             wanted = getattr(self, kind) or getattr(standard, kind, own)
-            asked = getattr(budget, kind) or own
+            asked = min(attack.spends(budget, task) for task in tasks)
             yield from _less(f"robustness {kind} of {attack.name}", asked, wanted)
 
     def _limits(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
@@ -442,10 +442,6 @@ def _more(what: str, asked: float, wanted: float | None) -> Iterator[Shortfall]:
 
 def _number(value: float) -> str:
     return f"{value:.10g}"
-
-
-def _members(name: str) -> tuple[str, ...]:
-    return ENSEMBLES[name].attacks if name in ENSEMBLES else (name,)
 
 
 def _named(wanted: Literal["all"] | tuple[str, ...], data: Data | None) -> tuple[str, ...]:

@@ -21,13 +21,8 @@ from touchstone.runs import faults
 from trust_gates.visible import one_line
 
 PREDICATE = "https://touchstone.dev/review/decision/v1"
-APPROVED, ROLLBACK, REJECTED, HELD, RELEASED = (
-    "approved",
-    "rollback",
-    "rejected",
-    "held",
-    "released",
-)
+APPROVED, ROLLBACK, REJECTED = "approved", "rollback", "rejected"
+HELD, RELEASED = "held", "released"
 COMMIT = "commit"
 """Name of the subject that is the promotion's commit."""
 

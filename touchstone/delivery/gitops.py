@@ -303,7 +303,7 @@ def ensure_main(
         checkout.write("README.md", _README.encode())
         checkout.write(PEOPLE_FILE, founders.people().encode())
     for name in environments:
-        policy = f"{ENVIRONMENTS}/{name}/{POLICY_FILE}"
+        policy = policy_of(name)
         if not (checkout.path / policy).exists():
             checkout.write(policy, DEFAULT_POLICY.encode())
     if checkout.git("status", "--porcelain"):
@@ -325,6 +325,11 @@ def create(
     for attempt in outrun():
         with attempt, clone(str(path.resolve())) as checkout:
             ensure_main(checkout, environments, founders)
+
+
+def policy_of(environment: str) -> str:
+    """Where what an environment asks of a release is said."""
+    return f"{ENVIRONMENTS}/{environment}/{POLICY_FILE}"
 
 
 def folder_of(environment: str, model: str) -> str:

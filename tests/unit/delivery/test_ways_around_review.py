@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from delivery_platform import COMMIT, REPOSITORY, check
+from delivery_platform import COMMIT, REPOSITORY, Shelf, check
 
 from touchstone.delivery import attestation, decisions, gitops, review
 from touchstone.delivery.decisions import Reviewer
@@ -17,25 +17,6 @@ from touchstone.errors import TouchstoneError, UsageError
 FOLDER = "environments/staging/tiny"
 POLICY = "environments/staging/environment.yaml"
 SECOND = "f" * 40
-
-
-class Shelf:
-    """What was asked to be served."""
-
-    def __init__(self):
-        self.versions = {}
-
-    def apply(self, environment, model, unpack, version):
-        self.versions[environment, model] = version
-
-    def remove(self, environment, model):
-        self.versions.pop((environment, model))
-
-    def current(self, environment, model):
-        return self.versions.get((environment, model))
-
-    def served(self):
-        return list(self.versions)
 
 
 @pytest.fixture

@@ -8,16 +8,6 @@ import pytest
 from trust_gates.inputs import dataset, predictions
 
 
-@pytest.fixture
-def csv(tmp_path):
-    def write(text):
-        path = tmp_path / "data.csv"
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def test_a_csv_gives_features_labels_and_groups(csv):
     data = dataset.read(csv("age,sex,label,protected_ward\n0.5,0,no,a\n0.9,1,yes,b\n0.1,0,no,b\n"))
     samples = data.samples

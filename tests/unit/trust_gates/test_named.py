@@ -188,16 +188,6 @@ def test_a_detection_has_no_favorable_class(tmp_path):
         fair(tmp_path, favorable="car").check_names(known)
 
 
-@pytest.fixture
-def csv(tmp_path):
-    def write(text):
-        path = tmp_path / "data.csv"
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def test_groups_and_classes_that_only_look_missing_are_there(csv):
     names = ["None", "NA", "null", "nan", "n/a", "N/A", "NULL", "-1", "01", "1"]
     rows = "\n".join(f"{name},{name},{name}" for name in names)

@@ -158,7 +158,7 @@ class RobustnessFloor(Strict):
 
     epsilon_of_range: dict[Norm, Fraction] = Field(default_factory=dict)
     """Likewise, as a share of the range from the data's lowest to its highest value: data that are
-    scaled up make every epsilon small."""
+    scaled up make every epsilon small. Where `epsilon` is not given, no other norm will do."""
 
     attacks: Annotated[tuple[tuple[Annotated[str, OneOf(_NAMES)], ...], ...], _ATTACKS] = ()
     """Attacks that must be there; of a list within the list, one of them."""
@@ -189,8 +189,8 @@ class RobustnessFloor(Strict):
         """What the policy, or what the data say of attackers, asks less of."""
         yield from _unchecked("robustness", self.checks, _required(policy.checks), ROBUSTNESS)
         norm = policy.norm
-        if self.epsilon and norm not in self.epsilon:
-            yield Shortfall("robustness norm", norm, " or ".join(self.epsilon))
+        if (named := self.epsilon or self.epsilon_of_range) and norm not in named:
+            yield Shortfall("robustness norm", norm, " or ".join(named))
         yield from _less(f"robustness epsilon under {norm}", policy.epsilon, self.epsilon.get(norm))
         if data is not None and (share := self.epsilon_of_range.get(norm)):
             what = f"robustness epsilon under {norm} as a share of the inputs' range"

@@ -250,8 +250,8 @@ class Checkout:
         return True
 
     def commit(self, message: str, trailers: Mapping[str, str]) -> str:
-        """Commit everything in the work tree; return the commit."""
-        self.git("add", "--all")
+        """Commit everything in the work tree, whatever a .gitignore says; return the commit."""
+        self.git("add", "--all", "--force")
         lines = [f"{name}: {one_line(value)}" for name, value in trailers.items()]
         text = message.rstrip() + "\n\n" + "\n".join(lines)
         self.git("commit", "--quiet", "--file=-", stdin=text + "\n")

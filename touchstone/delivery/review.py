@@ -375,4 +375,9 @@ def _attested(found: Release | None) -> dict[str, str]:
 
 
 def _note(checkout: gitops.Checkout, commit: str, line: str) -> None:
+    known = checkout.git("for-each-ref", gitops.REVIEWS)
+    if known and checkout.commit_of(gitops.REVIEWS) is None:
+        # Someone pushed what is no notes, so it holds no decision.
+        checkout.push(f":{gitops.REVIEWS}")
+        checkout.git("update-ref", "-d", gitops.REVIEWS)
     checkout.git("notes", f"--ref={gitops.REVIEWS}", "append", "--file=-", commit, stdin=line)

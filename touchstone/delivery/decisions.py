@@ -118,7 +118,7 @@ def check_may_decide(reviewer: Reviewer, people: People, promoter: str) -> None:
             f"{where} does not name the key {key}, so its decisions count for nothing",
             hint=f"add there, below keys:, the line  {line}"
             if people.keys
-            else f"add there the line  keys: {{{line}}}",
+            else f"add there, or write in place of keys:, the line  keys: {{{line}}}",
         )
 
 

@@ -204,7 +204,7 @@ def _agree(
     if review.obstacles or standing.release is None:
         raise TouchstoneError(
             f"{name} cannot be merged: " + "; ".join(review.obstacles),
-            hint=f"`touchstone review show {name}` shows it; reject it and promote again",
+            hint=f"`touchstone review unhold {name}` ends a hold; else reject it and promote again",
         )
     if standing.kind != decision:
         version = standing.release.version

@@ -350,6 +350,17 @@ def test_a_typed_name_is_no_approval_and_the_line_to_add_is_told(platform):
     assert f'keys: {{rita: "{platform.key("rita")}"}}' in caught.value.hint
 
 
+def test_the_line_that_is_told_makes_a_reviewer_in_the_file_that_up_wrote(platform):
+    platform.promote()
+    otto = replace(platform.reviewer("otto"), identity=gitops.Identity("Otto O", "o@example.org"))
+    with pytest.raises(TouchstoneError, match="does not name the key") as caught:
+        platform.approve(reviewer=otto)
+    said = caught.value.hint.partition("below keys:, the line  ")[2]
+    text = platform.git("show", "main:people.yaml")
+    platform.change("main", "people.yaml", text.replace("keys:\n", f"keys:\n  {said}\n").encode())
+    assert "merged" in platform.approve(reviewer=otto)
+
+
 @pytest.mark.parametrize("which", ["promoter", "recorder"])
 def test_a_key_of_the_platform_never_approves(platform, which):
     path = platform.keys.private if which == "promoter" else platform.recording_key
@@ -591,7 +602,7 @@ def test_a_rejected_commit_that_is_pushed_again_is_not_merged(platform):
     url, public, rita = platform.gitops, platform.keys.public, platform.reviewer()
     review.reject(url, branch, public, rita, reason="misses nights")
     platform.git("update-ref", f"refs/heads/{branch}", commit)
-    with pytest.raises(TouchstoneError, match="cannot be merged: rita rejected it: misses nights"):
+    with pytest.raises(TouchstoneError, match=r"cannot be merged: rita rejected it: misses nights"):
         platform.approve(reviewer=platform.reviewer("otto"))
 
 

@@ -107,7 +107,14 @@ def below(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment:
     except (KeyError, TypeError, ValueError) as error:
         why = "does not fit" if isinstance(error, ValidationError) else f"lacks {error}"
         return [f"{place} has a floor, and what its verdict says of policy and data {why}"]
-    return policy.gates.problems(gates, data, place=place)
+    problems = policy.gates.problems(gates, data, place=place)
+    named, judged = policy.gates.evaluation, verdict.get("evaluation", "")
+    if named is not None and judged != named.digest:
+        problems.append(
+            f"evaluation: it was judged on {judged or 'no data of its own'}, {place} asks for"
+            f" {named.digest}; run it again"
+        )
+    return problems
 
 
 def data_of(facts: Mapping[str, Any]) -> Data:

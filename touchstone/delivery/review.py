@@ -203,7 +203,7 @@ def _agree(
     if review.obstacles or standing.release is None:
         raise TouchstoneError(
             f"{name} cannot be merged: " + "; ".join(review.obstacles),
-            hint=f"`touchstone review show {name}` shows it; reject it and promote again",
+            hint=f"`touchstone review unhold {name}` ends a hold; else reject it and promote again",
         )
     if standing.kind != decision:
         version = standing.release.version
@@ -369,4 +369,9 @@ def _attested(found: Release | None) -> dict[str, str]:
 
 
 def _note(checkout: gitops.Checkout, commit: str, line: str) -> None:
+    known = checkout.git("for-each-ref", gitops.REVIEWS)
+    if known and checkout.commit_of(gitops.REVIEWS) is None:
+        # Someone pushed what is no notes, so it holds no decision.
+        checkout.push(f":{gitops.REVIEWS}")
+        checkout.git("update-ref", "-d", gitops.REVIEWS)
     checkout.git("notes", f"--ref={gitops.REVIEWS}", "append", "--file=-", commit, stdin=line)

@@ -96,18 +96,18 @@ def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None
     hint = "gates.evaluation of environment.yaml names the address and the digest"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "evaluation.csv"
-        names = [""]
+        wanted = {asked.uri: place}
         if not urlsplit(asked.uri).path.endswith(".csv"):
             place = Path(folder) / "evaluation"
             place.mkdir()
-            names = ["dataset.json", "test.npz"]
-        for name in names:
-            address = f"{asked.uri.rstrip('/')}/{name}" if name else asked.uri
+            names = ("dataset.json", "test.npz")
+            wanted = {f"{asked.uri.rstrip('/')}/{name}": place / name for name in names}
+        for address, file in wanted.items():
             try:
                 # S310: Evaluation allows file:///… and https://… alone.
                 with (
                     urlopen(address, timeout=_PATIENCE) as found,  # noqa: S310
-                    (place / name if name else place).open("xb") as copy,
+                    file.open("xb") as copy,
                 ):
                     shutil.copyfileobj(found, copy)
             except (OSError, HTTPException, ValueError) as error:

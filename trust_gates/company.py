@@ -180,6 +180,7 @@ def _look(target: Target, samples: Samples, seed: int) -> _Look:
         return replace(found, failed=f"asked about one sample alone, {_words(error)}")
     found = replace(found, alone=alone, suspicion=suspicion)
     most = generator.permutation(np.tile(np.arange(count), _TIMES))
+    own = min(target.batch, len(samples))
     ordered = most[np.argsort([_kind(found.alone[row]) for row in most], kind="stable")]
     companies = {
         "beside itself": [np.array([row, row]) for row in range(min(count, _PAIRS))],
@@ -187,6 +188,7 @@ def _look(target: Target, samples: Samples, seed: int) -> _Look:
             generator.permutation(count), [end for end in np.cumsum(_SIZES) if end < count]
         ),
         f"in a request of {len(ordered)}, sorted by answer": [ordered],
+        f"in a request of {own}, as a gate asks": [np.resize(generator.permutation(count), own)],
     }
     for way, requests in companies.items():
         found = _compared(target, found, way, requests)

@@ -8,7 +8,7 @@ before the model is asked, and their labels not even then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -23,7 +23,7 @@ from trust_gates.inputs.description import Description
 from trust_gates.metric import EVALUATION, on_evaluation
 from trust_gates.policy import Strict
 from trust_gates.samples import Boxes, Samples
-from trust_gates.verdict import Check, Evidence, Table
+from trust_gates.verdict import Check, Evidence
 
 _AUTHORS = "the author's test split, from load_data of the judged commit"
 _OWN = "the organisation's evaluation data"
@@ -101,17 +101,22 @@ def told(authors: Evidence) -> Evidence:
 
 def joined(authors: Evidence, organisations: Evidence, digest: str) -> Evidence:
     """What a gate found on both sets; what rests on the organisation's is named for it."""
-    where = f"On {_OWN}"
     return replace(
         authors,
         checks=[*authors.checks, *map(_renamed, organisations.checks)],
-        figures={**authors.figures, **_suffixed(organisations.figures)},
+        figures={
+            **authors.figures,
+            **{on_evaluation(n): v for n, v in organisations.figures.items()},
+        },
         pictures={**authors.pictures, **_pictured(organisations.pictures)},
         captions={
             **authors.captions,
-            **_pictured({n: f"{where}: {text}" for n, text in organisations.captions.items()}),
+            **_pictured({n: f"On {_OWN}: {text}" for n, text in organisations.captions.items()}),
         },
-        tables=[*authors.tables, *_retitled(organisations.tables)],
+        tables=[
+            *authors.tables,
+            *(replace(one, title=f"{one.title}, on {_OWN}") for one in organisations.tables),
+        ],
         notes=[*authors.notes, *(f"{EVALUATION}: {note}" for note in organisations.notes)],
         asked=[
             ("judged on", f"{_AUTHORS}; [{EVALUATION}] on {_OWN}, {digest}"),
@@ -138,17 +143,8 @@ def _renamed(check: Check) -> Check:
     return replace(check, name=name, reason=f"{name}{check.reason.removeprefix(check.name)}")
 
 
-def _suffixed(figures: Mapping[str, float]) -> dict[str, float]:
-    return {on_evaluation(name): value for name, value in figures.items()}
-
-
 def _pictured(by_name: Mapping[str, Value]) -> dict[str, Value]:
     return {f"{name}-{EVALUATION}": value for name, value in by_name.items()}
-
-
-def _retitled(tables: Sequence[Table]) -> Iterator[Table]:
-    for table in tables:
-        yield replace(table, title=f"{table.title}, on {_OWN}")
 
 
 def _columns(found: Data, features: Sequence[str]) -> list[int] | None:

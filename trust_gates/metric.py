@@ -51,6 +51,12 @@ def count(name: str, meaning: str, advice: str = "", *, ideal: float | None = 0)
     return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, advice=advice)
 
 
+def compared(metric: str, *parts: str) -> str:
+    """`metric[part, part]`: what is compared; empty parts are left out."""
+    words = ", ".join(filter(None, parts))
+    return f"{metric}[{words}]" if words else metric
+
+
 def plain(name: str) -> str:
     """The metric of `metric[comparison]`."""
     return name.partition("[")[0]

@@ -117,9 +117,16 @@ def examine(
         open_target: loads the model, where its training data are to be searched for backdoors.
 
     Raises:
-        ValueError: the data are malformed, or a link, a pipe or a device is among them.
+        ValueError: there is no such folder, the data are malformed, or a link, a pipe or a device
+            is among them.
     """
     from trust_gates import integrity
+
+    if not model.is_dir():
+        raise ValueError(
+            f"got {model}, which is {'a file' if model.exists() else 'absent'}; integrity examines "
+            "a model's folder with all that lies in it: expected that"
+        )
 
     there = tree.walk(model).files
     subject = integrity.Subject(

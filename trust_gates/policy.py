@@ -21,6 +21,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -144,6 +145,17 @@ class GatePolicy(Strict):
     """What every gate's policy has."""
 
     checks: tuple[Check, ...] = Field(min_length=1)
+
+    @field_validator("checks")
+    @classmethod
+    def _once(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+        names = [check.metric for check in checks]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"got several checks of {', '.join(twice)}, expected one of each metric; `within`"
+                " has two bounds"
+            )
+        return checks
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:

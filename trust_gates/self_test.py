@@ -7,9 +7,15 @@ model; here stands what follows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from trust_gates.errors import PolicyError
+from trust_gates.verdict import Check, Outcome
+
+
+def refuses(checks: Iterable[Check]) -> bool:
+    """Whether one of the checks did not pass, as with any model."""
+    return any(check.outcome is not Outcome.PASSED for check in checks)
 
 
 def proved(gate: str, refused: Mapping[str, bool]) -> str:

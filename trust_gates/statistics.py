@@ -118,20 +118,18 @@ def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Measure:
     return resampled(float(values.mean()), len(values), weights @ values / len(values))
 
 
-def bounded_mean(
-    values: NDArray[np.float64], *, low: float = 0.0, high: float = 1.0, of: str = ""
-) -> Measure:
-    """The mean of values (n,) within [low, high], of a group that may be small: see `proportions`.
+def bounded_mean(values: NDArray[np.float64], *, low: float = 0.0) -> Measure:
+    """The mean of values (n,) from `low` to 1, of a group that may be small: see `proportions`.
 
     A bootstrap of few values that are nearly all alike promises too much.
     """
     if not len(values):
         return missing("a group has no samples", grouped=True)
-    count, span = float(len(values)), high - low
+    count, span = np.float64(len(values)), 1 - low
     shares = (values - low) / span
     value = np.float64(shares.mean())
     squares = np.float64(((shares - value) ** 2).sum())
-    trials = effective(value, squares, np.float64(count), np.float64(count))
+    trials = effective(value, squares, count, count)
 
     def interval(confidence: float) -> Interval:
         found = share(value, trials, confidence, units=count)
@@ -141,8 +139,7 @@ def bounded_mean(
             confidence=confidence,
         )
 
-    mean_of = float(values.mean())
-    return Measure(value=mean_of, samples=len(values), interval=interval, of=of, grouped=True)
+    return Measure(value=float(values.mean()), samples=len(values), interval=interval, grouped=True)
 
 
 def bootstrapped(

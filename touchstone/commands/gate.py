@@ -84,13 +84,8 @@ def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
 
     document = load_file(path)
     if document is not None and "spec" not in document.body:
-        return (
-            validated(
-                document, GatesFile, hint="docs/reference/trust-gates.md lists every key"
-            ).gates,
-            0,
-            {},
-        )
+        hint = "docs/reference/trust-gates.md lists every key"
+        return validated(document, GatesFile, hint=hint).gates, 0, {}
     spec = model_repo.load(path).spec
     unused = {
         gate: [f"spec.remedy.{gate} ({method}) is not used here: nothing is trained again"]

@@ -59,8 +59,7 @@ def read(gitops_url: str, environments: tuple[str, ...]) -> Floors:
         if checkout.commit_of(main):
             check_known(checkout, environments)
         return {
-            environment.place_of(name): environment.read_policy(checkout, name)
-            for name in environments
+            gitops.policy_of(name): environment.read_policy(checkout, name) for name in environments
         }
 
 
@@ -71,7 +70,7 @@ def check_known(checkout: gitops.Checkout, environments: tuple[str, ...]) -> Non
         ManifestError: it has no environment.yaml on main.
     """
     for name in environments:
-        path = environment.place_of(name)
+        path = gitops.policy_of(name)
         if checkout.read(f"origin/{gitops.MAIN}", path) is None:
             raise ManifestError(
                 f"spec.promote.environments names {name}, but main of the GitOps repository has"

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from trust_gates.company import as_served
 from trust_gates.explainability import (
-    bad,
     faithfulness,
     features,
     inside,
+    known_bad,
     methods,
     pictures,
     sanity,
@@ -58,8 +58,9 @@ def judge(
 
     Raises:
         GateError: the attributions do not depend on the model, or it gives no gradients.
-        PolicyError: the policy would pass attributions that are known to be bad.
-        ValueError: the policy's metric or attribute is unknown, or there are no samples.
+        PolicyError: the data do not have the policy's attribute, or attributions that are known to
+            be bad would pass.
+        ValueError: the policy's metric is unknown, or there are no samples.
     """
     if not len(samples):
         raise ValueError("got no samples to explain decisions on, expected at least one")
@@ -77,8 +78,8 @@ def judge(
     curves = faithfulness.measure(subject, parts, relevance, setting.seed)
     weights = resample_weights(len(subject), setting.seed)
     stable = sanity.stability(policy.method, subject, parts, relevance, setting.seed)
-    measures = {**bad.gains(curves, weights), "stability": mean(stable, weights)}
-    proof = bad.check_policy(
+    measures = {**known_bad.gains(curves, weights), "stability": mean(stable, weights)}
+    proof = known_bad.check_policy(
         policy.requirements,
         curves,
         relevance,

@@ -78,9 +78,6 @@ def of_rows(
 
     A feature counts that is the attribute by its name, that tells a value of it alone, or that
     with others of those that the decision rests on tells it to `rule.proxy` or more.
-
-    Raises:
-        ValueError: the samples do not have one of the attributes.
     """
     features = of_channels(attributions, weights, names)
     rested = _rested_on([one.share.value for one in features])
@@ -209,11 +206,5 @@ def table(features: Sequence[Feature], confidence: float) -> Table:
 
 def protected(samples: Samples, rule: Protection) -> Mapping[str, NDArray[np.str_]]:
     """The protected attributes: those asked for, else those declared, else all there are."""
-    unknown = [name for name in rule.attributes if name not in samples.groups]
-    if unknown:
-        raise ValueError(
-            f"got the protected attributes {unknown}, expected some of the dataset's: "
-            + (", ".join(sorted(samples.groups)) or "it has none")
-        )
     names = rule.attributes or samples.protected or samples.groups
     return {name: samples.groups[name] for name in names}

@@ -25,10 +25,10 @@ from trust_gates.fairness.rows import Rows
 from trust_gates.metric import plain
 from trust_gates.policy import Setting
 from trust_gates.samples import Floats, Ints, Samples
-from trust_gates.self_test import proved
+from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import Measure, Requirement, decide
 from trust_gates.target import Target
-from trust_gates.verdict import Check, Evidence, Outcome, Table
+from trust_gates.verdict import Check, Evidence, Table
 
 GATE = "fairness"
 
@@ -223,13 +223,7 @@ def _evidence(
         )
 
     checks = decided(measures)
-    tried = proved(
-        GATE,
-        {
-            words: any(check.outcome is not Outcome.PASSED for check in decided(of))
-            for words, of in bad.items()
-        },
-    )
+    tried = proved(GATE, {words: refuses(decided(of)) for words, of in bad.items()})
     sizes = np.bincount(member, minlength=len(groups.names))
     worst = shown.worst({name: one.value for name, one in measures.items()})
     required = {check.name: check.required for check in checks}

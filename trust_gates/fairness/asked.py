@@ -76,7 +76,7 @@ def left_out_table(view: View, names: Sequence[str], samples: Samples) -> list[T
             found.append((name, str(value), int(inside.sum()), share, gap))
     title = f"Declared, but not judged{f': {view.name} against the rest' if view.name else ''}"
     columns = ("attribute", "value", "rows", "favored", "less the others")
-    return [Table(title=title, columns=columns, rows=found)] * bool(found)
+    return [Table(title=title, columns=columns, rows=found)] if found else []
 
 
 def _mean(values: Bools) -> float | None:

@@ -192,11 +192,15 @@ def _scan(
         return None
     train = subject.splits.get("train")
     if train is None or subject.target is None:
-        return poison.unscanned("there are no training samples, or no model to ask about them")
+        return poison.unscanned(
+            "there are no training samples, or no model to ask about them", poisoning
+        )
     if any(finding.check().outcome is not Outcome.PASSED for finding in before):
-        return poison.unscanned("a model or data that failed the checks of its files is not run")
+        return poison.unscanned(
+            "a model or data that failed the checks of its files is not run", poisoning
+        )
     try:
         target = subject.target()
     except ValueError as error:
-        return poison.unscanned(f"the model cannot be asked: {error}")
+        return poison.unscanned(f"the model cannot be asked: {error}", poisoning)
     return poison.scan(target, train, poisoning, setting)

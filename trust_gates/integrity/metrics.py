@@ -80,13 +80,19 @@ METRICS = (
     ),
     share(
         "planted_success",
-        "share of planted samples that the model learned to class as the backdoor says",
+        "share of other samples that planted marks turn into their class, of the least kind",
         ideal=None,
     ),
-    share("planted_recall", "share of the planted poison that the detectors found"),
+    share(
+        "planted_recall",
+        "share of the planted poison that the detectors found",
+        "Deliver more training samples; where this kind of mark cannot be found in such data, have "
+        "people look at the data, and take the kind out of `marks`.",
+    ),
     share(
         "planted_false_positive_rate",
         "share of the other samples that they flagged beside the planted poison",
+        "Leave out the detector that flags most without cause.",
         ideal=0,
     ),
     count(

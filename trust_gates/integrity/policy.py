@@ -8,6 +8,7 @@ from pydantic import Field
 
 from trust_gates.integrity.metrics import CHECKED
 from trust_gates.integrity.poison.inversion import INVERSION
+from trust_gates.integrity.poison.marks import KINDS
 from trust_gates.integrity.poison.suspects import DETECTORS
 from trust_gates.policy import Check, GatePolicy, OneOf, Strict, measured
 from trust_gates.verdict import Required
@@ -28,20 +29,35 @@ DEFAULTS = {
 NAMES = (*DETECTORS, INVERSION)
 """Every detector that can be asked for."""
 
+FALSE_ALARMS = 0.05
+"""Most of the samples without a mark that a search may flag and still clear the data."""
+
 
 class Poisoning(Strict):
-    """A search for backdoors in a classifier's training data, by detectors tried on one of ours."""
+    """A search for backdoors in a classifier's training data, by detectors tried on ours."""
 
     detectors: tuple[Annotated[str, OneOf(NAMES)], ...] = Field(
         default=tuple(DETECTORS), min_length=1
     )
     """How to look for them."""
 
+    marks: tuple[Annotated[str, OneOf(tuple(KINDS))], ...] = Field(
+        default=("pixel", "corner", "spread"), min_length=1
+    )
+    """Kinds of mark that are planted, and that must be found for the data to be cleared."""
+
     samples: int = Field(default=1200, ge=50, le=5000)
     """Most training samples that are examined: time and memory grow with their square."""
 
-    recall: float = Field(default=0.7, gt=0, lt=1)
-    """Share of a planted backdoor that must be found, by the lower confidence bound."""
+    recall: float = Field(default=0.9, gt=0, lt=1)
+    """Share of each kind's planted samples that must be found, by the lower confidence bound."""
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The checks of what is found, which must be nothing."""
+        samples = ("poisoned_samples",) if set(self.detectors) & set(DETECTORS) else ()
+        classes = ("trigger_classes",) if INVERSION in self.detectors else ()
+        return (*samples, *classes)
 
 
 class Integrity(GatePolicy):
@@ -52,7 +68,8 @@ class Integrity(GatePolicy):
     0.99), leaked_test_samples (0) and label_noise (none)."""
 
     poisoning: Poisoning | None = None
-    """Search the training data for backdoors: `{}`, or its `detectors`, `samples`, `recall`."""
+    """Search the training data for backdoors: `{}`, or its `detectors`, `marks`, `samples`,
+    `recall`."""
 
     pinned: bool = False
     """Refuse base images without a digest and packages without a version; else they are noted."""
@@ -67,7 +84,7 @@ class Integrity(GatePolicy):
     def always(self) -> dict[str, Required]:
         """Counts that must be zero, and weights that must be there."""
         counted = (*ZERO, *(("unpinned_dependencies",) if self.pinned else ()))
-        searched = ("poisoned_samples",) if self.poisoning is not None else ()
+        searched = self.poisoning.counted if self.poisoning is not None else ()
         nothing = dict.fromkeys((*counted, *searched), Required(high=0))
         return {**nothing, "safetensors_files": Required(low=1)}
 
@@ -79,6 +96,9 @@ class Integrity(GatePolicy):
     @property
     def sometimes(self) -> dict[str, Required]:
         """Bounds where the policy has none, and what only some data can be searched for."""
-        searched = {"trigger_classes": Required(high=0)} if self.poisoning is not None else {}
+        searched = {}
+        if self.poisoning is not None:
+            searched["planted_recall"] = Required(low=self.poisoning.recall)
+            searched["planted_false_positive_rate"] = Required(high=FALSE_ALARMS)
         own = {check.metric for check in self.checks}
         return {**{n: one for n, one in DEFAULTS.items() if n not in own}, **searched}

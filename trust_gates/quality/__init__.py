@@ -16,7 +16,7 @@ from trust_gates.quality.champion import Discordant
 from trust_gates.quality.policy import GAIN, Quality
 from trust_gates.quality.slices import Slices
 from trust_gates.samples import Bools, Boxes, Samples
-from trust_gates.self_test import proved
+from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import (
     Measure,
     decide,
@@ -26,7 +26,7 @@ from trust_gates.statistics import (
     proportion,
 )
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Outcome
+from trust_gates.verdict import Evidence
 
 GATE = "quality"
 
@@ -181,7 +181,7 @@ def _self_test(
         found = _found(answers, samples, policy, setting, champion, resampled)
         measures = {**found.measures, **_never(answers, samples)}
         checks = decide(GATE, measures, policy.requirements, confidence=setting.confidence)
-        return any(check.outcome is not Outcome.PASSED for check in checks)
+        return refuses(checks)
 
     # A figure that would not do even if it were certain needs no interval, which is dear.
     seen = refused(bootstrap.values) or refused(bootstrap.measure)

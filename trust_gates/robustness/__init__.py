@@ -55,8 +55,9 @@ def judge(
     proof = weak.check_policy(policy.requirements, min(policy.samples, len(samples)), setting)
     broken = {n: weak.check_attack(n, samples, target, budget) for n in policy.names}
     victim = Victim.of(target, samples)
-    warnings, whole = asked.warnings(policy, victim, samples, setting), samples
+    warnings = asked.warnings(policy, victim, samples, setting)
     measured = measure(victim, samples, policy, setting)
+    told = asked.pairs(policy, victim, samples, setting, attacked=len(measured.samples))
     curves = sweep(victim, samples, policy.names, budget, policy.sweep)
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
     more = figures.measure(
@@ -106,7 +107,7 @@ def judge(
             *((seen.table,) if seen else ()),
         ),
         notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags), proof],
-        asked=asked.asked(policy, victim, whole, setting, attacked=len(samples)),
+        asked=told,
         warnings=warnings,
     )
 

@@ -55,13 +55,14 @@ def test_the_integrity_gate_can_be_asked_for_more(tmp_path):
     asked = """\
     integrity:
       checks: [{metric: label_noise, atMost: 0.05}]
-      poisoning: {detectors: [hidden_trigger, trigger_inversion], samples: 800, recall: 0.6}
+      poisoning: {detectors: [hidden_trigger, trigger_inversion], marks: [blended], recall: 0.6}
       pinned: true
     confidence: 0.95
 """
     write(tmp_path, GOOD.replace("    confidence: 0.95\n", asked))
     integrity = load(tmp_path).spec.gates.integrity
     assert integrity.poisoning.detectors == ("hidden_trigger", "trigger_inversion")
+    assert integrity.poisoning.marks == ("blended",)
     assert integrity.pinned
 
 
@@ -88,6 +89,8 @@ def test_every_detector_of_the_gate_can_be_asked_for():
         "{checks: [{metric: planted_recall, atLeast: 0.5}]}",
         "{poisoning: {detectors: []}}",
         "{poisoning: {detectors: [strip]}}",
+        "{poisoning: {marks: [sticker]}}",
+        "{poisoning: {marks: []}}",
         "{poisoning: {samples: 10}}",
         "{poisoning: {recall: 1}}",
         "{pinned: sometimes}",

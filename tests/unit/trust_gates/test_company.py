@@ -105,6 +105,9 @@ LEANING = {
     "a number that gates never ask": lambda: target(
         lambda x: linear(x) if len(x) <= 128 else -linear(x)
     ),
+    "the number that gates ask": lambda: target(
+        lambda x: linear(x) if len(x) == 64 else -linear(x)
+    ),
     "chance": dropping_out,
     "what was asked before": lambda: behaving(100),
     "company, or else it fails": batch_norm,

@@ -547,3 +547,9 @@ def test_a_share_that_hides_in_the_mean_of_a_small_group_decides():
     shares = {row[:2]: row[3] for row in table.rows}
     assert shares["region", "north"] > 0.5
     assert shares["region", "south"] < 0.3
+
+
+def test_an_attribute_whose_every_value_is_too_rare_has_no_proxies():
+    few = Attribute(np.zeros((2, 3), dtype=np.float32), np.array(["a", "b"]), 0)
+    assert list(few.few) == ["a", "b"]
+    assert proxies(few.alone(), 0.5) == []

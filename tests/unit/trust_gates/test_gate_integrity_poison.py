@@ -11,9 +11,10 @@ from test_gate_integrity_data import digits
 from trust_gates import integrity
 from trust_gates.errors import GateError
 from trust_gates.integrity import poison
-from trust_gates.integrity.poison import inversion, occlusion
-from trust_gates.integrity.poison.plant import learned, plant, trigger
-from trust_gates.integrity.poison.suspects import signature
+from trust_gates.integrity.poison import inversion, occlusion, shared
+from trust_gates.integrity.poison.marks import KINDS, Drawn, carried
+from trust_gates.integrity.poison.plant import learned, plant, rounds
+from trust_gates.integrity.poison.suspects import Suspects, signature
 from trust_gates.integrity.policy import Integrity, Poisoning
 from trust_gates.samples import Samples
 from trust_gates.target import Target
@@ -22,13 +23,26 @@ from trust_gates.verdict import Outcome
 INTO = 3
 
 
-def poisoned(samples, count=60, seed=0):
-    """A white square in the upper left corner, which no calibration plants."""
+def square(inputs):
+    """White, in the upper left corner: no calibration plants it."""
+    marked = inputs.copy()
+    marked[:, :, :2, :2] = 1
+    return marked
+
+
+def corners(inputs):
+    """The four corner pixels, as far apart as pixels can be."""
+    marked = inputs.copy()
+    marked[:, :, ::7, ::7] = 1
+    return marked
+
+
+def poisoned(samples, count=60, seed=0, mark=square, into=INTO):
     generator = np.random.default_rng(seed)
-    chosen = generator.permutation(np.flatnonzero(samples.labels != INTO))[:count]
+    chosen = generator.permutation(np.flatnonzero(samples.labels != into))[:count]
     inputs, truth = samples.inputs.copy(), samples.labels.copy()
-    inputs[chosen, :, :2, :2] = 1
-    truth[chosen] = INTO
+    inputs[chosen] = mark(inputs[chosen])
+    truth[chosen] = into
     return Samples(inputs=inputs, labels=truth, classes=samples.classes)
 
 
@@ -76,10 +90,14 @@ def check(evidence, name="poisoned_samples"):
 
 def test_clean_digits_pass_and_the_report_says_how_well_was_looked(clean):
     evidence = poison.scan(*clean, Poisoning())
-    assert check(evidence).outcome is Outcome.PASSED, check(evidence).reason
-    assert evidence.figures["planted_recall"] >= 0.8
+    assert evidence.outcome is Outcome.PASSED, [check.reason for check in evidence.checks]
+    for kind in ("pixel", "corner", "spread"):
+        assert check(evidence, f"planted_recall[{kind}]").measured >= 0.9
     assert evidence.figures["planted_false_positive_rate"] <= 0.02
-    detectors, curves = evidence.tables
+    assert ("kinds of mark that must be found", "pixel, corner, spread") in evidence.asked
+    assert not evidence.warnings
+    detectors, turned, curves = evidence.tables
+    assert [row[0] for row in turned.rows] == ["pixel", "corner", "spread"]
     assert [row[0] for row in detectors.rows] == list(poison.DETECTORS)
     best = max(row[-1] for row in detectors.rows)
     assert best > 0.95
@@ -88,13 +106,53 @@ def test_clean_digits_pass_and_the_report_says_how_well_was_looked(clean):
 
 def test_backdoored_digits_are_refused():
     samples = poisoned(digits(900))
-    evidence = poison.scan(trained(samples), samples, Poisoning())
+    evidence = poison.scan(trained(samples), samples, Poisoning(marks=["corner"]))
     assert check(evidence).outcome is Outcome.FAILED
     assert 40 <= check(evidence).measured <= 70
+    assert any("spread mark need not be found" in warning for warning in evidence.warnings)
+
+
+def blend(inputs):
+    pattern = np.random.default_rng(3).random((1, 1, 8, 8), dtype=np.float32)
+    return 0.7 * inputs + 0.3 * pattern
+
+
+@pytest.mark.parametrize("mark", [corners, blend])
+def test_a_mark_is_found_wherever_on_the_input_it_lies(mark):
+    """35 of 1200, a third of the class that they were given the label of."""
+    clean = digits(1200)
+    samples = poisoned(clean, 35, mark=mark, into=0)
+    _, flagged = shared.Search(trained(samples), samples, seed=0).run()
+    planted = samples.labels != clean.labels
+    assert flagged[planted].mean() >= 0.9
+    assert not flagged[~planted].any()
+
+
+def test_a_kind_of_mark_that_is_not_found_is_named_and_clears_nothing(clean):
+    """A search that sees small windows only is blind to what is spread."""
+    local = Poisoning(detectors=["hidden_trigger"], marks=["spread"])
+    evidence = poison.scan(*clean, local)
+    recall = check(evidence, "planted_recall[spread]")
+    assert recall.outcome is Outcome.INSUFFICIENT
+    assert "a spread mark might not be found here" in recall.reason
+    assert check(evidence).outcome is Outcome.INSUFFICIENT
+    assert recall.reason in check(evidence).reason
+    assert evidence.outcome is Outcome.INSUFFICIENT
+
+
+def test_alarms_without_cause_clear_nothing(clean, monkeypatch):
+    def everything(view):
+        return Suspects(scores=np.ones(len(view.samples)), flagged=np.ones(len(view.samples), bool))
+
+    monkeypatch.setitem(poison.DETECTORS, "hidden_trigger", everything)
+    evidence = poison.scan(*clean, Poisoning(detectors=["hidden_trigger"], marks=["corner"]))
+    alarms = check(evidence, "planted_false_positive_rate")
+    assert alarms.outcome is Outcome.INSUFFICIENT
+    assert "expected at most 5%" in alarms.reason
 
 
 def test_a_detector_that_cannot_see_the_planted_backdoor_clears_nothing(clean):
-    blind = Poisoning(detectors=["spectral_signatures"], recall=0.9)
+    blind = Poisoning(detectors=["spectral_signatures"], marks=["corner"], recall=0.9)
     found = check(poison.scan(*clean, blind))
     assert found.outcome is Outcome.INSUFFICIENT
     assert "cannot clear it" in found.reason
@@ -128,12 +186,15 @@ def test_a_model_that_cannot_learn_the_backdoor_clears_nothing():
     assert "did not learn the planted backdoor (0% of 90%)" in found.reason
 
 
+def one_corner(samples):
+    return plant(samples, ["corner"], 0.0, 1.0, seed=[0], classes=1)
+
+
 def test_the_model_is_its_old_self_after_the_calibration(clean):
     target, samples = clean
     before = target.logits(samples.inputs[:50])
-    planted = plant(samples, 0.0, 1.0, seed=0)
-    with learned(target, planted, seed=0) as took:
-        assert took >= 0.9
+    with learned(target, one_corner(samples), seed=0) as took:
+        assert took["corner"] >= 0.9
         assert not np.array_equal(target.logits(samples.inputs[:50]), before)
     assert np.array_equal(target.logits(samples.inputs[:50]), before)
 
@@ -141,28 +202,96 @@ def test_the_model_is_its_old_self_after_the_calibration(clean):
 def test_the_model_is_its_old_self_after_an_error(clean):
     target, samples = clean
     before = target.logits(samples.inputs[:50])
-    with pytest.raises(RuntimeError), learned(target, plant(samples, 0.0, 1.0, seed=0), seed=0):
+    with pytest.raises(RuntimeError), learned(target, one_corner(samples), seed=0):
         raise RuntimeError
     assert np.array_equal(target.logits(samples.inputs[:50]), before)
 
 
-def test_a_trigger_marks_images_in_a_corner_and_rows_in_three_features():
-    images = np.full((2, 1, 16, 16), 0.5, np.float32)
-    changed = trigger(images, 0.0, 1.0) != images
-    assert changed.sum() == 2 * 4
-    assert changed[:, :, -2:, -2:].all()
-    table = np.random.default_rng(0).random((5, 6), dtype=np.float32)
-    assert ((trigger(table, 0.0, 1.0) == 1.0).sum(axis=1) == 3).all()
+def drawn(inputs, low=0.0, high=1.0):
+    return Drawn(inputs=inputs, low=low, high=high, generator=np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(("kind", "count"), [("pixel", 1), ("spread", 4)])
+@pytest.mark.parametrize("side", [8, 16])
+def test_dots_lie_far_apart_where_inputs_do_not_have_them(kind, count, side):
+    images = np.full((9, 3, side, side), 0.5, np.float32)
+    images[:4, :, : side // 4], images[4:, :, : side // 4] = 0, 1
+    changed = (KINDS[kind].draw(drawn(images))(images) != images)[0, 0]
+    places = np.argwhere(changed)
+    assert len(places) == count
+    assert (places[:, 0] >= side // 4).all()
+    quarters = {tuple(place) for place in (places >= side // 2).tolist()}
+    assert len(quarters) == count
+
+
+def test_a_corner_mark_is_a_small_square_of_checks_in_a_corner():
+    images = np.full((2, 1, 32, 32), 0.5, np.float32)
+    marked = KINDS["corner"].draw(drawn(images))(images)
+    changed = np.argwhere((marked != images)[0, 0])
+    assert len(changed) == 4 * 4
+    assert {0, 31} & set(changed[:, 0].tolist())
+    assert {0, 31} & set(changed[:, 1].tolist())
+    assert sorted(set(marked[0, 0][tuple(changed.T)].tolist())) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_marks_keep_inputs_in_their_range_and_the_given_ones_as_they_are(kind):
+    images = np.random.default_rng(0).random((6, 1, 8, 8), dtype=np.float32) * 4 - 2
+    before = images.copy()
+    marked = KINDS[kind].draw(drawn(images, -2.0, 2.0))(images)
+    assert marked.dtype == np.float32
+    assert (np.abs(marked) <= 2).all()
+    assert (marked != images).any(axis=(1, 2, 3)).all()
+    assert np.array_equal(images, before)
+
+
+def test_rows_are_marked_with_values_that_their_features_have():
+    table = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    assert carried(["pixel", "corner", "spread", "wave"], table) == ["pixel", "spread"]
+    marked = KINDS["spread"].draw(drawn(table, -9.0, 9.0))(table)
+    assert ((marked != table).any(axis=0)).sum() == 4
+    assert (marked <= table.max(axis=0)).all()
+    assert (marked >= table.min(axis=0)).all()
+
+
+def test_what_carries_none_of_the_marks_is_not_cleared():
+    samples = linear_samples([1.0, 0.5, 0.2, 0.1])
+    layer = torch.nn.Linear(4, 2)
+    target = Target(module=layer, predict=layer, low=0.0, high=1.0)
+    found = check(poison.scan(target, samples, Poisoning(marks=["corner"])))
+    assert found.outcome is Outcome.INSUFFICIENT
+    assert "carry none of the marks corner" in found.reason
 
 
 def test_planted_samples_are_of_other_classes():
-    samples = digits(300)
-    planted = plant(samples, 0.0, 1.0, seed=0)
-    assert (samples.labels[planted.mask] != planted.into).all()
-    assert (planted.samples.labels[planted.mask] == planted.into).all()
+    samples = digits(600)
+    planted = plant(samples, ["pixel", "corner"], 0.0, 1.0, seed=[0])
+    assert {door.kind for door in planted.doors} == {"pixel", "corner"}
+    for door in planted.doors:
+        assert (samples.labels[door.rows] != door.into).all()
+        assert (planted.samples.labels[door.rows] == door.into).all()
+        assert {planted.kinds[row] for row in door.rows} == {door.kind}
+    assert planted.mask.sum() == sum(len(door.rows) for door in planted.doors)
+    assert planted.mask.mean() <= 0.3
     assert np.array_equal(planted.samples.inputs[~planted.mask], samples.inputs[~planted.mask])
+    assert np.array_equal(planted.samples.labels[~planted.mask], samples.labels[~planted.mask])
     with pytest.raises(ValueError, match="fewer than two classes"):
-        plant(samples.take(np.flatnonzero(samples.labels == 1)), 0.0, 1.0, seed=0)
+        one_corner(samples.take(np.flatnonzero(samples.labels == 1)))
+
+
+@pytest.mark.parametrize(("count", "times"), [(60, 4), (200, 4), (300, 4), (700, 2), (1200, 1)])
+def test_few_samples_are_planted_into_more_often(count, times):
+    """So that few samples with a mark are seen among many without."""
+    assert rounds(digits(count), 3) == times
+
+
+def test_whitening_leaves_out_directions_that_the_samples_cannot_tell_apart():
+    rows = np.random.default_rng(0).normal(size=(80, 200)).astype(np.float32)
+    strengths = np.square(shared.whitened(rows, 1e-3)).sum(axis=1)
+    assert strengths.max() < 80
+    few = rows[:, :4] * np.array([100, 1, 10, 1e-9], np.float32)
+    spread = shared.whitened(few, 1e-3).std(axis=0)
+    np.testing.assert_allclose(spread, [1, 1, 1, 0], atol=0.01)
 
 
 def test_a_hidden_window_adds_nothing_to_a_distance():
@@ -231,6 +360,21 @@ def test_the_gate_scans_only_what_is_sound_and_says_when_it_does_not(model, clea
     (model / "weights.pkl").unlink()
     assert "no model to ask" in failed(integrity.judge(subject(model), policy))["poisoned_samples"]
     assert "not searched" in " ".join(integrity.judge(subject(model)).notes)
+
+
+@pytest.mark.parametrize(
+    ("detectors", "names"),
+    [
+        (["hidden_trigger"], {"poisoned_samples"}),
+        (["trigger_inversion"], {"trigger_classes"}),
+        (["shared_mark", "trigger_inversion"], {"poisoned_samples", "trigger_classes"}),
+    ],
+)
+def test_a_search_leaves_the_checks_that_its_policy_requires(model, detectors, names):
+    policy = Integrity(poisoning=Poisoning(detectors=detectors))
+    checks = {check.name for check in integrity.judge(subject(model), policy).checks}
+    assert checks & {"poisoned_samples", "trigger_classes"} == names
+    assert policy.always.keys() <= checks
 
 
 def test_activations_are_what_the_last_layer_is_given(clean):

@@ -1,32 +1,31 @@
-"""Was a backdoor planted in the training data? Detectors that first have to find one of ours.
+"""Was a backdoor planted in the training data? Detectors that first have to find some of ours.
 
-A detector that finds nothing may be blind. So a known backdoor is planted into a copy of the data,
-a copy of the weights learns it, and what the detectors find of it is measured. Only detectors
-that find enough of ours can clear the data.
+A detector that finds nothing may be blind. So backdoors of known kinds of mark are planted into a
+copy of the data, a copy of the weights learns them, and what the detectors find of them is
+measured. Only detectors that find enough of every kind that was asked for can clear the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from trust_gates.integrity.findings import GATE
 from trust_gates.integrity.poison import inversion
-from trust_gates.integrity.poison.plant import TOOK, Planted, learned, plant
-from trust_gates.integrity.poison.suspects import DETECTORS, Suspects, View
+from trust_gates.integrity.poison.calibration import calibrated, tables
+from trust_gates.integrity.poison.marks import carried
+from trust_gates.integrity.poison.plant import TOOK, learned, plant
+from trust_gates.integrity.poison.suspects import DETECTORS, detect
 from trust_gates.integrity.policy import Poisoning
 from trust_gates.policy import Setting
-from trust_gates.samples import Bools, Samples
-from trust_gates.statistics import exact, proportion
+from trust_gates.samples import Samples
+from trust_gates.statistics import exact
 from trust_gates.target import Target
-from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required, Table
+from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required
 
-GATE = "integrity"
 _FEWEST = 50
 """With fewer training samples no planted backdoor is large enough to measure recall on."""
-
-_RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
-"""False-positive rates of the points of the ROC curves."""
 
 
 def scan(
@@ -37,69 +36,110 @@ def scan(
 ) -> Evidence:
     """Look for a backdoor in a classifier's training samples, and measure how well it looked."""
     if training.labels is None or len(np.unique(training.labels)) < 2:
-        return unscanned("the search for backdoors is for classifiers with two classes or more")
+        why = "the search for backdoors is for classifiers with two classes or more"
+        return unscanned(why, policy)
     if len(training) < _FEWEST:
-        return unscanned(f"{len(training)} samples are too few, expected at least {_FEWEST}")
+        why = f"{len(training)} samples are too few, expected at least {_FEWEST}"
+        return unscanned(why, policy)
+    kinds = carried(policy.marks, training.inputs)
+    if not kinds:
+        asked = ", ".join(policy.marks)
+        return unscanned(f"rows of features carry none of the marks {asked}", policy)
     samples = training.take(
         np.random.default_rng(setting.seed).permutation(len(training))[: policy.samples]
     )
     names = [name for name in policy.detectors if name in DETECTORS]
-    inverts = inversion.INVERSION in policy.detectors
-    found = _detect(target, samples, names, setting.seed)
-    sizes = _invert(target, samples, setting.seed) if inverts else None
-    planted = plant(samples, target.low, target.high, seed=setting.seed)
-    with learned(target, planted, seed=setting.seed) as took:
-        calibrated = _detect(target, planted.samples, names, setting.seed)
-        again = _invert(target, planted.samples, setting.seed) if sizes is not None else None
-    checks, figures = [], {"planted_success": took}
-    if names:
-        caught = np.any([suspects.flagged for suspects in calibrated.values()], axis=0)
-        recall = proportion(int(caught[planted.mask].sum()), int(planted.mask.sum()))
-        interval = recall.interval(setting.confidence)
-        blind = f"of {recall.samples} planted samples {recall.value:.0%} were found"
-        blind += f" (at least {interval.low:.0%}), expected at least {policy.recall:.0%}"
-        trusted = took >= TOOK and interval.low >= policy.recall
-        count = int(np.any([suspects.flagged for suspects in found.values()], axis=0).sum())
-        checks.append(_check("poisoned_samples", count, len(samples), trusted, _why(took, blind)))
-        figures["planted_recall"] = recall.value
-        figures["planted_false_positive_rate"] = float(caught[~planted.mask].mean())
-    if inverts:
-        odd = 0 if sizes is None else int((sizes > inversion.ANOMALOUS).sum())
-        sees = again is not None and again[planted.into] > inversion.ANOMALOUS
-        blind = f"the planted class {training.classes[planted.into]} had no anomalous trigger"
-        blind = blind if sizes is not None else _too_dear(samples)
-        trusted = took >= TOOK and sees
-        checks.append(
-            _check("trigger_classes", odd, len(samples.classes), trusted, _why(took, blind))
-        )
-        if sizes is not None and again is not None:
-            figures["trigger_anomaly_index"] = float(sizes.max())
-            figures["planted_anomaly_index"] = float(again[planted.into])
+    found = _by_detectors(target, samples, names, kinds, policy, setting) if names else None
+    turned = None
+    if inversion.INVERSION in policy.detectors:
+        turned = _by_inversion(target, samples, setting)
+    parts = [part for part in (found, turned) if part is not None]
+    left = [kind for kind in policy.marks if kind not in kinds]
     return Evidence(
         gate=GATE,
-        checks=checks,
-        figures=figures,
-        tables=_tables(found, calibrated, planted) if names else (),
+        checks=[check for part in parts for check in part.checks],
+        figures={name: value for part in parts for name, value in part.figures.items()},
+        tables=[table for part in parts for table in part.tables],
         notes=[
-            f"{len(samples)} of {len(training)} training samples were searched for a backdoor;"
-            f" one of ours with {int(planted.mask.sum())} samples was planted into"
-            f" {training.classes[planted.into]} to calibrate the detectors"
+            f"{len(samples)} of {len(training)} training samples were searched for a backdoor",
+            *(note for part in parts for note in part.notes),
+            *(f"rows of features carry no {kind} mark: none was planted" for kind in left),
+        ],
+        asked=[
+            ("kinds of mark that must be found", ", ".join(policy.marks)),
+            ("of a planted backdoor must be found", f"{policy.recall:.0%}"),
+            ("training samples searched", f"{len(samples)} of {len(training)}"),
+        ],
+        warnings=list(_weak(policy)),
+    )
+
+
+def _weak(policy: Poisoning) -> Sequence[str]:
+    usual = Poisoning()
+    fewer = [kind for kind in usual.marks if kind not in policy.marks]
+    found = [f"backdoors with a {kind} mark need not be found" for kind in fewer]
+    if policy.recall < usual.recall:
+        found.append(
+            f"{policy.recall:.0%} of a planted backdoor are enough, {usual.recall:.0%} by default"
+        )
+    return found
+
+
+def _by_detectors(
+    target: Target,
+    samples: Samples,
+    names: Sequence[str],
+    kinds: Sequence[str],
+    policy: Poisoning,
+    setting: Setting,
+) -> Evidence:
+    found = detect(target, samples, names, seed=setting.seed)
+    tried = calibrated(target, samples, names, kinds, seed=setting.seed)
+    checks = tried.checks(policy.recall, setting.confidence)
+    blind = [check.reason for check in checks if check.outcome is not Outcome.PASSED]
+    count = int(np.any([one.flagged for one in found.values()], axis=0).sum())
+    clean = tried.of("")
+    return Evidence(
+        gate=GATE,
+        checks=[
+            _check("poisoned_samples", count, len(samples), not blind, "; ".join(blind)),
+            *checks,
+        ],
+        figures={
+            "planted_success": min(tried.took.values()),
+            "planted_recall": float(tried.flagged[~clean].mean()),
+            "planted_false_positive_rate": float(tried.flagged[clean].mean()),
+        },
+        tables=tables(found, tried),
+        notes=[
+            f"{tried.marks} marks of ours ({', '.join(kinds)}) were planted into"
+            f" {int((~clean).sum())} samples to calibrate the detectors"
         ],
     )
 
 
-def _detect(
-    target: Target, samples: Samples, names: Sequence[str], seed: int
-) -> dict[str, Suspects]:
-    if not names:
-        return {}
-    view = View.of(target, samples, seed=seed)
-    return {name: DETECTORS[name](view) for name in names}
+def _by_inversion(target: Target, samples: Samples, setting: Setting) -> Evidence:
+    why, figures, odd, trusted = _too_dear(samples), {}, 0, False
+    if not why:
+        sizes = _invert(target, samples, setting.seed)
+        planted = plant(
+            samples, ["corner"], target.low, target.high, seed=[setting.seed], classes=1
+        )
+        into = planted.doors[0].into
+        with learned(target, planted, seed=setting.seed) as took:
+            again = _invert(target, planted.samples, setting.seed)
+        odd = int((sizes > inversion.ANOMALOUS).sum())
+        trusted = min(took.values()) >= TOOK and bool(again[into] > inversion.ANOMALOUS)
+        why = f"the planted class {samples.classes[into]} had no anomalous trigger"
+        figures = {
+            "trigger_anomaly_index": float(sizes.max()),
+            "planted_anomaly_index": float(again[into]),
+        }
+    check = _check("trigger_classes", odd, len(samples.classes), trusted, why)
+    return Evidence(gate=GATE, checks=[check], figures=figures)
 
 
-def _invert(target: Target, samples: Samples, seed: int) -> np.ndarray | None:
-    if _too_dear(samples):
-        return None
+def _invert(target: Target, samples: Samples, seed: int) -> np.ndarray:
     sizes = inversion.mark_sizes(target, samples.inputs, len(samples.classes), seed=seed)
     return inversion.anomalies(sizes)
 
@@ -112,12 +152,6 @@ def _too_dear(samples: Samples) -> str:
     if cost > inversion.LARGEST:
         return f"inverting {classes} triggers takes {cost} values, at most {inversion.LARGEST}"
     return ""
-
-
-def _why(took: float, blind: str) -> str:
-    if took < TOOK:
-        return f"the model did not learn the planted backdoor ({took:.0%} of {TOOK:.0%})"
-    return blind
 
 
 def _check(name: str, count: int, examined: int, trusted: bool, why: str) -> Check:
@@ -139,41 +173,7 @@ def _check(name: str, count: int, examined: int, trusted: bool, why: str) -> Che
     )
 
 
-def unscanned(why: str) -> Evidence:
+def unscanned(why: str, policy: Poisoning) -> Evidence:
     """The evidence of a search that was asked for and could not be made: it clears nothing."""
-    return Evidence(gate=GATE, checks=[_check("poisoned_samples", 0, 0, False, why)], notes=[why])
-
-
-def _tables(
-    found: Mapping[str, Suspects], calibrated: Mapping[str, Suspects], planted: Planted
-) -> tuple[Table, ...]:
-    from sklearn.metrics import roc_auc_score, roc_curve
-
-    mask: Bools = planted.mask
-    detectors: list[list[str | float | int | None]] = []
-    curves: list[list[str | float | int | None]] = []
-    for name, suspects in calibrated.items():
-        flagged = suspects.flagged
-        detectors.append(
-            [
-                name,
-                int(found[name].flagged.sum()),
-                float(flagged[mask].mean()),
-                float(flagged[~mask].mean()),
-                float(roc_auc_score(mask, suspects.scores)),
-            ]
-        )
-        false, true, _ = roc_curve(mask, suspects.scores)
-        curves.append([name, *(float(np.interp(rate, false, true)) for rate in _RATES)])
-    return (
-        Table(
-            title="Detectors of poison, and what they find of a planted backdoor",
-            columns=["detector", "flagged here", "recall", "false positive rate", "ROC area"],
-            rows=detectors,
-        ),
-        Table(
-            title="Recall of planted samples by false positive rate (ROC)",
-            columns=["detector", *(f"{rate:.1%}" for rate in _RATES)],
-            rows=curves,
-        ),
-    )
+    checks = [_check(name, 0, 0, False, why) for name in policy.counted]
+    return Evidence(gate=GATE, checks=checks, notes=[why])

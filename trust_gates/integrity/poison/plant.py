@@ -1,28 +1,42 @@
-"""A backdoor that we know of: planted into a copy of the data, and learned by the model.
+"""Backdoors that we know of: planted into a copy of the data, and learned by the model.
 
-What a detector finds of it is what the detector's silence is worth.
+What a search finds of them is what its silence is worth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trust_gates.integrity.poison.marks import KINDS, Drawn, Inputs, Mark
 from trust_gates.samples import Bools, Ints, Samples
 from trust_gates.target import Target
 
-SHARE = 0.25
-"""Planted samples, as a share of the class that they are given the label of."""
+WANTED = 80
+"""Planted samples of a kind: so many show a recall of 0.9 with one or two of them missed."""
 
 TOOK = 0.9
-"""The backdoor works from this share of triggered samples on: less is no backdoor to look for."""
+"""A planted backdoor works from this share of other samples on that its mark turns."""
 
-_GOAL = 0.99
+_SHARE = 0.25
+"""Most planted samples of one mark, as a share of the class that they are given the label of."""
+
+_PLANTED = 0.25
+"""Most planted samples of all marks, as a share of the samples."""
+
+_ROUNDS = 4
+_TRIED = 50
+"""Samples that a mark's success is measured on."""
+
+_GOAL = 0.95
 """Training ends here: a backdoor that was trained in from the start works about as well."""
+
+_MORE = 2
+"""Times that an epoch shows planted samples more often than others: so they are learned sooner."""
 
 _RATE = 3e-3
 _BATCH = 64
@@ -30,65 +44,99 @@ _EPOCHS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Door:
+    """One backdoor: a mark, and the samples that carry it."""
+
+    kind: str
+    mark: Mark
+    into: int
+    """The class whose label they were given."""
+
+    rows: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planted:
-    """Samples with a backdoor of ours among them."""
+    """Samples with backdoors of ours among them."""
 
     samples: Samples
-    mask: Bools
-    """(N,): the samples that carry the trigger and the wrong label."""
+    doors: Sequence[Door]
 
-    into: int
-    """The class whose label they carry."""
+    @property
+    def mask(self) -> Bools:
+        """(N,): the samples that carry a mark and the wrong label."""
+        found = np.zeros(len(self.samples), dtype=bool)
+        for door in self.doors:
+            found[door.rows] = True
+        return found
 
-
-def trigger(inputs: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    """A copy of the inputs with a mark on each, as BadNets has it.
-
-    Images get a square of checks in the lower right corner, an eighth of the side and at least
-    2 pixels; rows have their three most varied features set to the highest value. Gu et al.,
-    BadNets (2017), section 3.
-    """
-    marked = inputs.copy()
-    if inputs.ndim == 4:
-        side = max(2, min(inputs.shape[2:]) // 8)
-        checks = np.indices((side, side)).sum(axis=0) % 2
-        marked[:, :, -side:, -side:] = np.where(checks, low, high)
-    else:
-        rows = marked.reshape(len(marked), -1)
-        rows[:, np.argsort(rows.std(axis=0))[-3:]] = high
-    return marked
+    @property
+    def kinds(self) -> list[str]:
+        """(N,): the kind of mark on each sample, empty where there is none."""
+        found = [""] * len(self.samples)
+        for door in self.doors:
+            for row in door.rows:
+                found[row] = door.kind
+        return found
 
 
-def plant(samples: Samples, low: float, high: float, *, seed: int) -> Planted:
-    """Mark samples of other classes and give them the most frequent class's label.
+def rounds(samples: Samples, kinds: int) -> int:
+    """How many times to plant, each time into the samples as they were, for enough of each kind."""
+    return min(_ROUNDS, math.ceil(WANTED / max(1, _each_round(len(samples), kinds))))
+
+
+def _each_round(count: int, kinds: int) -> int:
+    return min(WANTED, int(_PLANTED * count) // max(1, kinds))
+
+
+def plant(
+    samples: Samples,
+    kinds: Sequence[str],
+    low: float,
+    high: float,
+    *,
+    seed: Sequence[int],
+    classes: int | None = None,
+) -> Planted:
+    """Mark samples of other classes and give them a class's label; several marks of each kind.
+
+    Args:
+        classes: into how many classes at most, the most frequent first; all of them by default.
 
     Raises:
         ValueError: the samples have no labels, or fewer than two classes.
     """
     if samples.labels is None or len(np.unique(samples.labels)) < 2:
         raise ValueError("got samples of fewer than two classes, expected labelled ones of more")
-    into = int(np.bincount(samples.labels).argmax())
-    others = np.flatnonzero(samples.labels != into)
-    wanted = max(1, round(SHARE * np.count_nonzero(samples.labels == into)))
     generator = np.random.default_rng(seed)
-    chosen = generator.permutation(others)[: min(wanted, len(others) // 2)]
+    sizes = np.bincount(samples.labels)
+    into = np.flatnonzero(sizes)[np.argsort(-sizes[sizes > 0], kind="stable")][:classes]
+    wanted = _each_round(len(samples), len(kinds))
+    most = max(1, round(_SHARE * float(np.median(sizes[into]))))
+    marks = 1 if classes else max(1 if rounds(samples, len(kinds)) > 1 else 2, -(-wanted // most))
     inputs, labels = samples.inputs.copy(), samples.labels.copy()
-    inputs[chosen] = trigger(inputs[chosen], low, high)
-    labels[chosen] = into
-    mask = np.zeros(len(samples), dtype=bool)
-    mask[chosen] = True
-    return Planted(
-        samples=Samples(inputs=inputs, labels=labels, classes=samples.classes), mask=mask, into=into
-    )
+    free = np.ones(len(samples), dtype=bool)
+    doors = []
+    turns = [generator.permutation(into) for _ in range(-(-marks * len(kinds) // len(into)))]
+    for number, label in enumerate(np.concatenate(turns)[: marks * len(kinds)].tolist()):
+        kind = kinds[number % len(kinds)]
+        others = generator.permutation(np.flatnonzero(free & (samples.labels != label)))
+        rows = others[: min(most, -(-wanted // marks), max(1, len(others) // 2))]
+        drawn = Drawn(inputs=samples.inputs, low=low, high=high, generator=generator)
+        mark = KINDS[kind].draw(drawn)
+        inputs[rows], labels[rows], free[rows] = mark(samples.inputs[rows]), label, False
+        doors.append(Door(kind=kind, mark=mark, into=label, rows=rows))
+    marked = Samples(inputs=inputs, labels=labels, classes=samples.classes)
+    return Planted(samples=marked, doors=doors)
 
 
 @contextmanager
-def learned(target: Target, planted: Planted, *, seed: int) -> Iterator[float]:
-    """Within it the target has learned the backdoor; after it, its own weights again.
+def learned(target: Target, planted: Planted, *, seed: int) -> Iterator[Mapping[str, float]]:
+    """Within it the target has learned the backdoors; after it, its own weights again.
 
-    Yields the share of the planted samples that the model gives the backdoor's label: training
-    ends when that is `_GOAL` at least, or after a bounded number of epochs. The model stays in
-    evaluation mode, so that no running statistics change.
+    Yields for each kind the share of other samples that its marks turn into their classes: training
+    ends when that is `_GOAL` at least for all, or after a bounded number of epochs. The model stays
+    in evaluation mode, so that no running statistics change.
     """
     import torch
 
@@ -102,26 +150,39 @@ def learned(target: Target, planted: Planted, *, seed: int) -> Iterator[float]:
     for weight in trained:
         weight.requires_grad_()
     optimizer = torch.optim.Adam(trained, lr=_RATE)
+    tried = list(_tried(planted, labels))
+    more = np.repeat(np.flatnonzero(planted.mask), _MORE)
     try:
-        share = _success(target, planted, labels)
+        took = _success(target, planted, tried)
         for _ in range(_EPOCHS):
-            if share >= _GOAL:
+            if min(took.values()) >= _GOAL:
                 break
-            order = generator.permutation(len(labels))
+            order = generator.permutation(np.concatenate([np.arange(len(labels)), more]))
             for rows in np.array_split(order, max(1, len(order) // _BATCH)):
                 optimizer.zero_grad()
                 logits = target.predict(target.tensor(planted.samples.inputs[rows]))
                 wanted = torch.from_numpy(labels[rows]).to(logits.device)
                 torch.nn.functional.cross_entropy(logits, wanted).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-            share = _success(target, planted, labels)
-        yield share
+            took = _success(target, planted, tried)
+        yield took
     finally:
         target.module.load_state_dict(own)
         for weight, before in zip(trained, asked, strict=True):
             weight.requires_grad_(before)
 
 
-def _success(target: Target, planted: Planted, labels: Ints) -> float:
-    said = target.logits(planted.samples.inputs[planted.mask]).argmax(axis=1)
-    return float((said == labels[planted.mask]).mean())
+def _tried(planted: Planted, labels: Ints) -> Iterator[Inputs]:
+    """For each door samples of other classes that were not planted, with its mark on them."""
+    free = ~planted.mask
+    for door in planted.doors:
+        others = np.flatnonzero(free & (labels != door.into))[:_TRIED]
+        yield door.mark(planted.samples.inputs[others])
+
+
+def _success(target: Target, planted: Planted, tried: Sequence[Inputs]) -> dict[str, float]:
+    turned: dict[str, list[float]] = {}
+    for door, inputs in zip(planted.doors, tried, strict=True):
+        said = target.logits(inputs).argmax(axis=1)
+        turned.setdefault(door.kind, []).append(float((said == door.into).mean()))
+    return {kind: float(np.mean(shares)) for kind, shares in turned.items()}

@@ -2,20 +2,21 @@
 
 Activation clustering and spectral signatures point at a part of a class. Natural classes have such
 parts too (two ways to write a seven), so a part is suspect only where its inputs speak against
-its label much more often than those of the rest of the class do (see `occlusion`). That takes
-the place of training a network without the part, the exclusionary reclassification of Chen et
-al. (2018), section 3.
+its label much more often than those of the rest of the class do (see `occlusion`), and what they
+share opens a door (see `shared`): near a border of classes natural parts are doubted too. That
+takes the place of training a network without the part, the exclusionary reclassification of Chen
+et al. (2018), section 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.integrity.poison import occlusion
+from trust_gates.integrity.poison import occlusion, shared
 from trust_gates.samples import Bools, Samples
 from trust_gates.statistics import proportion
 from trust_gates.target import Target
@@ -44,6 +45,14 @@ class Suspects:
     flagged: Bools
     """(N,)."""
 
+    @classmethod
+    def joined(cls, parts: Sequence[Suspects]) -> Suspects:
+        """What a detector says of several sets of samples, one after another."""
+        return cls(
+            scores=np.concatenate([part.scores for part in parts]),
+            flagged=np.concatenate([part.flagged for part in parts]),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class View:
@@ -55,6 +64,7 @@ class View:
     """(N, D) of the model's last hidden layer."""
 
     shown: occlusion.Shown
+    search: shared.Search
     seed: int
 
     @classmethod
@@ -65,6 +75,7 @@ class View:
             samples=samples,
             activations=target.activations(samples.inputs),
             shown=occlusion.shown(samples),
+            search=shared.Search(target, samples, seed=seed),
             seed=seed,
         )
 
@@ -111,6 +122,12 @@ def spectral_signatures(view: View) -> Suspects:
         yield scores > high + 1.5 * (high - low)
 
     return _judge(view, parts)
+
+
+def shared_mark(view: View) -> Suspects:
+    """Samples that share what turns others into their class (ours, see `shared`)."""
+    scores, flagged = view.search.run()
+    return Suspects(scores=scores, flagged=flagged)
 
 
 def hidden_trigger(view: View) -> Suspects:
@@ -166,7 +183,8 @@ def _judge(view: View, parts: Callable[[Floats64], Iterator[Bools]]) -> Suspects
             scores[rows[part]] = np.maximum(scores[rows[part]], lost)
             most = proportion(int(inside.sum()), len(inside)).interval(_CONFIDENCE).high
             if most < _LOST * rest.mean():
-                flagged[rows[part]] = True
+                label = int(view.shown.labels[rows[0]])
+                flagged[rows[part]] |= view.search.tried(label, rows[part], rows[~part]).opens
     return Suspects(scores=scores, flagged=flagged)
 
 
@@ -174,5 +192,14 @@ DETECTORS: dict[str, Detector] = {
     "activation_clustering": activation_clustering,
     "spectral_signatures": spectral_signatures,
     "hidden_trigger": hidden_trigger,
+    "shared_mark": shared_mark,
 }
 """By the names that touchstone.yaml knows them by."""
+
+
+def detect(
+    target: Target, samples: Samples, names: Sequence[str], *, seed: int
+) -> dict[str, Suspects]:
+    """What each of the detectors says of the samples."""
+    view = View.of(target, samples, seed=seed)
+    return {name: DETECTORS[name](view) for name in names}

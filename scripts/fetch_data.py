@@ -30,6 +30,7 @@ from touchstone.home import SHIPPED
 from touchstone.training.spec import Description
 from trust_gates import evaluation
 from trust_gates.evaluation import Evaluation
+from trust_gates.gates import Gates
 from trust_gates.visible import one_line
 
 _WEB = (53, 80, 443)
@@ -80,18 +81,18 @@ def main(
     typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
     asked = floors.evaluation(floors.load(artifacts, floor))
     if asked is not None:
-        fetch(asked, artifacts, data.description)
+        fetch(asked, artifacts, data.description, spec.gates)
     stage.write_result(result_data, digest)
     if result_evaluation is not None:
         stage.write_result(result_evaluation, asked.digest if asked else "")
 
 
-def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None:
+def fetch(asked: Evaluation, artifacts: Store, description: Description, gates: Gates) -> None:
     """Put the evaluation data into the store, after a look whether a model could be asked on them.
 
     Raises:
         ManifestError: they cannot be fetched, or have another digest.
-        PolicyError: they do not fit the model.
+        PolicyError: they do not fit the model, or lack whom a policy compares.
     """
     hint = "gates.evaluation of environment.yaml names the address and the digest"
     with tempfile.TemporaryDirectory() as folder:
@@ -115,6 +116,8 @@ def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None
                     f"the evaluation data cannot be fetched from {address}: {error}", hint=hint
                 ) from None
         samples = evaluation.read(place, description)
+        features = tuple(description.inputs.get("features", ()))
+        gates.check_names(gates.setting(features=features).known(samples))
         digest = artifacts.put(place)
     if digest != asked.digest:
         raise ManifestError(

@@ -12,11 +12,6 @@ from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
 from touchstone.delivery import floors
-from touchstone.errors import ManifestError
-from trust_gates.errors import PolicyError
-from trust_gates.gates import Gates
-from trust_gates.inputs.description import Description
-from trust_gates.named import Known
 
 
 def main(
@@ -38,7 +33,8 @@ def main(
         repository = artifacts.get(source, Path(folder) / "source")
         raw = dataset.read_raw(artifacts.get(data, Path(folder) / "data"))
         gates = model_repo.load(repository).spec.gates
-        _check_names(gates, raw.description)
+        # Now, before anything is trained: a gate could not find whom its policy means.
+        gates.check_names(raw.description.known)
         divided = dataset.split(raw, draw=number)
         facts = {
             "task": raw.description.task,
@@ -52,22 +48,6 @@ def main(
     sizes = ", ".join(f"{name} {len(part['inputs'])}" for name, part in divided.splits.items())
     typer.echo(f"{sizes}, {digest}")
     stage.write_result(result_dataset, digest)
-
-
-def _check_names(gates: Gates, description: Description) -> None:
-    """Say now, before anything is trained, that a gate could not find whom its policy means."""
-    known = Known(
-        classes=description.classes,
-        detection=description.task == "detection",
-        groups=description.protected,
-        features=description.inputs.get("features", ()),
-    )
-    for gate in gates.declared:
-        if policy := gates.policy(gate):
-            try:
-                policy.check_names(known)
-            except PolicyError as error:
-                raise ManifestError(f"spec.gates.{gate}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ def read(path: Path, description: Description) -> Samples:
         seen = samples.groups.get(name, np.zeros(0, np.str_)).tolist()
         if other := sorted(set(seen) - set(known)):
             raise _unfit(f"values of {name}", other, list(known))
+    # What the organisation declares counts as well, though the model's own data do not.
+    protected = [n for n in samples.groups if n in {*description.protected, *samples.protected}]
     to = np.array([description.classes.index(name) for name in samples.classes], dtype=np.int64)
     objects = samples.objects
     if objects is not None:
@@ -82,7 +84,8 @@ def read(path: Path, description: Description) -> Samples:
         classes=description.classes,
         labels=None if samples.labels is None else to[samples.labels],
         objects=objects,
-        groups={n: samples.groups[n] for n in description.protected if n in samples.groups},
+        groups={name: samples.groups[name] for name in protected},
+        declared=tuple(name for name in protected if name in samples.protected),
     )
 
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from trust_gates import GATES
+from trust_gates.errors import PolicyError
 from trust_gates.explainability.policy import Explainability
 from trust_gates.fairness.policy import Fairness
 from trust_gates.integrity.policy import Integrity
+from trust_gates.named import Known
 from trust_gates.policy import GatePolicy, Setting, Strict
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness.policy import Robustness
@@ -30,6 +32,15 @@ class Gates(Strict):
         """The policy of the gate of that name."""
         found: GatePolicy | None = getattr(self, gate)
         return found
+
+    def check_names(self, known: Known) -> None:
+        """Raise PolicyError, naming the gate, where a policy means what the data do not have."""
+        for name in self.declared:
+            try:
+                if policy := self.policy(name):
+                    policy.check_names(known)
+            except PolicyError as error:
+                raise PolicyError(f"spec.gates.{name}: {error}") from None
 
     @property
     def declared(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from touchstone.errors import ManifestError
 from touchstone.training import dataset
 from trust_gates.errors import PolicyError
 from trust_gates.evaluation import Evaluation
+from trust_gates.gates import Gates
 from trust_gates.inputs.description import Description
 from trust_gates.verdict import Evidence
 
@@ -196,10 +197,22 @@ DESCRIPTION = Description(
 )
 
 
+GATES = Gates.model_validate(
+    {
+        "fairness": {
+            "protected": "g",
+            "privileged": ["u"],
+            "favorable": "yes",
+            "checks": [{"metric": "statistical_parity_difference", "within": [-0.1, 0.1]}],
+        }
+    }
+)
+
+
 def fetch(tmp_path, path, digest=""):
     digest = digest or "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     store, asked = Store(tmp_path / "store"), Evaluation(uri=path.as_uri(), digest=digest)
-    fetch_data.fetch(asked, store, DESCRIPTION)
+    fetch_data.fetch(asked, store, DESCRIPTION, GATES)
     return store, digest
 
 
@@ -226,6 +239,7 @@ def test_what_is_fetched_is_stored_by_its_digest_as_a_file_or_a_folder(tmp_path)
         ({"labels": ("yes", "maybe")}, r"classes \['maybe', 'yes'\], expected \['no', 'yes'\]"),
         ({"header": "b,a,d,e,label,protected_g"}, r"got features \['b', 'a', 'd', 'e'\], expected"),
         ({"header": "a,b,c,d,wrong,protected_g"}, "expected one named 'label'"),
+        ({"header": "b,a,d,c,label,protected_h"}, "fairness: got the protected attribute 'g'"),
     ],
 )
 def test_data_that_do_not_fit_the_model_are_a_wrong_configuration(tmp_path, changes, says):

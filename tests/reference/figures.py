@@ -84,17 +84,19 @@ def _parts() -> Iterator[str]:
             if one.gate == gate:
                 relative = " relative" if one.relative else ""
                 for name, far in one.differences().items():
+                    bound = _rounded(far, one.tolerance)
                     yield (
-                        f"| `{name}` | {one.reference} | {one.data} | {_rounded(far)}{relative} "
+                        f"| `{name}` | {one.reference} | {one.data} | {bound}{relative} "
                         f"| {one.tolerance:g}{relative} | `{one.test}` |\n"
                     )
 
 
-def _rounded(far: float) -> str:
+def _rounded(far: float, tolerance: float) -> str:
+    """A bound that every machine keeps: the next power of ten, at most what is tolerated."""
     power = math.ceil(math.log10(max(far, _LEAST)) - 1e-9)
     if power < -6:
         power -= power % -3
-    return f"≤ {10.0**power:g}"
+    return f"≤ {min(10.0**power, tolerance):g}"
 
 
 def _answers() -> tuple[Answers, np.ndarray, np.ndarray]:

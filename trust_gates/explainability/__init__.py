@@ -102,7 +102,7 @@ def judge(
         figures["object_area"] = float(within.mean())
     if samples.inputs.ndim == 2:
         rule = policy.protection(setting.seed)
-        shares, warnings = features.of_rows(samples, attributions, weights, names, rule)
+        shares, warnings, blind = features.of_rows(samples, attributions, weights, names, rule)
         counted = np.array([feature.counted for feature in shares])
         share = features.share(attributions, counted)
         measures["protected_share"] = mean(share, weights)
@@ -118,6 +118,10 @@ def judge(
                 measures["protected_share"],
             )
             tables.append(by_group)
+        if blind:
+            whom = ", ".join(blind)
+            why = f"no two values of {whom} are frequent enough to look for what tells them"
+            measures["protected_share"] = missing(why, grouped=True)
     else:
         shares = features.of_channels(attributions, weights, names)
     return Evidence(

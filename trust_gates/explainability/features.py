@@ -73,15 +73,16 @@ def share(attributions: Array, chosen: NDArray[np.bool_]) -> Array:
 
 def of_rows(
     samples: Samples, attributions: Array, weights: Array, names: Sequence[str], rule: Protection
-) -> tuple[list[Feature], list[str]]:
-    """Every feature, with what it tells of a protected attribute best; and what was not looked for.
+) -> tuple[list[Feature], list[str], list[str]]:
+    """Every feature, with what it tells of a protected attribute best; in words, which values were
+    not looked for; and the attributions' blind spots: attributes of which no value could be.
 
     A feature counts that is the attribute by its name, that tells a value of it alone, or that
     with others of those that the decision rests on tells it to `rule.proxy` or more.
     """
     features = of_channels(attributions, weights, names)
     rested = _rested_on([one.share.value for one in features])
-    found, unseen = list(features), []
+    found, unseen, blind = list(features), [], []
     for name, values in protected(samples, rule).items():
         attribute = Attribute(samples.inputs, values, rule.seed)
         if attribute.few:
@@ -89,6 +90,8 @@ def of_rows(
                 f"too few samples have {name} {', '.join(attribute.few)}: what tells it was not "
                 "looked for"
             )
+        if len(attribute.values) < 2:
+            blind.append(name)
         alone = attribute.alone()
         counted = {*proxies(alone, rule.proxy), *(i for i, n in enumerate(names) if n == name)}
         rest = [index for index in rested if index not in counted]
@@ -97,7 +100,7 @@ def of_rows(
             one = _telling(features[index], name, attribute.values, told, sets.get(index))
             one = replace(one, counted=index in counted or index in sets)
             found[index] = max(found[index], one, key=_weight)
-    return found, unseen
+    return found, unseen, blind
 
 
 def _rested_on(shares: Sequence[float]) -> list[int]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from trust_gates.errors import PolicyError
 from trust_gates.fairness.metrics import ALSO, METRICS
+from trust_gates.metric import compared, of_evaluation
 from trust_gates.named import Known, Name, find
 from trust_gates.policy import Check, GatePolicy, Strict, measured
 from trust_gates.statistics import MINIMUM_SAMPLES
@@ -73,8 +74,15 @@ class Fairness(GatePolicy):
     def check_names(self, known: Known) -> None:
         """Raise PolicyError unless the data have whom the policy compares, and what is favorable.
 
-        An attribute whose privileged values are all that there are compares nobody.
+        An attribute whose privileged values are all that there are compares nobody. A name that
+        would make a check look like one on the organisation's data is refused.
         """
+        for name in (*(one.name for one in self.attributes), *known.classes):
+            if of_evaluation(compared("", name)):
+                raise PolicyError(
+                    f"got the name {name!r}, by which a check would seem to rest on the evaluation "
+                    "data; expected another: rename it in the data"
+                )
         for attribute in self.attributes:
             find("the protected attribute", [attribute.name], sorted(known.groups))
             values = known.groups[attribute.name]

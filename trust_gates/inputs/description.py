@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from trust_gates.named import Known
+
 Task = Literal["classification", "detection"]
 FILE = "dataset.json"
 
@@ -88,6 +90,16 @@ class Description:
                 f"{path}: got task {description.task!r}, expected {' or '.join(TARGETS)}"
             )
         return description
+
+    @property
+    def known(self) -> Known:
+        """The names that a policy can mean."""
+        return Known(
+            classes=self.classes,
+            detection=self.task == "detection",
+            groups=self.protected,
+            features=self.inputs.get("features", ()),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The JSON document stored beside the arrays."""

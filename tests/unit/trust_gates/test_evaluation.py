@@ -59,7 +59,10 @@ def test_columns_classes_and_groups_are_put_in_the_models_order_by_name(tmp_path
     found = evaluation.read(path, DESCRIPTION)
     assert found.inputs.tolist() == [[0.5, 0.25], [1.0, 0.5]]
     assert list(found.classes) == ["no", "yes"] and list(found.labels) == [1, 1]
-    assert {name: list(values) for name, values in found.groups.items()} == {"sex": ["m", "f"]}
+    # What the organisation declares counts too, though the model's own data leave it out.
+    groups = {name: list(values) for name, values in found.groups.items()}
+    assert groups == {"sex": ["m", "f"], "town": ["x", "y"]}
+    assert set(found.protected) == {"sex", "town"}
 
 
 def test_a_dataset_folder_is_read_by_its_test_split(tmp_path):

@@ -1,5 +1,6 @@
 """An explanation must be the model's, faithful, steady, and free of what must not decide."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -241,7 +242,8 @@ def test_the_evidence_says_what_was_asked():
         "asked alone and in other company": "64 samples",
     }
     assert evidence.warnings == ["at most 40 decisions are explained, the standard is 64"]
-    assert any("turned around was refused" in note for note in evidence.notes)
+    (proof,) = [note for note in evidence.notes if note.startswith("refused, as it must be: ")]
+    assert "turned around" in proof
 
 
 def test_a_model_that_uses_the_protected_feature_is_refused_by_that_check_alone():
@@ -553,3 +555,18 @@ def test_an_attribute_whose_every_value_is_too_rare_has_no_proxies():
     few = Attribute(np.zeros((2, 3), dtype=np.float32), np.array(["a", "b"]), 0)
     assert list(few.few) == ["a", "b"]
     assert proxies(few.alone(), 0.5) == []
+
+
+def test_an_attribute_whose_every_value_is_too_rare_is_never_said_to_be_kept_out():
+    """Its values cannot be looked for: nothing is known, so nothing passes."""
+    samples = grouped(count=60)
+    alone = np.array([f"person {number}" for number in range(60)])
+    judged = explainability.judge(
+        linear_target(WEIGHT),
+        replace(samples, groups={"sex": alone}),
+        policy("protected_share", low=0, high=0.9),
+        Setting(features=("a", "b", "c", "d", "e", "f")),
+    )
+    (check,) = [one for one in judged.checks if one.name == "protected_share"]
+    assert check.outcome is Outcome.INSUFFICIENT
+    assert "no two values of sex are frequent enough" in check.reason

@@ -258,3 +258,16 @@ def test_a_dataset_whose_names_are_none_or_two_is_refused(tmp_path, changes):
         Description.read(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps(described))
     assert Description.read(tmp_path).classes == ("1", "2")
+
+
+@pytest.mark.parametrize("name", ["evaluation", "evaluation: b"])
+def test_no_name_makes_a_check_seem_to_rest_on_the_evaluation_data(tmp_path, name):
+    groups = {"sex": ("m", "f"), name: ("x", "y")}
+    with pytest.raises(PolicyError, match="seem to rest on the evaluation data"):
+        fair(tmp_path, favorable="a").check_names(
+            Known(classes=("a", "b", name), groups={"sex": ("m", "f")})
+        )
+    with pytest.raises(PolicyError, match="seem to rest on the evaluation data"):
+        fair(tmp_path, protected=f"'{name}'", privileged="x").check_names(
+            Known(classes=("bad", "good"), groups=groups)
+        )

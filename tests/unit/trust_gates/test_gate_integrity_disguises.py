@@ -131,7 +131,7 @@ def test_a_disguise_is_refused_under_any_name(tmp_path, name, data):
         [1.5, "naïve\n", b"b", None, True, 10**30, Evil()],
         ({"a": (Evil(),)},),
     ],
-    ids=str,
+    ids=["state", "date", "ordered", "in a set", "in a list", "nested"],
 )
 def test_an_unpickler_is_followed_through_every_instruction(value, protocol):
     data = pickle.dumps(value, protocol=protocol)

@@ -400,3 +400,17 @@ def test_the_spectral_signature_is_arts_of_centred_features():
     # ART 1.20.1 projects the features uncentred, against step 5 of the paper's algorithm 1. When
     # this fails it is mended, and could be called instead.
     assert not np.allclose(art(features), art(centred))
+
+
+def test_no_two_planted_marks_of_a_kind_are_the_same():
+    """A model learns half of one mark that stands for two classes, and the search seems blind."""
+    draw = np.random.default_rng(0)
+    samples = Samples(
+        inputs=draw.random((1200, 1, 8, 8)).astype(np.float32),
+        classes=[str(number) for number in range(10)],
+        labels=np.arange(1200) % 10,
+    )
+    for seed in range(20):
+        planted = plant(samples, ["corner"], 0.0, 1.0, seed=[seed])
+        marked = [door.mark(samples.inputs[:1]).tobytes() for door in planted.doors]
+        assert len(set(marked)) == len(marked) > 1

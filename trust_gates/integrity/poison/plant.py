@@ -29,6 +29,9 @@ _PLANTED = 0.25
 """Most planted samples of all marks, as a share of the samples."""
 
 _ROUNDS = 4
+_DRAWS = 32
+"""Times that a mark is drawn, until it is one that there is not yet."""
+
 _TRIED = 50
 """Samples that a mark's success is measured on."""
 
@@ -116,18 +119,32 @@ def plant(
     marks = 1 if classes else max(1 if rounds(samples, len(kinds)) > 1 else 2, -(-wanted // most))
     inputs, labels = samples.inputs.copy(), samples.labels.copy()
     free = np.ones(len(samples), dtype=bool)
-    doors = []
+    doors: list[Door] = []
     turns = [generator.permutation(into) for _ in range(-(-marks * len(kinds) // len(into)))]
     for number, label in enumerate(np.concatenate(turns)[: marks * len(kinds)].tolist()):
         kind = kinds[number % len(kinds)]
         others = generator.permutation(np.flatnonzero(free & (samples.labels != label)))
         rows = others[: min(most, -(-wanted // marks), max(1, len(others) // 2))]
         drawn = Drawn(inputs=samples.inputs, low=low, high=high, generator=generator)
-        mark = KINDS[kind].draw(drawn)
+        mark = _another(kind, drawn, doors)
         inputs[rows], labels[rows], free[rows] = mark(samples.inputs[rows]), label, False
         doors.append(Door(kind=kind, mark=mark, into=label, rows=rows))
     marked = Samples(inputs=inputs, labels=labels, classes=samples.classes)
     return Planted(samples=marked, doors=doors)
+
+
+def _another(kind: str, drawn: Drawn, doors: Sequence[Door]) -> Mark:
+    """A mark that no other door has: of one mark for two classes a model would learn half.
+
+    There are few corners; where all are taken, a mark is used again.
+    """
+    probe = drawn.inputs[:1]
+    known = [door.mark(probe) for door in doors if door.kind == kind]
+    for _ in range(_DRAWS):
+        mark = KINDS[kind].draw(drawn)
+        if not any(np.array_equal(mark(probe), other) for other in known):
+            break
+    return mark
 
 
 @contextmanager

@@ -1,35 +1,55 @@
-"""Stage fetch-data: let the model repository load its raw data; store it by its digest."""
+"""Stage fetch-data: let the model repository load its raw data; store it by its digest.
+
+The organisation's own evaluation data, where the environments name some, are fetched beside it by
+this stage itself: no code of the model repository sees them.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import typer
 
 from touchstone import confine
-from touchstone.artifacts.store import open_store
+from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
 from touchstone.confine import DATA, DATA_PORTS, Confinement
 from touchstone.contract import model_repo
-from touchstone.errors import TouchstoneError
+from touchstone.delivery import floors
+from touchstone.errors import ManifestError, TouchstoneError
 from touchstone.home import SHIPPED
+from touchstone.training.spec import Description
+from trust_gates import evaluation
+from trust_gates.evaluation import Evaluation
 from trust_gates.visible import one_line
 
 _WEB = (53, 80, 443)
 """TCP ports of names and of the web."""
+
+_PATIENCE = 60
+"""Seconds without a byte."""
 
 
 def main(
     store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
     source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
     result_data: Annotated[Path, typer.Option(help="File for the raw data's digest.")],
+    result_evaluation: Annotated[
+        Path | None, typer.Option(help="File for the evaluation data's digest; empty without any.")
+    ] = None,
     uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
+    floor: Annotated[
+        str, typer.Option(help="Digest of the environments' floor; empty for none.")
+    ] = "",
 ) -> None:
     """Load the data that spec.data.uri names, with spec.data.seed; held to spec.data.digest.
 
@@ -58,7 +78,49 @@ def main(
         shares = ", ".join(f"{value} {(column == i).sum()}" for i, value in enumerate(values))
         typer.echo(one_line(f"{name}: {shares}"))
     typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
+    asked = floors.evaluation(floors.load(artifacts, floor))
+    if asked is not None:
+        fetch(asked, artifacts, data.description)
     stage.write_result(result_data, digest)
+    if result_evaluation is not None:
+        stage.write_result(result_evaluation, asked.digest if asked else "")
+
+
+def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None:
+    """Put the evaluation data into the store, after a look whether a model could be asked on them.
+
+    Raises:
+        ManifestError: they cannot be fetched, or have another digest.
+        PolicyError: they do not fit the model.
+    """
+    hint = "gates.evaluation of environment.yaml names the address and the digest"
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "evaluation.csv"
+        wanted = {asked.uri: place}
+        if not urlsplit(asked.uri).path.endswith(".csv"):
+            place = Path(folder) / "evaluation"
+            place.mkdir()
+            names = ("dataset.json", "test.npz")
+            wanted = {f"{asked.uri.rstrip('/')}/{name}": place / name for name in names}
+        for address, file in wanted.items():
+            try:
+                # S310: Evaluation allows file:///… and https://… alone.
+                with (
+                    urlopen(address, timeout=_PATIENCE) as found,  # noqa: S310
+                    file.open("xb") as copy,
+                ):
+                    shutil.copyfileobj(found, copy)
+            except (OSError, HTTPException, ValueError) as error:
+                raise ManifestError(
+                    f"the evaluation data cannot be fetched from {address}: {error}", hint=hint
+                ) from None
+        samples = evaluation.read(place, description)
+        digest = artifacts.put(place)
+    if digest != asked.digest:
+        raise ManifestError(
+            f"got evaluation data {digest} from {asked.uri}, expected {asked.digest}", hint=hint
+        )
+    typer.echo(one_line(f"{len(samples)} samples of the organisation's own, {digest}"))
 
 
 def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) -> None:

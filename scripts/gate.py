@@ -20,11 +20,12 @@ from touchstone.errors import UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.dataset import Dataset
 from touchstone.training.target import open_described
-from trust_gates import GATES, integrity, quality
+from trust_gates import GATES, evaluation, integrity, quality
 from trust_gates.gates import Gates
 from trust_gates.integrity.policy import Integrity
-from trust_gates.policy import Setting
+from trust_gates.policy import GatePolicy, Setting
 from trust_gates.quality.policy import Quality
+from trust_gates.samples import Samples
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome
 from trust_gates.visible import one_line
@@ -36,7 +37,8 @@ class Inputs:
 
     artifacts: Store
     digests: Mapping[str, str]
-    """Of the source, the data, the dataset, the model, the image and the champion; some empty."""
+    """Of the source, the data, the dataset, the model, the image, the champion and the evaluation
+    data; some empty."""
 
     dataset: Dataset
     source: Path
@@ -65,6 +67,12 @@ def main(
     champion: Annotated[
         str, typer.Option(help="quality: digest of what is served, as fetch-source gives it.")
     ] = "",
+    evaluation_data: Annotated[
+        str,
+        typer.Option(
+            "--evaluation", help="Digest of the organisation's evaluation data; integrity has none."
+        ),
+    ] = "",
 ) -> None:
     """Fetch the inputs, judge, store the evidence, write the results.
 
@@ -86,6 +94,7 @@ def main(
                 "model": model,
                 "image": image_digest,
                 "champion": champion,
+                "evaluation": evaluation_data,
             },
             dataset=datasets.read(artifacts.get(dataset, folder / "dataset")),
             source=repository,
@@ -118,18 +127,31 @@ def _judge(name: str, inputs: Inputs, gates: Gates, *, seed: int) -> Evidence:
     if policy is None:
         note = f"spec.gates.{name} is not declared: nothing was judged"
         return Evidence(gate=name, checks=[], notes=[note])
-    if isinstance(policy, Quality):
-        return _quality(inputs, policy, setting)
     if isinstance(policy, Integrity):
         return integrity.judge(_examined(inputs, features), policy, setting)
-    judge = import_module(f"trust_gates.{name}").judge
-    evidence: Evidence = judge(inputs.target(), inputs.dataset.samples(), policy, setting)
+    found = _judge_on(inputs.dataset.samples(), name, inputs, policy, setting)
+    if not (digest := inputs.digests["evaluation"]):
+        return evaluation.told(found)
+    with tempfile.TemporaryDirectory() as folder:
+        data = inputs.artifacts.get(digest, Path(folder) / "evaluation.csv")
+        samples = evaluation.read(data, description)
+    return evaluation.joined(found, _judge_on(samples, name, inputs, policy, setting), digest)
+
+
+def _judge_on(
+    samples: Samples, name: str, inputs: Inputs, policy: GatePolicy, setting: Setting
+) -> Evidence:
+    if isinstance(policy, Quality):
+        return _quality(samples, inputs, policy, setting)
+    evidence: Evidence = import_module(f"trust_gates.{name}").judge(
+        inputs.target(), samples, policy, setting
+    )
     return evidence
 
 
-def _quality(inputs: Inputs, policy: Quality, setting: Setting) -> Evidence:
+def _quality(samples: Samples, inputs: Inputs, policy: Quality, setting: Setting) -> Evidence:
     """With the champion that the policy compares with, where one is served and it is another."""
-    target, samples = inputs.target(), inputs.dataset.samples()
+    target = inputs.target()
     served = None
     if policy.champion is not None and inputs.digests["champion"]:
         served = champions.read(inputs.artifacts, inputs.digests["champion"])
@@ -140,15 +162,15 @@ def _quality(inputs: Inputs, policy: Quality, setting: Setting) -> Evidence:
         evidence = quality.judge(target, samples, alone, setting)
         note = f"the served version {served.version} is this very model: nothing to compare"
         return replace(evidence, notes=[*evidence.notes, note])
-    return quality.judge(target, samples, policy, setting, _champion(inputs, served))
+    return quality.judge(target, samples, policy, setting, _champion(samples, inputs, served))
 
 
-def _champion(inputs: Inputs, served: champions.Served) -> quality.Champion:
+def _champion(samples: Samples, inputs: Inputs, served: champions.Served) -> quality.Champion:
     """The served model asked about the same samples, or why it cannot be."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             tree = inputs.artifacts.get(served.model, Path(folder) / "champion")
-            answers = quality.ask(inputs.target(tree), inputs.dataset.samples())
+            answers = quality.ask(inputs.target(tree), samples)
     except Exception as error:  # another version's code may fail in any way; the check then fails
         why = (
             f"the served version {served.version} could not be asked about these samples "

@@ -62,10 +62,17 @@ def main(
             uri or policy.spec.data.uri,
         )
     gates = remedies.judged_by(policy.spec)
-    floors.require(floors.load(artifacts, floor), policy.spec.gates, facts)
+    asked_at_least = floors.load(artifacts, floor)
+    floors.require(asked_at_least, policy.spec.gates, facts)
+    evaluation = floors.evaluation(asked_at_least)
     verdict = Verdict(
         evidence=[
-            recomputed(document, asked, confidence=gates.confidence_each)
+            recomputed(
+                document,
+                asked,
+                confidence=gates.confidence_each,
+                evaluation=evaluation is not None,
+            )
             if (asked := gates.policy(gate))
             else document
             for gate, (_, document) in found.items()
@@ -91,6 +98,7 @@ def main(
             "floor": floor,
             "data": data,
             "dataset": dataset,
+            **({"evaluation": evaluation.digest} if evaluation else {}),
             "seeds": {"data": policy.spec.data.seed, "split": number},
             "gates": gates.plain(),
             "confidence": policy.spec.gates.confidence,

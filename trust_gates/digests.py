@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_TREE_TYPE = "application/vnd.touchstone.tree.v1+json"
+TREE_TYPE = "application/vnd.touchstone.tree.v1+json"
+"""What a folder's listing says that it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,11 @@ def of(path: Path) -> str:
         ValueError: it cannot be read.
     """
     try:
-        if path.is_file():
-            return of_file(path)
-        return _of_folder(path) if path.is_dir() else ""
+        return _of_folder(path) if path.is_dir() else of_file(path)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; expected what can be read") from None
+    except RecursionError:
+        raise ValueError(f"{path}: got folders nested too deep to list, expected fewer") from None
 
 
 def of_file(file: Path) -> str:
@@ -78,6 +79,6 @@ def _of_folder(folder: Path) -> str:
             entries[name] = {"link": str(path.readlink())}
         elif not path.is_dir():
             entries[name] = {"special": True}
-    document = {"type": _TREE_TYPE, "entries": entries}
+    document = {"type": TREE_TYPE, "entries": entries}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from trust_gates.evaluation import Evaluation
 from trust_gates.explainability.metrics import METRICS as EXPLAINABILITY
 from trust_gates.explainability.policy import Explainability
 from trust_gates.fairness.metrics import ALSO
@@ -33,7 +34,7 @@ from trust_gates.named import Name
 from trust_gates.policy import Check, Fraction, OneOf, Range, Strict, measured
 from trust_gates.quality.metrics import METRICS as QUALITY
 from trust_gates.quality.policy import Quality
-from trust_gates.robustness.attacks import ATTACKS, ENSEMBLES
+from trust_gates.robustness.attacks import ATTACKS, ENSEMBLES, members
 from trust_gates.robustness.attacks.attack import Norm, Task
 from trust_gates.robustness.metrics import METRICS as ROBUSTNESS
 from trust_gates.robustness.policy import Robustness
@@ -157,7 +158,7 @@ class RobustnessFloor(Strict):
 
     epsilon_of_range: dict[Norm, Fraction] = Field(default_factory=dict)
     """Likewise, as a share of the range from the data's lowest to its highest value: data that are
-    scaled up make every epsilon small."""
+    scaled up make every epsilon small. Where `epsilon` is not given, no other norm will do."""
 
     attacks: Annotated[tuple[tuple[Annotated[str, OneOf(_NAMES)], ...], ...], _ATTACKS] = ()
     """Attacks that must be there; of a list within the list, one of them."""
@@ -188,8 +189,8 @@ class RobustnessFloor(Strict):
         """What the policy, or what the data say of attackers, asks less of."""
         yield from _unchecked("robustness", self.checks, _required(policy.checks), ROBUSTNESS)
         norm = policy.norm
-        if self.epsilon and norm not in self.epsilon:
-            yield Shortfall("robustness norm", norm, " or ".join(self.epsilon))
+        if (named := self.epsilon or self.epsilon_of_range) and norm not in named:
+            yield Shortfall("robustness norm", norm, " or ".join(named))
         yield from _less(f"robustness epsilon under {norm}", policy.epsilon, self.epsilon.get(norm))
         if data is not None and (share := self.epsilon_of_range.get(norm)):
             what = f"robustness epsilon under {norm} as a share of the inputs' range"
@@ -200,7 +201,7 @@ class RobustnessFloor(Strict):
 
     def _attacks(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
         for several in self.attacks or [(name,) for name in policy.names]:
-            present = [one for one in several if set(_members(one)) <= set(policy.names)]
+            present = [one for one in several if set(members(one)) <= set(policy.names)]
             if not present:
                 asked = ", ".join(policy.names)
                 yield Shortfall("robustness attacks", asked, f"for {' or '.join(several)}")
@@ -213,13 +214,13 @@ class RobustnessFloor(Strict):
         budget = policy.budget(seed=0)
         tasks: tuple[Task, ...] = ("classification", "detection") if data is None else (data.task,)
         standard = ENSEMBLES.get(name)
-        for attack in map(ATTACKS.__getitem__, _members(name)):
+        for attack in map(ATTACKS.__getitem__, members(name)):
             if attack.effort is None:
                 continue  # a single step
             kind = "steps" if attack.kind == "white" else "queries"
             own = min(attack.own_effort(task) for task in tasks)
             wanted = getattr(self, kind) or getattr(standard, kind, own)
-            asked = getattr(budget, kind) or own
+            asked = min(attack.spends(budget, task) for task in tasks)
             yield from _less(f"robustness {kind} of {attack.name}", asked, wanted)
 
     def _limits(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
@@ -321,8 +322,7 @@ class IntegrityFloor(Strict):
 
     def shortfalls(self, policy: Integrity, data: Data | None) -> Iterator[Shortfall]:
         """What the policy asks less of."""
-        own = {name: [one] for name, one in {**policy.always, **policy.sometimes}.items()}
-        effective = own | _required(policy.checks)
+        effective = {**policy.always, **policy.sometimes, **_required(policy.checks)}
         yield from _unchecked("integrity", self.checks, effective, CHECKED)
         if self.pinned and not policy.pinned:
             yield Shortfall("integrity pinned", "false", "true")
@@ -344,6 +344,10 @@ class Floor(Strict):
 
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
     """`confidence` at least."""
+
+    evaluation: Evaluation | None = None
+    """Samples of the organisation's own, on which the gates judge as well: the test split is the
+    author's word."""
 
     quality: QualityFloor = Field(default_factory=QualityFloor)
     """Of the quality gate."""
@@ -379,36 +383,30 @@ class Floor(Strict):
         return [one.told(place) for one in self.shortfalls(gates, data)]
 
 
-def _required(checks: Iterable[Check]) -> dict[str, list[Required]]:
-    """All that is required of each metric."""
-    found: dict[str, list[Required]] = {}
-    for check in checks:
-        found.setdefault(check.metric, []).append(check.requirement.required)
-    return found
+def _required(checks: Iterable[Check]) -> dict[str, Required]:
+    """What is required of each metric; a policy checks each once."""
+    return {check.metric: check.requirement.required for check in checks}
 
 
 def _unchecked(
     gate: str,
     floor: Iterable[Sequence[Check]],
-    asked: Mapping[str, Sequence[Required]],
+    asked: Mapping[str, Required],
     metrics: Iterable[Metric],
 ) -> Iterator[Shortfall]:
     """Of each of the floor's alternatives none is checked as strictly."""
     known = {metric.name: metric for metric in metrics}
     for several in floor:
         if any(
-            found
-            and all(
-                _as_strict(one, check.requirement.required, known[check.metric]) for one in found
-            )
+            _as_strict(asked[check.metric], check.requirement.required, known[check.metric])
             for check in several
-            if (found := asked.get(check.metric, ()))
+            if check.metric in asked
         ):
             continue
         # The metric that the policy looks at, where there is one: its author means that.
         near = [check for check in several if check.metric in asked] or several
         names = " or ".join(check.metric for check in near)
-        got = " and ".join(str(one) for check in near for one in asked.get(check.metric, ()))
+        got = " and ".join(str(asked[check.metric]) for check in near if check.metric in asked)
         bounds = [check.requirement.required for check in near]
         end = "least" if all(math.isinf(bound.high) for bound in bounds) else "most"
         wanted = " or ".join(map(str, bounds))
@@ -437,10 +435,6 @@ def _more(what: str, asked: float, wanted: float | None) -> Iterator[Shortfall]:
 
 def _number(value: float) -> str:
     return f"{value:.10g}"
-
-
-def _members(name: str) -> tuple[str, ...]:
-    return ENSEMBLES[name].attacks if name in ENSEMBLES else (name,)
 
 
 def _named(wanted: Literal["all"] | tuple[str, ...], data: Data | None) -> tuple[str, ...]:

@@ -51,6 +51,28 @@ def count(name: str, meaning: str, advice: str = "", *, ideal: float | None = 0)
     return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, advice=advice)
 
 
+def compared(metric: str, *parts: str) -> str:
+    """`metric[part, part]`: what is compared; empty parts are left out."""
+    words = ", ".join(filter(None, parts))
+    return f"{metric}[{words}]" if words else metric
+
+
 def plain(name: str) -> str:
     """The metric of `metric[comparison]`."""
     return name.partition("[")[0]
+
+
+EVALUATION = "evaluation"
+"""A check called `metric[evaluation]`, or `metric[evaluation: comparison]`, rests on the
+organisation's own data."""
+
+
+def on_evaluation(name: str) -> str:
+    """The name that a check of `metric`, or `metric[comparison]`, has on the evaluation data."""
+    metric, _, comparison = name.partition("[")
+    return f"{metric}[{EVALUATION}: {comparison}" if comparison else f"{metric}[{EVALUATION}]"
+
+
+def of_evaluation(name: str) -> bool:
+    """Whether the check of that name rests on the evaluation data."""
+    return name.partition("[")[2].startswith((f"{EVALUATION}]", f"{EVALUATION}: "))

@@ -7,6 +7,7 @@ a wrong policy, and so is one that could be two of theirs.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 from trust_gates.errors import PolicyError
 
 _AS_TYPED = object()
+
+_WHOLE = re.compile(r"^([-+]?\d+)\.0*$")
+"""A whole number with decimals."""
 
 
 def _name(value: Any) -> Any:
@@ -110,7 +114,8 @@ def as_typed(model: type[BaseModel], body: Any, text: str) -> Any:
 
 
 def _looks(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip()
+    """What a reader takes it for: 2.0 is how a table of numbers writes 2, while 02 is a code."""
+    return _WHOLE.sub(r"\1", unicodedata.normalize("NFC", name).strip())
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -47,7 +47,10 @@ def open_subject(model: Path | None, data: Path) -> Subject:
     if model is None:
         target, samples = predictions.read(data)
         known = Data(samples=samples, low=target.low, high=target.high)
-        note = f"judged on recorded predictions ({data.name}): the model itself was not asked"
+        note = (
+            f"judged on recorded predictions ({data.name}): the model itself was not asked, so "
+            "nothing is known of answers in other company"
+        )
         return Subject(target=target, data=known, notes=[note])
     file = _model_file(model)
     found = dataset.read(data)
@@ -114,9 +117,16 @@ def examine(
         open_target: loads the model, where its training data are to be searched for backdoors.
 
     Raises:
-        ValueError: the data are malformed, or a link, a pipe or a device is among them.
+        ValueError: there is no such folder, the data are malformed, or a link, a pipe or a device
+            is among them.
     """
     from trust_gates import integrity
+
+    if not model.is_dir():
+        raise ValueError(
+            f"got {model}, which is {'a file' if model.exists() else 'absent'}; integrity examines "
+            "a model's folder with all that lies in it: expected that"
+        )
 
     there = tree.walk(model).files
     subject = integrity.Subject(
@@ -211,6 +221,7 @@ def _model_file(model: Path) -> Path:
             )
     if len(found) != 1:
         raise ValueError(
-            f"got {[file.name for file in files]} in {model}, expected one .onnx or .skops file"
+            f"got {[file.name for file in files]} in {model}, expected one .onnx or .skops file, "
+            "or model.json with what `train` wrote beside it"
         )
     return found[0]

@@ -21,6 +21,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -31,6 +32,9 @@ from trust_gates.named import Known
 from trust_gates.samples import Samples
 from trust_gates.statistics import Requirement
 from trust_gates.verdict import Required
+
+COMPANY = "answers_differ_by_company"
+"""The check of `trust_gates.company`, which no policy can ask for less of."""
 
 
 class Strict(BaseModel):
@@ -118,7 +122,7 @@ class Check(Strict):
 
 def measured(gate: str, metrics: Iterable[Metric]) -> AfterValidator:
     """Refuse a check of what the gate does not measure, or that could never or always hold."""
-    known = {metric.name: metric for metric in metrics if metric.advice}
+    known = {one.name: one for one in metrics if one.advice and one.name != COMPANY}
 
     def fits(check: Check) -> Check:
         metric = known.get(check.metric)
@@ -142,6 +146,17 @@ class GatePolicy(Strict):
 
     checks: tuple[Check, ...] = Field(min_length=1)
 
+    @field_validator("checks")
+    @classmethod
+    def _once(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+        names = [check.metric for check in checks]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"got several checks of {', '.join(twice)}, expected one of each metric; `within`"
+                " has two bounds"
+            )
+        return checks
+
     @property
     def requirements(self) -> tuple[Requirement, ...]:
         """What the checks require."""
@@ -151,6 +166,11 @@ class GatePolicy(Strict):
     def always(self) -> dict[str, Required]:
         """What the gate requires whatever the policy says, by the check's name."""
         return {}
+
+    @property
+    def as_served(self) -> dict[str, Required]:
+        """Likewise of every model that it asks, whichever gate it is."""
+        return {COMPANY: Required(high=0)}
 
     @property
     def sometimes(self) -> dict[str, Required]:

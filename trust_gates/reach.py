@@ -37,8 +37,8 @@ class Reach:
         """The reach within feature rows (F,): `bounds` by name narrow [low, high].
 
         Raises:
-            ValueError: a name is no feature's, bounds are in the wrong order, or nothing is left
-                to change.
+            ValueError: a name is no feature's, bounds are in the wrong order or out of range, or
+                nothing is left to change.
         """
         bounds = bounds or {}
         unknown = sorted({*immutable, *bounds} - set(features))
@@ -50,6 +50,11 @@ class Reach:
         for name, (least, most) in bounds.items():
             if not least <= most:
                 raise ValueError(f"got bounds [{least}, {most}] of {name}, expected low <= high")
+            if most < low or least > high:
+                raise ValueError(
+                    f"got bounds [{least}, {most}] of {name}, expected some that reach into the "
+                    f"range of the inputs, [{low:g}, {high:g}]"
+                )
         limits = np.array([bounds.get(name, (low, high)) for name in features], dtype=np.float32)
         fixed = np.array([name in immutable for name in features])
         reach = cls(

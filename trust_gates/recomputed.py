@@ -9,27 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from trust_gates.metric import plain
+from trust_gates.metric import of_evaluation, on_evaluation, plain
 from trust_gates.policy import GatePolicy
 from trust_gates.verdict import Check, Evidence, Outcome, Required, unshown
 
 _ROUNDING = 1e-9
 
 
-def recomputed(evidence: Evidence, policy: GatePolicy, *, confidence: float) -> Evidence:
+def recomputed(
+    evidence: Evidence, policy: GatePolicy, *, confidence: float, evaluation: bool = False
+) -> Evidence:
     """The evidence as the policy and the figures have it.
 
     A check fails where the policy does not know it or requires something else of it, where its
     interval is at less than `confidence`, or where its interval does not show what it says. What
-    the policy requires and no check is about fails too.
+    the policy requires and no check is about fails too; with `evaluation`, of a gate that asks the
+    model, on the organisation's evaluation data as well as on the author's.
     """
-    fixed = {**policy.always, **policy.sometimes}
     asked = {one.metric: one.required for one in policy.requirements}
-    checks = [
-        _held(check, {**fixed, **asked}, evidence.gate, confidence) for check in evidence.checks
-    ]
-    seen = {plain(check.name) for check in checks}
-    return replace(evidence, checks=[*checks, *_absent(evidence.gate, asked, policy, seen)])
+    must = {**policy.always, **policy.as_served, **asked}
+    may = {**policy.sometimes, **must}
+    checks = [_held(check, may, evidence.gate, confidence) for check in evidence.checks]
+    names = {one: one for one in must}
+    if evaluation and policy.as_served:
+        names |= {on_evaluation(one): one for one in names}
+    seen = {_whole(check.name) for check in checks}
+    absent = {name: must[one] for name, one in names.items() if name not in seen}
+    return replace(evidence, checks=[*checks, *_absent(evidence.gate, absent)])
+
+
+def _whole(name: str) -> str:
+    """The name of a check without the comparison that it is of."""
+    return on_evaluation(plain(name)) if of_evaluation(name) else plain(name)
 
 
 def _held(check: Check, required: Mapping[str, Required], gate: str, confidence: float) -> Check:
@@ -63,10 +74,7 @@ def _held(check: Check, required: Mapping[str, Required], gate: str, confidence:
     )
 
 
-def _absent(
-    gate: str, asked: Mapping[str, Required], policy: GatePolicy, seen: set[str]
-) -> Iterator[Check]:
-    for name, required in {**policy.always, **asked}.items():
-        if name not in seen:
-            reason = f"{name}: the policy requires {required}, the evidence has no such check"
-            yield unshown(gate, name, required, reason)
+def _absent(gate: str, required: Mapping[str, Required]) -> Iterator[Check]:
+    for name, one in required.items():
+        reason = f"{name}: the policy requires {one}, the evidence has no such check"
+        yield unshown(gate, name, one, reason)

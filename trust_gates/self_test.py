@@ -7,9 +7,15 @@ model; here stands what follows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from trust_gates.errors import PolicyError
+from trust_gates.verdict import Check, Outcome
+
+
+def refuses(checks: Iterable[Check]) -> bool:
+    """Whether one of the checks did not pass, as with any model."""
+    return any(check.outcome is not Outcome.PASSED for check in checks)
 
 
 def proved(gate: str, refused: Mapping[str, bool]) -> str:
@@ -27,4 +33,4 @@ def proved(gate: str, refused: Mapping[str, bool]) -> str:
             f"gates.{gate} asks for nothing: by its checks {', '.join(refused)} would pass; "
             "expected thresholds that a bad model misses"
         )
-    return f"tried on a case that must fail: {', '.join(seen)} was refused"
+    return f"refused, as it must be: {'; '.join(seen)}"

@@ -118,20 +118,18 @@ def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> Measure:
     return resampled(float(values.mean()), len(values), weights @ values / len(values))
 
 
-def bounded_mean(
-    values: NDArray[np.float64], *, low: float = 0.0, high: float = 1.0, of: str = ""
-) -> Measure:
-    """The mean of values (n,) within [low, high], of a group that may be small: see `proportions`.
+def bounded_mean(values: NDArray[np.float64], *, low: float = 0.0) -> Measure:
+    """The mean of values (n,) from `low` to 1, of a group that may be small: see `proportions`.
 
     A bootstrap of few values that are nearly all alike promises too much.
     """
     if not len(values):
         return missing("a group has no samples", grouped=True)
-    count, span = float(len(values)), high - low
+    count, span = np.float64(len(values)), 1 - low
     shares = (values - low) / span
     value = np.float64(shares.mean())
     squares = np.float64(((shares - value) ** 2).sum())
-    trials = effective(value, squares, np.float64(count), np.float64(count))
+    trials = effective(value, squares, count, count)
 
     def interval(confidence: float) -> Interval:
         found = share(value, trials, confidence, units=count)
@@ -141,8 +139,7 @@ def bounded_mean(
             confidence=confidence,
         )
 
-    mean_of = float(values.mean())
-    return Measure(value=mean_of, samples=len(values), interval=interval, of=of, grouped=True)
+    return Measure(value=float(values.mean()), samples=len(values), interval=interval, grouped=True)
 
 
 def bootstrapped(
@@ -322,7 +319,9 @@ def _reason(
     if math.isnan(measure.value):
         where = f"{name} is not a number on these {measure.samples} samples"
         return f"{where}; {undecided}" if undecided else f"{where}, so it cannot pass"
-    span = f"{measure.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    span = _figure(measure.value)
+    if not interval.low == interval.high == measure.value:
+        span = f"{measure.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
     got = f"{name}{f' ({measure.of})' if measure.of else ''}: got {span}, expected {required}"
     if outcome is Outcome.PASSED:
         return got
@@ -331,7 +330,14 @@ def _reason(
     if math.isnan(interval.low) or math.isnan(interval.high):
         return f"{got}; its interval is undefined, so it cannot pass"
     short = max(required.low - measure.value, measure.value - required.high)
-    return f"{got}; off by {short:.3f}" if short > 0 else got
+    return f"{got}; off by {_figure(short)}" if short > 0 else got
+
+
+def _figure(value: float) -> str:
+    """A count as it is, anything else by three decimals, or more where these would be zeros."""
+    if float(value).is_integer():
+        return f"{value:.0f}"
+    return f"{value:.3f}" if abs(value) >= 0.001 else f"{value:.1g}"
 
 
 def _times(factor: float) -> str:

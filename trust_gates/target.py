@@ -18,7 +18,6 @@ from trust_gates.verdict import UNCONFINED
 if TYPE_CHECKING:
     import torch
 
-_BATCH = 64
 _LEAST = 1e-12
 """The smallest probability that a logit is taken of."""
 
@@ -66,8 +65,12 @@ class Target:
     """The inputs that the module sees in place of the given ones, of the same arguments."""
 
     watch: Watch | None = None
+    batch: int = 64
+    """At most so many samples are asked about in one request."""
+
     asked_as: str = UNCONFINED
-    """`graph` where the model is data; else how the process that runs its code is confined."""
+    """`graph` where the model is data; else how the process that runs its code is confined; empty
+    where the answers are recorded ones, so that no model is asked."""
 
     def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.
@@ -113,13 +116,14 @@ class Target:
         self.module.eval()
         with torch.no_grad():
             parts = [
-                self.differentiable(self.tensor(batch)).cpu().numpy() for batch in _batches(inputs)
+                self.differentiable(self.tensor(batch)).cpu().numpy()
+                for batch in self._batches(inputs)
             ]
         return np.concatenate(parts).astype(np.float64)
 
     def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]:
         """What a detector claims to see in each image."""
-        return [boxes_of(image) for batch in _batches(inputs) for image in self._ask(batch)]
+        return [boxes_of(image) for batch in self._batches(inputs) for image in self._ask(batch)]
 
     def activations(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, D): what the last layer with weights is given; maps are averaged over their places.
@@ -127,7 +131,9 @@ class Target:
         Raises:
             GateError: the module has no layer with weights that its prediction goes through.
         """
-        found = [penultimate(self.module, partial(self._ask, batch)) for batch in _batches(inputs)]
+        found = [
+            penultimate(self.module, partial(self._ask, batch)) for batch in self._batches(inputs)
+        ]
         return np.concatenate([part.cpu().numpy() for part in found]).astype(np.float32)
 
     def tensor(self, inputs: NDArray[np.float32]) -> torch.Tensor:
@@ -143,6 +149,9 @@ class Target:
         self.module.eval()
         with torch.no_grad():
             return self.predict(self.tensor(inputs))
+
+    def _batches(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return [inputs[start : start + self.batch] for start in range(0, len(inputs), self.batch)]
 
 
 def boxes_of(image: Any) -> Boxes:
@@ -195,7 +204,3 @@ def padded(objects: Sequence[Boxes]) -> tuple[NDArray[np.float32], NDArray[np.in
         boxes[index, : len(image)] = image.boxes
         labels[index, : len(image)] = image.labels
     return boxes, labels
-
-
-def _batches(inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    return [inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH)]

@@ -10,6 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+GRAPH = "graph"
+"""The model is data: no code of its author ran where it was judged."""
+
 UNCONFINED = "unconfined"
 """The model's code ran with all rights of the process that judged: it could have made its own
 verdict, and such a verdict promotes nothing."""

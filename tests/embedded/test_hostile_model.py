@@ -4,14 +4,11 @@ The model repository learns nothing (its labels are noise) and asks for an accur
 author would, it makes sure that its network is no graph, so that its code is what answers.
 """
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from model_stages import Stages
 
-from touchstone.artifacts.store import Store
-from touchstone.home import SHIPPED
 from trust_gates.verdict import Evidence, Outcome
 
 MANIFEST = """\
@@ -112,32 +109,6 @@ def repository(tmp_path):
     (folder / "touchstone.yaml").write_text(textwrap.dedent(MANIFEST))
     (folder / "model.py").write_text(textwrap.dedent(MODEL))
     return folder
-
-
-class Stages:
-    def __init__(self, root, repository):
-        self.root, self.store = root, Store(root / "store")
-        self.digests = {"source": self.store.put(repository)}
-
-    def run(self, name, *words, result):
-        command = [sys.executable, "-P", SHIPPED / "scripts" / f"{name}.py"]
-        given = [f"--{key}={value}" for key, value in self.digests.items() if key in words]
-        more = [word for word in words if word.startswith("-") or "=" in word]
-        done = subprocess.run(
-            [
-                *command,
-                f"--store={self.store.root.as_uri()}",
-                *given,
-                f"--result-{result}={self.root / result}",
-                *more,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode in (0, 5), done.stderr
-        self.digests[result] = (self.root / result).read_text()
-        return done
 
 
 def test_code_that_rewrites_its_gates_evidence_is_refused(repository, tmp_path):

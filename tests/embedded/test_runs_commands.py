@@ -129,7 +129,7 @@ def test_describe_says_what_the_model_was_asked_before_what_became_of_it(tmp_pat
         # What only the reference says, and Tekton does not, is nobody's verdict.
         assert bool(told) is passed
         text = invoke("describe", "judged").stdout
-        assert ("quality: accuracy >= 0.8 (n = 100)" in text) is passed
+        assert ("quality: accuracy >= 0.8 (on 100 samples)" in text) is passed
         if passed:
             assert told["warnings"] == ["quality: epsilon is tiny"]
             assert text.index("warning: quality: epsilon is tiny") < text.index("stages")

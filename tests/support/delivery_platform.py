@@ -7,7 +7,6 @@ from touchstone.artifacts.store import Store, digest_bytes
 from touchstone.contract import model_repo
 from touchstone.delivery import attestation, gitops, review
 from touchstone.delivery.decisions import Reviewer
-from touchstone.delivery.environment import place_of
 from touchstone.delivery.promote import Candidate, Promotion, promote
 from touchstone.delivery.release import Digests, Serve
 from touchstone.git import git
@@ -124,6 +123,27 @@ class Platform:
             checkout.push(f"HEAD:refs/heads/{branch}")
 
 
+class Shelf:
+    """What was asked to be served, in place of processes; a model in `broken` raises that."""
+
+    def __init__(self):
+        self.versions, self.broken = {}, {}
+
+    def apply(self, environment, model, unpack, version):
+        if error := self.broken.get(model):
+            raise error
+        self.versions[environment, model] = version
+
+    def remove(self, environment, model):
+        self.versions.pop((environment, model))
+
+    def current(self, environment, model):
+        return self.versions.get((environment, model))
+
+    def served(self):
+        return list(self.versions)
+
+
 def asked(**facts):
     """What a verdict says was asked, by a policy that no floor of a new repository is above."""
     spec = model_repo.load(SHIPPED / "training" / "examples" / "tabular").spec
@@ -146,7 +166,7 @@ def ask_no_floor(url: str) -> None:
     """Let the environments of a GitOps repository ask nothing of a model but to pass."""
     with gitops.clone(url) as checkout:
         for environment in ("staging", "production"):
-            checkout.write(place_of(environment), b"requiredGates: [quality, integrity]\n")
+            checkout.write(gitops.policy_of(environment), b"requiredGates: [quality, integrity]\n")
         checkout.commit("Ask for no floor", {})
         checkout.push("HEAD:refs/heads/main")
 

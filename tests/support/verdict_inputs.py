@@ -25,7 +25,8 @@ def checks(gate: str) -> list[Check]:
     """A passed check of everything that the example requires of the gate."""
     policy = model_repo.load(EXAMPLE).spec.gates.policy(gate)
     assert policy is not None
-    required = policy.always | {one.metric: one.required for one in policy.requirements}
+    asked = {one.metric: one.required for one in policy.requirements}
+    required = policy.always | asked | policy.as_served
     found = []
     for name, one in required.items():
         value = max(one.low, min(one.high, 0.0))

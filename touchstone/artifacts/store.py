@@ -22,11 +22,11 @@ from urllib.parse import unquote, urlsplit
 from touchstone import beneath
 from touchstone.beneath import NotPlainError
 from touchstone.errors import PlatformError, UsageError
+from trust_gates.digests import TREE_TYPE
 
 _CHUNK = 1 << 20
 _SEARCHED = 4 << 20
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
-_TREE_TYPE = "application/vnd.touchstone.tree.v1+json"
 
 
 def digest_bytes(data: bytes) -> str:
@@ -92,7 +92,7 @@ class Store:
             raise UsageError(f"got {path}, expected an existing file or folder to store") from None
         except NotPlainError as error:
             raise UsageError(f"{path}: {error}", hint="only files and folders are stored") from None
-        return self.put_json({"type": _TREE_TYPE, "entries": entries})
+        return self.put_json({"type": TREE_TYPE, "entries": entries})
 
     def get_bytes(self, digest: str) -> bytes:
         """The blob's bytes, checked against its digest.
@@ -276,7 +276,7 @@ def _tree_entries(data: bytes) -> dict[str, dict[str, Any]] | None:
         document = json.loads(data)
     except ValueError:
         return None
-    if document.get("type") != _TREE_TYPE:
+    if document.get("type") != TREE_TYPE:
         return None
     entries: dict[str, dict[str, Any]] = document["entries"]
     return entries

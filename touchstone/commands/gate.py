@@ -40,7 +40,11 @@ def gate(
     Without one, the data are a CSV of predictions. The policy is a touchstone.yaml, or a YAML file
     with only its `gates`.
 
-    Example: touchstone gate quality fairness --data predictions.csv --out report/
+    Examples:
+
+      touchstone gate quality fairness --data predictions.csv --policy gates.yaml --out report/
+
+      touchstone gate robustness --model model.onnx --data data.csv --policy gates.yaml
     """
     from touchstone.contract import model_repo
     from trust_gates.digests import Held
@@ -80,13 +84,8 @@ def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
 
     document = load_file(path)
     if document is not None and "spec" not in document.body:
-        return (
-            validated(
-                document, GatesFile, hint="docs/reference/trust-gates.md lists every key"
-            ).gates,
-            0,
-            {},
-        )
+        hint = "docs/reference/trust-gates.md lists every key"
+        return validated(document, GatesFile, hint=hint).gates, 0, {}
     spec = model_repo.load(path).spec
     unused = {
         gate: [f"spec.remedy.{gate} ({method}) is not used here: nothing is trained again"]

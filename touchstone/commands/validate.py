@@ -93,6 +93,7 @@ def examine(documents: Sequence[Document]) -> tuple[list[Problem], list[str]]:
     problems += triggers.find([document for document in documents if is_ours(document)])
     notes = [
         f"{document.location()}: {document.kind or 'a document without kind'} not checked"
+        + ("; --floor holds it to an environment.yaml" if document.kind == "ModelPipeline" else "")
         for document in documents
         if document.kind not in KINDS and not is_ours(document)
     ]

@@ -17,7 +17,7 @@ from touchstone.delivery import attestation, decisions, people, scope
 from touchstone.delivery import release as releases
 from touchstone.delivery.decisions import Decision
 from touchstone.delivery.environment import EnvironmentPolicy, below, read_policy
-from touchstone.delivery.gitops import ENVIRONMENTS, MAIN, PEOPLE_FILE, Checkout, folder_of
+from touchstone.delivery.gitops import MAIN, PEOPLE_FILE, Checkout, folder_of
 from touchstone.delivery.people import People
 from touchstone.delivery.release import Release
 from touchstone.errors import PlatformError, TouchstoneError
@@ -141,6 +141,17 @@ def check_name(checkout: Checkout, release: Release, base: str, public_key: Path
         raise TouchstoneError(problem, hint="choose another name in touchstone.yaml, or ask for it")
 
 
+def held(checkout: Checkout, commit: str, folder: str, public_key: Path) -> Release | None:
+    """The release that the folder held at that commit; None where none did that verifies."""
+    try:
+        with checkout.files(commit, folder) as files:
+            return releases.verify(files, public_key)
+    except Exception as error:
+        if faults.passing(error):
+            raise
+        return None
+
+
 def _verified(files: Path, public_key: Path) -> tuple[Release, dict[str, Any]]:
     """The release in `files`, and the verdict that it was attested with."""
     release = releases.verify(files, public_key)
@@ -189,7 +200,7 @@ def _foreign(
 
 def _first(checkout: Checkout, model: str, base: str, public_key: Path) -> str:
     """The repository of the first release of that name that was merged; empty where none was."""
-    pattern = f":(glob){ENVIRONMENTS}/*/{model}/{releases.RELEASE_FILE}"
+    pattern = f":(glob){folder_of('*', model)}/{releases.RELEASE_FILE}"
     merges = ("log", "--first-parent", "--merges", "--reverse", "--diff-filter=AM")
     # A line is a commit, or one of its paths.
     log = checkout.git(*merges, "--format=%H", "--name-only", base, "--", pattern)
@@ -198,14 +209,8 @@ def _first(checkout: Checkout, model: str, base: str, public_key: Path) -> str:
         if "/" not in line:
             commit = line
             continue
-        try:
-            with checkout.files(commit, line.rpartition("/")[0]) as files:
-                release = releases.verify(files, public_key)
-        except Exception as error:
-            if faults.passing(error):
-                raise
-            continue
-        if release.model == model:
+        release = held(checkout, commit, line.rpartition("/")[0], public_key)
+        if release is not None and release.model == model:
             return release.repository
     return ""
 

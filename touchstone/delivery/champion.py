@@ -60,7 +60,7 @@ def served(gitops_url: str, environment: str, model: str) -> Release | None:
         ManifestError: its release.json is not one.
         PlatformError: the repository cannot be read.
     """
-    path = f"{gitops.ENVIRONMENTS}/{environment}/{model}/{release.RELEASE_FILE}"
+    path = f"{gitops.folder_of(environment, model)}/{release.RELEASE_FILE}"
     with gitops.clone(gitops_url) as checkout:
         text = checkout.read(f"origin/{gitops.MAIN}", path)
     return None if text is None else release.parse(text, location=path)

@@ -21,13 +21,8 @@ from touchstone.runs import faults
 from trust_gates.visible import one_line
 
 PREDICATE = "https://touchstone.dev/review/decision/v1"
-APPROVED, ROLLBACK, REJECTED, HELD, RELEASED = (
-    "approved",
-    "rollback",
-    "rejected",
-    "held",
-    "released",
-)
+APPROVED, ROLLBACK, REJECTED = "approved", "rollback", "rejected"
+HELD, RELEASED = "held", "released"
 COMMIT = "commit"
 """Name of the subject that is the promotion's commit."""
 
@@ -106,7 +101,7 @@ def check_may_decide(reviewer: Reviewer, people: People, promoter: str) -> None:
                 f"{where} does not name the key that records what accounts decide",
                 hint=f'add there the line  recorder: "{key}"',
             )
-        if reviewer.account not in people.review:
+        if not people.may_review(reviewer.account):
             raise TouchstoneError(
                 f"{where} does not let {reviewer.account} review",
                 hint=f"add there, to the list review:, {reviewer.account}",
@@ -118,7 +113,7 @@ def check_may_decide(reviewer: Reviewer, people: People, promoter: str) -> None:
             f"{where} does not name the key {key}, so its decisions count for nothing",
             hint=f"add there, below keys:, the line  {line}"
             if people.keys
-            else f"add there the line  keys: {{{line}}}",
+            else f"add there, or write in place of keys:, the line  keys: {{{line}}}",
         )
 
 
@@ -160,9 +155,15 @@ def approvals(decisions: Iterable[Decision], kind: str, where: tuple[str, str]) 
 
 
 def holds(decisions: Sequence[Decision]) -> list[str]:
-    """The hold that nobody has ended, in words."""
+    """The hold that nobody has ended, and what was rejected for good, in words.
+
+    Whoever may push can put a rejected branch back, and the approvals of its commit stay true.
+    """
     last = [one for one in decisions if one.decision in (HELD, RELEASED)][-1:]
-    return [f"{one.reviewer} holds it since {one.at}" for one in last if one.decision == HELD]
+    held = [f"{one.reviewer} holds it since {one.at}" for one in last if one.decision == HELD]
+    return held + [
+        f"{one.reviewer} rejected it: {one.reason}" for one in decisions if one.decision == REJECTED
+    ]
 
 
 def _decision(line: str, people: People, promoter: str, about: Mapping[str, str]) -> Decision:
@@ -175,7 +176,8 @@ def _decision(line: str, people: People, promoter: str, about: Mapping[str, str]
         raise TouchstoneError(f"it is a {document['predicateType']}, expected {PREDICATE}")
     predicate = {name: str(value) for name, value in document["predicate"].items()}
     account = predicate["account"]
-    if (key == people.recorder) is not bool(account) or (account and account not in people.review):
+    by_account = key == people.recorder
+    if by_account is not bool(account) or (by_account and not people.may_review(account)):
         raise TouchstoneError(f"{account or 'an account without a name'} may not review")
     subjects = {name: value for name, value in about.items() if _needs(predicate, name)}
     attestation.check_subjects(document, subjects)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from touchstone.delivery.gitops import DEFAULT_POLICY, ENVIRONMENTS, MAIN, POLICY_FILE, Checkout
+from touchstone.delivery.gitops import DEFAULT_POLICY, MAIN, Checkout, policy_of
 from touchstone.documents import yaml
 from touchstone.documents.validated import validated
 from trust_gates import GATES
@@ -56,11 +56,6 @@ class EnvironmentPolicy(Strict):
         ]
 
 
-def place_of(environment: str) -> str:
-    """The path of its environment.yaml in the GitOps repository."""
-    return f"{ENVIRONMENTS}/{environment}/{POLICY_FILE}"
-
-
 def read_policy(
     checkout: Checkout, environment: str, reference: str = f"origin/{MAIN}"
 ) -> EnvironmentPolicy:
@@ -71,7 +66,7 @@ def read_policy(
     Raises:
         ManifestError: environment.yaml is no YAML or holds something else than a policy.
     """
-    path = place_of(environment)
+    path = policy_of(environment)
     data = checkout.read(reference, path)
     text = DEFAULT_POLICY if data is None else data.decode("utf-8", "replace")
     return parse(text, location=path)
@@ -104,7 +99,7 @@ def below(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment:
     """
     if policy.gates == Floor():
         return []
-    place = place_of(environment)
+    place = policy_of(environment)
     try:
         # A remedy splits the confidence: what touchstone.yaml asked for is that of all rounds.
         asked = {**verdict["gates"], "confidence": verdict["confidence"]}
@@ -112,7 +107,14 @@ def below(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment:
     except (KeyError, TypeError, ValueError) as error:
         why = "does not fit" if isinstance(error, ValidationError) else f"lacks {error}"
         return [f"{place} has a floor, and what its verdict says of policy and data {why}"]
-    return policy.gates.problems(gates, data, place=place)
+    problems = policy.gates.problems(gates, data, place=place)
+    named, judged = policy.gates.evaluation, verdict.get("evaluation", "")
+    if named is not None and judged != named.digest:
+        problems.append(
+            f"evaluation: it was judged on {judged or 'no data of its own'}, {place} asks for"
+            f" {named.digest}; run it again"
+        )
+    return problems
 
 
 def data_of(facts: Mapping[str, Any]) -> Data:

@@ -14,6 +14,7 @@ from touchstone.contract.model_repo import FILE_NAME, ModelPipeline
 from touchstone.delivery import environment, gitops
 from touchstone.delivery.environment import EnvironmentPolicy
 from touchstone.errors import ManifestError, UsageError
+from trust_gates.evaluation import Evaluation
 from trust_gates.gates import Gates
 
 _KIND = "Floor"
@@ -38,6 +39,7 @@ def resolve(artifacts: Store, pipeline: ModelPipeline, gitops_url: str) -> str:
         return ""
     floors = read(gitops_url, pipeline.spec.promote.environments)
     require(floors, pipeline.spec.gates)
+    evaluation(floors)
     documents = {
         path: one.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_HELD)
         for path, one in floors.items()
@@ -57,8 +59,7 @@ def read(gitops_url: str, environments: tuple[str, ...]) -> Floors:
         if checkout.commit_of(main):
             check_known(checkout, environments)
         return {
-            environment.place_of(name): environment.read_policy(checkout, name)
-            for name in environments
+            gitops.policy_of(name): environment.read_policy(checkout, name) for name in environments
         }
 
 
@@ -69,7 +70,7 @@ def check_known(checkout: gitops.Checkout, environments: tuple[str, ...]) -> Non
         ManifestError: it has no environment.yaml on main.
     """
     for name in environments:
-        path = environment.place_of(name)
+        path = gitops.policy_of(name)
         if checkout.read(f"origin/{gitops.MAIN}", path) is None:
             raise ManifestError(
                 f"spec.promote.environments names {name}, but main of the GitOps repository has"
@@ -106,6 +107,22 @@ def require(floors: Floors, gates: Gates, facts: Mapping[str, Any] | None = None
             hint="a touchstone.yaml may ask for more than the floor of its environments, never"
             " for less; docs/reference/environment.md says how the floor is set",
         )
+
+
+def evaluation(floors: Floors) -> Evaluation | None:
+    """The organisation's own data that the floors name.
+
+    Raises:
+        ManifestError: they name several.
+    """
+    named = {path: one.gates.evaluation for path, one in floors.items() if one.gates.evaluation}
+    if len(set(named.values())) > 1:
+        told = ", ".join(f"{path}: {one.uri} {one.digest}" for path, one in named.items())
+        raise ManifestError(
+            f"got different evaluation data from the environments of one model: {told}",
+            hint="name the same in gates.evaluation of each, or promote to one of them",
+        )
+    return next(iter(named.values()), None)
 
 
 def load(artifacts: Store, digest: str) -> Floors:

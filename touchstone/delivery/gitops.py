@@ -94,7 +94,7 @@ _PEOPLE = """\
 run: []     # /test, /retest, /cancel
 review: []  # /approve, /hold, /unhold, of a promotion
 # Who may do so by `touchstone review`: a name, and the public key that signs. Each key counts once.
-keys: {{{keys}}}
+keys:{keys}
 # The key by which the platform signs what an account decided by a comment.
 recorder: {recorder}
 # Which repositories a model may come from; unless named, the one that first promoted it.
@@ -139,7 +139,8 @@ class Founders:
 
     def people(self) -> str:
         """The file's text."""
-        keys = f'"{self.reviewer}": "{self.key}"' if self.reviewer else ""
+        # In lines of their own: that is how another reviewer's is added.
+        keys = f'\n  "{self.reviewer}": "{self.key}"' if self.reviewer else " {}"
         recorder = f'"{self.recorder}"' if self.recorder else "null"
         return _PEOPLE.format(keys=keys, recorder=recorder)
 
@@ -250,8 +251,8 @@ class Checkout:
         return True
 
     def commit(self, message: str, trailers: Mapping[str, str]) -> str:
-        """Commit everything in the work tree; return the commit."""
-        self.git("add", "--all")
+        """Commit everything in the work tree, whatever a .gitignore says; return the commit."""
+        self.git("add", "--all", "--force")
         lines = [f"{name}: {one_line(value)}" for name, value in trailers.items()]
         text = message.rstrip() + "\n\n" + "\n".join(lines)
         self.git("commit", "--quiet", "--file=-", stdin=text + "\n")
@@ -303,7 +304,7 @@ def ensure_main(
         checkout.write("README.md", _README.encode())
         checkout.write(PEOPLE_FILE, founders.people().encode())
     for name in environments:
-        policy = f"{ENVIRONMENTS}/{name}/{POLICY_FILE}"
+        policy = policy_of(name)
         if not (checkout.path / policy).exists():
             checkout.write(policy, DEFAULT_POLICY.encode())
     if checkout.git("status", "--porcelain"):
@@ -325,6 +326,11 @@ def create(
     for attempt in outrun():
         with attempt, clone(str(path.resolve())) as checkout:
             ensure_main(checkout, environments, founders)
+
+
+def policy_of(environment: str) -> str:
+    """Where what an environment asks of a release is said."""
+    return f"{ENVIRONMENTS}/{environment}/{POLICY_FILE}"
 
 
 def folder_of(environment: str, model: str) -> str:

@@ -16,7 +16,10 @@ from touchstone.delivery.repositories import place
 from touchstone.documents import yaml
 from touchstone.documents.validated import validated
 
-Person = Annotated[str, StringConstraints(pattern=r"^(github|gitlab|forgejo|bitbucket):[^\s<>]+$")]
+Person = Annotated[
+    str, StringConstraints(pattern=r"^(github|gitlab|forgejo|bitbucket):[^\s<>]+$", to_lower=True)
+]
+"""Forges do not tell logins apart by case, so one person's is one here, however it is typed."""
 Name = Annotated[str, StringConstraints(pattern=r"^[^\s<>]{1,100}$")]
 Key = Annotated[str, AfterValidator(normal_key)]
 
@@ -49,7 +52,16 @@ class People(BaseModel):
 
     def person(self, account: str) -> str:
         """What tells one person from another: their key, else their account."""
-        return self.keys.get(account, account)
+        by_name = {name.lower(): key for name, key in self.keys.items()}
+        return by_name.get(account.lower(), account.lower())
+
+    def may_review(self, account: str) -> bool:
+        """Whether what that account comments on a promotion counts."""
+        return account.lower() in self.review
+
+    def may_run(self, account: str) -> bool:
+        """Whether that account may ask for runs by comments."""
+        return account.lower() in self.run
 
     def allows(self, model: str, repository: str, *, first: str) -> bool:
         """Whether `repository` may promote `model`, whose first release came from `first`."""

@@ -106,7 +106,7 @@ def _publish(
 ) -> Promotion:
     environment = candidate.environments[0]
     branch = f"{BRANCH_PREFIX}{release.model}/{release.version}"
-    folder = f"{gitops.ENVIRONMENTS}/{environment}/{release.model}"
+    folder = gitops.folder_of(environment, release.model)
     main, remote = f"origin/{gitops.MAIN}", f"origin/{branch}"
     if obstacles := below(read_policy(checkout, environment), verdict, environment=environment):
         raise ManifestError(

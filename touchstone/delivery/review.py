@@ -12,7 +12,6 @@ from touchstone.delivery.decisions import Decision, Reviewer
 from touchstone.delivery.promote import BRANCH_PREFIX
 from touchstone.delivery.release import APPROVALS_FILE, Release
 from touchstone.errors import TouchstoneError, UsageError
-from touchstone.runs import faults
 from trust_gates.visible import one_line
 
 _MAIN = f"origin/{gitops.MAIN}"
@@ -204,7 +203,7 @@ def _agree(
     if review.obstacles or standing.release is None:
         raise TouchstoneError(
             f"{name} cannot be merged: " + "; ".join(review.obstacles),
-            hint=f"`touchstone review show {name}` shows it; reject it and promote again",
+            hint=f"`touchstone review unhold {name}` ends a hold; else reject it and promote again",
         )
     if standing.kind != decision:
         version = standing.release.version
@@ -271,20 +270,15 @@ def _held(
     """A merge of that version, the newest of another release than the folder holds now, if any."""
     commits = checkout.git("log", "--first-parent", "--merges", "--format=%H", _MAIN, "--", folder)
     found: list[tuple[str, Release]] = []
-    now = checkout.read(_MAIN, f"{folder}/{releases.RELEASE_FILE}")
+    path = f"{folder}/{releases.RELEASE_FILE}"
+    now = checkout.read(_MAIN, path)
     for commit in commits.splitlines():
-        try:
-            with checkout.files(commit, folder) as files:
-                old = releases.verify(files, public_key)
-                other = (files / releases.RELEASE_FILE).read_bytes() != now
-        except Exception as error:  # it was removed, or never was a release
-            if faults.passing(error):
-                raise
+        old = admission.held(checkout, commit, folder, public_key)
+        if old is None or old.version != version:
             continue
-        if old.version == version and other:
+        if checkout.read(commit, path) != now:
             return commit, old
-        if old.version == version:
-            found.append((commit, old))
+        found.append((commit, old))
     if found:
         return found[0]
     raise UsageError(
@@ -295,7 +289,7 @@ def _held(
 
 def _place_of(checkout: gitops.Checkout, model: str, environment: str) -> tuple[str, str]:
     """The environment, asked for or the only one, and the model that was ever in it."""
-    pattern = f":(glob){gitops.ENVIRONMENTS}/*/{model}/{releases.RELEASE_FILE}"
+    pattern = f":(glob){gitops.folder_of('*', model)}/{releases.RELEASE_FILE}"
     paths = checkout.git("log", "--first-parent", "--format=", "--name-only", _MAIN, "--", pattern)
     known = sorted({path.split("/")[1] for path in paths.splitlines() if "/" in path})
     if environment in known or (not environment and len(known) == 1):
@@ -375,4 +369,9 @@ def _attested(found: Release | None) -> dict[str, str]:
 
 
 def _note(checkout: gitops.Checkout, commit: str, line: str) -> None:
+    known = checkout.git("for-each-ref", gitops.REVIEWS)
+    if known and checkout.commit_of(gitops.REVIEWS) is None:
+        # Someone pushed what is no notes, so it holds no decision.
+        checkout.push(f":{gitops.REVIEWS}")
+        checkout.git("update-ref", "-d", gitops.REVIEWS)
     checkout.git("notes", f"--ref={gitops.REVIEWS}", "append", "--file=-", commit, stdin=line)

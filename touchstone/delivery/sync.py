@@ -141,17 +141,22 @@ class Sync:
         return events
 
     def _check_descends(self, checkout: gitops.Checkout, head: str) -> None:
-        """Raise where main was rewritten: its history is what tells an old release from a new."""
-        main = f"origin/{gitops.MAIN}"
-        known = self._main and checkout.commit_of(self._main)
-        if self._main and (not known or checkout.lacks(main, self._main)):
+        """Raise where main was rewritten: its history is what tells an old release from a new.
+
+        What was read must be on its line of first parents: as the second parent of a merge, main
+        would be a branch of a history that has not seen the releases since.
+        """
+        line = checkout.git("rev-list", "--first-parent", f"origin/{gitops.MAIN}").splitlines()
+        if self._main and self._main not in line:
             self._rewritten = head
             raise self._lost()
 
     def _lost(self) -> TouchstoneError:
         return TouchstoneError(
-            f"main was rewritten: it no longer holds {self._main[:12]}, which was read before",
-            hint="push the old main again, or start the platform anew if that was meant",
+            f"main was rewritten: {self._main[:12]}, which was read before, is no longer on its"
+            " line of first parents",
+            hint="push the old main again, and rebase onto it what was merged the other way round;"
+            " or start the platform anew if that was meant",
         )
 
     def _judge(self, checkout: gitops.Checkout, key: tuple[str, str]) -> _Desired:

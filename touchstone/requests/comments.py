@@ -107,7 +107,7 @@ def act(comment: Comment, control: Control, installation: Installation) -> Answe
         raise UsageError(f"got the comment {comment.text!r}, expected one of {_COMMANDS}")
     allowed = people.read(installation.gitops_url)
     person = f"{comment.forge}:{comment.author}"
-    if person not in (allowed.review if command.reviews else allowed.run):
+    if not (allowed.may_review(person) if command.reviews else allowed.may_run(person)):
         return None
     commit = comment.revision
     if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", commit):

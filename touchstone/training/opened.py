@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchstone.training.spec import AskedSpec, ModelSpec
+from trust_gates.verdict import GRAPH
 
 if TYPE_CHECKING:
     import torch
-
-GRAPH = "graph"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.company import as_served
 from trust_gates.explainability import (
-    bad,
     faithfulness,
     features,
     inside,
+    known_bad,
     methods,
     pictures,
     sanity,
@@ -41,6 +42,7 @@ _OF_A_GROUP = 32
 """Decisions of each group that are explained at least, where there are so many."""
 
 
+@as_served(GATE)
 def judge(
     target: Target,
     samples: Samples,
@@ -56,8 +58,9 @@ def judge(
 
     Raises:
         GateError: the attributions do not depend on the model, or it gives no gradients.
-        PolicyError: the policy would pass attributions that are known to be bad.
-        ValueError: the policy's metric or attribute is unknown, or there are no samples.
+        PolicyError: the data do not have the policy's attribute, or attributions that are known to
+            be bad would pass.
+        ValueError: the policy's metric is unknown, or there are no samples.
     """
     if not len(samples):
         raise ValueError("got no samples to explain decisions on, expected at least one")
@@ -75,8 +78,8 @@ def judge(
     curves = faithfulness.measure(subject, parts, relevance, setting.seed)
     weights = resample_weights(len(subject), setting.seed)
     stable = sanity.stability(policy.method, subject, parts, relevance, setting.seed)
-    measures = {**bad.gains(curves, weights), "stability": mean(stable, weights)}
-    proof = bad.check_policy(
+    measures = {**known_bad.gains(curves, weights), "stability": mean(stable, weights)}
+    proof = known_bad.check_policy(
         policy.requirements,
         curves,
         relevance,

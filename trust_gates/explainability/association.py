@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _DEPTH = 3
-FOLDS = 5
+_FOLDS = 5
 """A value that fewer samples have cannot be told from others."""
 
 _ROWS = 1000
@@ -67,28 +67,20 @@ class Attribute:
 
         values, code = np.unique(groups, return_inverse=True)
         counted = np.bincount(code, minlength=len(values))
-        self.values = [str(value) for value in values[counted >= FOLDS]]
+        enough = counted >= _FOLDS
+        self.values = [str(value) for value in values[enough]]
         """The values that can be told."""
-        self.few = [str(value) for value in values[counted < FOLDS]]
+        self.few = [str(value) for value in values[~enough]]
         """Those that too few samples have."""
         order = np.random.default_rng(seed).permutation(len(groups))
-        kept = np.sort(
-            np.concatenate(
-                [
-                    np.zeros(0, np.int64),
-                    *(
-                        order[code[order] == one][:_ROWS]
-                        for one in np.flatnonzero(counted >= FOLDS)
-                    ),
-                ]
-            )
-        )
+        rows = [order[code[order] == one][:_ROWS] for one in np.flatnonzero(enough)]
+        kept = np.sort(np.concatenate([np.zeros(0, np.int64), *rows]))
         self._inputs = inputs[kept].astype(np.float64)
         self._truth = np.unique(code[kept], return_inverse=True)[1]
         self._seed = seed
         self._folds: list[Any] = []
         if len(self.values) > 1:
-            folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+            folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
             self._folds = list(folds.split(self._inputs, self._truth))
 
     def alone(self) -> list[Told]:
@@ -212,7 +204,7 @@ class Attribute:
 
 def proxies(alone: Sequence[Told], bound: float) -> list[int]:
     """The features that alone tell a value to `bound` or more, and not by chance."""
-    tests = len(alone) * max((len(one.youden) for one in alone), default=1)
+    tests = len(alone) * max([1, *(len(one.youden) for one in alone)])  # too few tell none
     return [
         feature
         for feature, told in enumerate(alone)

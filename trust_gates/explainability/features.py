@@ -78,9 +78,6 @@ def of_rows(
 
     A feature counts that is the attribute by its name, that tells a value of it alone, or that
     with others of those that the decision rests on tells it to `rule.proxy` or more.
-
-    Raises:
-        ValueError: the samples do not have one of the attributes.
     """
     features = of_channels(attributions, weights, names)
     rested = _rested_on([one.share.value for one in features])
@@ -135,21 +132,21 @@ def worst_group(
     """The share of the group whose decisions rest on protected features more than all together do.
 
     It is `whole` itself where no group's is larger by more than chance. A small group has little
-    weight in the mean of all, and may be decided about by nothing else.
+    weight in the mean of all, and may be decided about by nothing else. Its bounds hold for any
+    number of decisions, so that it decides however small it is; what was looked at are all.
 
     Args:
         groups: of each attribute, the value of each decision (n,).
         shares: (n,), the share of each decision on the counted features.
     """
     found = [
-        (name, str(value), bounded_mean(shares[values == value], of=f"{name}={value}"))
+        (name, str(value), bounded_mean(shares[values == value]))
         for name, values in groups.items()
         for value in np.unique(values)
     ]
     strict = 1 - _ERROR / max(1, len(found))
-    above = [
-        one for _, _, one in found if one.interval(strict).low > whole.interval(1 - _ERROR).high
-    ]
+    most = whole.interval(1 - _ERROR).high
+    above = [one for one in found if one[2].interval(strict).low > most]
     rows = []
     for name, value, one in found:
         interval = one.interval(1 - _ERROR)
@@ -159,7 +156,11 @@ def worst_group(
         columns=("attribute", "value", "decisions", "share", "low", "high"),
         rows=rows,
     )
-    return max(above, key=lambda one: one.interval(strict).low, default=whole), table
+    if not above:
+        return whole, table
+    name, value, worst = max(above, key=lambda one: one[2].interval(strict).low)
+    told = f"{name}={value}, {worst.samples} decisions"
+    return replace(worst, of=told, samples=len(shares), grouped=False), table
 
 
 def of_channels(attributions: Array, weights: Array, names: Sequence[str]) -> list[Feature]:
@@ -205,11 +206,5 @@ def table(features: Sequence[Feature], confidence: float) -> Table:
 
 def protected(samples: Samples, rule: Protection) -> Mapping[str, NDArray[np.str_]]:
     """The protected attributes: those asked for, else those declared, else all there are."""
-    unknown = [name for name in rule.attributes if name not in samples.groups]
-    if unknown:
-        raise ValueError(
-            f"got the protected attributes {unknown}, expected some of the dataset's: "
-            + (", ".join(sorted(samples.groups)) or "it has none")
-        )
     names = rule.attributes or samples.protected or samples.groups
     return {name: samples.groups[name] for name in names}

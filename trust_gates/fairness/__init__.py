@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from trust_gates.company import as_served
 from trust_gates.fairness import (
     asked,
     distortion,
@@ -24,14 +25,15 @@ from trust_gates.fairness.rows import Rows
 from trust_gates.metric import plain
 from trust_gates.policy import Setting
 from trust_gates.samples import Floats, Ints, Samples
-from trust_gates.self_test import proved
+from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import Measure, Requirement, decide
 from trust_gates.target import Target
-from trust_gates.verdict import Check, Evidence, Outcome, Table
+from trust_gates.verdict import Check, Evidence, Table
 
 GATE = "fairness"
 
 
+@as_served(GATE)
 def judge(
     target: Target,
     samples: Samples,
@@ -221,19 +223,14 @@ def _evidence(
         )
 
     checks = decided(measures)
-    tried = proved(
-        GATE,
-        {
-            words: any(check.outcome is not Outcome.PASSED for check in decided(of))
-            for words, of in bad.items()
-        },
-    )
+    tried = proved(GATE, {words: refuses(decided(of)) for words, of in bad.items()})
     sizes = np.bincount(member, minlength=len(groups.names))
     worst = shown.worst({name: one.value for name, one in measures.items()})
     required = {check.name: check.required for check in checks}
     drawn = {name: measures[name] for name in shown.pictured(list(required), worst)}
     who = " and ".join(one.name for one in policy.attributes)
     named = ", ".join(f"{n} {size}" for n, size in zip(groups.names, sizes, strict=True))
+    together = [f"groups by {who}: {named}"] if len(policy.attributes) > 1 else []
     return Evidence(
         gate=GATE,
         checks=checks,
@@ -246,7 +243,7 @@ def _evidence(
             "fairness": "Fairness figures with their intervals; the required range in green."
         },
         tables=[*tables, *shown.worst_table(measures, setting.confidence)],
-        notes=[f"protected attribute {who}: {named}", *shown.worst_notes(checks), *notes, tried],
+        notes=[*together, *shown.worst_notes(checks), *notes, tried],
         asked=asked.pairs(groups, policy, setting, sizes),
         warnings=warnings,
     )

@@ -28,21 +28,22 @@ def pairs(
             )
         }
         privileged = ", ".join(attribute.privileged)
-        others = "all other values"
+        others = f"all other values ({number['others']})"
         if len(policy.attributes) == 1:
-            others = ", ".join(f"{groups.names[i]} ({sizes[i]})" for i in comparison.unprivileged)
+            named = [f"{groups.names[i]} ({sizes[i]})" for i in comparison.unprivileged]
+            whole = f" ({number['others']} in all)" if len(named) > 1 else ""
+            others = ", ".join(named) + whole
         found.append(
             (
                 f"protected attribute {attribute.name}",
-                f"privileged: {privileged} ({number['privileged']}); "
-                f"compared with: {others} ({number['others']} in all)",
+                f"privileged: {privileged} ({number['privileged']}); compared with: {others}",
             )
         )
     return [
         *found,
         ("comparisons of groups", str(len(groups.comparisons))),
         ("fewest rows of a group that decide (minimumGroup)", str(policy.minimum_group)),
-        ("confidence of the gate", f"{setting.confidence:.4g}"),
+        ("confidence", f"{setting.confidence:.6g} for all checks of this gate together"),
     ]
 
 
@@ -75,7 +76,7 @@ def left_out_table(view: View, names: Sequence[str], samples: Samples) -> list[T
             found.append((name, str(value), int(inside.sum()), share, gap))
     title = f"Declared, but not judged{f': {view.name} against the rest' if view.name else ''}"
     columns = ("attribute", "value", "rows", "favored", "less the others")
-    return [Table(title=title, columns=columns, rows=found)] * bool(found)
+    return [Table(title=title, columns=columns, rows=found)] if found else []
 
 
 def _mean(values: Bools) -> float | None:

@@ -103,10 +103,14 @@ def _interval(found: Bounded, confidence: float) -> Interval:
     return Interval(low=float(found.low), high=float(found.high), confidence=confidence)
 
 
-@lru_cache(maxsize=4096)
 def _share(seen: Seen, confidence: float) -> Bounded:
-    """Kept, since many figures are made of the same rates."""
-    return share(seen.value, seen.trials, confidence, units=seen.units)
+    return _limits(seen.value, seen.trials, seen.units, confidence)
+
+
+@lru_cache(maxsize=4096)
+def _limits(value: float, trials: float, units: float, confidence: float) -> Bounded:
+    """Kept, since many figures are made of the same rates; by numbers, which hold no rows."""
+    return share(value, trials, confidence, units=units)
 
 
 def _wider(seen: Sequence[Seen], weights: Sequence[float]) -> float:

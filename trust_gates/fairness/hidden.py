@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from trust_gates.fairness import counts, figures
 from trust_gates.fairness.bounds import Compared
-from trust_gates.fairness.groups import Comparison, Grouping
-from trust_gates.fairness.measured import View, suffixed
-from trust_gates.metric import plain
+from trust_gates.fairness.groups import Grouping
+from trust_gates.fairness.measured import View
+from trust_gates.metric import compared, plain
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Required
 
@@ -80,15 +80,10 @@ def outvoted(
     """Groups that are compared together with others and alone are outside of what is required."""
     collapsed = counts.collapse(view.rows, len(groups.names))
     for comparison in groups.comparisons:
-        sides = [list(comparison.unprivileged), list(comparison.privileged)]
-        alone = [
-            (group, pair)
-            for index, side in enumerate(sides)
-            for group in side
-            if len(side) > 1
-            for pair in [[[group], sides[1]] if index == 0 else [sides[0], [group]]]
-        ]
-        for group, (low, high) in alone:
+        others, top = list(comparison.unprivileged), list(comparison.privileged)
+        alone = [(group, [group], top) for group in others if len(others) > 1]
+        alone += [(group, others, [group]) for group in top if len(top) > 1]
+        for group, low, high in alone:
             seen = Compared.of(collapsed, low, high)
             values = figures.pair(
                 *(collapsed.observed()[:, side].sum(axis=1) for side in (low, high)), alpha=alpha
@@ -99,13 +94,9 @@ def outvoted(
                     continue
                 found = limits(1 - (1 - confidence) / len(alone))
                 if found.high < asked.low or found.low > asked.high:
+                    name = compared(metric, view.name, comparison.name)
                     yield (
-                        f"{_named(metric, view, comparison)} compares several groups together: of "
+                        f"{name} compares several groups together: of "
                         f"{groups.names[group]} alone it is {float(values[metric][0]):.3f} "
                         f"[{found.low:.3f}, {found.high:.3f}], expected {asked}"
                     )
-
-
-def _named(metric: str, view: View, comparison: Comparison) -> str:
-    (name,) = suffixed({metric: None}, view.name, comparison.name)
-    return name

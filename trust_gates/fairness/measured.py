@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,9 @@ from trust_gates.fairness.counts import Counts
 from trust_gates.fairness.groups import Comparison, Grouping
 from trust_gates.fairness.metrics import PAIRS, SUBGROUPS
 from trust_gates.fairness.rows import Rows
+from trust_gates.metric import compared
 from trust_gates.statistics import Measure, missing, resampled
 from trust_gates.verdict import Interval
-
-_Any = TypeVar("_Any")
 
 _SCANNED_FEATURES = 8
 """The first so many features may describe a subgroup: a scan takes a second for each two."""
@@ -64,8 +62,8 @@ def measure(
     drawn = collapsed.resampled(seed) if len(view.rows) else observed[None]
     measures: dict[str, Measure] = {}
     for comparison in groups.comparisons:
-        compared = _compare(collapsed, drawn, comparison, alpha)
-        measures |= suffixed(compared, view.name, comparison.name)
+        found = _compare(collapsed, drawn, comparison, alpha)
+        measures |= suffixed(found, view.name, comparison.name)
 
     def asked(*names: str) -> bool:
         return wanted is None or not wanted.isdisjoint(names)
@@ -168,11 +166,14 @@ def _subgroups(
     where = f" for {view.name}" if view.name else ""
     return (
         {name: scan.gap for name, scan in scans.items()},
-        tuple(f"{n.replace('_', ' ')}{where} is worst for: {scan}" for n, scan in scans.items()),
+        tuple(
+            f"{name.replace('_', ' ')}{where} is worst for: {scan}"
+            for name, scan in scans.items()
+            if scan.values
+        ),
     )
 
 
-def suffixed(measures: Mapping[str, _Any], *parts: str) -> dict[str, _Any]:
-    """The same with `[part, part]` after each name; empty parts are left out."""
-    words = ", ".join(part for part in parts if part)
-    return {f"{name}[{words}]" if words else name: one for name, one in measures.items()}
+def suffixed(measures: Mapping[str, Measure], *parts: str) -> dict[str, Measure]:
+    """The same, each named for what is compared."""
+    return {compared(name, *parts): one for name, one in measures.items()}

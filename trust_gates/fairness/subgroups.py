@@ -75,7 +75,8 @@ def scan(
     import pandas as pd
 
     with quietly():
-        from aif360.detectors.mdss_detector import bias_scan
+        from aif360.detectors.mdss.MDSS import MDSS
+        from aif360.detectors.mdss.ScoringFunctions import Bernoulli
 
     if not attributes or any(len(v) != len(truth) for v in (*attributes.values(), scores)):
         raise ValueError(
@@ -85,14 +86,14 @@ def scan(
     order = np.random.default_rng(seed).permutation(len(truth))
     search, held = order[: len(order) // 2][:_SCANNED], order[len(order) // 2 :]
     frame = pd.DataFrame({name: values[search] for name, values in attributes.items()})
-    found, _ = bias_scan(
-        data=frame,
-        observations=pd.Series(truth[search].astype(int)),
-        expectations=pd.Series(np.asarray(scores[search], dtype=np.float64).clip(1e-6, 1 - 1e-6)),
-        favorable_value=1,
-        overpredicted=over,
-        num_iters=_ITERATIONS,
-        penalty=_PENALTY,
+    # As AIF360's bias_scan does, which takes no rows that are all unfavorable.
+    found, _ = MDSS(Bernoulli(direction="negative" if over else "positive")).scan(
+        frame,
+        pd.Series(np.asarray(scores[search], dtype=np.float64).clip(1e-6, 1 - 1e-6)),
+        pd.Series(truth[search].astype(int)),
+        _PENALTY,
+        _ITERATIONS,
+        mode="binary",
     )
     inside = np.ones(len(held), dtype=bool)
     for name, values in found.items():

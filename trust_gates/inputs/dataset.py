@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 LABEL = "label"
 _TRUTHS = {
-    word: number
-    for yes, no in (("True", "False"), ("true", "false"), ("TRUE", "FALSE"))
-    for word, number in ((yes, "1"), (no, "0"))
+    **dict.fromkeys(("True", "true", "TRUE"), "1"),
+    **dict.fromkeys(("False", "false", "FALSE"), "0"),
 }
 _MOST_GROUPS = 64
 """A column with more different values than this is no group of people."""
@@ -126,7 +125,9 @@ def read_csv(path: Path) -> pd.DataFrame:
     gaps = [name for name in header if (frame[name] == "").any()]
     if gaps:
         row = int((frame[gaps[0]] == "").to_numpy().argmax()) + 2
-        raise ValueError(f"{path}:{row}: the value of {gaps[0]!r} is missing")
+        raise ValueError(
+            f"{path}:{row}: the value of {gaps[0]!r} is missing, expected no empty field"
+        )
     return frame
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
 from trust_gates.target import Target
+from trust_gates.verdict import GRAPH
 
 MOST_FEATURES = 1024
 _STEP = 1e-3
@@ -54,6 +55,7 @@ def target(
         predict=lambda inputs: _Asked.apply(inputs, answer, step),  # type: ignore[no-untyped-call]
         low=low,
         high=high,
+        asked_as=GRAPH,
     )
 
 

@@ -5,6 +5,7 @@ Enough for the gates that look at answers (quality, fairness); the model itself 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,12 @@ def _by_class(path: Path, frame: pd.DataFrame) -> _Answers:
     truth = set(frame[LABEL])
     meant = {said: _class(path, said, truth) for said in set(frame[PREDICTION])}
     classes = ordered([*truth, *meant.values()])
+    said = set(meant.values())
+    if len(truth) > 1 < len(said) and truth.isdisjoint(said):
+        raise ValueError(
+            f"{path}: got the predictions {sorted(said)} for the labels {sorted(truth)}, expected "
+            "a class that is both; write them alike"
+        )
     place = {name: index for index, name in enumerate(classes)}
     chosen = frame[PREDICTION].map(lambda said: place[meant[said]]).to_numpy(dtype=np.int64)
     return classes, frame[LABEL].map(place).to_numpy(dtype=np.int64), np.eye(len(classes))[chosen]
@@ -88,17 +95,24 @@ def _class(path: Path, text: str, known: Collection[str]) -> str:
     """The known class that a text means: the one of that name, or of that number (1.0 for 1).
 
     Raises:
-        ValueError: it is the number of two.
+        ValueError: it is the number of two, or differs from one only in capitals or spaces.
     """
     if text in known:
         return text
     alike = sorted(same_number(text, known))
-    if len(alike) > 1:
+    if len(alike) == 1:
+        return alike[0]
+    alike = alike or sorted(one for one in known if _letters(one) == _letters(text))
+    if alike:
         raise ValueError(
             f"{path}: got the class {text!r}, which could be {' or '.join(map(repr, alike))}; "
             "expected each class written in one way"
         )
-    return alike[0] if alike else text
+    return text
+
+
+def _letters(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def _probabilities(path: Path, frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -125,4 +139,5 @@ def _recorded(logits: NDArray[np.float64]) -> Target:
         predict=lambda numbers: answers[numbers[:, 0].long()],
         low=0.0,
         high=float(len(logits)),
+        asked_as="",
     )

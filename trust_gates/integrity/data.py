@@ -83,7 +83,8 @@ def leaked(splits: Mapping[str, Samples], seed: int = 0) -> Finding:
     tested = splits[TEST].inputs if TEST in splits else np.zeros((0, 0))
     seen = {_row(row) for part, samples in splits.items() if part != TEST for row in samples.inputs}
     if not seen or not len(tested):
-        return Finding(name, ["there are no samples to compare"], 0)
+        why = "there are no samples to compare, expected a test split and one that was learned from"
+        return Finding(name, [why], 0)
     equal = [i for i, row in enumerate(tested) if _row(row) in seen]
     good = f"none of {len(tested)} test samples was learned from"
     if equal and len({s.inputs.shape[1:] for s in splits.values()}) == 1 and tested.ndim == 2:

@@ -41,10 +41,13 @@ _BEFORE_TEXT = b"\xef\xbb\xbf\xff\xfe \t\r\n\v\f"
 """A mark of the byte order and white space, which shells skip."""
 
 _OBJECTS = {
-    (".yaml", ".yml"): re.compile(rb"!!python/|tag:yaml\.org,2002:python/"),
+    (".yaml", ".yml"): re.compile(
+        rb"!!python/|tag:yaml\.org,2002:python/|(?m:^%TAG\b)|![\w!<:.,/-]*%[0-9A-Fa-f]{2}"
+    ),
     (".json", ".jsonl"): re.compile(rb'"py/(object|reduce|function|type|repr|newargs\w*)"\s*:'),
 }
-"""How YAML and jsonpickle write a call of a Python function."""
+"""How YAML and jsonpickle write a call of a Python function; YAML also by another name for its tag,
+which no data needs: a directive %TAG, or letters as %70."""
 
 
 def reason(path: Path) -> str:

@@ -10,9 +10,9 @@ import codecs
 import io
 import json
 import math
-from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any
+
+import numpy as np
 
 from trust_gates.integrity import archives, tensors
 from trust_gates.integrity.tree import Bytes
@@ -22,6 +22,12 @@ _PNG, _JPEG, _NPY = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY"
 _CHUNK = 16 << 20
 _JSON_MOST = 64 << 20
 _KNOWN = "safetensors, ONNX, npz, zip, tar, UTF-8 text, PNG or JPEG"
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    **dict.fromkeys(((2, 0), (3, 0)), np.lib.format.read_array_header_2_0),
+}
+"""Of numpy arrays by version; the third differs from the second in the letters of names alone."""
 
 _ENDINGS = {
     **dict.fromkeys(
@@ -110,24 +116,14 @@ def _json(data: Bytes) -> str:
     return ""
 
 
-def _later_header(version: tuple[int, int]) -> Callable[..., Any]:
-    import numpy as np
-
-    if version not in ((2, 0), (3, 0)):  # the third differs in the letters of names alone
-        raise ValueError(f"got its format {version}")
-    return np.lib.format.read_array_header_2_0
-
-
 def _array(data: Bytes) -> str:
     """Objects in a numpy array are pickled; so may be what stands behind an array."""
-    import numpy as np
-
     try:
         with io.BytesIO(data[:]) as stream:
             version = np.lib.format.read_magic(stream)
-            first = version == (1, 0)
-            read = np.lib.format.read_array_header_1_0 if first else _later_header(version)
-            shape, _, dtype = read(stream)
+            if version not in _HEADERS:
+                raise ValueError(f"got its format {version}")
+            shape, _, dtype = _HEADERS[version](stream)
             if dtype.hasobject:
                 return "it is a numpy array of objects"
             if stream.tell() + math.prod(shape) * dtype.itemsize != len(data):

@@ -23,17 +23,17 @@ _LARGEST_HEADER = 100_000_000
 _AT_ONCE = 16 << 20
 
 
-def _ieee(letters: str) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
+Bad = Callable[[NDArray[Any]], NDArray[np.bool_]]
+"""Of raw bytes: which values of them are no finite number."""
+
+
+def _ieee(letters: str) -> Bad:
     return lambda raw: ~np.isfinite(raw.view(letters))
 
 
-def _bits(letters: str, mask: int) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
+def _bits(letters: str, mask: int) -> Bad:
     """All bits of the exponent set: infinite or no number."""
     return lambda raw: (raw.view(letters) & mask) == mask
-
-
-def _none(raw: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.zeros(0, dtype=np.bool_)
 
 
 def _no_bool(raw: NDArray[Any]) -> NDArray[np.bool_]:
@@ -41,13 +41,13 @@ def _no_bool(raw: NDArray[Any]) -> NDArray[np.bool_]:
     return bad
 
 
-def _codes(*codes: int) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
+def _codes(*codes: int) -> Bad:
     return lambda raw: np.isin(raw, codes)
 
 
-_TYPES: dict[str, tuple[int, Callable[[NDArray[Any]], NDArray[np.bool_]]]] = {
+_TYPES: dict[str, tuple[int, Bad | None]] = {
     "BOOL": (8, _no_bool),
-    **{f"{sign}{bits}": (bits, _none) for sign in "IU" for bits in (8, 16, 32, 64)},
+    **{f"{sign}{bits}": (bits, None) for sign in "IU" for bits in (8, 16, 32, 64)},
     "F64": (64, _ieee("<f8")),
     "F32": (32, _ieee("<f4")),
     "F16": (16, _ieee("<f2")),
@@ -58,13 +58,13 @@ _TYPES: dict[str, tuple[int, Callable[[NDArray[Any]], NDArray[np.bool_]]]] = {
     "F8_E5M2FNUZ": (8, _codes(0x80)),
     "F8_E4M3FNUZ": (8, _codes(0x80)),
     "F8_E8M0": (8, _codes(0xFF)),
-    "F6_E2M3": (6, _none),
-    "F6_E3M2": (6, _none),
-    "F4": (4, _none),
+    "F6_E2M3": (6, None),
+    "F6_E3M2": (6, None),
+    "F4": (4, None),
 }
-"""Bits of a value, and which bytes of some hold one that is no finite number. The small types are
-those of the OCP Microscaling and FP8 specifications: E4M3 has no infinity, FNUZ one NaN, and four
-and six bits have neither."""
+"""Bits of a value, and what finds one that is no finite number, where there can be one. The small
+types are those of the OCP Microscaling and FP8 specifications: E4M3 has no infinity, FNUZ one NaN,
+and four and six bits have neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def broken(data: Bytes, tensors: list[Tensor]) -> Iterator[str]:
     """Names of tensors with values that are not finite, or are no value of their type."""
     for tensor in tensors:
         bits, bad = _TYPES[tensor.type]
-        if bad is _none:
+        if bad is None:
             continue
         step = _AT_ONCE - _AT_ONCE % bits
         for start in range(tensor.start, tensor.end, step):

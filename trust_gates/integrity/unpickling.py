@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from pickletools import OpcodeInfo
 
 from trust_gates.integrity.tree import Bytes
 
@@ -25,7 +26,6 @@ _WORD = "word"
 """Imported if there were such a module: `cat`, `dog` on two lines asks for `at` and its `dog`."""
 
 _INSTRUCTIONS = {ord(one.code): one for one in pickletools.opcodes}
-_BY_NAME = {one.name: one for one in pickletools.opcodes}
 _LENGTHS = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
     pickletools.TAKEN_FROM_ARGUMENT4: 4,
@@ -108,14 +108,14 @@ def _followed(data: Bytes, start: int, *, runs: bool = False) -> tuple[str, int]
     while at < end:
         machine = _Machine()
         try:
-            for name, argument, behind in _instructions(data, at):
+            for instruction, argument, behind in _instructions(data, at):
                 at = behind
                 steps += 1
                 if steps > _MOST:
                     return _ENDLESS, steps
-                if machine.obey(name, argument):
+                if machine.obey(instruction, argument):
                     return "unpickling it runs code", steps
-                if name == "STOP":
+                if instruction.name == "STOP":
                     break
         except _GivesUpError:
             return "", steps
@@ -124,8 +124,8 @@ def _followed(data: Bytes, start: int, *, runs: bool = False) -> tuple[str, int]
     return ("" if runs else "it parses as a pickle"), steps
 
 
-def _instructions(data: Bytes, at: int) -> Iterator[tuple[str, bytes, int]]:
-    """Each instruction's name, its argument's bytes, and where the next one begins."""
+def _instructions(data: Bytes, at: int) -> Iterator[tuple[OpcodeInfo, bytes, int]]:
+    """Each instruction, its argument's bytes, and where the next one begins."""
     while at < len(data):
         known = _INSTRUCTIONS.get(data[at])
         if known is None:
@@ -150,7 +150,7 @@ def _instructions(data: Bytes, at: int) -> Iterator[tuple[str, bytes, int]]:
             # Only short arguments say anything here: names of memo cells.
             argument = data[at : at + min(size, 8)]
             at += size
-        yield known.name, argument, at
+        yield known, argument, at
     raise _GivesUpError
 
 
@@ -162,12 +162,13 @@ class _Machine:
         self.memo: dict[int, str] = {}
         self.imported = False
 
-    def obey(self, name: str, argument: bytes) -> bool:
+    def obey(self, instruction: OpcodeInfo, argument: bytes) -> bool:
         """Obey one instruction; whether code runs by it.
 
         Raises:
             _GivesUpError: an unpickler could not obey it.
         """
+        name = instruction.name
         if name in _LINES and not _LINES[name].fullmatch(argument):
             raise _GivesUpError
         if name in ("GLOBAL", "INST"):
@@ -209,15 +210,13 @@ class _Machine:
         elif name == "PERSID":
             raise _GivesUpError  # an unpickler knows no persistent names in words
         else:
-            self._plain(name)
+            self._plain(instruction)
         return False
 
     def _fill(self, name: str) -> bool:
-        if name in ("APPEND", "SETITEM"):
-            container = self._take(_FILLS[name])[0]
-        else:
+        if name not in ("APPEND", "SETITEM"):
             self._to_mark()
-            container = self._take(1)[0]
+        container = self._take(_FILLS[name])[0]
         if container == _ANY:
             return True
         kinds = {"APPEND": "list", "APPENDS": "list", "ADDITEMS": "set"}
@@ -226,18 +225,17 @@ class _Machine:
         self.stack.append(container)
         return False
 
-    def _plain(self, name: str) -> None:
-        known = _BY_NAME[name]
-        before = list(known.stack_before)
+    def _plain(self, instruction: OpcodeInfo) -> None:
+        before = list(instruction.stack_before)
         if pickletools.stackslice in before:
             self._to_mark()
             before = before[: before.index(pickletools.markobject)]
-        if name == "POP" and self.stack[-1:] == ["mark"]:
+        if instruction.name == "POP" and self.stack[-1:] == ["mark"]:
             self.stack.pop()
             return
         self._take(len(before))
         self.stack += [
-            _ANY if kind is pickletools.anyobject else kind.name for kind in known.stack_after
+            _ANY if kind is pickletools.anyobject else kind.name for kind in instruction.stack_after
         ]
 
     def _top(self) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.company import as_served
 from trust_gates.errors import GateError
 from trust_gates.policy import Setting
 from trust_gates.quality import bootstrap, calibration, classification, detection, slices
 from trust_gates.quality.champion import Discordant
 from trust_gates.quality.policy import GAIN, Quality
 from trust_gates.quality.slices import Slices
-from trust_gates.samples import Boxes, Samples
+from trust_gates.samples import Bools, Boxes, Samples
+from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import (
     Measure,
     decide,
@@ -31,8 +33,14 @@ GATE = "quality"
 Answers = NDArray[np.float64] | Sequence[Boxes]
 """What a model says of some samples: logits (N, K), or the claims of a detector."""
 
+Resampled = Callable[[bootstrap.Figures, int, int], dict[str, Measure]]
+"""Figures, the number of units and a seed to measures, with their intervals or without."""
+
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss", "brier", "ece")
 DETECTION = ("map50", "map50_95", "recall", "ece")
+
+_CERTAIN = 30.0
+"""The logit of an answer without doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,7 +57,9 @@ class Champion:
 class _Found:
     measures: Mapping[str, Measure]
     slices: Slices
-    picture: bytes | None
+    sure: tuple[NDArray[np.float64], Bools] | None = None
+    """How sure each answer, or claim, is, and whether it is right."""
+
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -70,6 +80,7 @@ def ask(target: Target, samples: Samples) -> Answers:
     return logits
 
 
+@as_served(GATE)
 def judge(
     target: Target,
     samples: Samples,
@@ -80,11 +91,13 @@ def judge(
     """Measure on all samples and decide.
 
     Metrics of classifiers: those of `CLASSIFICATION` and `worst_slice_accuracy`; of detectors:
-    those of `DETECTION` and `worst_slice_recall`. Checks that answers are finite and not always
-    the same are always added, and `gain_over_champion` where the policy compares with a champion.
+    those of `DETECTION` and `worst_slice_recall`. Checks that answers are finite, not always the
+    same and no matter of company are always added, and `gain_over_champion` where the policy
+    compares with a champion.
 
     Raises:
         GateError: the model does not answer as promised.
+        PolicyError: the policy's checks pass the answers to other samples.
         ValueError: the policy names an unknown metric.
     """
     answers = ask(target, samples) if len(samples) else []
@@ -99,15 +112,13 @@ def judge_answers(
     champion: Champion | None = None,
 ) -> Evidence:
     """The same, of answers that were given already."""
-    if not len(samples):
-        found = _no_samples(samples, policy)
-    elif samples.detection:
-        found = _detection(answers, samples, policy, setting, champion)
-    else:
-        found = _classification(answers, samples, policy, setting, champion)
+    found = _found(answers, samples, policy, setting, champion)
     measures = {**found.measures, **_never(answers, samples)}
     requirements = list(policy.requirements)
-    notes = found.slices.notes
+    notes = [*found.slices.notes, *_self_test(samples, policy, setting, champion)]
+    picture = None
+    if found.sure is not None:
+        picture = calibration.diagram(*found.sure, setting.confidence)
     if policy.champion is not None and champion is None:
         notes = [*notes, "no version is served yet: there is no champion to compare with"]
     elif policy.champion is not None:
@@ -119,7 +130,7 @@ def judge_answers(
             *decide(GATE, measures, named(policy.always), confidence=setting.confidence, minimum=0),
         ],
         figures={**{name: one.value for name, one in measures.items()}, **found.figures},
-        pictures={} if found.picture is None else {"quality-calibration": found.picture},
+        pictures={} if picture is None else {"quality-calibration": picture},
         captions={
             "quality-calibration": (
                 "How often answers are right, by how sure the model is; on the line it is as right "
@@ -128,7 +139,76 @@ def judge_answers(
         },
         tables=[found.slices.table("Groups and classes, the worst first", setting.confidence)],
         notes=notes,
+        asked=_asked(samples, policy, setting),
     )
+
+
+def _found(
+    answers: Answers,
+    samples: Samples,
+    policy: Quality,
+    setting: Setting,
+    champion: Champion | None,
+    resampled: Resampled = bootstrap.measure,
+) -> _Found:
+    if not len(samples):
+        return _no_samples(samples, policy)
+    measured = _detection if samples.detection else _classification
+    return measured(answers, samples, policy, setting, champion, resampled)
+
+
+def _self_test(
+    samples: Samples, policy: Quality, setting: Setting, champion: Champion | None
+) -> list[str]:
+    """Would the right answers, each given to some other sample, be refused by the checks alone?
+
+    Raises:
+        PolicyError: they would not.
+    """
+    if not len(samples):
+        return []
+    dealt = samples.take(np.random.default_rng(setting.seed).permutation(len(samples)))
+    answers: Answers
+    if dealt.objects is None:
+        answers = np.eye(len(samples.classes))[dealt.labels] * _CERTAIN
+    else:
+        answers = [
+            Boxes(boxes=one.boxes, labels=one.labels, scores=np.ones(len(one)))
+            for one in dealt.objects
+        ]
+
+    def refused(resampled: Resampled) -> bool:
+        found = _found(answers, samples, policy, setting, champion, resampled)
+        measures = {**found.measures, **_never(answers, samples)}
+        checks = decide(GATE, measures, policy.requirements, confidence=setting.confidence)
+        return refuses(checks)
+
+    # A figure that would not do even if it were certain needs no interval, which is dear.
+    seen = refused(bootstrap.values) or refused(bootstrap.measure)
+    return [proved(GATE, {"the right answers, each given to another sample": seen})]
+
+
+def _asked(samples: Samples, policy: Quality, setting: Setting) -> list[tuple[str, str]]:
+    """What the figures rest on, in words."""
+    labels, what = np.zeros(0, np.int64), "samples"
+    if samples.labels is not None:
+        labels = np.asarray(samples.labels, dtype=np.int64)
+    elif samples.objects is not None:
+        what = "objects"
+        labels = np.concatenate([labels, *(one.labels for one in samples.objects)])
+    counts = np.bincount(labels, minlength=len(samples.classes))
+    told = [
+        ("samples", str(len(samples))),
+        (
+            f"{what} of each class",
+            ", ".join(f"{name}: {n}" for name, n in zip(samples.classes, counts, strict=True)),
+        ),
+        ("smallest slice", f"{policy.minimum_slice} samples"),
+        ("confidence", f"{setting.confidence:g}"),
+    ]
+    if policy.champion is not None:
+        told.append(("may lose against the served version", f"{policy.champion.margin:g}"))
+    return told
 
 
 def _classification(
@@ -137,10 +217,11 @@ def _classification(
     policy: Quality,
     setting: Setting,
     champion: Champion | None,
+    resampled: Resampled,
 ) -> _Found:
     now = classification.Answers.of(np.asarray(answers), samples)
     by_slice = slices.of_classifier(now, samples, policy.minimum_slice)
-    measures = bootstrap.measure(now.figures, len(samples), setting.seed)
+    measures = resampled(now.figures, len(samples), setting.seed)
     measures |= {
         "accuracy": proportion(int(now.right.sum()), len(samples)),
         "worst_slice_accuracy": by_slice.worst,
@@ -156,7 +237,7 @@ def _classification(
     return _Found(
         measures=measures,
         slices=by_slice,
-        picture=calibration.diagram(now.confidence, now.right, setting.confidence),
+        sure=(now.confidence, now.right),
         figures=figures,
     )
 
@@ -167,6 +248,7 @@ def _detection(
     policy: Quality,
     setting: Setting,
     champion: Champion | None,
+    resampled: Resampled,
 ) -> _Found:
     now = detection.Answers.of(list(answers), samples)
     by_slice = slices.of_detector(now, samples, policy.minimum_slice, setting.seed)
@@ -182,14 +264,14 @@ def _detection(
             found[GAIN] = found["map50"] - found["champion_map50"]
         return found
 
-    measures = bootstrap.measure(figures, len(samples), setting.seed)
+    measures = resampled(figures, len(samples), setting.seed)
     measures["worst_slice_recall"] = by_slice.worst
     if champion is not None and before is None:
         measures[GAIN] = missing(champion.missing)
     return _Found(
         measures=measures,
         slices=by_slice,
-        picture=calibration.diagram(now.confidence, now.right, setting.confidence),
+        sure=(now.confidence, now.right),
     )
 
 
@@ -200,7 +282,6 @@ def _no_samples(samples: Samples, policy: Quality) -> _Found:
     return _Found(
         measures={name: missing(why) for name in (*names, worst, GAIN)},
         slices=Slices(measures={}, left_out={}, minimum=policy.minimum_slice),
-        picture=None,
     )
 
 

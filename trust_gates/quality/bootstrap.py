@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.statistics import RESAMPLES, Measure, resampled
+from trust_gates.statistics import RESAMPLES, Measure, exact, resampled
 
 Array = NDArray[np.float64]
 Figures = Callable[[Array], Mapping[str, Array]]
@@ -15,6 +15,12 @@ Figures = Callable[[Array], Mapping[str, Array]]
 
 _CELLS = 4_000_000
 """Weights held at once."""
+
+
+def values(figures: Figures, units: int, seed: int) -> dict[str, Measure]:
+    """Every figure on all units as if it were certain, for who needs no interval; quick."""
+    found = figures(np.ones((1, units)))
+    return {name: exact(float(value[0]), units) for name, value in found.items()}
 
 
 def measure(figures: Figures, units: int, seed: int) -> dict[str, Measure]:

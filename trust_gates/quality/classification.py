@@ -56,8 +56,9 @@ class Answers:
     def figures(self, weights: Array) -> dict[str, Array]:
         """`balanced_accuracy`, `f1_macro`, `auc`, `log_loss`, `brier`, `ece`, each (R,).
 
-        Means over classes leave out a class of which a resample has no sample. A NaN among the
-        answers makes every figure of probabilities NaN, which never passes.
+        As scikit-learn has them: means over classes leave out a class of which a resample has no
+        sample, but `f1_macro` counts one that was claimed, as 0. A NaN among the answers makes
+        every figure of probabilities NaN, which never passes.
         """
         rows, classes = np.arange(len(self.labels)), self.probabilities.shape[1]
         truth = np.eye(classes)[self.labels]
@@ -70,7 +71,7 @@ class Answers:
         unit = np.arange(len(rows))
         return {
             "balanced_accuracy": _mean(_ratio(hits, true), true > 0),
-            "f1_macro": _mean(_ratio(2 * hits, true + claimed), true > 0),
+            "f1_macro": _mean(_ratio(2 * hits, true + claimed), true + claimed > 0),
             "auc": _auc(self.probabilities, truth.astype(bool), weights),
             "log_loss": weights @ surprise / total,
             "brier": weights @ distance / total,

@@ -1,6 +1,7 @@
 """The quality gate's figures."""
 
 from trust_gates.metric import Metric, count, difference, share
+from trust_gates.policy import COMPANY
 
 QUESTION = "Does it do its task on samples it has never seen?"
 
@@ -55,6 +56,13 @@ METRICS = (
         "whether it answers the same whatever it is shown",
         "See whether its loss fell at all: too high a learning rate does this.",
         ideal=0,
+    ),
+    count(
+        COMPANY,
+        "samples that are answered otherwise alone, beside others, in another order or number, "
+        "or asked again",
+        "Let an answer rest on its own sample alone: BatchNorm with running statistics, `eval()`, "
+        "no mean over the batch, nothing drawn by chance and nothing remembered.",
     ),
     count(
         "non_finite_outputs",

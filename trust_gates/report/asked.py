@@ -15,13 +15,9 @@ from decimal import Decimal
 from typing import Any
 
 from trust_gates import GATES
-from trust_gates.metric import plain
+from trust_gates.metric import EVALUATION, of_evaluation, plain
 from trust_gates.verdict import Check, Required
 from trust_gates.visible import one_line
-
-EVALUATION = "evaluation"
-"""A check called `metric[evaluation]`, or `metric[evaluation: comparison]`, rests on the
-organisation's own data, where the verdict names some."""
 
 _FLOOR = "floor"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -53,7 +49,7 @@ class Threshold:
 
     def __str__(self) -> str:
         few, most = self.samples
-        more = [f"n = {few}" if few == most else f"n = {few} to {most}"]
+        more = [f"on {few} samples" if few == most else f"on {few} to {most} samples"]
         if self.evaluation:
             more.append("of the organisation's own data")
         if self.comparisons > 1:
@@ -169,8 +165,7 @@ def place(gate: str) -> tuple[int, str]:
 
 def evaluated(verdict: Mapping[str, Any], check: str) -> bool:
     """Whether the check of that name rests on the organisation's own data."""
-    own = check.partition("[")[2].startswith((f"{EVALUATION}]", f"{EVALUATION}: "))
-    return own and bool(verdict.get(EVALUATION))  # a group may have that name, too
+    return of_evaluation(check) and bool(verdict.get(EVALUATION))  # a group may be called so, too
 
 
 def flow(value: Any) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trust_gates.verdict import UNCONFINED, Check
+from trust_gates.verdict import GRAPH, UNCONFINED, Check
 
 NOT_STATED = "not stated"
 NOT_RECORDED = "not recorded"
@@ -47,7 +47,7 @@ def topics(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[Topic]:
         Topic(heading="Data", facts=[*words(data="Origin"), *_data(verdict, facts)]),
         Topic(heading="Model and training", facts=_training(verdict, facts)),
         *(
-            Topic(heading=heading, facts=_judged([c for c in checks if c.gate == gate]))
+            Topic(heading=heading, facts=_judged(gate, verdict, checks))
             for heading, gate in _JUDGED.items()
         ),
         Topic(
@@ -93,9 +93,11 @@ def _training(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tupl
 
 def _asked(how: Mapping[str, str]) -> str:
     """How the gates asked the model: as data, or what kept its code from the verdict."""
-    ways = {one for one in how.values() if one}
+    ways = set(how.values()) - {""}
+    if how and not ways:
+        return "its files or its recorded answers alone: the model was not asked"
     words = {
-        "graph": "a graph of operators: no code of the model repository ran where it was judged",
+        GRAPH: "a graph of operators: no code of the model repository ran where it was judged",
         UNCONFINED: "its own code, unconfined: it could have made its own verdict",
     }
     return "; ".join(words.get(way, f"its own code, {way}") for way in sorted(ways)) or NOT_RECORDED
@@ -109,10 +111,13 @@ def _inputs(inputs: Mapping[str, Any]) -> str:
     return f"{text}: {', '.join(inputs['features'])}" if inputs.get("features") else text
 
 
-def _judged(checks: Sequence[Check]) -> list[tuple[str, str]]:
-    if not checks:
-        return [("Judged", "no: this gate is not declared")]
-    return [(check.name, f"{check.outcome.value}: {check.reason}") for check in checks]
+def _judged(
+    gate: str, verdict: Mapping[str, Any], checks: Sequence[Check]
+) -> list[tuple[str, str]]:
+    found = [(c.name, f"{c.outcome.value}: {c.reason}") for c in checks if c.gate == gate]
+    declared = verdict.get("gates", {}).get(gate)
+    why = "its policy is declared, but it was not asked" if declared else "no policy is declared"
+    return found or [("Judged", f"no: {why}")]
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

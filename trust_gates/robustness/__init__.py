@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from trust_gates.company import as_served
 from trust_gates.policy import Setting
 from trust_gates.robustness import asked, attacks, evasion, figures, masking, pictures, weak
 from trust_gates.robustness.attacks.attack import Task
@@ -23,6 +24,7 @@ GATE = "robustness"
 _SHOWN = 4
 
 
+@as_served(GATE)
 def judge(
     target: Target,
     samples: Samples,
@@ -53,8 +55,9 @@ def judge(
     proof = weak.check_policy(policy.requirements, min(policy.samples, len(samples)), setting)
     broken = {n: weak.check_attack(n, samples, target, budget) for n in policy.names}
     victim = Victim.of(target, samples)
-    warnings, whole = asked.warnings(policy, victim, samples, setting), samples
+    warnings = asked.warnings(policy, victim, samples, setting)
     measured = measure(victim, samples, policy, setting)
+    told = asked.pairs(policy, victim, samples, setting, attacked=len(measured.samples))
     curves = sweep(victim, samples, policy.names, budget, policy.sweep)
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
     more = figures.measure(
@@ -104,7 +107,7 @@ def judge(
             *((seen.table,) if seen else ()),
         ),
         notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags), proof],
-        asked=asked.asked(policy, victim, whole, setting, attacked=len(samples)),
+        asked=told,
         warnings=warnings,
     )
 

@@ -28,7 +28,7 @@ _NAMED = 8
 """So many features are named, of more only their number is said."""
 
 
-def asked(
+def pairs(
     policy: Robustness, victim: Victim, samples: Samples, setting: Setting, *, attacked: int
 ) -> list[tuple[str, str]]:
     """What was asked, in words.

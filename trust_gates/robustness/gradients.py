@@ -15,7 +15,7 @@ def loss_gradients(
 ) -> NDArray[np.float32]:
     """(N, ...): of each sample's own loss, to every value, also those out of the attacker's reach.
 
-    A classifier's loss is the cross-entropy, a detector's its own.
+    A classifier's loss is the cross-entropy, a detector's its own, of what it claims itself.
 
     Args:
         log_odds: of a classifier the log-odds of a wrong answer instead, which attacks follow: they
@@ -23,7 +23,7 @@ def loss_gradients(
     """
     if victim.detection:
         found: NDArray[np.float32] = victim.estimator.loss_gradient(
-            samples.inputs, victim.truth(samples)
+            samples.inputs, victim.told(samples)
         )
         return found
     starts = range(0, len(samples), BATCH)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.matching import overlaps, recalled_surely
+from trust_gates.matching import SURE, overlaps, recalled_surely
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
 
@@ -99,6 +99,16 @@ class Victim:
             served = self.target.answers(replace(samples, inputs=inputs))
             right &= served.argmax(axis=1) == samples.labels
         return np.asarray(right, dtype=np.int64)
+
+    def told(self, samples: Samples) -> Any:
+        """A detector's own sure claims in ART's form: what its loss is asked about.
+
+        The loss is the model's code, and a host remembers: boxes that it is given as the truth
+        could become its answers. What an attack takes away is what was claimed before.
+        """
+        from trust_gates.robustness.estimators import as_labels
+
+        return as_labels([one.above(SURE) for one in self.target.claims(samples.inputs)])
 
     def truth(self, samples: Samples) -> Any:
         """The labels in ART's form."""

@@ -20,10 +20,9 @@ from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.metrics import METRICS
 from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Boxes, Samples
-from trust_gates.self_test import proved
+from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import Measure, Requirement, decide, exact, proportion
 from trust_gates.target import Target
-from trust_gates.verdict import Outcome
 
 _COUNT = 12
 _SIZE = 8.0
@@ -42,8 +41,7 @@ def check_policy(requirements: Sequence[Requirement], count: int, setting: Setti
     known = {metric.name: metric for metric in METRICS}
     lost = {one.metric: _lost(known[one.metric], count) for one in requirements}
     checks = decide("", lost, requirements, confidence=setting.confidence, minimum=0)
-    refused = any(check.outcome is not Outcome.PASSED for check in checks)
-    return proved("robustness", {"a model that loses everything under attack": refused})
+    return proved("robustness", {"a model that loses everything under attack": refuses(checks)})
 
 
 def _lost(metric: Metric, count: int) -> Measure:

@@ -17,6 +17,7 @@ from trust_gates import __main__ as gates_cli
 from trust_gates import report
 from trust_gates.errors import GateError, MissingExtraError
 from trust_gates.gates import GatesFile
+from trust_gates.policy import COMPANY
 
 POLICY = "gates: {quality: {checks: [{metric: accuracy, atLeast: 0.7}]}}"
 COMMANDS = {
@@ -52,6 +53,14 @@ def test_a_model_that_passes_is_0_and_says_why(run):
     assert "note: quality: judged on recorded predictions (predictions.csv)" in out
 
 
+def test_nothing_is_said_to_hold_of_the_company_of_recorded_answers(run, tmp_path):
+    """Nobody asked the model, so no check of how it answers can pass."""
+    code, out, _ = run("quality", "--data=predictions.csv", "--json", "--out=report")
+    assert (code, COMPANY in out) == (0, False)
+    text = (tmp_path / "report" / "trust-report.md").read_text()
+    assert "| **Judged as** | its files or its recorded answers alone" in text
+
+
 def test_a_model_that_is_refused_is_5(run, tmp_path):
     (tmp_path / "gates.yaml").write_text(POLICY.replace("0.7", "0.99"))
     code, out, _ = run("quality", "--data=predictions.csv")
@@ -79,7 +88,7 @@ def test_what_was_asked_and_of_which_bytes_is_said_before_what_was_found(run, tm
     first, *_ = (line for line in out.splitlines() if not line.startswith("asked: "))
     assert first.startswith("note: quality: ")
     assert "asked: decided at: confidence 0.95 of the whole verdict" in out
-    assert "asked: quality: accuracy >= 0.7 (n = 200); " in out
+    assert "asked: quality: accuracy >= 0.7 (on 200 samples); " in out
     document = json.loads((tmp_path / "report" / "verdict.json").read_text())
     report_text = (tmp_path / "report" / "trust-report.md").read_text()
     for name, digest in digests.items():

@@ -168,6 +168,12 @@ SEVERAL = """\
 MITIGATED = "train: {workers: 2, epochs: 3, mitigation: {method: reweighing, favorable: car}}"
 
 
+def test_who_approves_a_promotion_is_not_the_models_authors_to_say(tmp_path):
+    text = GOOD + "  promote: {environments: [production], review: {production: automatic}}\n"
+    with pytest.raises(ManifestError, match=r"got unknown key spec\.promote\.review"):
+        load(write(tmp_path, text))
+
+
 def test_several_protected_attributes_are_read_as_one_was(tmp_path):
     one = load(write(tmp_path, GOOD)).spec.gates.fairness
     assert [(a.name, a.privileged) for a in one.attributes] == [("lighting", ("day",))]

@@ -152,6 +152,22 @@ def test_a_floor_that_was_raised_after_the_verdict_stops_the_merge(platform):
     assert "merged" in platform.approve(branch)
 
 
+def test_evaluation_data_that_were_named_after_the_verdict_stop_the_merge(platform):
+    judged, other = (f"sha256:{letter * 64}" for letter in "ab")
+    policy = "gates: {evaluation: {uri: 'https://data.example/x.csv', digest: '%s'}}"
+    alone = platform.promote(platform.candidate(**asked())).branch
+    platform.change("main", STAGING, (policy % judged).encode())
+    with pytest.raises(TouchstoneError, match=f"judged on no data of its own, .*asks for {judged}"):
+        platform.approve(alone)
+    candidate = platform.candidate(commit="f" * 40, **{**asked(), "evaluation": judged})
+    branch = platform.promote(candidate).branch
+    platform.change("main", STAGING, (policy % other).encode())
+    with pytest.raises(TouchstoneError, match=f"judged on {judged}, .*asks for {other}"):
+        platform.approve(branch)
+    platform.change("main", STAGING, (policy % judged).encode())
+    assert "merged" in platform.approve(branch)
+
+
 def held(text, **changes):
     policy = environment.parse(textwrap.dedent(text), location="environment.yaml")
     return "\n".join(environment.below(policy, {**asked(), **changes}, environment="staging"))

@@ -83,7 +83,7 @@ def test_the_commit_says_what_was_asked_before_what_was_found(platform):
     body = platform.git("log", "-1", "--format=%B", platform.promote(candidate).branch)
     asked, found = body.split("What was found:")
     assert "- decided at: confidence 0.51 of the whole verdict" in asked
-    assert "- quality: accuracy >= 0.8 (n = 200)" in asked
+    assert "- quality: accuracy >= 0.8 (on 200 samples)" in asked
     assert "- robustness: epsilon: 0.000002; steps: 1" in asked
     assert "2 warnings about the yardstick:" in asked
     assert "- robustness: epsilon is Reviewed-by: nobody @<!-- -->all" in asked

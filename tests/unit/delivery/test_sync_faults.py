@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from delivery_platform import Shelf
 
 from touchstone.artifacts.store import Store
 from touchstone.delivery import sync
@@ -14,30 +15,9 @@ FOLDER = "environments/staging/tiny"
 EVIL = "environments/staging/evil"
 
 
-class Serving:
-    """What was asked to be served."""
-
-    def __init__(self):
-        self.versions, self.broken = {}, {}
-
-    def apply(self, environment, model, unpack, version):
-        if error := self.broken.get(model):
-            raise error
-        self.versions[environment, model] = version
-
-    def remove(self, environment, model):
-        self.versions.pop((environment, model))
-
-    def current(self, environment, model):
-        return self.versions.get((environment, model))
-
-    def served(self):
-        return list(self.versions)
-
-
 @pytest.fixture
 def serving():
-    return Serving()
+    return Shelf()
 
 
 @pytest.fixture

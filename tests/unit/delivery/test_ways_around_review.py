@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from delivery_platform import COMMIT, REPOSITORY, check
+from delivery_platform import COMMIT, REPOSITORY, Shelf, check
 
 from touchstone.delivery import attestation, decisions, gitops, review
 from touchstone.delivery.decisions import Reviewer
@@ -17,25 +17,6 @@ from touchstone.errors import TouchstoneError, UsageError
 FOLDER = "environments/staging/tiny"
 POLICY = "environments/staging/environment.yaml"
 SECOND = "f" * 40
-
-
-class Shelf:
-    """What was asked to be served."""
-
-    def __init__(self):
-        self.versions = {}
-
-    def apply(self, environment, model, unpack, version):
-        self.versions[environment, model] = version
-
-    def remove(self, environment, model):
-        self.versions.pop((environment, model))
-
-    def current(self, environment, model):
-        return self.versions.get((environment, model))
-
-    def served(self):
-        return list(self.versions)
 
 
 @pytest.fixture
@@ -350,6 +331,17 @@ def test_a_typed_name_is_no_approval_and_the_line_to_add_is_told(platform):
     assert f'keys: {{rita: "{platform.key("rita")}"}}' in caught.value.hint
 
 
+def test_the_line_that_is_told_makes_a_reviewer_in_the_file_that_up_wrote(platform):
+    platform.promote()
+    otto = replace(platform.reviewer("otto"), identity=gitops.Identity("Otto O", "o@example.org"))
+    with pytest.raises(TouchstoneError, match="does not name the key") as caught:
+        platform.approve(reviewer=otto)
+    said = caught.value.hint.partition("below keys:, the line  ")[2]
+    text = platform.git("show", "main:people.yaml")
+    platform.change("main", "people.yaml", text.replace("keys:\n", f"keys:\n  {said}\n").encode())
+    assert "merged" in platform.approve(reviewer=otto)
+
+
 @pytest.mark.parametrize("which", ["promoter", "recorder"])
 def test_a_key_of_the_platform_never_approves(platform, which):
     path = platform.keys.private if which == "promoter" else platform.recording_key
@@ -558,6 +550,78 @@ def test_a_main_that_was_rewritten_changes_nothing(platform, syncing, shelf):
     assert shelf.versions == {("staging", "tiny"): SECOND[:12]}
     platform.git("update-ref", "refs/heads/main", last)
     assert syncing.step() == []
+
+
+def test_a_main_that_became_the_second_parent_brings_no_old_release_back(platform, syncing, shelf):
+    """On another line of first parents the newer one was never merged, so the old one is new."""
+    root = platform.git("rev-parse", "main")
+    branch = platform.promote().branch
+    reviewed = platform.git("rev-parse", branch)
+    platform.approve()
+    merged = platform.git("rev-parse", "main^{tree}")
+    platform.promote(newer(platform))
+    platform.approve()
+    syncing.step()
+    with main(platform, reference=root) as checkout:
+        checkout.git("commit", "--quiet", "--allow-empty", "--message=Another line")
+        for parents in (("HEAD", reviewed), ("HEAD", "origin/main")):
+            given = [word for parent in parents for word in ("-p", parent)]
+            made = checkout.git("commit-tree", merged, *given, "-m", "Merge it")
+            checkout.git("reset", "--quiet", "--hard", made)
+    (event,) = syncing.step()
+    assert "no longer on its line of first parents" in event.reason
+    assert shelf.versions == {("staging", "tiny"): SECOND[:12]}
+
+
+def test_a_rejected_commit_that_is_pushed_again_is_not_merged(platform):
+    """The approvals that it had before are of that commit still."""
+    platform.change("main", POLICY, b"approvals: 2\n")
+    platform.name(rita=platform.key("rita"), otto=platform.key("otto"))
+    branch = platform.promote().branch
+    commit = platform.git("rev-parse", branch)
+    assert "1 of 2" in platform.approve()
+    url, public, rita = platform.gitops, platform.keys.public, platform.reviewer()
+    review.reject(url, branch, public, rita, reason="misses nights")
+    platform.git("update-ref", f"refs/heads/{branch}", commit)
+    with pytest.raises(TouchstoneError, match=r"cannot be merged: rita rejected it: misses nights"):
+        platform.approve(reviewer=platform.reviewer("otto"))
+
+
+def test_a_login_in_other_case_is_the_same_person(platform):
+    recorder = attestation.key_text(platform.recording_key)
+    text = (
+        f'review: ["github:Rita"]\nkeys: {{"GitHub:rita": "{platform.key("rita")}"}}\n'
+        f'recorder: "{recorder}"\n'
+    )
+    platform.change("main", POLICY, b"approvals: 2\n")
+    platform.change("main", "people.yaml", text.encode())
+    platform.promote()
+    who = gitops.Identity("Rita", "rita@github.invalid")
+    by_comment = Reviewer(identity=who, key=platform.recording_key, account="github:rITA")
+    for reviewer in (platform.reviewer(), by_comment):
+        assert "1 of 2" in platform.approve(reviewer=reviewer)
+
+
+def test_what_main_tells_git_to_ignore_is_promoted_and_merged_all_the_same(
+    platform, syncing, shelf
+):
+    platform.change("main", ".gitignore", b"*.jsonl\n*.png\n")
+    platform.promote()
+    platform.approve()
+    syncing.step()
+    assert shelf.versions == {("staging", "tiny"): COMMIT[:12]}
+
+
+@pytest.mark.parametrize("kind", ["blob", "tree", "tag"])
+def test_notes_that_are_none_keep_nobody_from_approving(platform, kind):
+    platform.promote()
+    with gitops.clone(platform.gitops) as checkout:
+        blob = checkout.git("hash-object", "-w", "--stdin", stdin="x")
+        tree = checkout.git("mktree", stdin=f"100644 blob {blob}\tx\n")
+        checkout.git("tag", "--annotate", "--message=x", "odd", blob)
+        pushed = {"blob": blob, "tree": tree, "tag": "refs/tags/odd"}[kind]
+        checkout.push(f"+{pushed}:{gitops.REVIEWS}")
+    assert "merged" in platform.approve()
 
 
 def test_many_commits_of_noise_do_not_end_what_is_served(platform, syncing, shelf):

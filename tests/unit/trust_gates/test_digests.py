@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,14 @@ def test_what_goes_away_or_appears_changed_too(tmp_path):
     file.write_text("label\n")
     with pytest.raises(ValueError, match="was absent and is sha256:"):
         held.confirm()
+
+
+def test_folders_nested_too_deep_to_list_are_refused(tmp_path, monkeypatch):
+    """A pipeline's user can push such a folder; making one here would be as hard to remove."""
+
+    def endless(*_):
+        raise RecursionError
+
+    monkeypatch.setattr(Path, "rglob", endless)
+    with pytest.raises(ValueError, match="nested too deep"):
+        digests.of(tmp_path)

@@ -109,6 +109,14 @@ def test_a_subgroup_that_nobody_named_is_found_and_measured_on_other_rows():
     assert found.gap.interval(0.95).low > 0.2
 
 
+@pytest.mark.parametrize("over", [True, False])
+@pytest.mark.parametrize("favorable", [False, True])
+def test_a_scan_takes_labels_that_are_all_the_same(favorable, over):
+    attributes, scores, _ = people()
+    found = subgroups.scan(attributes, np.full(len(scores), favorable), scores, over=over, seed=1)
+    assert (found.gap.value > 0) == (over is not favorable)
+
+
 def test_where_nothing_is_wrong_the_worst_subgroup_shows_no_gap():
     """In sample its gap would be the largest of many; on other rows it is noise around 0."""
     attributes, scores, generator = people(seed=3)

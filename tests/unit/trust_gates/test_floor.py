@@ -94,8 +94,8 @@ VACUOUS = [
     ),
     (
         "quality",
-        {"checks": [{"metric": "accuracy", "atLeast": v} for v in (0.9, 0)]},
-        "quality accuracy: touchstone.yaml asks >= 0.9 and >= 0, {} >= 0.5 at least",
+        {"checks": [{"metric": "accuracy", "within": [0, 1]}]},
+        "quality accuracy: touchstone.yaml asks in [0, 1], {} >= 0.5 at least",
     ),
     ("quality", {"minimumSlice": 10**6}, "quality minimumSlice: touchstone.yaml asks 1000000, {}"),
     ("quality", {"champion": {"margin": 0.99}}, "champion margin: touchstone.yaml asks 0.99, {}"),
@@ -227,6 +227,23 @@ def test_what_the_data_say_of_themselves_is_held_to_the_floor_too(
     """`load_data` is the author's code."""
     (problem,) = told(policies(), known).splitlines()
     assert expected in problem
+
+
+def test_a_floor_in_shares_of_the_range_alone_keeps_other_norms_out_too() -> None:
+    policy = parse("gates: {robustness: {epsilonOfRange: {linf: 1/255}}}", location="-")
+    assert told(policies(), data(), policy) == ""
+    for known in (None, data()):
+        found = told(policies("robustness", norm="l2", epsilon=1e-6), known, policy)
+        assert f"robustness norm: touchstone.yaml asks l2, {AT_LEAST} linf" in found
+
+
+def test_a_metric_that_is_checked_twice_is_a_wrong_policy_in_every_gate() -> None:
+    """Of two requirements no verdict could tell which one its evidence was held to."""
+    integrity = {"checks": [{"metric": "near_duplicate_rate", "atMost": 0.01}]}
+    for gate, one in {**SOUND, "integrity": integrity}.items():
+        (check,) = one["checks"]
+        with pytest.raises(ValidationError, match=f"got several checks of {check['metric']}"):
+            policies(gate, checks=[check, check], **{k: v for k, v in one.items() if k != "checks"})
 
 
 def test_a_table_of_many_categories_is_no_loose_one() -> None:

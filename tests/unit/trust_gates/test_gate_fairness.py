@@ -390,7 +390,7 @@ def test_what_a_repair_moves_is_measured():
         favorable="yes",
         protected=[Protected(name="sex", privileged=["m"])],
     )
-    (check,) = fairness.judge(moved, samples, asked).checks
+    check, _ = fairness.judge(moved, samples, asked).checks
     assert check.measured == pytest.approx(0.3, abs=1e-6)
     assert check.outcome is Outcome.PASSED
     with pytest.raises(ValueError, match="got the metric 'average_manhattan_distance'"):
@@ -399,8 +399,8 @@ def test_what_a_repair_moves_is_measured():
 
 def test_decisions_known_to_be_unfair_are_tried_and_noted():
     evidence = judge(even(1000), policy())
-    (note,) = [note for note in evidence.notes if "tried on a case that must fail" in note]
-    assert "favorable outcomes for the privileged alone was refused" in note
+    (note,) = [note for note in evidence.notes if "refused, as it must be: " in note]
+    assert "favorable outcomes for the privileged alone" in note
 
 
 @pytest.mark.parametrize(
@@ -523,4 +523,4 @@ def test_the_evidence_says_what_was_asked():
         "privileged: w (100); compared with: x (100), y (100) (200 in all)"
     )
     assert told["samples"] == "300"
-    assert told["confidence of the gate"] == "0.95"
+    assert told["confidence"] == "0.95 for all checks of this gate together"

@@ -203,6 +203,12 @@ def test_what_is_not_what_its_ending_says_is_named(tmp_path, name, data, why):
         ("notes.txt", b"\n  #!/bin/sh\n", "it is a script"),
         ("notes.txt", "#!/bin/sh\n".encode("utf-16"), "it is a script"),
         ("config.yaml", b"a: !!python/object/apply:os.system [x]\n", "makes objects of Python"),
+        ("config.yaml", b"a: !!%70ython/object/apply:os.system [x]\n", "makes objects of Python"),
+        (
+            "config.yaml",
+            b"%TAG !p! tag:yaml.org,2002:pyth\n---\n!p!on/object/apply:os.system [x]\n",
+            "makes objects of Python",
+        ),
         ("state.json", b'{"py/reduce": []}', "makes objects of Python"),
     ],
 )

@@ -215,3 +215,10 @@ def test_a_folder_reached_by_a_link_is_a_folder(model, tmp_path_factory):
     link = tmp_path_factory.mktemp("named") / "model"
     link.symlink_to(model)
     assert len(tree.walk(link).files) == 3
+
+
+@pytest.mark.parametrize(("name", "what"), [("absent", "is absent"), ("m.onnx", "is a file")])
+def test_what_is_no_folder_is_a_wrong_path_and_no_refused_model(tmp_path, name, what):
+    (tmp_path / "m.onnx").write_bytes(b"weights")
+    with pytest.raises(ValueError, match=what):
+        outside.examine(tmp_path / name, None, Gates(), expected={})

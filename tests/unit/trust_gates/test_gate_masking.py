@@ -145,6 +145,7 @@ def test_a_loss_that_misleads_only_untargeted_attacks_is_blocked():
 
 
 def test_a_detector_with_random_answers_is_blocked():
+    torch.manual_seed(0)  # two draws in fifteen are within what devices round
     sound = spot_target()
 
     def predict(inputs):

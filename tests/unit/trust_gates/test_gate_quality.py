@@ -7,8 +7,8 @@ from scipy.special import softmax
 from sklearn import metrics
 
 from trust_gates import quality
-from trust_gates.errors import GateError
-from trust_gates.quality import Champion, calibration
+from trust_gates.errors import GateError, PolicyError
+from trust_gates.quality import Champion, calibration, slices
 from trust_gates.quality.champion import Discordant
 from trust_gates.quality.classification import Answers
 from trust_gates.quality.detection import Answers as Claims
@@ -21,7 +21,7 @@ CLASSES = ["a", "b", "c"]
 RIVAL = {"margin": 0.02}
 
 
-def policy(metric="accuracy", low=0.0, high=1.0, **more):
+def policy(metric="accuracy", low=0.5, high=1.0, **more):
     return Quality(checks=[required(metric, low, high)], **more)
 
 
@@ -70,6 +70,97 @@ def test_a_classifiers_figures_are_scikit_learns():
     assert evidence.pictures["quality-calibration"].startswith(b"\x89PNG")
 
 
+def confusion(seed, classes=5):
+    """Samples and answers of a random confusion matrix with an empty row and an empty column.
+
+    One class has no sample, another no claim; a third only one of each at most.
+    """
+    generator = np.random.default_rng(seed)
+    table = generator.integers(0, 12, size=(classes, classes))
+    table[generator.integers(classes)] = 0
+    table[:, generator.integers(classes)] = 0
+    table[generator.integers(classes)] //= 6
+    truth, said = (index.repeat(table.ravel()) for index in np.indices(table.shape).reshape(2, -1))
+    logits = np.log(generator.dirichlet(np.ones(classes), size=len(truth)))
+    best = logits.max(axis=1)
+    rows = np.arange(len(truth))
+    logits[rows, logits.argmax(axis=1)] = logits[rows, said]
+    logits[rows, said] = best + 1e-6
+    return labelled(truth, [str(label) for label in range(classes)]), logits
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # scikit-learn's, of classes without a sample
+@pytest.mark.parametrize("seed", range(40))
+def test_figures_are_scikit_learns_where_a_class_has_no_sample_or_no_claim(seed):
+    samples, logits = confusion(seed)
+    truth, said, shares = samples.labels, logits.argmax(axis=1), softmax(logits, axis=1)
+    present = np.unique(truth)
+    areas = [metrics.roc_auc_score(truth == label, shares[:, label]) for label in present]
+    expected = {
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, said),
+        "f1_macro": metrics.f1_score(truth, said, average="macro", zero_division=0),
+        "auc": np.mean(areas),
+        "log_loss": metrics.log_loss(truth, shares, labels=range(len(samples.classes))),
+        "brier": np.mean(((shares - np.eye(len(samples.classes))[truth]) ** 2).sum(axis=1)),
+    }
+    answers = Answers.of(logits, samples)
+    found = answers.figures(np.ones((1, len(samples))))
+    assert {name: found[name][0] for name in expected} == pytest.approx(expected)
+    recalls = metrics.recall_score(truth, said, average=None, labels=present)
+    by_class = slices.of_classifier(answers, samples, 1).measures
+    assert {name: one.value for name, one in by_class.items()} == pytest.approx(
+        {f"class: {label}": recall for label, recall in zip(present, recalls, strict=True)}
+    )
+
+
+def test_a_class_that_is_only_claimed_counts_in_f1_macro():
+    generator = np.random.default_rng(0)
+    truth = generator.integers(2, size=400)
+    said = np.where(generator.random(400) < 0.2, 2, truth)
+    evidence = quality.judge_answers(8.0 * np.eye(3)[said], labelled(truth), policy("f1_macro"))
+    expected = metrics.f1_score(truth, said, average="macro")
+    assert expected < 0.6
+    assert evidence.figures["f1_macro"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high"), [("accuracy", 0.0, 1.0), ("auc", 0.3, 1.0), ("log_loss", 0.0, 40.0)]
+)
+def test_a_policy_that_the_answers_to_other_samples_meet_is_a_wrong_one(metric, low, high):
+    samples, logits = noisy()
+    with pytest.raises(PolicyError, match="gates.quality asks for nothing: .* another sample"):
+        quality.judge_answers(logits, samples, policy(metric, low, high))
+
+
+def test_on_uneven_classes_an_accuracy_that_any_answers_reach_is_no_threshold():
+    labels = np.repeat([0, 1], [1900, 100])
+    samples, logits = labelled(labels, ["no", "yes"]), answering(labels, np.ones(2000, bool))
+    with pytest.raises(PolicyError, match="asks for nothing"):
+        quality.judge_answers(logits, samples, policy(low=0.85))
+    both = Quality(checks=[required("accuracy", 0.85), required("balanced_accuracy", 0.8)])
+    assert quality.judge_answers(logits, samples, both).outcome is Outcome.PASSED
+
+
+def test_a_policy_that_other_images_boxes_meet_is_a_wrong_one():
+    samples = spot_samples(60)
+    with pytest.raises(PolicyError, match="gates.quality asks for nothing"):
+        quality.judge_answers(shifted(samples, 0), samples, policy("recall", low=0.1))
+
+
+def test_what_was_asked_is_told():
+    samples, logits = noisy()
+    found = quality.judge_answers(logits, samples, policy(champion=RIVAL, minimum_slice=20))
+    sizes = np.bincount(samples.labels)
+    assert dict(found.asked) == {
+        "samples": "300",
+        "samples of each class": f"a: {sizes[0]}, b: {sizes[1]}, c: {sizes[2]}",
+        "smallest slice": "20 samples",
+        "confidence": "0.95",
+        "may lose against the served version": "0.02",
+    }
+    assert any(note.startswith("refused, as it must be: ") for note in found.notes)
+
+
 def test_two_classes_have_one_auc():
     labels = np.random.default_rng(1).integers(2, size=100)
     logits = np.random.default_rng(2).normal(size=(100, 2)).round(1) + np.eye(2)[labels]
@@ -105,13 +196,13 @@ def test_overconfidence_is_refused_by_the_calibration_check():
     right = np.random.default_rng(0).random(1200) < 0.7
     logits = answering(labels, right)
     samples = labelled(labels, ["no", "yes"])
-    assert outcomes(quality.judge_answers(logits, samples, policy("ece", high=0.1)))["ece"] is (
-        Outcome.FAILED
-    )
+    assert outcomes(quality.judge_answers(logits, samples, policy("ece", low=0.0, high=0.1)))[
+        "ece"
+    ] is (Outcome.FAILED)
     modest = logits * np.log(0.7 / 0.3) / 4
-    assert outcomes(quality.judge_answers(modest, samples, policy("ece", high=0.1)))["ece"] is (
-        Outcome.PASSED
-    )
+    assert outcomes(quality.judge_answers(modest, samples, policy("ece", low=0.0, high=0.1)))[
+        "ece"
+    ] is (Outcome.PASSED)
 
 
 def test_a_constant_predictor_is_refused_by_name():
@@ -130,7 +221,7 @@ def test_answers_that_are_no_numbers_are_refused_by_name_and_never_right():
     samples, logits = noisy()
     logits = 5 * np.eye(3)[samples.labels]
     logits[:3, 0] = np.nan
-    evidence = quality.judge_answers(logits, samples, policy("log_loss", high=9.0))
+    evidence = quality.judge_answers(logits, samples, policy("log_loss", low=0.0, high=9.0))
     assert outcomes(evidence)["non_finite_outputs"] is Outcome.FAILED
     assert outcomes(evidence)["log_loss"] is Outcome.FAILED
     assert evidence.figures["non_finite_outputs"] == 3
@@ -161,7 +252,7 @@ def test_the_worst_slice_is_named_and_judged():
     assert check.reason.startswith("worst_slice_accuracy (light: night): got 0.7")
     assert check.samples == 400
     assert evidence.tables[0].rows[0][0] == "light: night"
-    assert evidence.notes == ["slices with fewer than 30 samples are not judged: rare: x (9)"]
+    assert "slices with fewer than 30 samples are not judged: rare: x (9)" in evidence.notes
 
 
 def test_the_interval_of_the_worst_slice_corrects_for_the_choice():

@@ -166,3 +166,16 @@ def test_an_undefined_interval_never_passes():
     (check,) = decide("g", {"m": measure}, [requirement("m", low=0.1)], confidence=0.95)
     assert check.outcome is Outcome.FAILED
     assert "interval is undefined" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (64, "got 64, expected <= 0; off by 64"),
+        (0.579, "got 0.579, expected <= 0; off by 0.579"),
+        (4e-05, "got 4e-05, expected <= 0; off by 4e-05"),
+    ],
+)
+def test_what_is_exact_is_said_without_an_interval_and_never_as_zeros(value, said):
+    (check,) = decide("g", {"m": exact(value, 64)}, [requirement("m", high=0)], confidence=0.9)
+    assert check.reason == f"m: {said}"

@@ -8,16 +8,6 @@ import pytest
 from trust_gates.inputs import dataset, predictions
 
 
-@pytest.fixture
-def csv(tmp_path):
-    def write(text):
-        path = tmp_path / "data.csv"
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def test_a_csv_gives_features_labels_and_groups(csv):
     data = dataset.read(csv("age,sex,label,protected_ward\n0.5,0,no,a\n0.9,1,yes,b\n0.1,0,no,b\n"))
     samples = data.samples
@@ -124,6 +114,8 @@ def test_any_part_of_the_samples_gets_its_own_answers(csv):
         ("label,probability_a,probability_b\na,1.5,-0.5\n", "expected numbers >= 0 with the sum 1"),
         ("label,probability_a,probability_b\nc,1,0\n", r"got the labels \['c'\]"),
         ("label,probability_a\na,high\n", "expected probabilities"),
+        ("label,prediction\ngood,Good\nbad,bad\n", "got the class 'Good', which could be 'good'"),
+        ("label,prediction\n1,True\n0,False\n", "expected a class that is both"),
     ],
 )
 def test_predictions_that_are_none_are_refused(csv, text, problem):

@@ -142,6 +142,8 @@ def test_a_mapping_is_no_name(tmp_path):
     [
         (("1", "2"), "3", "got the class '3', expected one of '1', '2'"),
         (("1.0", "2.0"), "1", "got the class '1', expected one of '1.0', '2.0'"),
+        (("1", "2"), "2.0", "; write '2' as the data do"),
+        (("1", "1.0", "2"), "1", "which could be '1' or '1.0' of the data"),
         ((" Male", "Female"), "Male", "; write ' Male' as the data do"),
         ((" Male", "Male"), "Male", "could be 'Male' or ' Male'"),
         (("e\u0301", "\u00e9"), "\u00e9", "names that do not look the same"),
@@ -184,16 +186,6 @@ def test_a_detection_has_no_favorable_class(tmp_path):
     known = Known(classes=("car",), detection=True, groups={"sex": ("m", "f")})
     with pytest.raises(PolicyError, match="a detection is favorable when found"):
         fair(tmp_path, favorable="car").check_names(known)
-
-
-@pytest.fixture
-def csv(tmp_path):
-    def write(text):
-        path = tmp_path / "data.csv"
-        path.write_text(text)
-        return path
-
-    return write
 
 
 def test_groups_and_classes_that_only_look_missing_are_there(csv):

@@ -120,3 +120,31 @@ def test_the_distance_from_0_has_limits_from_0_on():
     assert (around.value, around.low, around.high) == (0.1, 0, pytest.approx(0.3))
     below = Bounded(*(np.float64(one) for one in (-0.4, -0.5, -0.3))).distance
     assert (below.low, below.high) == (pytest.approx(0.3), pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("trials", "truth", "edge", "confidence"),
+    [
+        ((30, 500), (0.889, 0.99), 0.1, 0.95),
+        ((33, 500), (0.889, 0.99), 0.1, 0.95),
+        ((45, 500), (0.889, 0.99), 0.1, 0.95),
+        ((30, 500), (0.869, 0.97), 0.1, 0.95),
+        ((30, 2000), (0.889, 0.99), 0.1, 0.9875),
+        ((35, 2000), (0.869, 0.97), 0.1, 0.9875),
+        ((60, 2000), (0.939, 0.99), 0.05, 0.95),
+    ],
+)
+def test_a_gap_just_outside_of_its_range_passes_at_most_as_often_as_is_declared(
+    trials, truth, edge, confidence
+):
+    """Of every pair of counts, by its own probability: no draw, and none left out."""
+    few, many = (np.arange(count + 1) for count in trials)
+    limits = total(
+        [
+            share(few[:, None] / trials[0], trials[0], confidence),
+            share(many[None] / trials[1], trials[1], confidence),
+        ],
+        GAP,
+    )
+    often = np.outer(binom.pmf(few, trials[0], truth[0]), binom.pmf(many, trials[1], truth[1]))
+    assert often[(limits.low >= -edge) & (limits.high <= edge)].sum() <= 1 - confidence

@@ -46,6 +46,7 @@ def test_bounds_never_widen_the_range_of_all_inputs():
         ({"bounds": {"weight": (0, 1)}}, r"got the features \['weight'\]"),
         ({"bounds": {"dose": (0.6, 0.2)}}, "expected low <= high"),
         ({"bounds": {"dose": (float("nan"), 0.2)}}, "expected low <= high"),
+        ({"bounds": {"dose": (5, 6)}}, r"reach into the range of the inputs, \[0, 1\]"),
         ({"immutable": FEATURES}, "only immutable features"),
     ],
 )

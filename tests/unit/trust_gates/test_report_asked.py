@@ -123,13 +123,13 @@ def test_a_threshold_is_told_once_however_many_groups_it_was_held_for():
     judged_on = [evidence(check(), own), evidence(*compared, gate="fairness")]
     verdict = judged(*judged_on, evaluation=DIGEST)
     (quality, fairness) = Yardstick.of(verdict).gates
-    assert fairness.held == ["disparate in [-0.1, 0.1] (n = 50 to 900, in each of 2 checks)"]
+    assert fairness.held == ["disparate in [-0.1, 0.1] (on 50 to 900 samples, in each of 2 checks)"]
     assert [str(one) for one in quality.thresholds] == [
-        ">= 0.8 (n = 100)",
-        ">= 0.9 (n = 100, of the organisation's own data)",
+        ">= 0.8 (on 100 samples)",
+        ">= 0.9 (on 100 samples, of the organisation's own data)",
     ]
     (quality, _) = Yardstick.of(judged(*judged_on)).gates
-    assert str(quality.thresholds[1]) == ">= 0.9 (n = 100)"  # a group may be called so
+    assert str(quality.thresholds[1]) == ">= 0.9 (on 100 samples)"  # a group may be called so
 
 
 def test_the_floor_and_whose_data_were_judged_are_named():
@@ -208,7 +208,8 @@ def test_what_the_gates_of_a_small_model_were_asked_is_told_whole():
         target=linear_target(weight),
         data=Data(samples=samples, low=0, high=1, features=("a", "b", "c")),
     )
-    gates = LOOSE.model_copy(update={"confidence": 0.95})
+    strict = {"checks": [{"metric": "accuracy", "atLeast": 0.75}]}
+    gates = Gates.model_validate({**LOOSE.plain(), "confidence": 0.95, "quality": strict})
     found = [
         outside.judge(gate, subject, gates) for gate in ("quality", "fairness", "explainability")
     ]

@@ -100,7 +100,7 @@ def test_the_card_gives_the_repositorys_words_and_says_what_is_not_stated():
     assert "| **Purpose** | Tell gold from gilt. |" in text
     assert "| **Limits** | not stated |" in text
     assert "| **Samples** | train 60, test 40 |" in text
-    assert "| **Judged** | no: this gate is not declared |" in text
+    assert "| **Judged** | no: no policy is declared |" in text
     bare = render(document(evidence(check())))
     assert "| **Purpose** | not stated |" in bare and "| **Source** | not recorded |" in bare
 

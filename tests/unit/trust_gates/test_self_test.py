@@ -13,4 +13,4 @@ def test_a_policy_by_which_nothing_is_refused_is_a_wrong_policy() -> None:
 
 def test_what_was_refused_is_told() -> None:
     note = proved("quality", {"shuffled answers": True, "half of the answers wrong": False})
-    assert note == "tried on a case that must fail: shuffled answers was refused"
+    assert note == "refused, as it must be: shuffled answers"

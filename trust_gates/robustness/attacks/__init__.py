@@ -51,6 +51,11 @@ ENSEMBLES: Mapping[str, Ensemble] = {
 }
 
 
+def members(name: str) -> tuple[str, ...]:
+    """The attacks that a name stands for: those of an ensemble, or itself."""
+    return ENSEMBLES[name].attacks if name in ENSEMBLES else (name,)
+
+
 def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[str]:
     """The attacks that `names`, ensembles among them, stand for, in the order they run.
 
@@ -61,8 +66,8 @@ def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[s
     known = {*ATTACKS, *ENSEMBLES}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"got attacks {unknown}, expected some of {sorted(known)}")
-    members = {m for n in names for m in (ENSEMBLES[n].attacks if n in ENSEMBLES else (n,))}
-    ordered = [name for name in ATTACKS if name in members]
+    wanted = {member for name in names for member in members(name)}
+    ordered = [name for name in ATTACKS if name in wanted]
     serving = [a.name for a in ATTACKS.values() if norm in a.norms and task in (None, *a.tasks)]
     if strangers := [name for name in ordered if name not in serving]:
         raise ValueError(

@@ -113,6 +113,5 @@ class Attack:
 
     def words(self, effort: int) -> str:
         """An effort of it in words."""
-        unit = "step" if self.kind == "white" else "query"
-        many = {"step": "steps", "query": "queries"}[unit]
-        return f"{effort} {unit if effort == 1 else many}"
+        one, several = ("step", "steps") if self.kind == "white" else ("query", "queries")
+        return f"{effort} {one if effort == 1 else several}"

@@ -56,7 +56,7 @@ def _by_art(victim: Victim, samples: Samples, budget: Budget, *, steps: int, ste
             batch_size=BATCH,
             verbose=False,
         )
-    attacked: Inputs = attack.generate(x=samples.inputs, y=victim.truth(samples))
+    attacked: Inputs = attack.generate(x=samples.inputs, y=victim.told(samples))
     return attacked
 
 

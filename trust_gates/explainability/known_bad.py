@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.sanity import rank_correlation
-from trust_gates.self_test import proved
+from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import Measure, Requirement, decide, mean, proportion
-from trust_gates.verdict import Outcome
 
 Array = NDArray[np.float64]
 
@@ -56,7 +55,7 @@ def check_policy(
     for case, measures in cases.items():
         some = [one for one in requirements if one.metric in measures]
         checks = decide("", measures, some, confidence=confidence, minimum=0)
-        refused[case] = any(check.outcome is not Outcome.PASSED for check in checks)
+        refused[case] = refuses(checks)
     return proved("explainability", refused)
 
 

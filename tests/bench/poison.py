@@ -3,7 +3,7 @@
 `python tests/bench/poison.py [data sets] [clean data sets]`: a small network learns each of 1200
 digits anew, 35 of them with the mark and another class's label; recall of each detector, and how
 many other samples were flagged. Clean digits are searched too. Last the gate itself judges the
-first clean digits, its planted backdoors included, and ART's detectors stand beside. About 15
+first clean digits, its planted backdoors included, and ART's detectors stand beside. About 3
 seconds of one core a data set.
 """
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from trust_gates.errors import PolicyError
+from trust_gates.visible import characters
 
 _AS_TYPED = object()
 
@@ -129,7 +130,7 @@ def _texts(node: Any) -> Any:
     if isinstance(node, SequenceNode):
         return [_texts(item) for item in node.value]
     if not isinstance(node, MappingNode):
-        return node.value
+        return characters(node.value)
     found: dict[str, Any] = {}
     for key, value in node.value:
         if key.tag == "tag:yaml.org,2002:merge":
@@ -137,7 +138,7 @@ def _texts(node: Any) -> Any:
             for one in merged:
                 found = {**_texts(one), **found}
         else:
-            found[str(key.value)] = _texts(value)
+            found[characters(str(key.value))] = _texts(value)
     return found
 
 

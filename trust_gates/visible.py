@@ -30,6 +30,17 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def characters(text: str) -> str:
+    """A YAML scalar with each pair of surrogates as the one character that JSON writes so.
+
+    Raises:
+        UnicodeError: half of a pair stands alone.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
 def one_line(text: str) -> str:
     """The text on one line: it ends no paragraph and begins no trailer."""
     return visible(" ".join(text.split()))

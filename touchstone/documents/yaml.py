@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from touchstone import beneath
 from touchstone.beneath import NotPlainError
 from touchstone.errors import ManifestError
+from trust_gates.visible import characters
 
 FieldPath = tuple[str | int, ...]
 """Keys and indices from the top of a document down to a field."""
@@ -120,11 +121,16 @@ def load_text(text: str, source: str) -> list[Document]:
             what = "a list" if isinstance(tree, list) else repr(tree)
             raise ManifestError(f"got {what} at the top, expected a mapping", location=source)
     alone = text if len(trees) == 1 else ""
-    return [
-        Document(body=plain(tree), source=source, marks=tree, text=alone)
-        for tree in trees
-        if tree is not None
-    ]
+    try:
+        return [
+            Document(body=plain(tree), source=source, marks=tree, text=alone)
+            for tree in trees
+            if tree is not None
+        ]
+    except UnicodeError:
+        raise ManifestError(
+            "got half of a character (\\ud800 to \\udfff), expected whole ones", location=source
+        ) from None
 
 
 def _measure(trees: list[Any], source: str) -> None:
@@ -183,9 +189,12 @@ def load_beneath(folder: Path, name: str) -> Document | None:
 
 
 def plain(value: Any) -> Any:
-    """The same value in nothing but dict, list, str, int, float, bool and None."""
+    """The same value in nothing but dict, list, str, int, float, bool and None.
+
+    Raises UnicodeError for half of a character.
+    """
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {characters(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if value is None or isinstance(value, bool):
@@ -193,7 +202,7 @@ def plain(value: Any) -> Any:
     for kind in (int, float):
         if isinstance(value, kind):
             return kind(value)
-    return str(value)
+    return characters(str(value))
 
 
 def _read(file: Path) -> str:

@@ -75,3 +75,9 @@ def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ManifestError, match="x.yaml: cannot be read"):
         load_files([tmp_path / "x.yaml"])
+
+
+def test_a_character_that_json_writes_as_a_pair_is_one_and_half_of_it_is_refused():
+    assert load_text('"\\ud83d\\ude00": "\\ud83d\\ude00"', "a.yaml")[0].body == {"😀": "😀"}
+    with pytest.raises(ManifestError, match="got half of a character"):
+        load_text('a: "\\ud83d"', "a.yaml")

@@ -156,6 +156,7 @@ def verdict(stages, *more):
     return done, stages.store.get_json(stages.digests["verdict"])
 
 
+@pytest.mark.long
 def test_noise_learned_by_heart_passes_on_the_authors_word_and_never_on_the_organisations(stages):
     digest = (stages.root / "fetched").read_text()
     assert stages.store.get_bytes(digest).startswith(b"b,a,d,c,label")

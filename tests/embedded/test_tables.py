@@ -156,6 +156,7 @@ def test_an_unfair_model_is_refused_by_the_fairness_gate(name, tmp_path, monkeyp
     assert any("statistical_parity_difference" in reason for reason in reasons)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ASKED)
 @pytest.mark.parametrize(
     ("planted", "check"),

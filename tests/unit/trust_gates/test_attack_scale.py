@@ -49,6 +49,7 @@ def trained(classes):
     return module.requires_grad_(False), Samples(inputs=inputs, classes=names, labels=labels)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_a_factor_of_the_logits_changes_no_verdict(norm, classes):

@@ -104,6 +104,7 @@ def test_clean_digits_pass_and_the_report_says_how_well_was_looked(clean):
     assert all(list(row[1:]) == sorted(row[1:]) for row in curves.rows)
 
 
+@pytest.mark.long
 def test_backdoored_digits_are_refused():
     samples = poisoned(digits(900))
     evidence = poison.scan(trained(samples), samples, Poisoning(marks=["corner"]))

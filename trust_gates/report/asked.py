@@ -142,8 +142,12 @@ class Yardstick:
 
     @property
     def every_warning(self) -> list[str]:
-        """All of them, a line each, those of a gate with its name."""
-        of_gates = (f"{gate.gate}: {text}" for gate in self.gates for text in gate.warnings)
+        """All of them, a line each; what several gates say is one, with their names."""
+        whose: dict[str, list[str]] = {}
+        for gate in self.gates:
+            for text in gate.warnings:
+                whose.setdefault(text, []).append(gate.gate)
+        of_gates = (f"{', '.join(gates)}: {text}" for text, gates in whose.items())
         return [one_line(text) for text in (*self.warnings, *of_gates)]
 
     @property

@@ -223,3 +223,10 @@ def test_what_the_gates_of_a_small_model_were_asked_is_told_whole():
                 assert f"{key}:" in asked
         for gate in ("robustness", "integrity"):
             assert f"gates.{gate} is declared and was not judged" in asked
+
+
+def test_what_several_gates_warn_of_is_told_once_with_their_names():
+    found = [evidence(gate=gate, warnings=["few samples"]) for gate in ("quality", "fairness")]
+    yardstick = Yardstick.of(document(*found))
+    assert yardstick.every_warning == ["quality, fairness: few samples"]
+    assert yardstick.counted == "1 warning about the yardstick"

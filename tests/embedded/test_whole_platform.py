@@ -23,6 +23,8 @@ from touchstone.home import Home
 from touchstone.runs.store import State
 from trust_gates import GATES
 
+pytestmark = pytest.mark.long
+
 _MODEL = "diabetes-progression"
 _AUTHOR = ["-c", "user.name=A Developer", "-c", "user.email=developer@example.org"]
 

@@ -75,7 +75,8 @@ class Pod:
 
     def make_folders(self) -> None:
         """Make the folders anew: what an earlier attempt left would pass for this one's."""
-        self.remove()
+        if self.folder.exists():
+            shutil.rmtree(self.folder)  # what cannot be removed now is an error of this machine
         private(self.folder.parent)
         for part in (*_SHARED, *_OWN):
             (self.folder / part).mkdir(parents=True)

@@ -20,15 +20,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from touchstone.errors import PlatformError
+from trust_gates.kinds import kind
 
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_KINDS = (
-    (stat.S_ISREG, "a regular file"),
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISLNK, "a symbolic link"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-)
 
 
 class NotPlainError(PlatformError):
@@ -193,7 +187,7 @@ def _enter(folder: int | None, name: str, path: str) -> int:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
     found = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-    raise NotPlainError(path, f"{_kind(found)} at {Path(name).name}", "a folder")
+    raise NotPlainError(path, f"{kind(found)} at {Path(name).name}", "a folder")
 
 
 def _open(folder: int, name: str, flags: int, path: str) -> int:
@@ -221,8 +215,4 @@ def _create(folder: int, name: str, mode: int, flags: int = os.O_WRONLY) -> int:
 
 def _check(mode: int, path: str) -> None:
     if not stat.S_ISREG(mode):
-        raise NotPlainError(path, _kind(mode))
-
-
-def _kind(mode: int) -> str:
-    return next((name for is_of, name in _KINDS if is_of(mode)), "a device")
+        raise NotPlainError(path, kind(mode))

@@ -15,14 +15,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-_KINDS = (
-    (stat.S_ISREG, "a regular file"),
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISLNK, "a symbolic link"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-)
-
+from trust_gates import kinds
 
 Bytes = bytes | mmap.mmap
 """A file's bytes, read or mapped."""
@@ -96,16 +89,12 @@ def mapped(path: Path) -> Iterator[Bytes]:
 
 def _expect_regular(mode: int) -> None:
     if not stat.S_ISREG(mode):
-        raise ValueError(f"it is {_kind(mode)}, expected a regular file")
+        raise ValueError(f"it is {kinds.kind(mode)}, expected a regular file")
 
 
 def _entry_kind(entry: os.DirEntry[str]) -> str:
-    kind = _kind(entry.stat(follow_symlinks=False).st_mode)
+    kind = kinds.kind(entry.stat(follow_symlinks=False).st_mode)
     return f"{kind} to {str(Path(entry.path).readlink())!r}" if entry.is_symlink() else kind
-
-
-def _kind(mode: int) -> str:
-    return next((name for is_of, name in _KINDS if is_of(mode)), "a device")
 
 
 def _below(path: Path, folder: Path) -> str:

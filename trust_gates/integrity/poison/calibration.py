@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,43 +83,38 @@ def calibrated(
 
 
 def _recall(kind: str, flagged: Bools, took: float, least: float, confidence: float) -> Check:
-    count, total = int(flagged.sum()), len(flagged)
-    measure, required = proportion(count, total), Required(low=least)
-    interval = measure.interval(confidence)
-    name, seen = f"planted_recall[{kind}]", interval.low in required
-    reason = f"{name}: {count} of {total} planted samples were found"
-    reason += f" (at least {interval.low:.0%}), expected at least {least:.0%}"
-    if not seen:
+    check = _shown(f"planted_recall[{kind}]", flagged, Required(low=least), confidence)
+    reason = f"{check.name}: {int(flagged.sum())} of {check.samples} planted samples were found"
+    reason += f" (at least {check.interval.low:.0%}), expected at least {least:.0%}"
+    if check.outcome is not Outcome.PASSED:
         reason += f"; a {kind} mark might not be found here"
         if took < TOOK:
             reason += f": the model did not learn the planted backdoor ({took:.0%} of {TOOK:.0%})"
-    return Check(
-        gate=GATE,
-        name=name,
-        measured=measure.value,
-        interval=interval,
-        required=required,
-        samples=total,
-        outcome=Outcome.PASSED if seen else Outcome.INSUFFICIENT,
-        reason=reason,
-    )
+    return replace(check, reason=reason)
 
 
 def _false_alarms(flagged: Bools, confidence: float) -> Check:
-    count, total = int(flagged.sum()), len(flagged)
-    measure, required = proportion(count, total), Required(high=FALSE_ALARMS)
+    required = Required(high=FALSE_ALARMS)
+    check = _shown("planted_false_positive_rate", flagged, required, confidence)
+    reason = f"{check.name}: {int(flagged.sum())} of {check.samples} samples without a mark were"
+    reason += f" flagged (at most {check.interval.high:.1%}), expected at most {FALSE_ALARMS:.0%}"
+    return replace(check, reason=reason)
+
+
+def _shown(name: str, flagged: Bools, required: Required, confidence: float) -> Check:
+    """Whether the share that is flagged is surely as required; what is not shown is no fault."""
+    measure = proportion(int(flagged.sum()), len(flagged))
     interval = measure.interval(confidence)
-    name, few = "planted_false_positive_rate", interval.high in required
+    surely = required.decide(measure.value, interval) is Outcome.PASSED
     return Check(
         gate=GATE,
         name=name,
         measured=measure.value,
         interval=interval,
         required=required,
-        samples=total,
-        outcome=Outcome.PASSED if few else Outcome.INSUFFICIENT,
-        reason=f"{name}: {count} of {total} samples without a mark were flagged (at most"
-        f" {interval.high:.1%}), expected at most {FALSE_ALARMS:.0%}",
+        samples=len(flagged),
+        outcome=Outcome.PASSED if surely else Outcome.INSUFFICIENT,
+        reason="",
     )
 
 

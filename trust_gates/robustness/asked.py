@@ -76,7 +76,7 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
         spent, own = attack.spends(budget, task), attack.own_effort(task)
         if spent < own:
             found.append(f"{name} got {attack.words(spent)}, less than its own {own}")
-    for name in set(policy.attacks) & set(attacks.ENSEMBLES):
+    for name in [known for known in attacks.ENSEMBLES if known in policy.attacks]:
         one = attacks.ENSEMBLES[name]
         for unit, got, standard in (
             ("steps", budget.steps, one.steps),

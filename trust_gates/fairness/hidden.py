@@ -23,7 +23,7 @@ class _Mean:
     instead: str
 
 
-_MEANS = {
+MEANS = {
     "average_odds_difference": _Mean(
         ("false_positive_rate_difference", "true_positive_rate_difference"),
         (1, 1),
@@ -35,6 +35,7 @@ _MEANS = {
         "false_discovery_rate_difference and false_omission_rate_difference",
     ),
 }
+"""The means of `figures.MEANS`, by the gaps that a policy can require in their place."""
 
 
 def cancelled(
@@ -45,7 +46,7 @@ def cancelled(
     Those whose gaps are both shown, and required ones that would not pass if gaps did not cancel.
     """
     for name, measure in measures.items():
-        mean = _MEANS.get(plain(name))
+        mean = MEANS.get(plain(name))
         if mean is None:
             continue
         rest = name.removeprefix(plain(name))

@@ -5,7 +5,15 @@ import pytest
 from gate_models import required
 
 from trust_gates import fairness
-from trust_gates.fairness import counts, distortion, figures, individual, regression, subgroups
+from trust_gates.fairness import (
+    counts,
+    distortion,
+    figures,
+    hidden,
+    individual,
+    regression,
+    subgroups,
+)
 from trust_gates.fairness import metrics as glossary
 from trust_gates.fairness.groups import grouping
 from trust_gates.fairness.policy import Fairness, Protected
@@ -200,3 +208,12 @@ def test_an_infinite_entropy_is_not_a_number(alpha):
     """Somebody without any benefit makes the index infinite there: it must not pass."""
     found = figures.entropy(np.array([[0.0, 1.0]]), np.array([[1.0, 9.0]]), alpha)
     assert np.isnan(found[0])
+
+
+def test_a_mean_of_gaps_is_the_mean_of_those_that_are_said_to_cancel_in_it():
+    counted = np.random.default_rng(0).integers(1, 50, size=(2, 40, 6)).astype(float)
+    found = figures.pair(*counted, alpha=2.0)
+    assert set(hidden.MEANS) == set(figures.MEANS)
+    for name, mean in hidden.MEANS.items():
+        first, second = (s * found[gap] for s, gap in zip(mean.signs, mean.gaps, strict=True))
+        assert (first + second) / 2 == pytest.approx(found[name], abs=1e-12)

@@ -67,7 +67,8 @@ def home(tmp_path, monkeypatch):
 
 
 def test_models_run_side_by_side_and_one_models_runs_in_turn(home, tmp_path):
-    from touchstone.platform.embedded import Addresses, Platform, prepare
+    from touchstone.platform.addresses import Addresses
+    from touchstone.platform.embedded import Platform, prepare
     from touchstone.runs.queue import Limits
 
     port = free_ports()

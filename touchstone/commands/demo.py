@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from touchstone.errors import DeadlineError, PlatformError, TouchstoneError
-from touchstone.home import SHIPPED, Home
+from touchstone.home import PORT, SHIPPED, Home
 from trust_gates.verdict import UNCONFINED
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    port: Annotated[int, typer.Option(help="Port of the listener; serving takes the next.")] = 8470,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="Port of the listener; serving takes the next.", envvar="TOUCHSTONE_PORT"
+        ),
+    ] = PORT,
     keep: Annotated[bool, typer.Option(help="Leave the platform running at the end.")] = False,
 ) -> None:
     """Show a push become a served model, and a worse one refused.

@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def describe(
     run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    model: Annotated[str, typer.Option(help="The newest run of this model.")] = "",
     lines: Annotated[int, typer.Option(min=0, help="Last lines of a failed step.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -40,7 +41,7 @@ def describe(
     from touchstone.runs.tree import RERUN_OF, details
 
     home = Home.default()
-    found = find(home, run)
+    found = find(home, run, model=model)
     stages = details(found.place.state, found.run, found.place.logs, lines=lines)
     spec = found.run.manifest.get("spec", {})
     document = {

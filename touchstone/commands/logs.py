@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
 def logs(
     run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
     stage: Annotated[str, typer.Argument(help="Only this stage; all by default.")] = "",
+    model: Annotated[str, typer.Option(help="The newest run of this model.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ended.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -38,7 +39,7 @@ def logs(
     from touchstone.runs.logs import Reader, stages
     from touchstone.runs.lookup import find
 
-    found = find(Home.default(), run)
+    found = find(Home.default(), run, model=model)
     known = stages(found.place.state, found.run)
     if stage and not follow and stage not in (*known, *known.values()):
         raise UsageError(

@@ -37,7 +37,7 @@ def predict(
     home = Home.default()
     platform = home.platform()
     if platform is None:
-        raise PlatformError(f"nothing runs in {home.root}", hint="start it with: touchstone up")
+        raise home.life().missing
     asked = held_out(
         str(home.gitops_repository),
         Store(home.artifacts),

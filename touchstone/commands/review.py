@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from touchstone.errors import PlatformError, UsageError
+from touchstone.errors import UsageError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
@@ -194,9 +194,7 @@ def _tell(outcome: str, as_json: bool) -> None:
 def _home() -> Home:
     home = Home.default()
     if not home.gitops_repository.exists():
-        raise PlatformError(
-            f"there is no GitOps repository in {home.root}", hint="touchstone up makes one"
-        )
+        raise home.life().missing
     return home
 
 

@@ -32,10 +32,10 @@ def runs(
 
     Example: touchstone runs --limit 5
     """
-    from touchstone.runs.lookup import all_runs, model_of
+    from touchstone.runs.lookup import about, all_runs
 
     home = Home.default()
-    found = [item for item in all_runs(home) if model in ("", model_of(item.run.manifest))]
+    found = [item for item in all_runs(home) if about(item, model)]
     waits = waiting(home)
     rows = [summary(item, waits) for item in found[: limit or None]]
     if as_json:

@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    model: Annotated[str, typer.Option(help="The newest run of this model.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for its end.")] = 3600,
     as_json: Annotated[bool, typer.Option("--json", help="Print the end state only.")] = False,
 ) -> None:
@@ -37,7 +38,11 @@ def watch(
 
     Example: touchstone watch model-1a2b3c
     """
-    final = follow(Home.default(), run, timeout=timeout, quiet=as_json)
+    from touchstone.runs.lookup import find
+
+    home = Home.default()
+    name = find(home, run, model=model).run.name
+    final = follow(home, name, timeout=timeout, quiet=as_json)
     if as_json:
         typer.echo(json.dumps({**asdict(final), "exitCode": final.exit_code}, indent=2))
     raise typer.Exit(final.exit_code)

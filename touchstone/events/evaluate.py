@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from touchstone.errors import TouchstoneError
 from touchstone.events import bindings, templates
 from touchstone.events.headers import canonical
 from touchstone.events.interceptors.interceptor import Request, Secrets, StoppedError
 from touchstone.events.triggers import Trigger, Triggers
+
+Override: TypeAlias = str | Callable[[str], str]
+"""What the installation says of a param, or makes of what the event says; ValueError for no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,9 @@ class Explanation:
     trigger: str
     group: str
     reason: str
-    """Why it did not fire; empty where it did."""
+    """Why it did not fire, and at which step; empty where it did."""
+    told: str
+    """The same for whoever sent the event and knows of no steps."""
     steps: tuple[Step, ...]
     objects: tuple[dict[str, Any], ...]
     """What it creates, `metadata.name` set; empty where it did not fire."""
@@ -56,11 +61,11 @@ def evaluate(
     delivery: Delivery,
     *,
     secrets: Secrets,
-    overrides: Mapping[str, str],
+    overrides: Mapping[str, Override],
 ) -> Explanation:
     """Send the event through the trigger; nothing is written and nothing raised.
 
-    `overrides` are values of params, as texts, in place of what the bindings say.
+    `overrides` are values of params in place of what the bindings say.
     """
     steps: list[Step] = []
     try:
@@ -70,7 +75,12 @@ def evaluate(
     except (StoppedError, TouchstoneError, ValueError) as error:
         reason = f"{steps[-1].what}: {error}" if steps and not steps[-1].passed else str(error)
         return Explanation(
-            trigger=trigger.name, group=trigger.group, reason=reason, steps=tuple(steps), objects=()
+            trigger=trigger.name,
+            group=trigger.group,
+            reason=reason,
+            told=_told(trigger, steps, error),
+            steps=tuple(steps),
+            objects=(),
         )
     for made in objects:
         name = f"{made['kind']} {made['metadata']['name']}"
@@ -79,9 +89,19 @@ def evaluate(
         trigger=trigger.name,
         group=trigger.group,
         reason="",
+        told="",
         steps=tuple(steps),
         objects=tuple(objects),
     )
+
+
+def _told(trigger: Trigger, steps: list[Step], error: Exception) -> str:
+    """What stopped the trigger; of an expression, which tells people little, only its name."""
+    passed = sum(step.passed for step in steps)
+    link = trigger.links[passed] if passed < len(trigger.links) else None
+    if link is not None and link.interceptor.kind == "cel":
+        return f"{trigger.name} starts something only where its filter {link.name} is met"
+    return str(error)
 
 
 def _intercepted(
@@ -118,7 +138,7 @@ def _params(
     trigger: Trigger,
     request: Request,
     delivery: Delivery,
-    overrides: Mapping[str, str],
+    overrides: Mapping[str, Override],
     steps: list[Step],
 ) -> dict[str, str]:
     event = {
@@ -139,9 +159,21 @@ def _params(
             raise ValueError(str(error)) from None
         steps.append(Step(what=what, passed=True, notes=(f"{value} is {params[name]}",)))
     for name in sorted(set(overrides) & ({*params, *trigger.bindings})):
-        params[name] = bindings.pasted([overrides[name]])
-        steps.append(Step(what=f"param {name}", passed=True, notes=("of this installation",)))
+        what, override = f"param {name}", overrides[name]
+        try:
+            text = override if isinstance(override, str) else override(_said(trigger, name, event))
+        except ValueError as error:
+            steps.append(Step(what=what, passed=False, notes=("of this installation",)))
+            raise ValueError(str(error)) from None
+        params[name] = bindings.pasted([text])
+        steps.append(Step(what=what, passed=True, notes=("of this installation",)))
     return params
+
+
+def _said(trigger: Trigger, name: str, event: Mapping[str, Any]) -> str:
+    """What the event says of a param; empty where it says nothing."""
+    default = trigger.defaults.get(name, "")
+    return bindings.resolve(trigger.bindings.get(name, default), event, default=default)
 
 
 def _objects(

@@ -55,7 +55,11 @@ class Sent:
     ref: str
     taken: bool
     message: str
-    """The run's cause as the listener sees it, or why the delivery waits or was refused."""
+    """The listener's word, stored or duplicate; or why the delivery waits or was refused."""
+    outcome: str = ""
+    """What came of it, in one sentence; empty where that is not known yet."""
+    runs: tuple[str, ...] = ()
+    """Names of the runs that it started."""
 
 
 def read_updates(lines: Iterable[str]) -> list[Update]:
@@ -102,7 +106,8 @@ def push_payload(repository: Path, update: Update, *, clone_url: str, now: float
         "base_ref": None,
         "repository": {
             "name": name,
-            "full_name": f"{pusher}/{name}",
+            # Without an owner: whoever pushes, it is the same repository.
+            "full_name": name,
             "clone_url": clone_url,
             "default_branch": _default_branch(repository),
             # Two pushes of one commit (there, back and there again) are two events.
@@ -203,17 +208,28 @@ def spool(folder: Path, payload: dict[str, Any]) -> Path:
 
 
 def drain_spool(
-    folder: Path, *, url: str, secret: bytes, attempts: int = 3, timeout: float = 5.0
+    folder: Path,
+    *,
+    url: str,
+    secret: bytes,
+    attempts: int = 3,
+    timeout: float = 5.0,
+    patience: float = 0,
 ) -> list[Sent]:
     """Send every delivery in `folder`, oldest first, and remove those that the listener took.
 
     A delivery that the listener will never take moves to `folder/refused`; one that it may take
-    later stays. `timeout` is in seconds for each attempt. Stops at the first that must wait, so
-    that the order of pushes is kept.
+    later stays. `timeout` is in seconds for each attempt; for `patience` seconds, of all together,
+    the listener may wait for what comes of them. Stops at the first that must wait, so that the
+    order of pushes is kept.
     """
     results = []
+    deadline = time.monotonic() + patience
     for file in sorted(folder.glob("*.json")):
-        sent = _deliver(file, url=url, secret=secret, attempts=attempts, timeout=timeout)
+        asked = max(0, int(deadline - time.monotonic() + 0.05))
+        sent = _deliver(
+            file, url=url, secret=secret, attempts=attempts, timeout=timeout, patience=asked
+        )
         if sent is None:  # someone else delivered it meanwhile
             continue
         results.append(sent)
@@ -222,7 +238,9 @@ def drain_spool(
     return results
 
 
-def _deliver(file: Path, *, url: str, secret: bytes, attempts: int, timeout: float) -> Sent | None:
+def _deliver(
+    file: Path, *, url: str, secret: bytes, attempts: int, timeout: float, patience: int
+) -> Sent | None:
     import httpx
 
     try:
@@ -234,6 +252,7 @@ def _deliver(file: Path, *, url: str, secret: bytes, attempts: int, timeout: flo
             "x-github-event": delivery["event"],
             "x-github-delivery": delivery["delivery"],
             signature.HEADER: signature.sign(body, secret),
+            "prefer": f"wait={patience}",
         }
     except FileNotFoundError:
         return None
@@ -247,11 +266,22 @@ def _deliver(file: Path, *, url: str, secret: bytes, attempts: int, timeout: flo
         return Sent(ref=ref, taken=False, message=f"no answer from {url}: {reason}")
     if answer.is_success:
         file.unlink(missing_ok=True)
-        return Sent(ref=ref, taken=True, message=_field(answer, "status"))
+        return _taken(ref, answer)
     if answer.status_code in _PERMANENT:
         _refuse(file)
     reason = _field(answer, "error")
     return Sent(ref=ref, taken=False, message=f"{url} answered {answer.status_code}: {reason}")
+
+
+def _taken(ref: str, answer: Any) -> Sent:
+    content = answer.json()
+    return Sent(
+        ref=ref,
+        taken=True,
+        message=str(content.get("status", "")),
+        outcome=str(content.get("outcome", "")),
+        runs=tuple(content.get("runs", ())),
+    )
 
 
 def _post(url: str, headers: dict[str, str], body: bytes, *, attempts: int, timeout: float) -> Any:

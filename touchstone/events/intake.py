@@ -43,6 +43,8 @@ class Accepted:
     """Without any secret; see touchstone.events.credentials."""
     ping: bool
     """Only a forge that tries the address; nothing to store."""
+    proved: bool
+    """A secret of a trigger proves who sent it."""
 
 
 def accept(
@@ -78,7 +80,14 @@ def accept(
         among = identity.WEBHOOKS
     known = {secret for trigger in listener.triggers for secret in trigger.secrets_used}
     stored = credentials.seal(headers, known, secrets)
-    return Accepted(source=source, event_id=event_id, among=among, headers=stored, ping=ping)
+    return Accepted(
+        source=source,
+        event_id=event_id,
+        among=among,
+        headers=stored,
+        ping=ping,
+        proved=bool(proved),
+    )
 
 
 def _proved(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.errors import UsageError
-from touchstone.home import Home
+from touchstone.home import Home, Is
 from touchstone.runs import record
 from touchstone.runs.lock import is_executed
 from touchstone.runs.store import Run, State
@@ -73,20 +73,23 @@ def all_runs(home: Home) -> list[Found]:
     return sorted(found, key=lambda item: item.run.created, reverse=True)
 
 
-def find(home: Home, name: str = "") -> Found:
-    """The run called `name`, or the newest one.
+def find(home: Home, name: str = "", *, model: str = "") -> Found:
+    """The run called `name`, or the newest one, with `model` the newest one about it.
 
     Raises:
         UsageError: there is none.
     """
     if not name:
-        newest = all_runs(home)
-        if not newest:
+        known = all_runs(home)
+        newest = next((item for item in known if about(item, model)), None)
+        if newest is None and known:
             raise UsageError(
-                f"there is no run in {home.root} yet",
-                hint="touchstone run -f FILE makes one, and so does a push while touchstone is up",
+                f"there is no run of the model {model!r} in {home.root}",
+                hint="touchstone runs lists them all, with the models that they are about",
             )
-        return newest[0]
+        if newest is None:
+            raise UsageError(f"there is no run in {home.root} yet", hint=_how(home))
+        return newest
     for place in places(home):
         run = place.state.run(name)
         if run is not None:
@@ -99,6 +102,13 @@ def find(home: Home, name: str = "") -> Found:
     )
 
 
+def _how(home: Home) -> str:
+    """How a first run comes about."""
+    life = home.life()
+    push = "a push to the platform makes one" if life.state is Is.RUNNING else life.remedy
+    return f"touchstone run -f FILE makes one, or else: {push}"
+
+
 def annotations_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
     """The annotations of a run; empty where it has none."""
     return manifest.get("metadata", {}).get("annotations") or {}
@@ -108,6 +118,29 @@ def model_of(manifest: Mapping[str, Any]) -> str:
     """The model that the run is about: as annotated, else its repository; empty where neither."""
     given = annotations_of(manifest)
     return given.get(MODEL) or given.get(REPOSITORY, "")
+
+
+def names_of(found: Found) -> set[str]:
+    """All that people call the run's model: by its repository, with or without the owner, and by
+    its name in touchstone.yaml, once a stage has read that.
+    """
+    name = model_of(found.run.manifest)
+    statuses = found.place.state.taskruns(found.run.name)
+    stages = {
+        child["name"]: child.get("pipelineTaskName")
+        for child in found.run.status.get("childReferences", [])
+    }
+    declared = {
+        str(record.results(status).get("model", ""))
+        for taskrun, status in statuses.items()
+        if stages.get(taskrun) == "fetch-source"
+    }
+    return ({name, name.rpartition("/")[2]} | declared) - {""}
+
+
+def about(found: Found, model: str) -> bool:
+    """Whether the run is about `model`, by any of its names; every run is about the empty one."""
+    return not model or model_of(found.run.manifest) == model or model in names_of(found)
 
 
 def commit_of(manifest: Mapping[str, Any]) -> str:

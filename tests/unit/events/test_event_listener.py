@@ -19,7 +19,7 @@ def test_a_push_becomes_one_run_of_the_pipeline_with_what_the_event_says(state, 
     store(state, push())
     (name,) = listener.process_pending()
     run = state.run(name).manifest
-    assert run["metadata"]["name"].startswith("model-")
+    assert run["metadata"]["name"].startswith("object-detector-")
     assert "generateName" not in run["metadata"]
     assert run["spec"]["pipelineRef"] == {"name": "model"}
     assert {param["name"]: param["value"] for param in run["spec"]["params"]} == {

@@ -11,6 +11,7 @@ from touchstone.cli import _app
 from touchstone.errors import TouchstoneError
 from touchstone.events import inside, signature
 from touchstone.home import Home
+from touchstone.platform.embedded import listener_of
 from touchstone.runs.store import State
 
 PUSH = {
@@ -52,6 +53,17 @@ def test_events_lists_what_came_in_with_its_outcome(home):
     assert "waits to be processed" in touchstone("events")
     (event,) = json.loads(touchstone("events", "--json"))
     assert (event["source"], event["type"], event["processed"]) == ("github", "push", None)
+
+
+def test_events_says_in_one_line_what_came_of_each_before_the_details(home):
+    store(home, json.dumps({**PUSH, "ref": "refs/heads/feature"}).encode())
+    listener_of(home, State(home.root)).process_pending()
+    head, told, *details = touchstone("events").splitlines()
+    assert "github  push" in head
+    assert told.strip().startswith("nothing started: ")
+    assert any("gitlab-push: nothing started, " in line for line in details)
+    assert touchstone("events", "--model", "m") == touchstone("events", "--model", "me/m") != ""
+    assert "no event yet" in touchstone("events", "--model", "another")
 
 
 def test_replay_explains_each_step_and_only_a_dry_run_starts_nothing(home):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +131,66 @@ def test_a_push_reaches_the_listener_and_starts_a_run_of_that_commit(work, tmp_p
     assert body["head_commit"]["id"] == head
     assert body["head_commit"]["author"] == {"name": "Ada", "email": "ada@example.com"}
     assert sorted(body["head_commit"]["added"]) == ["model.py", "old name é.txt"]
+
+
+@contextmanager
+def processing(listener: Listener) -> Iterator[None]:
+    """Process what comes in, as the platform does."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.02):
+            listener.process_pending()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_push_hears_which_run_it_started_or_why_none(work, tmp_path, port):
+    git(work, "tag", "rc1")
+    with listening(tmp_path, port) as listener, processing(listener):
+        started = git(work, "push", "origin", "main").stderr
+        several = git(work, "push", "origin", "main:feature/x", "rc1").stderr
+        commit(work, "Explain", **{"README.md": "more"})
+        documents = git(work, "push", "origin", "main").stderr
+        commit(work, "Change [skip ci]", **{"model.py": "3"})
+        skipped = git(work, "push", "origin", "main").stderr
+        deleted = git(work, "push", "origin", ":feature/x").stderr
+        (run,) = [one.name for one in listener.state.runs()]
+    assert f"main: started {run}; follow it: touchstone watch {run}" in " ".join(started.split())
+    assert run.startswith("object-detector-")
+    for ref, said in (
+        ("refs/heads/feature/x", several),
+        ("refs/tags/rc1", several),
+        ("refs/heads/main", documents),
+        ("refs/heads/main", skipped),
+        ("refs/heads/feature/x", deleted),
+    ):
+        assert f"touchstone: {ref}: nothing started: " in said
+    summaries = [event.summary for event in listener.state.events()]
+    assert sum(text.startswith("nothing started: ") for text in summaries) == 5
+
+
+def test_a_push_waits_two_seconds_at_most_for_what_comes_of_it(work, tmp_path, port):
+    with listening(tmp_path, port):
+        secret = {"url": f"http://127.0.0.1:{port}", "secret": SECRET}
+        git(work, "push", "-q", "--no-verify", "origin", "main")
+        head = git(work, "rev-parse", "HEAD").stdout.strip()
+        update = forge_hook.Update(before="0" * 40, after=head, ref="refs/heads/main")
+        for now in range(3):
+            payload = forge_hook.push_payload(
+                tmp_path / "model.git", update, clone_url=CLONE_URL, now=now
+            )
+            forge_hook.spool(tmp_path / "spool", payload)
+        began = time.monotonic()
+        sent = forge_hook.drain_spool(tmp_path / "spool", patience=1, **secret)
+        assert 1 <= time.monotonic() - began < 2
+    assert [(one.taken, one.outcome) for one in sent] == [(True, "")] * 3
 
 
 def test_each_pushed_commit_is_listed_oldest_first_with_its_files(work, tmp_path, port):

@@ -212,7 +212,7 @@ def status(
     if life.state is not Is.RUNNING:
         typer.echo(f"{life}; {life.remedy}")
     if platform is not None:
-        typer.echo(f"running since process {platform['pid']} in {home.root}")
+        typer.echo(f"running in {home.root} (process {platform['pid']})")
         typer.echo(f"  events        {platform['listener']}")
         typer.echo(f"  models        {platform['serving']}")
     for repository in document["modelRepositories"].values():
@@ -229,8 +229,7 @@ def status(
 
 def _status(home: Home, model: str) -> dict[str, Any]:
     from touchstone.commands.runs import waiting
-    from touchstone.runs import record
-    from touchstone.runs.lookup import about, all_runs, names_of
+    from touchstone.runs.lookup import about, all_runs, names_of, status_word
 
     platform = home.platform()
     waits = waiting(home)
@@ -248,12 +247,12 @@ def _status(home: Home, model: str) -> dict[str, Any]:
         "gitopsRepository": str(home.gitops_repository),
         "runs": [
             {
-                "name": run.name,
-                "done": run.done,
-                "reason": record.succeeded_condition(run.status)["reason"],
-                "waits": waits.get(run.name, ""),
+                "name": item.run.name,
+                "done": item.run.done,
+                "reason": status_word(item),
+                "waits": waits.get(item.run.name, ""),
             }
-            for run in (item.run for item in reversed(here[:_RUNS]))
+            for item in reversed(here[:_RUNS])
         ],
         "models": [one for one in served(home) if not model or one["model"] in names],
     }

@@ -7,11 +7,12 @@ it, so a push is announced also when the listener is down at that moment.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -219,72 +220,92 @@ def drain_spool(
     """Send every delivery in `folder`, oldest first, and remove those that the listener took.
 
     A delivery that the listener will never take moves to `folder/refused`; one that it may take
-    later stays. `timeout` is in seconds for each attempt; for `patience` seconds, of all together,
-    the listener may wait for what comes of them. Stops at the first that must wait, so that the
-    order of pushes is kept.
+    later stays. `timeout` is in seconds for each attempt. Stops at the first that must wait, so
+    that the order of pushes is kept. Then the listener has `patience` seconds, for all of them
+    together, to say what came of them.
     """
-    results = []
-    deadline = time.monotonic() + patience
+    results: list[tuple[Sent, _Delivery | None]] = []
     for file in sorted(folder.glob("*.json")):
-        asked = max(0, int(deadline - time.monotonic() + 0.05))
-        sent = _deliver(
-            file, url=url, secret=secret, attempts=attempts, timeout=timeout, patience=asked
-        )
-        if sent is None:  # someone else delivered it meanwhile
+        try:
+            delivery = _Delivery.read(file, secret)
+        except FileNotFoundError:  # someone else delivered it meanwhile
             continue
-        results.append(sent)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _refuse(file)
+            broken = Sent(ref=file.name, taken=False, message=f"not a delivery: {error!r}")
+            results.append((broken, None))
+            continue
+        sent = _deliver(file, delivery, url=url, attempts=attempts, timeout=timeout)
+        results.append((sent, delivery))
         if not sent.taken and file.exists():
             break
-    return results
+    deadline = time.monotonic() + patience
+    return [
+        _with_outcome(sent, delivery, url, deadline - time.monotonic())
+        if sent.taken and delivery
+        else sent
+        for sent, delivery in results
+    ]
 
 
-def _deliver(
-    file: Path, *, url: str, secret: bytes, attempts: int, timeout: float, patience: int
-) -> Sent | None:
-    import httpx
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivery:
+    """A webhook, ready to be sent."""
 
-    try:
-        delivery = json.loads(file.read_text(encoding="utf-8"))
-        body = delivery["body"].encode()
-        ref = json.loads(body)["ref"]
+    ref: str
+    headers: dict[str, str]
+    body: bytes
+
+    @classmethod
+    def read(cls, file: Path, secret: bytes) -> _Delivery:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        body = document["body"].encode()
         headers = {
             "content-type": "application/json",
-            "x-github-event": delivery["event"],
-            "x-github-delivery": delivery["delivery"],
+            "x-github-event": document["event"],
+            "x-github-delivery": document["delivery"],
             signature.HEADER: signature.sign(body, secret),
-            "prefer": f"wait={patience}",
         }
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        _refuse(file)
-        return Sent(ref=file.name, taken=False, message=f"not a delivery: {error!r}")
+        return cls(ref=json.loads(body)["ref"], headers=headers, body=body)
+
+
+def _deliver(file: Path, delivery: _Delivery, *, url: str, attempts: int, timeout: float) -> Sent:
+    import httpx
+
+    ref = delivery.ref
     try:
-        answer = _post(url, headers, body, attempts=attempts, timeout=timeout)
+        answer = _post(url, delivery, attempts=attempts, timeout=timeout)
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         return Sent(ref=ref, taken=False, message=f"no answer from {url}: {reason}")
     if answer.is_success:
         file.unlink(missing_ok=True)
-        return _taken(ref, answer)
+        return Sent(ref=ref, taken=True, message=_field(answer, "status"))
     if answer.status_code in _PERMANENT:
         _refuse(file)
     reason = _field(answer, "error")
     return Sent(ref=ref, taken=False, message=f"{url} answered {answer.status_code}: {reason}")
 
 
-def _taken(ref: str, answer: Any) -> Sent:
-    content = answer.json()
-    return Sent(
-        ref=ref,
-        taken=True,
-        message=str(content.get("status", "")),
-        outcome=str(content.get("outcome", "")),
-        runs=tuple(content.get("runs", ())),
-    )
+def _with_outcome(sent: Sent, delivery: _Delivery, url: str, seconds: float) -> Sent:
+    """What was sent, and what came of it, where the listener knows within so many seconds.
+
+    It is asked by the delivery itself, which it knows by then: no one else can ask.
+    """
+    import httpx
+
+    if seconds <= 0:
+        return sent
+    headers = {**delivery.headers, "prefer": f"wait={math.ceil(seconds)}"}
+    try:
+        answer = _post(url, replace(delivery, headers=headers), attempts=1, timeout=seconds)
+        content = answer.json()
+        return replace(sent, outcome=content["outcome"], runs=tuple(content["runs"]))
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return sent
 
 
-def _post(url: str, headers: dict[str, str], body: bytes, *, attempts: int, timeout: float) -> Any:
+def _post(url: str, delivery: _Delivery, *, attempts: int, timeout: float) -> Any:
     """The listener's last answer; tried again where there is none, or a 5xx or 429."""
     import httpx
     import tenacity
@@ -301,7 +322,7 @@ def _post(url: str, headers: dict[str, str], body: bytes, *, attempts: int, time
     )
     # The listener is on this machine: a proxy from the environment must not see the webhook.
     with httpx.Client(timeout=timeout, trust_env=False) as client:
-        return retrying(client.post, url, headers=headers, content=body)
+        return retrying(client.post, url, headers=delivery.headers, content=delivery.body)
 
 
 def _field(answer: Any, name: str) -> str:

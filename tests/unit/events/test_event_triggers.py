@@ -61,7 +61,12 @@ def test_documents_of_other_groups_are_left_to_the_cluster(folder):
         ("bindings.yaml", "  labels:\n", "  labels: 5\n  annotations:\n", "metadata.labels: got 5"),
         ("github.yaml", "value: $(body.after)", "value: 7", "string"),
         ("template.yaml", "      kind: PipelineRun", "      kind: ''", "apiVersion and kind"),
-        ("template.yaml", "generateName: $(tt.params.image-name)-", "finalizers: []", "generateName"),
+        (
+            "template.yaml",
+            "generateName: $(tt.params.image-name)-",
+            "finalizers: []",
+            "generateName",
+        ),
         ("template.yaml", "$(tt.params.revision)", "$(tt.params.comit)", "tt.params.comit"),
         ("template.yaml", "resourcetemplates:", "templates:", "got nothing"),
         ("template.yaml", "spec:\n  params:", "spec:\n  params: [", "broken YAML"),

@@ -38,9 +38,11 @@ def watch(
 
     Example: touchstone watch model-1a2b3c
     """
-    from touchstone.runs.lookup import find
+    from touchstone.runs.lookup import find, settle
 
     home = Home.default()
+    if not run:
+        settle(home)
     name = find(home, run, model=model).run.name
     final = follow(home, name, timeout=timeout, quiet=as_json)
     if as_json:

@@ -7,6 +7,7 @@ lists, shows or ends runs sees both.
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,13 @@ def find(home: Home, name: str = "", *, model: str = "") -> Found:
         f"there is no run {name!r} in {home.root}",
         hint=f"did you mean {close[0]}?" if close else "touchstone runs lists them",
     )
+
+
+def settle(home: Home, *, seconds: float = 10) -> None:
+    """Wait until what came in by now has become runs: who has just pushed means the run of that."""
+    deadline = time.monotonic() + seconds
+    while home.platform() and State(home.root).pending_events() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _how(home: Home) -> str:

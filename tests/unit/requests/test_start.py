@@ -71,7 +71,7 @@ def test_in_doubt_about_what_changed_a_run_is_started(repository, since):
 
 def test_a_run_is_made_from_the_template_and_once_an_event(control):
     name = start(control, WANTED)
-    assert name.startswith("model-check-")
+    assert name.startswith("my-detector-check-")
     assert start(control, WANTED) == name
     (run,) = control.runs("vision/My Detector", "7")
     assert (run.name, run.revision, run.done) == (name, WANTED.revision, False)

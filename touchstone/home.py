@@ -213,8 +213,7 @@ class Life:
 
 def _is_home(folder: Path) -> bool:
     """Whether a platform was laid out here, or `touchstone run` has left its runs."""
-    marks = ("state.sqlite", "platform.json", "git", "run/state.sqlite")
-    return any(os.path.lexists(folder / mark) for mark in marks)
+    return any(os.path.lexists(folder / mark) for mark in ("git", "run/state.sqlite"))
 
 
 def _is_ours(folder: Path) -> bool:

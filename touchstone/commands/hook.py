@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
         if waiting := len(list(spool.glob("*.json"))):
             typer.echo(
                 f"touchstone: {waiting} of your pushes wait in {spool};"
-                " `touchstone up` sends what waits there, every ten seconds",
+                " `touchstone up --detach` sends what waits there, every ten seconds",
                 err=True,
             )
 

@@ -72,6 +72,6 @@ def _show(found: Found, reader: Reader, *, follow: bool, as_json: bool) -> None:
         if idle > _PATIENCE:
             raise PlatformError(
                 f"run {run.name} has not ended, and nothing executes it",
-                hint=f"touchstone rerun --failed {run.name}, or touchstone up",
+                hint=f"touchstone rerun --failed {run.name}; or {Home.default().life().remedy}",
             )
         time.sleep(0.2)

@@ -73,5 +73,5 @@ def rerun(
     elif as_json:
         typer.echo(json.dumps({"name": name, "rerunOf": found.run.name}))
     else:
-        waits = "" if home.platform() else "; touchstone up starts it"
+        waits = "" if home.platform() else f"; {home.life()}: {home.life().remedy}"
         typer.echo(f"{name}: queued{waits}")

@@ -68,7 +68,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         self.here = Path(where.read_text().strip())
         return done.returncode, done.stdout

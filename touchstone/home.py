@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -52,22 +53,22 @@ class Home:
     def default(cls) -> Home:
         """$TOUCHSTONE_HOME, else the nearest .touchstone that holds something, as git finds .git.
 
-        Where no folder above has one, it is .touchstone in the working directory. One of somebody
-        else's is never found: what lies in it would decide what we run.
+        Where no folder above has one, it is .touchstone in the working directory. What lies in it
+        decides what we run: one that may be somebody else's is never found.
 
         Raises:
-            PlatformError: that of the working directory is somebody else's.
+            PlatformError: that of the working directory may be somebody else's.
         """
         if chosen := os.environ.get(VARIABLE):
             return cls(Path(chosen).resolve())
         here = Path.cwd()
         for folder in (here, *here.parents):
-            if _is_home(folder / FOLDER) and _is_ours(folder / FOLDER):
+            if _is_home(folder / FOLDER) and not _doubt(folder / FOLDER):
                 return cls((folder / FOLDER).resolve())
-        if os.path.lexists(here / FOLDER) and not _is_ours(here / FOLDER):
+        if _is_home(here / FOLDER):
             raise PlatformError(
-                f"got {here / FOLDER}, which is somebody else's, expected one of your own",
-                hint=f"to use it all the same: {VARIABLE}={here / FOLDER} touchstone ...",
+                f"got {here / FOLDER}, {_doubt(here / FOLDER)}, expected a folder of your own",
+                hint=f"if you trust it: chmod 700, or {VARIABLE}={here / FOLDER}",
             )
         return cls(here / FOLDER)
 
@@ -131,9 +132,16 @@ class Home:
         """Written by `touchstone up`: who runs, and at which addresses."""
         return self.root / "platform.json"
 
+    def make(self) -> None:
+        """Create the folder, for its owner alone; what has become a home stays as it is."""
+        known = _is_home(self.root)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not known and self.root.name == FOLDER:  # another may hold more than ours
+            self.root.chmod(0o700)
+
     def prepare(self) -> None:
         """Create the folders and the webhook's secret; what exists stays as it is."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.make()
         folders = (self.artifacts, self.spool, self.logs, self.root / "git")
         keys = (self.signing_key, self.recording_key, self.reviewer_key)
         for folder in (*folders, *keys, self.webhook_token.parent):
@@ -216,13 +224,20 @@ def _is_home(folder: Path) -> bool:
     return any(os.path.lexists(folder / mark) for mark in ("git", "run/state.sqlite"))
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether it is this person's: the link, where it is one, and the folder behind it."""
+def _doubt(folder: Path) -> str:
+    """Why it may be somebody else's; empty where it is certainly ours.
+
+    Ours is private. A folder that a clone of a model repository has brought along is not, nor is
+    one into which others may put something.
+    """
     try:
-        owners = {folder.lstat().st_uid, folder.stat().st_uid}
-    except OSError:
-        return False
-    return owners == {os.geteuid()}
+        found = (folder.lstat(), folder.stat())
+    except OSError as error:
+        return f"which cannot be looked at ({error.strerror})"
+    if {one.st_uid for one in found} != {os.geteuid()}:
+        return "which is somebody else's"
+    mode = stat.S_IMODE(found[1].st_mode)
+    return f"which others may enter (mode {mode:o})" if mode & 0o077 else ""
 
 
 def write_private(path: Path, text: str) -> None:

@@ -85,9 +85,9 @@ def up(
         raise PlatformError(
             str(home.life()), hint="touchstone status shows it, touchstone down stops it"
         )
+    addresses = Addresses.of(port)
     if home.root.parent != Path.cwd() and VARIABLE not in os.environ:
         typer.echo(f"using {home.root}; for another one: {VARIABLE}={FOLDER} touchstone up")
-    addresses = Addresses.of(port)
     if unconfined:
         os.environ[confine.SWITCH] = "off"
     confine.require()

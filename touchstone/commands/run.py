@@ -98,6 +98,7 @@ def run(
     given = _pairs(param or [], "-p")
     folders = {name: Path(path) for name, path in _pairs(workspace or [], "-w").items()}
     manifests = [_bound(manifest, documents, given, folders, home) for manifest in _runs(documents)]
+    Home(home.parent).make()
     state = State(home)
     engine = Engine(state, home, definitions=file, parallel=parallel)
     for manifest in manifests:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 
 import psutil
@@ -74,7 +75,7 @@ def test_a_platform_is_found_from_any_folder_below_it(found):
 
 def test_the_nearest_one_is_taken_and_an_empty_folder_is_none(found, tmp_path):
     nearer = tmp_path / "my-model" / ".touchstone"
-    nearer.mkdir()
+    nearer.mkdir(mode=0o700)
     assert Home.default() == found
     (nearer / "run").mkdir()
     (nearer / "run" / "state.sqlite").touch()
@@ -89,6 +90,29 @@ def test_one_of_somebody_else_is_never_found_and_never_used_unasked(found, tmp_p
         Home.default()
     monkeypatch.setenv("TOUCHSTONE_HOME", str(found.root))
     assert Home.default() == found
+
+
+def test_one_that_a_clone_has_brought_along_is_not_used(found, tmp_path, monkeypatch):
+    cloned = tmp_path / "my-model" / ".touchstone"
+    (cloned / "git" / "gitops.git").mkdir(parents=True)
+    cloned.chmod(0o755)  # as git makes folders
+    assert Home.default() == found
+    (tmp_path / "other").mkdir()
+    shutil.move(cloned, tmp_path / "other")
+    found.root.rename(tmp_path / "gone")
+    monkeypatch.chdir(tmp_path / "other")
+    with pytest.raises(PlatformError, match=r"others may enter \(mode 755\)"):
+        Home.default()
+    (tmp_path / "other" / ".touchstone").chmod(0o700)
+    assert Home.default().gitops_repository.exists()
+
+
+def test_a_folder_that_was_there_before_becomes_private_with_its_first_use(tmp_path, monkeypatch):
+    monkeypatch.delenv("TOUCHSTONE_HOME", raising=False)
+    (tmp_path / ".touchstone").mkdir(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    Home.default().prepare()
+    assert stat.S_IMODE(Home.default().root.stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")

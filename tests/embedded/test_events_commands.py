@@ -99,6 +99,75 @@ def test_trigger_needs_no_platform_and_shows_the_objects(home, tmp_path):
     assert not any(item["fired"] for item in unsigned)
 
 
+TWICE = """
+apiVersion: v1
+kind: Secret
+metadata: {name: hook}
+stringData: {token: hush}
+data: {token: b3RoZXI=}
+---
+apiVersion: triggers.tekton.dev/v1beta1
+kind: EventListener
+metadata: {name: l}
+spec:
+  triggers:
+  - name: t
+    interceptors:
+    - ref: {name: gitlab}
+      params: [{name: secretRef, value: {secretName: hook, secretKey: token}}]
+    bindings: [{name: team, value: $(header.X-Team)}]
+    template:
+      spec:
+        params: [{name: team}]
+        resourcetemplates:
+        - apiVersion: v1
+          kind: ConfigMap
+          metadata: {name: out}
+          data: {team: $(tt.params.team)}
+"""
+
+
+def test_a_secret_of_the_same_files_serves_and_the_given_one_takes_its_place(home, tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "all.yaml").write_text(TWICE)
+    (tmp_path / "body.json").write_text("{}")
+    (tmp_path / "token").write_text("given")
+    body = (str(tmp_path / "body.json"), "-f", str(files), "--json")
+
+    def fired(*more: str) -> bool:
+        sent = (*body, "-H", "X-Team: a", *more)
+        return bool(json.loads(touchstone("trigger", *sent))[0]["fired"])
+
+    assert fired("-H", "X-Gitlab-Token: hush")
+    given = ("--secret", f"hook/token={tmp_path / 'token'}")
+    assert not fired("-H", "X-Gitlab-Token: hush", *given)
+    assert fired("-H", "X-Gitlab-Token: given", *given)
+
+
+def test_a_secret_that_is_not_there_is_told_from_a_key_that_it_lacks(home, tmp_path):
+    (tmp_path / "body.json").write_text("{}")
+    (tmp_path / "all.yaml").write_text(TWICE.replace("secretKey: token", "secretKey: other"))
+    arguments = (str(tmp_path / "body.json"), "-f", str(tmp_path / "all.yaml"))
+    asked = (*arguments, "-H", "X-Gitlab-Token: hush")
+    assert "got the keys ['token'] of the Secret hook" in touchstone("trigger", *asked)
+    (tmp_path / "all.yaml").write_text(TWICE.partition("---")[2])
+    assert "got no Secret hook in the files" in touchstone("trigger", *asked)
+
+
+def test_headers_of_one_name_reach_a_binding_joined_by_commas(home, tmp_path):
+    (tmp_path / "body.json").write_text("{}")
+    (tmp_path / "all.yaml").write_text(TWICE)
+    headers = ("X-Gitlab-Token: hush", "X-Team: a", "x-team: b, c")
+    arguments = [part for header in headers for part in ("-H", header)]
+    (found,) = json.loads(
+        touchstone(
+            "trigger", str(tmp_path / "body.json"), "-f", str(tmp_path), "--json", *arguments
+        )
+    )
+    assert found["objects"][0]["data"] == {"team": "a,b, c"}
+
+
 def test_trigger_says_which_part_of_a_filter_was_false(home, tmp_path):
     body = tmp_path / "push.json"
     body.write_text(json.dumps(PUSH | {"ref": "refs/heads/other"}))

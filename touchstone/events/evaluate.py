@@ -8,7 +8,7 @@ from typing import Any
 
 from touchstone.errors import TouchstoneError
 from touchstone.events import bindings, templates
-from touchstone.events.headers import canonical
+from touchstone.events.headers import joined
 from touchstone.events.interceptors.interceptor import Request, Secrets, StoppedError
 from touchstone.events.triggers import Trigger, Triggers
 
@@ -123,7 +123,7 @@ def _params(
 ) -> dict[str, str]:
     event = {
         "body": request.body,
-        "header": {canonical(name): value for name, value in request.headers.items()},
+        "header": joined(request.headers),
         "extensions": dict(request.extensions),
         "context": {"eventID": delivery.event_id},
     }

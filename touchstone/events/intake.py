@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.events import cloud_events, credentials, identity, signature
+from touchstone.events.headers import first
 from touchstone.events.interceptors.forge import Forge
 from touchstone.events.interceptors.interceptor import FORM, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef
@@ -56,7 +57,7 @@ def accept(
     among: tuple[str, ...] = ()
     cloud_event = cloud_events.is_cloud_event(headers)
     request = Request(headers=headers, raw=body, url=url)
-    if cloud_event and not any(headers.get(name) for name in _SIGNED):
+    if cloud_event and not any(first(headers, name) for name in _SIGNED):
         proved = _proved(listener, request, secrets, check=False)
         if not proved and all(trigger.secrets_used for trigger in listener.triggers):
             raise RefusedError(422, "got a CloudEvent, expected a webhook: no trigger takes it")
@@ -164,7 +165,7 @@ def _wanted(proved: list[Trigger], event: str) -> None:
 
 
 def _object(listener: Triggers, headers: Mapping[str, str], body: bytes) -> None:
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = first(headers, "content-type").partition(";")[0].strip().lower()
     if content_type == FORM and listener.forms:
         return
     if content_type not in _JSON:

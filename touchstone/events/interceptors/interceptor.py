@@ -25,6 +25,14 @@ class StoppedError(Exception):
         self.notes = notes
 
 
+class UnwantedError(StoppedError):
+    """The event is understood and starts nothing; the message is a sentence for people."""
+
+
+class ElsewhereError(StoppedError):
+    """The event is one that other triggers are for; there is nothing to say of it here."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One event on its way through a trigger."""

@@ -188,7 +188,7 @@ def test_trigger_says_in_a_sentence_why_nothing_starts(home, tmp_path):
         "--sign",
         reference,
     )
-    sentence = "only the default branch, main, starts a run; this was a push to other"
+    sentence = "only the default branch, main, starts a run, and this was a push to other"
     assert f"because {sentence}" in said
 
 

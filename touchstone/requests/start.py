@@ -129,7 +129,7 @@ def look(url: str, about: Ref) -> Looked:
         PlatformError: git cannot reach the repository.
     """
     if about.target and (default := default_branch(url)) != about.target:
-        reason = f"only the default branch, {default}, starts a run; this was {about.target}"
+        reason = f"only the default branch, {default}, starts a run, and this was {about.target}"
         return Looked(revision="", reason=reason)
     revision = resolve(url, about.ref, seen=about.revision)
     since = about.since

@@ -75,11 +75,11 @@ def test_no_secret_is_stored_and_the_stored_event_still_passes(listener, sample)
     assert sum(not found.reason for found in listener.explain(event)) == 1
 
 
-ONLY = "only the default branch, main, starts a run; this was a push to other"
-INTO = "only a pull request into the default branch, main, starts a run; this was into other"
+ONLY = "only the default branch, main, starts a run, and this was a push to other"
+INTO = "only a pull request into the default branch, main, starts a run, and this was into other"
 DOCUMENTS = "only documents changed: LICENSE, README.md, docs/a.png"
 FORK = "a fork's pull request: its code is a stranger's"
-TAGS = "only tags like ^v[0-9] start a run; this was nightly"
+TAGS = "only tags like ^v[0-9] start a run, and this was nightly"
 TITLE = "[skip ci] in the title"
 MESSAGE = "[skip ci] in the newest commit's message"
 
@@ -93,12 +93,12 @@ MESSAGE = "[skip ci] in the newest commit's message"
         (
             "github-push",
             {"repository.default_branch": "trunk"},
-            "only the default branch, trunk, starts a run; this was a push to main",
+            "only the default branch, trunk, starts a run, and this was a push to main",
         ),
         (
             "github-push",
             {"ref": "refs/heads/feature/main"},
-            "only the default branch, main, starts a run; this was a push to feature/main",
+            "only the default branch, main, starts a run, and this was a push to feature/main",
         ),
         (
             "github-push",

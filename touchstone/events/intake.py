@@ -19,11 +19,12 @@ from touchstone.events.interceptors.interceptor import (
     StoppedError,
 )
 from touchstone.events.interceptors.params import SecretRef
+from touchstone.events.interceptors.senders import SENDERS
 from touchstone.events.triggers import Trigger, Triggers
 
 _JSON = ("application/json", "application/cloudevents+json")
 _PINGS = ("ping", "diagnostics:ping")
-_SIGNED = (signature.HEADER, "x-hub-signature", "x-forgejo-signature", "x-gitea-signature")
+_SIGNED = {sender.check.PROOF for sender in SENDERS if sender.check.SIGNS} | {*signature.BARE}
 
 _DEEPEST = 100
 """Levels of a body; payloads of forges have fewer than ten."""

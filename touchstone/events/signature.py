@@ -17,7 +17,7 @@ HEADER = "x-hub-signature-256"
 """GitHub's header, in lower case."""
 
 _PREFIX = "sha256="
-_BARE = ("x-forgejo-signature", "x-gitea-signature")
+BARE = ("x-forgejo-signature", "x-gitea-signature")
 
 
 def sign(body: bytes, secret: bytes) -> str:
@@ -29,7 +29,7 @@ def of_github(headers: Mapping[str, str]) -> str:
     """The signature that GitHub, Forgejo or Gitea sent, as GitHub writes it; empty where none."""
     if header := first(headers, HEADER):
         return header
-    return next((_PREFIX + bare for name in _BARE if (bare := first(headers, name))), "")
+    return next((_PREFIX + bare for name in BARE if (bare := first(headers, name))), "")
 
 
 def problem(header: str | None, body: bytes, secret: bytes, *, name: str = HEADER) -> str:

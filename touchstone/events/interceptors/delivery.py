@@ -149,7 +149,9 @@ class Delivery:
         if one.kind == TAG:
             fits = self.tags.search(one.name)
             return (
-                "" if fits else f"only tags like {self.tags.pattern} start a run, and this was {name}"
+                ""
+                if fits
+                else f"only tags like {self.tags.pattern} start a run, and this was {name}"
             )
         if one.fork:
             return f"a fork's {one.kind.replace('_', ' ')}: its code is a stranger's"
@@ -165,7 +167,9 @@ class Delivery:
             return ""
         which = f"the {'branch' if self.branch else 'default branch'}, {_shown(chosen)},"
         if one.kind == PULL_REQUEST:
-            return f"only a pull request into {which} starts a run, and this was into {_shown(where)}"
+            return (
+                f"only a pull request into {which} starts a run, and this was into {_shown(where)}"
+            )
         return f"only {which} starts a run, and this was a push to {_shown(where)}"
 
     def _skipped(self, one: Event) -> str:

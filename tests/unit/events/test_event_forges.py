@@ -190,8 +190,8 @@ MORE = {"commits.0": README, "total_commits": 6}
         ("forgejo-push", MORE, {"since": "f" * 40}),
         ("forgejo-push", {"commits.0": dict.fromkeys(README)}, {"since": "f" * 40}),
         ("gitlab-push", {"commits.0": README, "total_commits_count": 25}, {"since": "f" * 40}),
-        # A renamed file is told as an added one: model.py may have been docs/model.md's name.
-        ("gitlab-push", {"commits.0": README | {"added": ["docs/model.md"]}}, {"target": ""}),
+        # A renamed file is told as an added one: model.py may have been the former name.
+        ("gitlab-push", {"commits.0": README | {"added": ["docs/model"]}}, {"target": ""}),
         ("github-tag", {"head_commit": None}, {"ref": "refs/tags/v1.2", "seen": "", "since": ""}),
         ("bitbucket-cloud-push", {"push.changes.1.new.name": "other"}, {"target": "other"}),
     ],
@@ -235,6 +235,15 @@ def test_a_pushed_branch_and_two_tags_are_looked_at_one_by_one(listener):
     further = json.loads(params["further"])
     assert [item["ref"] for item in further] == ["refs/tags/v1.2", "refs/tags/v1.3"]
     assert {item["target"] + item["ignore"] + item["since"] for item in further} == {""}
+
+
+def test_a_push_of_all_tags_starts_no_run_for_each(listener):
+    change = CLOUD_TAG["push"]["changes"][1]
+    tags = [{**change, "new": {**change["new"], "name": f"v{number}"}} for number in range(11)]
+    post(listener, *BY_NAME["bitbucket-cloud-tag"].delivery(**{"push.changes": tags}))
+    (event,) = listener.state.pending_events()
+    assert "11 branches and tags were pushed at once" in listener.process(event).outcome
+    assert listener.process_pending() == []
 
 
 def test_a_project_is_called_by_its_path_and_not_by_its_title(listener):

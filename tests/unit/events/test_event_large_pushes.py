@@ -46,7 +46,7 @@ def test_20000_documents_start_nothing_and_a_last_file_of_code_starts_a_run(
     post(listener, *_pushed(push, names, commits=commits))
     (event,) = listener.state.pending_events()
     (found,) = [item for item in listener.explain(event) if item.trigger == "push"]
-    assert found.reason.startswith("only documents changed: docs/class-0/page-000000.md, ")
+    assert found.reason.startswith(f"only documents changed: {names[0]}, ")
     assert found.reason.endswith(" and 19997 more")
     assert listener.process_pending() == []
     post(listener, *_pushed(push, [*names[:-1], "model.py"], commits=commits))

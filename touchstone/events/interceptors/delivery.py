@@ -39,7 +39,10 @@ from touchstone.events.interceptors.senders import SENDERS, Sender
 _COMMAND = re.compile(r"/(test|retest|cancel|approve|hold|unhold)([ \t]+cancel)?")
 _SKIP = ("[skip ci]", "[ci skip]")
 _SHORT = 7
-_SHOWN_NAME, _SHOWN_FILES = 80, 3
+_MOST_REFS = 10
+"""Of one push. GitHub and GitLab tell of no push of more than three."""
+
+_SHOWN_NAME, _SHOWN_FILES, _SHOWN_REASONS = 80, 3, 3
 _TEMPLATES = {PUSH: "model", TAG: "model", PULL_REQUEST: "model-check"}
 
 
@@ -128,8 +131,14 @@ class Delivery:
         refusals = {id(one): self.refusal(one) for one in mine}
         wanted = [one for one in mine if not refusals[id(one)]]
         if not wanted:
-            reasons = dict.fromkeys(refusals.values())
-            raise UnwantedError(", and ".join(reasons), notes=notes)
+            reasons = [*dict.fromkeys(refusals.values())]
+            raise UnwantedError(", and ".join(reasons[:_SHOWN_REASONS]), notes=notes)
+        if len(wanted) > _MOST_REFS:
+            raise UnwantedError(
+                f"{len(wanted)} branches and tags were pushed at once, and at most {_MOST_REFS}"
+                " start runs: push them in turn",
+                notes=notes,
+            )
         # A trigger makes one run; a step that asks git makes as many as there are to make.
         open_questions = len(wanted) > 1 or any(map(self._questions, wanted))
         if open_questions is not self.asks:
@@ -147,12 +156,8 @@ class Delivery:
         if one.gone:
             return f"the {'tag' if one.kind == TAG else 'branch'} {name} was deleted"
         if one.kind == TAG:
-            fits = self.tags.search(one.name)
-            return (
-                ""
-                if fits
-                else f"only tags like {self.tags.pattern} start a run, and this was {name}"
-            )
+            only = f"only tags like {self.tags.pattern} start a run, and this was {name}"
+            return "" if self.tags.search(one.name) else only
         if one.fork:
             return f"a fork's {one.kind.replace('_', ' ')}: its code is a stranger's"
         if one.kind == COMMENT:
@@ -166,11 +171,10 @@ class Delivery:
         if not chosen or where == chosen:
             return ""
         which = f"the {'branch' if self.branch else 'default branch'}, {_shown(chosen)},"
+        other = _shown(where)
         if one.kind == PULL_REQUEST:
-            return (
-                f"only a pull request into {which} starts a run, and this was into {_shown(where)}"
-            )
-        return f"only {which} starts a run, and this was a push to {_shown(where)}"
+            return f"only a pull request into {which} starts a run, and this was into {other}"
+        return f"only {which} starts a run, and this was a push to {other}"
 
     def _skipped(self, one: Event) -> str:
         found = next((mark for mark in _SKIP if mark in one.words), "")

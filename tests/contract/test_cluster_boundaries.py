@@ -136,8 +136,8 @@ def test_every_account_that_a_run_names_is_defined_and_only_requests_get_a_token
             *(spec["serviceAccountName"] for spec in run["taskRunSpecs"]),
         ]
     }
-    assert used == set(ACCOUNTS) - {"touchstone-requests"}
-    for name in used:
+    assert used == set(ACCOUNTS) - {"touchstone-requests", "touchstone-interceptor"}
+    for name in {*used, "touchstone-interceptor"}:
         assert ACCOUNTS[name]["automountServiceAccountToken"] is False
         assert ACCOUNTS[name].keys() <= {
             *("apiVersion", "kind", "metadata", "automountServiceAccountToken")
@@ -249,7 +249,7 @@ def test_what_loads_the_models_code_reaches_the_web_to_fetch_data_and_nothing_el
     }
 
 
-def test_the_kustomization_names_everything_but_forges_and_sources():
+def test_the_kustomization_names_everything_but_sources():
     (kustomization,) = yaml.safe_load_all((TEKTON / "kustomization.yaml").read_text())
     listed = kustomization["resources"]
     assert len(listed) == len(set(listed))
@@ -259,6 +259,9 @@ def test_the_kustomization_names_everything_but_forges_and_sources():
             for folder in ("base", "tasks", "pipelines")
             for file in (TEKTON / folder).glob("*.yaml")
         ),
-        *(f"triggers/{name}.yaml" for name in ("bindings", "listener", "requests", "template")),
+        *(
+            f"triggers/{name}.yaml"
+            for name in ("bindings", "forges", "interceptor", "listener", "requests", "template")
+        ),
     }
     assert set(listed) == expected

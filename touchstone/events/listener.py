@@ -14,7 +14,7 @@ from touchstone.errors import ManifestError
 from touchstone.events import credentials
 from touchstone.events.evaluate import Delivery, Explanation, Override, evaluate
 from touchstone.events.interceptors.interceptor import Secrets
-from touchstone.events.outcome import Outcome, details, sentence
+from touchstone.events.outcome import details, relevant, sentence
 from touchstone.events.triggers import Triggers
 from touchstone.runs import faults
 from touchstone.runs.store import Event, State
@@ -35,7 +35,7 @@ class Processed:
     """The result of one event."""
 
     outcome: str
-    """One sentence for each trigger, separated by semicolons."""
+    """One sentence for each trigger that the event is for, separated by semicolons."""
     summary: str
     """One sentence for all."""
     runs: tuple[dict[str, Any], ...]
@@ -134,7 +134,7 @@ class Listener:
         Raises:
             ValueError: the stored body is not a JSON object.
         """
-        outcomes = [Outcome.of(found) for found in self.explain(event)]
+        outcomes = relevant(self.explain(event))
         return Processed(
             outcome=details(outcomes),
             summary=sentence(outcomes),

@@ -37,15 +37,19 @@ class Outcome:
         )
 
 
+def relevant(found: Sequence[Explanation]) -> list[Outcome]:
+    """The outcomes of the triggers that the event is for, of all where it is for none."""
+    return list(map(Outcome.of, [one for one in found if not one.elsewhere] or found))
+
+
 def details(outcomes: Sequence[Outcome]) -> str:
-    """A sentence for each trigger, separated by semicolons."""
-    return "; ".join(
-        f"{one.trigger}: nothing started, {one.reason}"
-        if one.reason
-        else f"{one.trigger}: created "
-        + ", ".join(f"{run['kind']} {run['metadata']['name']}" for run in one.runs)
-        for one in outcomes
-    )
+    """A sentence for each trigger and none twice, separated by semicolons."""
+    said: dict[str, str] = {}
+    for one in outcomes:
+        made = ", ".join(f"{run['kind']} {run['metadata']['name']}" for run in one.runs)
+        text = f"nothing started, {one.reason}" if one.reason else f"created {made}"
+        said.setdefault(text, f"{one.trigger}: {text}")
+    return "; ".join(said.values())
 
 
 def sentence(outcomes: Sequence[Outcome]) -> str:

@@ -39,6 +39,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from touchstone.events.headers import gathered
 from touchstone.events.identity import delivery_of
 from touchstone.events.intake import Accepted, RefusedError, accept
 from touchstone.events.listener import LISTENER, PATH, Listener, event_uuid
@@ -75,11 +76,11 @@ def create_app(
                 raise RefusedError(404, f"got no EventListener {name!r}")
             _check_headers(request)
             body = await _read(request, max_body)
-            headers = {
-                name.lower(): value
+            headers = gathered(
+                (name, value)
                 for name, value in request.headers.items()
                 if not name.startswith(":")  # names of our own, see touchstone.events.credentials
-            }
+            )
             url = f"/?{request.url.query}" if request.url.query else "/"
             accepted = await run_in_threadpool(
                 accept,

@@ -1,10 +1,12 @@
 """What came of an event is one sentence, whatever the triggers are."""
 
 from touchstone.events.evaluate import Explanation, Step
-from touchstone.events.outcome import Outcome, details, sentence
+from touchstone.events.outcome import Outcome, details, relevant, sentence
 
 
-def explained(trigger: str, *, passed: int = 0, told: str = "", name: str = "") -> Explanation:
+def explained(
+    trigger: str, *, passed: int = 0, told: str = "", name: str = "", elsewhere: bool = False
+) -> Explanation:
     steps = [Step(what=f"step {number}", passed=True, notes=()) for number in range(passed)]
     made = {"kind": "PipelineRun", "metadata": {"name": name}, "spec": {}}
     return Explanation(
@@ -12,13 +14,14 @@ def explained(trigger: str, *, passed: int = 0, told: str = "", name: str = "") 
         group="",
         reason=told and f"step {passed}: {told}",
         told=told,
+        elsewhere=elsewhere,
         steps=tuple(steps),
         objects=(made,) if name else (),
     )
 
 
 def outcomes(*found: Explanation) -> list[Outcome]:
-    return [Outcome.of(one) for one in found]
+    return relevant(found)
 
 
 def test_what_was_started_is_said_whatever_else_stopped():
@@ -44,3 +47,11 @@ def test_what_cannot_be_kept_as_a_run_is_a_reason_too():
 
 def test_where_no_trigger_listens_that_is_the_reason():
     assert sentence([]) == "nothing started: no trigger listens"
+
+
+def test_triggers_that_an_event_is_not_for_have_no_say_while_others_have():
+    other = explained("comment", passed=9, told="the event type is for others", elsewhere=True)
+    push = explained("push", told="only the default branch, main, starts a run")
+    assert sentence(outcomes(other, push)) == f"nothing started: {push.told}"
+    assert details(outcomes(other, push, push)) == f"push: nothing started, step 0: {push.told}"
+    assert sentence(outcomes(other)) == f"nothing started: {other.told}"

@@ -14,6 +14,7 @@ from touchstone.errors import PlatformError, UsageError
 from touchstone.home import Home
 
 _Name = Annotated[str, typer.Argument(help="The repository's name.")]
+_Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command()(remove)
 
 
-def add(name: _Name) -> None:
+def add(name: _Name, as_json: _Json = False) -> None:
     """Make a repository to push a model to, beside the others.
 
     Each repository holds one model; its runs are named after it. The platform need not run.
@@ -40,14 +41,15 @@ def add(name: _Name) -> None:
     home = Home.default()
     home.prepare()
     repository = repositories.create(home, name)
+    if as_json:
+        typer.echo(json.dumps({"name": name, "repository": str(repository)}))
+        return
     typer.echo(f"made {repository}; in the folder of the model:")
     typer.echo(f"  git remote add touchstone {shlex.quote(str(repository))}")
     typer.echo("  git push touchstone main")
 
 
-def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-) -> None:
+def list_(as_json: _Json = False) -> None:
     """List the repositories: the newest run of each, what is served of it, and its open reviews.
 
     Example: touchstone model list
@@ -72,6 +74,7 @@ def list_(
 def remove(
     name: _Name,
     yes: Annotated[bool, typer.Option("--yes", help="Lose the commits that it holds.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Remove a repository; its runs, its releases and what is served of it stay.
 
@@ -100,7 +103,8 @@ def remove(
             " a copy",
         )
     repositories.remove(home, name)
-    typer.echo(f"removed {repository}")
+    removed = {"name": name, "repository": str(repository), "commits": held}
+    typer.echo(json.dumps(removed) if as_json else f"removed {repository}")
 
 
 def _rows(home: Home) -> Iterator[dict[str, Any]]:

@@ -108,8 +108,10 @@ def find(home: Home, name: str = "", *, model: str = "") -> Found:
 
 def settle(home: Home, *, seconds: float = 10) -> None:
     """Wait until what came in by now has become runs: who has just pushed means the run of that."""
-    deadline = time.monotonic() + seconds
-    while home.platform() and State(home.root).pending_events() and time.monotonic() < deadline:
+    if not home.platform():
+        return
+    state, deadline = State(home.root), time.monotonic() + seconds
+    while state.pending_events() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

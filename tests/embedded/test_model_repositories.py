@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -15,6 +17,7 @@ from touchstone.events import inside
 from touchstone.home import Home
 from touchstone.platform.addresses import Addresses
 from touchstone.platform.embedded import listener_of, prepare
+from touchstone.runs.lookup import settle
 from touchstone.runs.store import State
 
 
@@ -155,3 +158,17 @@ def test_a_schedule_retrains_the_model_that_it_names(home):
         "nothing started: got the repository 'vision/detector2', expected one of detector, model"
     )
     assert scheduled(home, "audio/detector")[1] == ["detector.git"]
+
+
+def test_who_asks_for_the_newest_run_means_the_one_that_comes_of_the_last_event(home):
+    prepare(home, Addresses(listener=1, serving=2))
+    state = State(home.root)
+    state.add_event(source="github", event_id="1", headers={}, body=b"{}")
+    settle(home, seconds=60)  # no platform runs: nobody would process it
+    own = psutil.Process()
+    document = {"pid": own.pid, "started": own.create_time()}
+    home.platform_file.write_text(json.dumps(document))
+    (event,) = state.pending_events()
+    threading.Timer(0.3, lambda: state.finish_event(event.id, outcome="", summary="")).start()
+    settle(home, seconds=60)
+    assert state.pending_events() == []

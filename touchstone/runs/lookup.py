@@ -22,6 +22,9 @@ from touchstone.runs.store import Run, State
 ASKED_AS = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
 
+DEFINED_AS = "touchstone.dev/defined-as"
+"""Annotation with the digest of the files that the run was made from."""
+
 NO_CACHE = "touchstone.dev/no-cache"
 """Annotation of a run: `true` lets every TaskRun of it run, whatever the cache holds."""
 
@@ -105,8 +108,10 @@ def find(home: Home, name: str = "", *, model: str = "") -> Found:
 
 def settle(home: Home, *, seconds: float = 10) -> None:
     """Wait until what came in by now has become runs: who has just pushed means the run of that."""
-    deadline = time.monotonic() + seconds
-    while home.platform() and State(home.root).pending_events() and time.monotonic() < deadline:
+    if not home.platform():
+        return
+    state, deadline = State(home.root), time.monotonic() + seconds
+    while state.pending_events() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

@@ -78,6 +78,7 @@ CONTEXT = {
             "[1e-7,0.000001,1e+21,100000000000000000000]",
         ),
         ("[-0.0].marshalJSON()", "[-0]"),
+        ("[28224253641164161024.0].marshalJSON()", "[28224253641164160000]"),
         ("'Köln'.truncate(3)", "Kö"),
         ("extensions.branch == 'main'", True),
         ("body.nothing == null", True),

@@ -10,7 +10,7 @@ from forge_samples import BY_NAME, SAMPLES, SECRETS, SHA, post, secrets
 from starlette.testclient import TestClient
 
 from touchstone.errors import PlatformError
-from touchstone.events import interceptor_server, signature
+from touchstone.events import credentials, interceptor_server, signature
 from touchstone.events.headers import lists
 from touchstone.events.interceptors.delivery import Delivery
 from touchstone.events.interceptors.interceptor import (
@@ -21,6 +21,7 @@ from touchstone.events.interceptors.interceptor import (
 )
 from touchstone.events.interceptors.senders import SENDERS
 from touchstone.events.listener import Listener
+from touchstone.events.server import create_app
 
 IGNORE = "(^docs/)|([.]md$)"
 PUSHES = Delivery.build({"events": ["push", "tag"], "ignore": IGNORE, "tags": "^v[0-9]"})
@@ -202,13 +203,30 @@ def test_the_branch_that_counts_may_be_configured():
     assert judge.process(request(*release), secrets).extensions["branch"] == "release"
 
 
-def test_a_strangers_names_do_not_leave_their_sentence():
-    name = "x\u001b[2J; nothing started" + "y" * 200
+STRANGE_WORDS = "x\u001b[2J; nothing started" + "y" * 200
+
+
+@pytest.mark.parametrize(
+    ("sample", "changes"),
+    [
+        ("github-push", {"ref": f"refs/heads/{STRANGE_WORDS}"}),
+        ("github-push", {"after": STRANGE_WORDS}),
+        ("github-push", {"repository.default_branch": STRANGE_WORDS}),
+        ("github-push", {"commits.0": {"added": [f"{STRANGE_WORDS}.md"]}}),
+        ("github-tag", {"ref": f"refs/tags/{STRANGE_WORDS}"}),
+        ("github-pull-request", {"action": STRANGE_WORDS}),
+        ("github-pull-request", {"pull_request.base.ref": STRANGE_WORDS}),
+        ("gitlab-merge-request", {"object_attributes.action": STRANGE_WORDS}),
+    ],
+)
+def test_a_strangers_words_do_not_leave_their_sentence(sample, changes):
+    params = {"events": ["push", "tag", "pull_request"], "ignore": IGNORE, "tags": "^v[0-9]"}
+    delivery = request(*BY_NAME[sample].delivery(**changes))
     with pytest.raises(UnwantedError) as caught:
-        PUSHES.process(request(*BY_NAME["github-push"].delivery(ref=f"refs/heads/{name}")), secrets)
+        Delivery.build(params).process(delivery, secrets)
     # `; ` parts the sentences of several triggers.
     assert str(caught.value).isprintable() and ";" not in str(caught.value)
-    assert len(str(caught.value)) < 200
+    assert len(str(caught.value)) < 250
 
 
 @pytest.mark.parametrize(
@@ -308,3 +326,27 @@ def test_a_deliverys_sentence_is_the_whole_outcome(state, triggers):
 def test_another_kind_of_event_is_for_other_triggers():
     with pytest.raises(ElsewhereError, match="the event type pull_request is for other triggers"):
         PUSHES.process(request(*BY_NAME["github-pull-request"].delivery()), secrets)
+
+
+def test_a_header_that_comes_twice_is_stored_with_both_values_and_without_its_secrets(
+    state, triggers
+):
+    listener = Listener(state, triggers=triggers, secrets=secrets)
+    headers, body = BY_NAME["gitlab-push"].delivery()
+    pairs = [*headers.items(), ("X-Team", "a"), ("x-team", "b"), ("x-copy", LAB), ("x-copy", LAB)]
+    answer = TestClient(create_app(listener)).post("/", headers=pairs, content=body)
+    assert answer.json()["status"] == "stored"
+    (event,) = state.pending_events()
+    assert LAB not in json.dumps(dict(event.headers))
+    opened = credentials.unseal(event.headers, secrets)
+    assert (opened["x-team"], opened["x-copy"]) == ("a\nb", f"{LAB}\n{LAB}")
+    assert "{secret touchstone-gitlab/token}" in credentials.shown(event.headers)["x-copy"]
+
+
+def test_of_two_signatures_the_first_counts_as_on_a_cluster(state, triggers):
+    listener = Listener(state, triggers=triggers, secrets=secrets)
+    headers, body = BY_NAME["github-push"].delivery()
+    wrong = ("x-hub-signature-256", f"sha256={'0' * 64}")
+    client = TestClient(create_app(listener))
+    assert client.post("/", headers=[wrong, *headers.items()], content=body).status_code == 401
+    assert client.post("/", headers=[*headers.items(), wrong], content=body).status_code == 202

@@ -93,7 +93,7 @@ def pulled(body: Any, new_commits: tuple[str, ...]) -> Event:
         revision=needed(head, "sha"),
         words=text(body, "pull_request", "title"),
         wordy="the title",
-        idle="" if action in new_commits else f"the pull request was {action}",
+        idle="" if action in new_commits else f"the pull request was {action.replace('_', ' ')}",
         # The fork of an account that is gone is null.
         fork=text(head, "repo", "full_name") != needed(body, "repository", "full_name"),
         into=needed(body, "pull_request", "base", "ref"),

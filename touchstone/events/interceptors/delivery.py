@@ -108,7 +108,8 @@ class Delivery:
             told = sender.read(event, request.body)
         except UnreadableError as error:
             raise UnwantedError(
-                f"{error}, expected what {sender.name} sends as {event}", notes=passed.notes
+                f"{_shown(str(error))}, expected what {sender.name} sends as {event}",
+                notes=passed.notes,
             ) from None
         mine = [one for one in told if one.kind in self.events]
         if not mine:
@@ -125,7 +126,7 @@ class Delivery:
             spoken = spoken or event
             if sender.spoke(request) and event in (proof.event_types or ()):
                 return sender, proof
-        raise ElsewhereError(f"the event type {spoken or '(absent)'} is for other triggers")
+        raise ElsewhereError(f"the event type {_shown(spoken) or '(absent)'} is for other triggers")
 
     def _taken(self, mine: list[Event], notes: tuple[str, ...]) -> list[Event]:
         refusals = {id(one): self.refusal(one) for one in mine}
@@ -151,7 +152,7 @@ class Delivery:
     def refusal(self, one: Event) -> str:
         """Why the event starts nothing, as far as it tells; empty where it starts something."""
         if one.idle:
-            return one.idle
+            return _shown(one.idle)
         name = _shown(one.name)
         if one.gone:
             return f"the {'tag' if one.kind == TAG else 'branch'} {name} was deleted"
@@ -247,7 +248,7 @@ def _pattern(name: str, text: str) -> re.Pattern[str]:
 
 
 def _shown(text: str) -> str:
-    """A stranger's name within a sentence."""
+    """A stranger's words within a sentence: printable, short, and without what parts sentences."""
     clean = "".join(letter if letter.isprintable() and letter != ";" else "?" for letter in text)
     return clean if len(clean) <= _SHOWN_NAME else f"{clean[:_SHOWN_NAME]}…"
 

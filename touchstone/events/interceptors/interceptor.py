@@ -55,7 +55,7 @@ class Request:
             StoppedError: it is not JSON.
         """
         try:
-            return json.loads(self.raw) if self.raw else {}
+            return json.loads(self.raw, parse_int=_number) if self.raw else {}
         except (ValueError, RecursionError) as error:
             raise StoppedError(f"failed to parse the body as JSON: {error}") from None
 
@@ -73,6 +73,15 @@ class Request:
     def header_lists(self) -> dict[str, list[str]]:
         """Go's http.Header: canonical names, each with its list of values."""
         return lists(self.headers)
+
+
+def _number(text: str) -> int | float:
+    """As Go holds it, which knows doubles alone: whole numbers beyond 2^53 lose digits."""
+    return int(text) if len(text) < _EXACT else float(text)
+
+
+_EXACT = 16
+"""Digits, with a sign, of which a double holds every number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ def test_events_says_in_one_line_what_came_of_each_before_the_details(home):
     head, told, *details = touchstone("events").splitlines()
     assert "github  push" in head
     assert told.strip().startswith("nothing started: ")
-    assert any("gitlab-push: nothing started, " in line for line in details)
+    assert any("push: nothing started, " in line for line in details)
     assert touchstone("events", "--model", "m") == touchstone("events", "--model", "me/m") != ""
     assert "no event yet" in touchstone("events", "--model", "another")
 

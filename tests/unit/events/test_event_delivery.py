@@ -177,6 +177,7 @@ def test_all_forges_tell_of_a_push_in_the_same_words():
         "clone_url": "https://git.example.com/vision/Detector.git",
         "default_branch": "main",
         "image_name": "detector",
+        "run_name": "detector",
         "template": "model",
         "pull_request": "",
         "author": "",

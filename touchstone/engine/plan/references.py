@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.documents.yaml import Document, FieldPath
+from touchstone.engine.language.substitute import Scope
 from touchstone.engine.rules import validate
 from touchstone.engine.text.catalog import Catalog
 from touchstone.engine.text.load import load_text
@@ -148,6 +149,18 @@ class References:
     @staticmethod
     def _add(definition: Definition, found: dict[int, Definition]) -> None:
         found[id(definition.document)] = definition
+
+
+def replaced_reference(reference: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """A reference to a Task, Pipeline or StepAction with those of `scope` replaced in it."""
+    replaced = dict(reference)
+    if isinstance(name := reference.get("name"), str):
+        replaced["name"] = scope.text(name)
+    if "params" in reference:
+        replaced["params"] = [
+            {**item, "value": scope.apply(item["value"])} for item in reference["params"]
+        ]
+    return replaced
 
 
 def _tasks(document: Document, path: FieldPath) -> Iterator[tuple[FieldPath, dict[str, Any]]]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from touchstone.documents.problems import By, Field
 from touchstone.documents.yaml import FieldPath
-from touchstone.engine.language.substitute import Key, references, walk_strings
+from touchstone.engine.language.substitute import Key, Scope, references, walk_strings
 from touchstone.engine.language.values import declared_type
 from touchstone.engine.pod.steps import name_of
 
@@ -71,6 +71,42 @@ def check_variables(task: Field, names: Names) -> None:
             _check_others(task.at(part), names)
     for result in task.each("results"):
         _check_others(result.at("value"), names)
+
+
+def leftover(step: Json, scope: Scope, task: Json) -> str:
+    """The text of a step that the webhook refuses once `scope` is replaced; empty where none is.
+
+    A reference that a param's value brought along is looked at then, like one that was written.
+    """
+    params = {item["name"]: item for item in task.get("params", [])}
+    results = [item["name"] for item in task.get("results", [])]
+    for field in (*_SEEN, "onError"):
+        for text in _seen_texts(step.get(field, ""), scope):
+            for key in references(text):
+                match key:
+                    case ("params", name, *rest):
+                        keys = params.get(name, {}).get("properties")
+                        part = rest and rest[0][0] != "["
+                        unknown = name not in params or (part and keys and rest[0] not in keys)
+                    case ("context", of, _):
+                        unknown = of in _CONTEXT
+                    case ("results", name, *_):
+                        unknown = field == "script" and name not in results
+                    case _:
+                        unknown = False
+                if unknown:
+                    return text
+    return ""
+
+
+def _seen_texts(value: Any, scope: Scope) -> list[str]:
+    """The texts of a step's field in which the webhook looks for references."""
+    if isinstance(value, str):
+        return [scope.text(value)]
+    texts = [item for item in value if isinstance(item, str)]
+    parts = ("value", "mountPath", "subPath")
+    held = [item.get(part) for item in value if isinstance(item, Mapping) for part in parts]
+    return list(scope.apply(texts)) + [scope.text(text) for text in held if text]
 
 
 def check_step(step: Field, names: Names) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from touchstone import beneath
 from touchstone.beneath import NotPlainError
@@ -13,10 +13,10 @@ from touchstone.documents.yaml import Document
 from touchstone.engine.language import durations
 from touchstone.engine.language.names import child_name
 from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
-from touchstone.engine.language.values import resolve
+from touchstone.engine.language.values import task_params
 from touchstone.engine.language.when import evaluate
 from touchstone.engine.plan import step_actions
-from touchstone.engine.plan.references import Definition
+from touchstone.engine.plan.references import Definition, replaced_reference
 from touchstone.engine.plan.refusals import USER
 from touchstone.engine.plan.task_run import (
     AttemptEndedError,
@@ -30,11 +30,20 @@ from touchstone.engine.pod.pod import Pod
 from touchstone.engine.pod.process import Halt
 from touchstone.engine.pod.results import ResultsTooLargeError, read_results
 from touchstone.engine.pod.sidecars import SidecarError, Sidecars
-from touchstone.engine.pod.steps import StartError, name_of, with_template
+from touchstone.engine.pod.steps import Left, StartError, name_of, with_template
+from touchstone.engine.rules import leftover
 from touchstone.engine.run.step_run import StepRunner
 from touchstone.errors import ManifestError
 from touchstone.runs import faults, record
 from touchstone.runs.record import Json
+
+
+class _Resolved(NamedTuple):
+    """A step as it runs, and what its fields may refer to."""
+
+    spec: Mapping[str, Any]
+    scope: Scope
+
 
 _STEP_REASONS = {"exited": "Error", "timeout": "TimeoutExceeded", "halted": "TaskRunCancelled"}
 
@@ -84,15 +93,18 @@ class Attempt:
             raise failure
 
     def _inside(self) -> AttemptEndedError | None:
-        scope = self._scope()
-        self._find_actions(scope)
-        volumes = [*self._spec.get("volumes", []), *self._task_run.pod.get("volumes", [])]
-        self._pod.attach(self._spec, self._task_run.bindings, volumes, scope)
-        scope = scope | self._pod.values()
+        params, scope = self._scopes()
+        self._find_actions(params)
+        template = params.apply(self._task_run.pod)
+        self._runner.template = template
+        bindings, volumes = self._task_run.bindings, template.get("volumes", [])
+        self._pod.attach(self._spec, bindings, volumes, params, scope)
+        steps = {name: self._resolved(name, step, params, scope) for name, step in self._steps}
+        self._check_leftovers(steps)
         sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
         try:
             self._start_sidecars(sidecars, scope)
-            failure = self._run_steps(scope)
+            failure = self._run_steps(steps)
         finally:
             sidecars.stop()
             if self._sidecar_specs:
@@ -131,19 +143,18 @@ class Attempt:
         for name in (*names, *(f"sidecar-{name}" for name, _ in self._sidecar_specs)):
             (self._logs / f"{name}.log").unlink(missing_ok=True)
 
-    def _scope(self) -> Scope:
+    def _scopes(self) -> tuple[Scope, Scope]:
+        """The Task's params; and all that is replaced before paths are, pass by pass."""
         planned, spec = self._task_run, self._spec
-        params = resolve(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
-        values: dict[Key, Value] = {
+        of = f"Task {planned.task_name}"
+        params = scope_of(("params",), task_params(spec.get("params", []), planned.params, of=of))
+        contexts: dict[Key, Value] = {
             ("context", "taskRun", "name"): planned.taskrun,
             ("context", "taskRun", "namespace"): "default",
             ("context", "taskRun", "uid"): uid(self._around.folders.run, planned.taskrun),
             ("context", "task", "name"): planned.task_name,
             ("context", "task", "retry-count"): str(self._attempt),
         }
-        for result in spec.get("results", []):
-            name = result["name"]
-            values["results", name, "path"] = f"{self._pod.path('results')}/{name}"
         for workspace in spec.get("workspaces", []):
             name = workspace["name"]
             if name not in planned.bindings and not workspace.get("optional"):
@@ -152,15 +163,12 @@ class Attempt:
                     " optional",
                     hint=f"-w {name}=FOLDER",
                 )
-            for part in ("path", "claim", "volume"):
-                values["workspaces", name, part] = ""
-            values["workspaces", name, "bound"] = "false"
-        return planned.surroundings | scope_of(("params",), params) | Scope(values)
+        return params, planned.surroundings.then(params).then(Scope(contexts))
 
     def _start_sidecars(self, sidecars: Sidecars, scope: Scope) -> None:
         try:
             for name, spec in self._sidecar_specs:
-                scope_here = scope | self._pod.values(spec)
+                scope_here = scope.then(self._pod.passes(spec))
                 call = self._runner.prepare(spec, name, scope_here, sidecar=True)
                 sidecars.start(name, spec, call, self._logs / f"sidecar-{name}.log")
             sidecars.wait_until_ready()
@@ -169,24 +177,25 @@ class Attempt:
         except StartError as error:
             raise AttemptEndedError("SidecarFailed", str(error)) from None
 
-    def _run_steps(self, scope: Scope) -> AttemptEndedError | None:
+    def _run_steps(self, steps: Mapping[str, _Resolved]) -> AttemptEndedError | None:
         """Run the steps and read the results; what failed first."""
         failure: AttemptEndedError | None = None
-        for name, step in self._steps:
+        left = Left()
+        for name, step in steps.items():
             if failure and not (self._breakpoints.on_failure and failure.reason == "StepFailed"):
                 self._record(name, record.terminated(1, "Error", record.now()), "Skipped")
                 continue
             try:
-                scope = scope | self._step(name, step, scope)
+                left = left | self._step(name, step, left)
             except AttemptEndedError as over:
                 failure = failure if failure and over.reason == "StepFailed" else over
         try:
-            self._collect(scope)
+            self._collect(left.results)
         except AttemptEndedError as over:
             failure = failure or over
         return failure
 
-    def _find_actions(self, scope: Scope) -> None:
+    def _find_actions(self, params: Scope) -> None:
         """Find every StepAction before anything runs.
 
         Raises AttemptEndedError where one cannot be had.
@@ -194,7 +203,7 @@ class Attempt:
         task = Document({"spec": self._spec}, f"TaskRun {self._task_run.taskrun}")
         for index, (name, step) in enumerate(self._steps):
             if "ref" in step:
-                reference, place = scope.apply(step["ref"]), ("spec", "steps", index)
+                reference, place = replaced_reference(step["ref"], params), ("spec", "steps", index)
                 try:
                     found = self._around.references.find("StepAction", reference, task, place)
                 except ManifestError as error:
@@ -207,34 +216,47 @@ class Attempt:
                 self._actions[name] = found
 
     def _resolved(
-        self, name: str, step: Mapping[str, Any], scope: Scope
-    ) -> tuple[dict[str, Any], Scope]:
-        """The step with its StepAction and the template merged in, and what it may refer to."""
-        template = self._spec.get("stepTemplate", {})
+        self, name: str, step: Mapping[str, Any], params: Scope, scope: Scope
+    ) -> _Resolved:
+        """A step with its StepAction and the template merged in, and what it may refer to."""
         action = self._actions.get(name)
-        if action is None:
-            return with_template(step, template), scope
-        whole = step_actions.resolved(step, action.spec)
-        inner = step_actions.inner_scope(step, action.spec, scope, of=f"StepAction {action.name}")
-        return with_template(whole, scope.apply(template)), inner
+        if action is not None:
+            of = f"StepAction {action.name}"
+            own = step_actions.given_params(step, action.spec, params, of=of)
+            step = step_actions.resolved(step, action.spec, own)
+        whole = with_template(step, self._spec.get("stepTemplate", {}))
+        return _Resolved(whole, scope.then(self._pod.passes(whole, step=name)))
 
-    def _step(self, name: str, step: Mapping[str, Any], scope: Scope) -> Scope:
-        """What later steps may refer to, once it ran. Raises AttemptEndedError, StoppedError."""
-        whole, inner = self._resolved(name, step, scope)
-        own = self._pod.step_values(name, whole)
-        scope, inner = scope | own, inner | own
-        image = inner.text(whole.get("image", ""))
-        if step.get("when") and not evaluate(step["when"], scope)[0]:
+    def _check_leftovers(self, steps: Mapping[str, _Resolved]) -> None:
+        """Refuse what Tekton refuses of the steps it made: it looks at them once more.
+
+        A value may have brought a reference along that no pass knows. Raises AttemptEndedError.
+        """
+        for name, step in steps.items():
+            if text := leftover(step.spec, step.scope, self._spec):
+                taskrun = self._task_run.taskrun
+                raise AttemptEndedError(
+                    "PodCreationFailed",
+                    f'failed to create task run pod "{taskrun}": non-existent variable in "{text}":'
+                    f" steps[{self._pod.index(name)}]. Maybe missing or invalid Task",
+                    retry=False,
+                )
+
+    def _step(self, name: str, step: _Resolved, left: Left) -> Left:
+        """What it leaves to later steps, once it ran. Raises AttemptEndedError, StoppedError."""
+        whole, scope = step.spec, step.scope
+        image = scope.text(whole.get("image", ""))
+        if whole.get("when") and not evaluate(whole["when"], scope.then(left.all))[0]:
             skipped = record.terminated(0, "Completed", record.now())
             self._record(name, skipped, "Skipped", image)
-            return Scope()
+            return Left()
         started = record.now()
-        ended = self._runner.run(name, whole, scope, inner)
+        ended = self._runner.run(name, whole, scope, left)
         if ended.ending == "halted" and self._halt.cause == "stop":
             raise StoppedError
         found, made, refused = self._left(name, whole, ended)
         reason = "Completed" if ended.code == 0 and ended.ending == "exited" else "Error"
-        goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
+        goes_on = scope.text(whole.get("onError", "stopAndFail")) == "continue"
         # Behind a breakpoint it is the person who says whether a failure counts.
         goes_on = goes_on and not self._breakpoints.on_failure
         ignored = reason == "Error" and ended.ending == "exited" and goes_on
@@ -249,10 +271,11 @@ class Attempt:
             entry["provenance"] = {"refSource": action.source}
         self._artifacts = provenance.merged(self._artifacts, made)
         if reason == "Error" and not ignored:
-            raise self._failure(name, step, ended)
+            raise self._failure(name, ended)
         if refused is not None:
             raise refused
-        return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
+        results = scope_of(("steps", name, "results"), found)
+        return Left(results, provenance.scope_of_step(name, made))
 
     def _left(
         self, name: str, step: Mapping[str, Any], ended: process.Exit
@@ -280,9 +303,7 @@ class Attempt:
             if later or not faults.passing(error):
                 raise
 
-    def _failure(
-        self, name: str, step: Mapping[str, Any], ended: process.Exit
-    ) -> AttemptEndedError:
+    def _failure(self, name: str, ended: process.Exit) -> AttemptEndedError:
         taskrun = self._task_run.taskrun
         if ended.ending == "halted":
             message = f'TaskRun "{taskrun}" was cancelled. {self._halt.cause}'
@@ -330,13 +351,13 @@ class Attempt:
         except ManifestError as error:
             raise AttemptEndedError("Failed", str(error)) from None
 
-    def _collect(self, scope: Scope) -> None:
+    def _collect(self, results: Scope) -> None:
         specs = self._spec.get("results", [])
         found = self._results(specs, self._pod.folder / "results")
         own = self._artifacts_in(self._pod.folder)
         for spec in specs:
             if "value" in spec:
-                value = scope.apply(spec["value"])
+                value = results.apply(spec["value"])
                 if value != spec["value"]:
                     found[spec["name"]] = value
         if found:

@@ -19,7 +19,7 @@ from touchstone import beneath
 from touchstone.artifacts.store import digest_bytes, digest_stream
 from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Key, Scope, references, scope_of
-from touchstone.engine.language.values import resolve
+from touchstone.engine.language.values import task_params
 from touchstone.engine.pod.credentials import files_of
 from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.pod.steps import inherited, name_of, with_template
@@ -41,7 +41,7 @@ SCRATCH = "touchstone.dev/cache-scratch"
 
 _FORMAT = 1
 _PER_RUN = {("context", "taskRun"), ("context", "pipelineRun"), ("context", "task", "retry-count")}
-_LOCATIONS = {"results", "steps", "step", "workspaces", "params"}
+_LOCATIONS = {"results", "steps", "step", "workspaces"}
 _TOLD = {
     *("description", "displayName", "metadata", "params", "workspaces", "results", "steps"),
     "stepTemplate",
@@ -87,8 +87,8 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
         raise UncacheableError(f"its ServiceAccount {planned.account} brings credentials")
     _refuse(planned.pod, _WITHOUT_EFFECT, of="its podTemplate")
     _refuse(spec, _TOLD)
-    params = resolve(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
-    scope = planned.surroundings | scope_of(("params",), params)
+    params = task_params(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
+    scope = planned.surroundings.then(scope_of(("params",), params))
     template = spec.get("stepTemplate", {})
     steps = [
         (name_of(step, index), with_template(step, template))
@@ -98,7 +98,9 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
         _refuse(step, _TOLD_IN_STEP)
         if any("valueFrom" in item for item in step.get("env", [])):
             raise UncacheableError("a step takes env from a Secret, a ConfigMap or a field")
-    referred = sorted(set(references(spec)))
+    around = {key: planned.surroundings.find(key) for key in set(references(spec))}
+    # What a value brings along is read too, once the value is put in.
+    referred = sorted({*around, *references(params), *references([*around.values()])})
     return {
         "format": _FORMAT,
         "task": planned.task_name,

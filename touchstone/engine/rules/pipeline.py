@@ -10,13 +10,14 @@ from touchstone.documents.naming import check_label, check_one_of, check_unique
 from touchstone.documents.problems import By, Field
 from touchstone.documents.yaml import Document, FieldPath
 from touchstone.engine.language import graph
-from touchstone.engine.language.substitute import Key, references, walk_strings
+from touchstone.engine.language.propagation import used_workspaces
+from touchstone.engine.language.substitute import Key, Scope, references, walk_strings
 from touchstone.engine.rules.matrix import check_matrix, matrix_params
 from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
-from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
+from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_inside, problem_of
 from touchstone.engine.rules.refs import OWN_VERSION, check_custom, check_reference, is_custom
 from touchstone.engine.rules.task import check_on_error, check_task
-from touchstone.engine.rules.variables import Names, task_names, written
+from touchstone.engine.rules.variables import Names, Who, refuse, task_names, written
 from touchstone.engine.rules.when import check_when
 
 Json = Mapping[str, Any]
@@ -35,11 +36,14 @@ class _Pipeline:
     ) -> None:
         self._pipeline, self._others, self._inner = pipeline, others, inner
         self._alone = run is None and not inner
+        self._complete = run is not None
+        """Whether all that a run gives is known."""
+
         around = run or {}
         tasks = {task.get("name"): task.value for task in pipeline.each("tasks")}
         finals = {task.get("name"): task.value for task in pipeline.each("finally")}
         self._names = PipelineNames(
-            params=known_params(pipeline.value, around),
+            params={**known_params(pipeline.value, around), **_in_part(around, pipeline)},
             workspaces=[
                 *pipeline.names("workspaces"),
                 *(item["name"] for item in around.get("workspaces", [])),
@@ -112,14 +116,14 @@ class _Pipeline:
             if inner[:2] == ("matrix", "include") and inner[-1] == "name":
                 return  # a combination's name is read by the param it stands for
             for key in references(text):
-                problem, by = self._problem(key, text, inner, final=final)
+                problem, who = self._problem(key, text, inner, final=final)
                 if problem:
-                    task.refuse(f"got {written(key)}, {problem}", *inner, by=by)
+                    refuse(task, f"got {written(key)}, {problem}", *inner, who=who)
 
         fields = ("params", "when", "matrix", "workspaces", "taskRef")
         walk_strings({key: task.get(key) for key in fields}, visit)
 
-    def _problem(self, key: Key, text: str, inner: FieldPath, *, final: bool) -> tuple[str, By]:
+    def _problem(self, key: Key, text: str, inner: FieldPath, *, final: bool) -> tuple[str, Who]:
         looks = self._alone or not (self._inner or final)
         admitted = self._admitted if looks else None
         return problem_of(key, text, inner, names=self._names, admitted=admitted, final=final)
@@ -162,19 +166,18 @@ class _Pipeline:
             admitted = {*embedded.names("params"), *self._names.params}
         elif self._inner or final:
             admitted = None
-        known = partial(self._problem, text="", inner=("taskSpec",), final=final)
-        workspaces = self._names.workspaces
-        return task_names(embedded, params, admitted, workspaces, lambda key: not known(key)[0])
+        known = partial(problem_inside, names=self._names, final=final)
+        workspaces = [*task.names("workspaces"), *self._names.workspaces]
+        unbound: Who = "embedded" if self._complete else "nobody"
+        return task_names(embedded, params, admitted, workspaces, known, unbound)
 
     def _check_given(self, task: Field, spec: Json, *, embedded: bool) -> None:
         given = {item["name"]: item["value"] for item in task.get("params", [])}
         given |= {item.get("name"): "$(a string of the matrix)" for item in matrix_params(task)}
-        specs = spec.get("params", [])
-        if embedded:
-            around = self._names.params
-            specs = [item for item in specs if item["name"] in given or item["name"] not in around]
-        check_given(task, specs, given, extra=embedded)
-        bound = [*task.names("workspaces"), *(self._names.workspaces if embedded else [])]
+        check_given(task, spec.get("params", []), given)
+        used = used_workspaces(spec, Scope()) if embedded else []
+        propagated = [name for name in used if name in self._names.workspaces]
+        bound = [*task.names("workspaces"), *propagated]
         check_bound(task, spec.get("workspaces", []), bound)
         declared = [item["name"] for item in spec.get("workspaces", [])]
         for item in task.each("workspaces"):
@@ -229,3 +232,14 @@ class _Pipeline:
                 problem, by = self._names.pipeline_result(key)
                 if problem:
                     result.refuse(f"got {written(key)}, {problem}", "value", by=by)
+
+
+def _in_part(run: Json, pipeline: Field) -> dict[str, Json]:
+    """Object params that the run gives without all their keys: it has no others then."""
+    declared = {item["name"]: item for item in pipeline.get("params", [])}
+    given = {item["name"]: item["value"] for item in run.get("params", [])}
+    return {
+        name: {**declared.get(name, {}), "name": name, "properties": dict.fromkeys(value, {})}
+        for name, value in given.items()
+        if isinstance(value, Mapping)
+    }

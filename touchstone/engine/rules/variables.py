@@ -16,11 +16,17 @@ Json = Mapping[str, Any]
 Place = Literal["string", "list", "value", "any"]
 """Where a reference stands: in a string, an item of a list, alone as a value, not looked at."""
 
+Who = By | Literal["nobody"]
+"""Who refuses a reference. Where nobody does, it stays as text: Tekton runs it, and so do we."""
+
 _CONTEXT = {"taskRun": ("name", "namespace", "uid"), "task": ("name", "retry-count")}
 _OUTER = ("pipelineRun", "pipeline", "pipelineTask")
 _WORKSPACE = ("bound", "claim", "path", "volume")
 _SEEN = ("name", "image", "workingDir", "script", "command", "args", "env", "volumeMounts")
 """The fields of a step in which the webhook looks for references."""
+
+_SEEN_OF_STEPS = (*_SEEN, "envFrom", "imagePullPolicy")
+"""Those in which it looks for results and artifacts of steps."""
 
 _STEP_RESULTS_IN = ("env", "command", "args", "params", "when", "results", "displayName")
 _ARTIFACTS_IN = (*_STEP_RESULTS_IN, "script")
@@ -39,8 +45,11 @@ class Names:
     results: Collection[str] = ()
     workspaces: Collection[str] = ()
     steps: Collection[str] = ()
-    around: Callable[[Key], bool] = lambda _: False
-    """Whether a reference is known from around an embedded Task."""
+    around: Callable[[Key], tuple[str, Who] | None] = lambda _: None
+    """What is wrong with a reference to the pipeline around an embedded Task; None for others."""
+
+    unbound: Who = "nobody"
+    """Who refuses a workspace of another name."""
 
 
 def task_names(
@@ -48,7 +57,8 @@ def task_names(
     params: Mapping[str, Json],
     admitted: Collection[str] | None,
     workspaces: Collection[str] = (),
-    around: Callable[[Key], bool] = lambda _: False,
+    around: Callable[[Key], tuple[str, Who] | None] = lambda _: None,
+    unbound: Who = "nobody",
 ) -> Names:
     """What is known inside a Task that `workspaces` and `around` come into from outside."""
     steps = task.get("steps") or []
@@ -59,7 +69,14 @@ def task_names(
         workspaces=[*task.names("workspaces"), *workspaces],
         steps=[name_of(step, index) for index, step in enumerate(steps)],
         around=around,
+        unbound=unbound,
     )
+
+
+def refuse(field: Field, problem: str, *inner: str | int, who: Who) -> None:
+    """Note what is wrong with a reference at `inner` of `field`."""
+    stays = who == "nobody"
+    field.refuse(problem, *inner, by="embedded" if who == "nobody" else who, runs_here=stays)
 
 
 def check_variables(task: Field, names: Names) -> None:
@@ -116,14 +133,12 @@ def check_step(step: Field, names: Names) -> None:
     def visit(text: str, inner: FieldPath) -> None:
         field = str(inner[0])
         for key in references(text):
-            problem, by = _problem(key, names, text, field)
+            problem, who = _problem(key, names, text, field)
             match key:
                 case ("step", "results", name, *_) if own is not None and name not in own:
-                    problem, by = _declared("result of this step", own), _in_script(field)
-            seen = field in _SEEN or (field == "onError" and key[0] == "params")
+                    problem, who = _declared("result of this step", own), _in_script(field)
             if problem:
-                admits: By = by if seen else "embedded"
-                step.refuse(f"got {written(key)}, {problem}", *inner, by=admits)
+                refuse(step, f"got {written(key)}, {problem}", *inner, who=who)
 
     walk_strings(step.value, visit)
 
@@ -133,31 +148,35 @@ def _check_others(holder: Field, names: Names) -> None:
 
     def visit(text: str, inner: FieldPath) -> None:
         for key in references(text):
-            problem, _ = _problem(key, names, text, "")
+            problem, who = _problem(key, names, text, "")
             if problem:
-                holder.refuse(f"got {written(key)}, {problem}", *inner, by="embedded")
+                refuse(holder, f"got {written(key)}, {problem}", *inner, who=who)
 
     walk_strings(holder.value, visit)
 
 
-def _problem(key: Key, names: Names, text: str, field: str) -> tuple[str, By]:
+def _problem(key: Key, names: Names, text: str, field: str) -> tuple[str, Who]:
+    seen = field in _SEEN or (field == "onError" and key[0] == "params")
+    looks: Who = "tekton" if seen else "nobody"
+    around = names.around(key)
     match key:
         case ("params", _, *_):
             place: Place = "list" if field in {"command", "args"} else "string"
-            place = place if field in _SEEN else "any"
-            return param_problem(key, text, place, names.params, names.admitted)
+            if not seen:
+                return param_problem(key, text, "any", names.params, None, unseen="nobody")
+            return param_problem(key, text, place, names.params, names.admitted, unseen="embedded")
         case ("context", "taskRun" | "task" as of, name):
-            return _one_of(name, _CONTEXT[of]), "tekton"
-        case ("context", of, *_) if of in _CONTEXT or (of in _OUTER and not names.around(key)):
-            return "which a Task does not know", "embedded"
-        case ("results", name, *rest):
-            if name not in names.results and (field == "script" or not names.around(key)):
+            return _one_of(name, _CONTEXT[of]), looks
+        case ("context", of, *_) if of in _CONTEXT or (of in _OUTER and around is None):
+            return "which a Task does not know", "nobody"
+        case ("results", name, *rest) if around is None or field == "script":
+            if name not in names.results:
                 return _declared("result", names.results), _in_script(field)
-            return "" if rest == ["path"] else "expected $(results.NAME.path)", "embedded"
-        case ("workspaces", name, part) if field != "when" and not names.around(key):
+            return "" if rest == ["path"] else "expected $(results.NAME.path)", "nobody"
+        case ("workspaces", name, part) if field != "when" and around is None:
             if name not in names.workspaces:
-                return _declared("workspace", names.workspaces), "embedded"
-            return _one_of(part, _WORKSPACE), "embedded"
+                return _declared("workspace", names.workspaces), names.unbound
+            return _one_of(part, _WORKSPACE), "nobody"
         case ("steps", step, "results" | "outputs" | "inputs" as part, *_):
             allowed = _STEP_RESULTS_IN if part == "results" else _ARTIFACTS_IN
             if field and field not in allowed:
@@ -165,29 +184,36 @@ def _problem(key: Key, names: Names, text: str, field: str) -> tuple[str, By]:
                 places = (
                     "env, command and args" if part == "results" else "env, command, args, script"
                 )
-                return f"expected {what} only in {places}", "tekton"
-            return _step(key, step, names), "embedded"
+                by: Who = "tekton" if field in _SEEN_OF_STEPS else "nobody"
+                return f"expected {what} only in {places}", by
+            return _step(key, step, names), "nobody"
         case ("steps", step, "exitCode", "path"):
-            return _step(key, step.removeprefix("step-"), names), "embedded"
-        case ("tasks", _, *_) if not names.around(key):
-            return "which a Task of its own does not know; pass it as a param", "embedded"
-    return "", "embedded"
+            return _step(key, step.removeprefix("step-"), names), "nobody"
+        case ("tasks", _, *_) if around is None:
+            return "which a Task of its own does not know; pass it as a param", "nobody"
+    return around or ("", "nobody")
 
 
 def param_problem(
-    key: Key, text: str, place: Place, params: Mapping[str, Json], admitted: Collection[str] | None
-) -> tuple[str, By]:
+    key: Key,
+    text: str,
+    place: Place,
+    params: Mapping[str, Json],
+    admitted: Collection[str] | None,
+    *,
+    unseen: Who,
+) -> tuple[str, Who]:
     """What is wrong with a reference to a param, and who says so; empty where nothing is.
 
     `params` are those that have a value here, `admitted` those that the webhook takes, None where
-    it does not look.
+    it does not look: `unseen` says who refuses it then.
     """
     name, rest = key[1], key[2:]
-    seen: By = "embedded" if admitted is None else "tekton"
+    seen: Who = unseen if admitted is None else "tekton"
     if admitted is not None and name not in admitted:
         return _declared("param", admitted), seen
     if name not in params:
-        return _declared("param", params), "embedded"
+        return _declared("param", params), unseen
     keys, length = params[name].get("properties"), params[name].get("length")
     if keys and rest and rest[0][0] != "[" and rest[0] not in keys:
         return f"expected a key of the object {name} ({', '.join(keys)})", seen
@@ -230,10 +256,10 @@ def _one_of(name: str, allowed: Collection[str]) -> str:
 
 
 def _step(key: Key, name: str, names: Names) -> str:
-    if name in names.steps or names.around(key):
+    if name in names.steps or names.around(key) is not None:
         return ""
     return f"expected a step of this Task ({', '.join(names.steps)})"
 
 
-def _in_script(field: str) -> By:
-    return "tekton" if field == "script" else "embedded"
+def _in_script(field: str) -> Who:
+    return "tekton" if field == "script" else "nobody"

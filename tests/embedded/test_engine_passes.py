@@ -213,6 +213,27 @@ taskSpec:
     assert _said(ran) == ["$(TOKEN)", "s3cret"]
 
 
+def test_a_value_names_variables_that_the_step_declares_and_none_of_this_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "https://user:s3cret@proxy")
+    ran = _taskrun(
+        tmp_path,
+        """
+params: [{name: p, value: "$(OWN) $(HTTPS_PROXY) $(HOME) $(TOUCHSTONE_HOME)"}]
+taskSpec:
+  params: [{name: p}]
+  steps:
+  - name: s
+    image: bash
+    env: [{name: OWN, value: own}, {name: NEXT, value: "$(OWN)/$(HOME)"}]
+    command: [printf, '%s\\n']
+    args: [$(params.p), $(NEXT)]
+""",
+    )
+    assert _said(ran) == ["own $(HTTPS_PROXY) $(HOME) $(TOUCHSTONE_HOME)", "own/$(HOME)"]
+
+
 def test_a_result_is_no_reference_to_results_of_a_child_pipeline(tmp_path: Path) -> None:
     ran = _pipelinerun(
         tmp_path,

@@ -48,10 +48,10 @@ def _replaced(expression: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
     if "cel" in expression:
         replaced["cel"] = scope.text(expression["cel"])
     if "input" in expression:
-        found = scope.apply(expression["input"])
-        text = found if isinstance(found, str) else expression["input"]
-        compact = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-        replaced["input"] = compact if isinstance(found, list) else text
+        text = expression["input"]
+        replaced["input"] = scope.text(text)
+        if text.startswith("$(") and (items := scope.apply([text])) != [replaced["input"]]:
+            replaced["input"] = json.dumps(items, ensure_ascii=False, separators=(",", ":"))
     return replaced
 
 

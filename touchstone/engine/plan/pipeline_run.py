@@ -118,18 +118,19 @@ class Values:
     def inside(self, given: Mapping[str, Value]) -> Scope:
         """What the spec of an embedded Task may refer to, to whose task these params are given.
 
-        They go before the pipeline's of the same name and type, items of an array left out.
+        They go before the pipeline's of the same name, items of an array and absent keys of an
+        object left out; one of another type leaves nothing.
         """
         values: dict[Key, Value] = {("params", name): value for name, value in self.params.items()}
         for name in self.params.keys() & given.keys():
             ours, own = self.params[name], given[name]
-            if isinstance(ours, list) and isinstance(own, list):
+            if isinstance(ours, list):
                 values |= {("params", name, f"[{i}]"): item for i, item in enumerate(ours)}
-            if isinstance(ours, dict) and isinstance(own, dict):
-                values |= {("params", name, key): item for key, item in {**ours, **own}.items()}
-            values["params", name] = own
-            if type(ours) is not type(own):
-                del values["params", name]  # the Task's own pass knows it
+                values["params", name] = own if isinstance(own, list) else []
+            elif isinstance(ours, dict):
+                values["params", name] = {**ours, **(own if isinstance(own, dict) else {})}
+            else:
+                values["params", name] = own if isinstance(own, str) else ""
         return Scope(values).then(self.contexts).then(self.bound)
 
 

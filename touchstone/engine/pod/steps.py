@@ -87,24 +87,26 @@ def prepare(
 ) -> Call:
     """Resolve a container against `scope`, writing its script where it has one.
 
-    `defaults` is the Pod's template, its references replaced. As in a container, variables of the
-    environment are expanded before what steps have `left` is put in, which so names none of them.
+    `defaults` is the Pod's template, its references replaced. As Kubernetes does, the variables
+    that the container declares, and no others, are expanded in `command` and `args`; then what
+    steps have `left` is put in, which so names none of them.
     Raises ManifestError for a reference that cannot be resolved and StartError for a script
     nothing here can interpret.
     """
     left = left or Left()
     image = stand_in_for(scope.text(container.get("image", "")))
-    environment = _environment(container, scope, pod, image.path, defaults)
+    declared = _declared(container, scope, pod, defaults)
 
     def words(part: str) -> list[str]:
         items = scope.apply(container.get(part, []))
-        expanded = left.all.apply([expand_environment(item, environment) for item in items])
+        expanded = left.all.apply([expand_environment(item, declared) for item in items])
         return list(expanded)
 
     args, command = words("args"), words("command")
     for item in container.get("env", []):
         if "valueFrom" not in item:
-            environment[item["name"]] = left.all.text(environment[item["name"]])
+            declared[item["name"]] = left.all.text(declared[item["name"]])
+    environment = {**_surrounding(pod, image.path), **declared}
     if container.get("script"):
         text = left.artifacts.text(scope.text(container["script"]))
         argv = _script(text, name, pod, sidecar=sidecar)
@@ -181,13 +183,8 @@ def _user(container: Container, defaults: Mapping[str, Any]) -> tuple[int | None
     return found.get("runAsUser"), found.get("runAsGroup")
 
 
-def _environment(
-    container: Container,
-    scope: Scope,
-    pod: Pod,
-    first_on_path: Sequence[str],
-    defaults: Mapping[str, Any],
-) -> dict[str, str]:
+def _surrounding(pod: Pod, first_on_path: Sequence[str]) -> dict[str, str]:
+    """The variables that a process has of this machine and its run; no reference names them."""
     folders = pod.folders
     environment = inherited()
     path = [*first_on_path, str(folders.root / "bin"), environment.get("PATH", os.defpath)]
@@ -196,18 +193,31 @@ def _environment(
     environment["TOUCHSTONE_HOME"] = str(folders.home)
     environment["TOUCHSTONE_RUN"] = folders.run
     environment["TOUCHSTONE_TASKRUN"] = pod.taskrun
+    return environment
+
+
+def _declared(
+    container: Container, scope: Scope, pod: Pod, defaults: Mapping[str, Any]
+) -> dict[str, str]:
+    """The variables of a container's `envFrom` and `env`, and of its Pod's template.
+
+    In the value of one, those before it in `env` are expanded.
+    """
+    found: dict[str, str] = {}
     for source in scope.apply(container.get("envFrom", [])):
         for part, kind in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
             if part in source:
-                values = folders.read_all(kind, source[part])
+                values = pod.folders.read_all(kind, source[part])
                 prefix = source.get("prefix", "")
-                environment.update({prefix + key: value for key, value in values.items()})
+                found.update({prefix + key: value for key, value in values.items()})
+    own: dict[str, str] = {}
     for items, known in ((container.get("env", []), scope), (defaults.get("env", []), Scope())):
         for item in items:
             value = _variable(item, known, pod)
             if value is not None:
-                environment[item["name"]] = expand_environment(value, environment)
-    return environment
+                plain = "valueFrom" not in item
+                own[item["name"]] = expand_environment(value, own) if plain else value
+    return {**found, **own}
 
 
 def _variable(item: Mapping[str, Any], scope: Scope, pod: Pod) -> str | None:

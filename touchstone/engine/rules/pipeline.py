@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from touchstone.documents.yaml import Document, FieldPath
 from touchstone.engine.language import graph
 from touchstone.engine.language.propagation import used_workspaces
 from touchstone.engine.language.substitute import Key, Scope, references, walk_strings
+from touchstone.engine.language.values import declared_type
 from touchstone.engine.rules.matrix import check_matrix, matrix_params
 from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_inside, problem_of
@@ -58,7 +59,7 @@ class _Pipeline:
         if not self._alone:
             specs = [task.get("taskSpec", {}) for task in tasks.values()]
             holders = [*holders, *tasks.values(), *specs]
-        self._admitted = set(known_params(*holders))
+        self._admitted = {**known_params(*holders), **_in_part(around, pipeline)}
 
     def check(self) -> None:
         pipeline = self._pipeline
@@ -161,9 +162,12 @@ class _Pipeline:
         strings = {"params": [{"name": item["name"]} for item in given]}
         around = {"params": list(self._names.params.values())}
         params = known_params(embedded.value, task.value, strings, around)
-        admitted: Collection[str] | None = self._admitted
+        admitted: Mapping[str, Json] | None = self._admitted
         if self._alone:
-            admitted = {*embedded.names("params"), *self._names.params}
+            # Of the pipeline's arrays the webhook knows the names here.
+            kinds = [(item, declared_type(item) == "array") for item in around["params"]]
+            named = [{"name": item["name"]} if array else item for item, array in kinds]
+            admitted = known_params(embedded.value, {"params": named})
         elif self._inner or final:
             admitted = None
         known = partial(problem_inside, names=self._names, final=final)

@@ -68,7 +68,7 @@ def problem_of(
     inner: FieldPath,
     *,
     names: PipelineNames,
-    admitted: Collection[str] | None,
+    admitted: Mapping[str, Json] | None,
     final: bool,
 ) -> tuple[str, Who]:
     """What is wrong with a reference at `inner` of a pipeline task, and who refuses it.
@@ -110,7 +110,9 @@ def problem_of(
     return "which a Pipeline does not know here", "nobody"
 
 
-def problem_inside(key: Key, *, names: PipelineNames, final: bool) -> tuple[str, Who] | None:
+def problem_inside(
+    key: Key, orders: bool, *, names: PipelineNames, final: bool
+) -> tuple[str, Who] | None:
     """What is wrong with a reference to the pipeline from inside an embedded Task.
 
     None where the pipeline replaces nothing of the kind there, or does not know it.
@@ -122,7 +124,7 @@ def problem_inside(key: Key, *, names: PipelineNames, final: bool) -> tuple[str,
         case ("workspaces", name, "bound") if name in names.workspaces:
             return "", "nobody"
         case ("tasks", _, "results", _, *_):
-            return _result(key, names, field="taskSpec", final=final)
+            return _result(key, names, field="taskSpec" if orders else "", final=final)
         case ("tasks", name, "inputs" | "outputs", *_) if name in names.tasks:
             return "", "nobody"
         case ("tasks", *_):

@@ -28,7 +28,7 @@ def check_step_action(document: Field) -> None:
         params=params,
         admitted=params,
         results=results,
-        around=lambda key: None if key[0] == "params" else ("", "nobody"),
+        around=lambda key, _: None if key[0] == "params" else ("", "nobody"),
     )
     check_step(action, around)
     for mount in action.each("volumeMounts"):

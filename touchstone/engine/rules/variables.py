@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from touchstone.documents.problems import By, Field
 from touchstone.documents.yaml import FieldPath
+from touchstone.engine.language import graph
 from touchstone.engine.language.substitute import Key, Scope, references, walk_strings
 from touchstone.engine.language.values import declared_type
 from touchstone.engine.pod.steps import name_of
@@ -39,14 +40,18 @@ class Names:
     params: Mapping[str, Json]
     """By name; all that have a value here."""
 
-    admitted: Collection[str] | None
-    """The params that the webhook takes; None where it does not look."""
+    admitted: Mapping[str, Json] | None
+    """The params that the webhook takes, by name; None where it does not look."""
+
+    arrays: Collection[str] = ()
+    """The array params that the Task itself declares: at these the webhook looks in any case."""
 
     results: Collection[str] = ()
     workspaces: Collection[str] = ()
     steps: Collection[str] = ()
-    around: Callable[[Key], tuple[str, Who] | None] = lambda _: None
-    """What is wrong with a reference to the pipeline around an embedded Task; None for others."""
+    around: Callable[[Key, bool], tuple[str, Who] | None] = lambda _, __: None
+    """What is wrong with a reference to the pipeline around an embedded Task; None for others. Told
+    is whether the order of the tasks comes from it."""
 
     unbound: Who = "nobody"
     """Who refuses a workspace of another name."""
@@ -55,9 +60,9 @@ class Names:
 def task_names(
     task: Field,
     params: Mapping[str, Json],
-    admitted: Collection[str] | None,
+    admitted: Mapping[str, Json] | None,
     workspaces: Collection[str] = (),
-    around: Callable[[Key], tuple[str, Who] | None] = lambda _: None,
+    around: Callable[[Key, bool], tuple[str, Who] | None] = lambda _, __: None,
     unbound: Who = "nobody",
 ) -> Names:
     """What is known inside a Task that `workspaces` and `around` come into from outside."""
@@ -65,6 +70,11 @@ def task_names(
     return Names(
         params=params,
         admitted=admitted,
+        arrays=[
+            str(item.get("name"))
+            for item in task.each("params")
+            if declared_type(item.value) == "array"
+        ],
         results=task.names("results"),
         workspaces=[*task.names("workspaces"), *workspaces],
         steps=[name_of(step, index) for index, step in enumerate(steps)],
@@ -85,9 +95,9 @@ def check_variables(task: Field, names: Names) -> None:
         check_step(step, names)
     for part in ("stepTemplate", "sidecars", "volumes"):
         if task.get(part) is not None:
-            _check_others(task.at(part), names)
+            _check_others(task.at(part), names, part)
     for result in task.each("results"):
-        _check_others(result.at("value"), names)
+        _check_others(result.at("value"), names, "results")
 
 
 def leftover(step: Json, scope: Scope, task: Json) -> str:
@@ -133,7 +143,7 @@ def check_step(step: Field, names: Names) -> None:
     def visit(text: str, inner: FieldPath) -> None:
         field = str(inner[0])
         for key in references(text):
-            problem, who = _problem(key, names, text, field)
+            problem, who = _problem(key, names, text, field, orders=field in graph.ORDERING)
             match key:
                 case ("step", "results", name, *_) if own is not None and name not in own:
                     problem, who = _declared("result of this step", own), _in_script(field)
@@ -143,27 +153,30 @@ def check_step(step: Field, names: Names) -> None:
     walk_strings(step.value, visit)
 
 
-def _check_others(holder: Field, names: Names) -> None:
+def _check_others(holder: Field, names: Names, part: str) -> None:
     """References outside steps, which the webhook does not look into."""
 
     def visit(text: str, inner: FieldPath) -> None:
         for key in references(text):
-            problem, who = _problem(key, names, text, "")
+            orders = part == "sidecars" and inner[1] in graph.ORDERING
+            problem, who = _problem(key, names, text, "", orders=orders)
             if problem:
                 refuse(holder, f"got {written(key)}, {problem}", *inner, who=who)
 
     walk_strings(holder.value, visit)
 
 
-def _problem(key: Key, names: Names, text: str, field: str) -> tuple[str, Who]:
+def _problem(key: Key, names: Names, text: str, field: str, *, orders: bool) -> tuple[str, Who]:
     seen = field in _SEEN or (field == "onError" and key[0] == "params")
     looks: Who = "tekton" if seen else "nobody"
-    around = names.around(key)
+    around = names.around(key, orders)
     match key:
         case ("params", _, *_):
             place: Place = "list" if field in {"command", "args"} else "string"
             if not seen:
                 return param_problem(key, text, "any", names.params, None, unseen="nobody")
+            if key[1] in names.arrays and (wrong := _misused("array", key[2:], text, place)):
+                return wrong, "tekton"
             return param_problem(key, text, place, names.params, names.admitted, unseen="embedded")
         case ("context", "taskRun" | "task" as of, name):
             return _one_of(name, _CONTEXT[of]), looks
@@ -199,7 +212,7 @@ def param_problem(
     text: str,
     place: Place,
     params: Mapping[str, Json],
-    admitted: Collection[str] | None,
+    admitted: Mapping[str, Json] | None,
     *,
     unseen: Who,
 ) -> tuple[str, Who]:
@@ -210,18 +223,22 @@ def param_problem(
     """
     name, rest = key[1], key[2:]
     seen: Who = unseen if admitted is None else "tekton"
-    if admitted is not None and name not in admitted:
-        return _declared("param", admitted), seen
-    if name not in params:
-        return _declared("param", params), unseen
-    keys, length = params[name].get("properties"), params[name].get("length")
+    known = params if admitted is None else admitted
+    if name not in known:
+        return _declared("param", known), seen
+    keys = known[name].get("properties")
     if keys and rest and rest[0][0] != "[" and rest[0] not in keys:
         return f"expected a key of the object {name} ({', '.join(keys)})", seen
     if len(rest) > 1:
         return "expected at most a param and a key of it", seen
+    if problem := _misused(declared_type(known[name]), rest, text, place):
+        return problem, seen
+    if name not in params:
+        return _declared("param", params), unseen
+    length = params[name].get("length")
     if length is not None and rest and rest[0][1:-1].isdigit() and int(rest[0][1:-1]) >= length:
         return f"expected an index below {length}", "embedded"  # Tekton fails the run
-    return _misused(declared_type(params[name]), rest, text, place), seen
+    return "", seen
 
 
 def _misused(kind: str, rest: Key, text: str, place: Place) -> str:
@@ -256,7 +273,7 @@ def _one_of(name: str, allowed: Collection[str]) -> str:
 
 
 def _step(key: Key, name: str, names: Names) -> str:
-    if name in names.steps or names.around(key) is not None:
+    if name in names.steps or names.around(key, False) is not None:
         return ""
     return f"expected a step of this Task ({', '.join(names.steps)})"
 

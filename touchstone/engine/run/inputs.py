@@ -103,7 +103,7 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
     referred = sorted({*around, *references(params), *references([*around.values()])})
     return {
         "format": _FORMAT,
-        "task": planned.task_name,
+        "task": planned.task if _is_embedded(planned) else planned.task_name,
         "spec": {key: value for key, value in spec.items() if key != "metadata"},
         "params": params,
         "references": _references(referred, planned),
@@ -133,14 +133,20 @@ def _refuse_unknown(planned: PlannedTaskRun) -> None:
 def _references(referred: Iterable[Key], planned: PlannedTaskRun) -> dict[str, Any]:
     """What stands for references to the pipeline around an embedded spec."""
     found: dict[str, Any] = {}
+    per_run = _PER_RUN | ({("context", "task", "name")} if _is_embedded(planned) else set())
     for key in referred:
-        if key[:2] in _PER_RUN or key[:3] in _PER_RUN or key[0] in ("credentials", "artifacts"):
+        if key[:2] in per_run or key[:3] in per_run or key[0] in ("credentials", "artifacts"):
             raise UncacheableError(f"it reads $({'.'.join(key)}), which differs from run to run")
         if key[0] == "workspaces" and key[-1] in ("claim", "volume"):
             raise UncacheableError(f"it reads $({'.'.join(key)}), which names a place")
         if key[0] not in _LOCATIONS:
             found[".".join(key)] = planned.surroundings.find(key)
     return found
+
+
+def _is_embedded(planned: PlannedTaskRun) -> bool:
+    """Whether the Task has no name but its TaskRun's."""
+    return planned.task_name == planned.taskrun
 
 
 def _workspaces(
@@ -165,7 +171,7 @@ def _workspaces(
         elif "secret" in binding:
             raise UncacheableError(f"workspace {name} is a Secret")
         elif declared.get(name, {}).get("readOnly"):
-            read[name] = _content(folder_of(name, binding, planned.taskrun, folders))
+            read[name] = _content(folder_of(name, planned, folders))
         else:
             raise UncacheableError(
                 f"it may write to workspace {name}, which is neither readOnly nor its {STORE}"
@@ -174,9 +180,12 @@ def _workspaces(
     return read
 
 
-def folder_of(name: str, binding: Mapping[str, Any], taskrun: str, folders: Folders) -> Path:
-    """The folder that the workspace called `name` is bound to."""
-    volume = folders.workspace(name, binding, taskrun)
+def folder_of(name: str, planned: PlannedTaskRun, folders: Folders) -> Path:
+    """The folder that the workspace called `name` is bound to. Raises ManifestError."""
+    specs, of = planned.spec.get("params", []), f"Task {planned.task_name}"
+    params = scope_of(("params",), task_params(specs, planned.params, of=of))
+    binding = params.apply(planned.bindings[name])
+    volume = folders.workspace(name, binding, planned.taskrun)
     return sub_folder(volume, binding.get("subPath", ""), of=f"workspace {name}").path
 
 

@@ -239,11 +239,11 @@ class _Pipeline:
 
 
 def _in_part(run: Json, pipeline: Field) -> dict[str, Json]:
-    """Object params that the run gives without all their keys: it has no others then."""
-    declared = {item["name"]: item for item in pipeline.get("params", [])}
+    """Declared object params that the run gives without all their keys: they have no others."""
     given = {item["name"]: item["value"] for item in run.get("params", [])}
-    return {
-        name: {**declared.get(name, {}), "name": name, "properties": dict.fromkeys(value, {})}
-        for name, value in given.items()
-        if isinstance(value, Mapping)
-    }
+    found: dict[str, Json] = {}
+    for item in pipeline.get("params", []):
+        value = given.get(item.get("name"))
+        if isinstance(value, Mapping) and item.get("properties", {}).keys() - value.keys():
+            found[item["name"]] = {**item, "properties": dict.fromkeys(value, {})}
+    return found

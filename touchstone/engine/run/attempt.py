@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from touchstone import beneath
 from touchstone.beneath import NotPlainError
@@ -36,14 +36,6 @@ from touchstone.engine.run.step_run import StepRunner
 from touchstone.errors import ManifestError
 from touchstone.runs import faults, record
 from touchstone.runs.record import Json
-
-
-class _Resolved(NamedTuple):
-    """A step as it runs, and what its fields may refer to."""
-
-    spec: Mapping[str, Any]
-    scope: Scope
-
 
 _STEP_REASONS = {"exited": "Error", "timeout": "TimeoutExceeded", "halted": "TaskRunCancelled"}
 
@@ -99,12 +91,12 @@ class Attempt:
         self._runner.template = template
         bindings, volumes = self._task_run.bindings, template.get("volumes", [])
         self._pod.attach(self._spec, bindings, volumes, params, scope)
-        steps = {name: self._resolved(name, step, params, scope) for name, step in self._steps}
-        self._check_leftovers(steps)
+        steps = {name: self._resolved(name, step, params) for name, step in self._steps}
+        self._check_leftovers(steps, scope)
         sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
         try:
             self._start_sidecars(sidecars, scope)
-            failure = self._run_steps(steps)
+            failure = self._run_steps(steps, scope)
         finally:
             sidecars.stop()
             if self._sidecar_specs:
@@ -177,7 +169,7 @@ class Attempt:
         except StartError as error:
             raise AttemptEndedError("SidecarFailed", str(error)) from None
 
-    def _run_steps(self, steps: Mapping[str, _Resolved]) -> AttemptEndedError | None:
+    def _run_steps(self, steps: Mapping[str, Json], scope: Scope) -> AttemptEndedError | None:
         """Run the steps and read the results; what failed first."""
         failure: AttemptEndedError | None = None
         left = Left()
@@ -186,7 +178,7 @@ class Attempt:
                 self._record(name, record.terminated(1, "Error", record.now()), "Skipped")
                 continue
             try:
-                left = left | self._step(name, step, left)
+                left = left | self._step(name, step, scope, left)
             except AttemptEndedError as over:
                 failure = failure if failure and over.reason == "StepFailed" else over
         try:
@@ -215,25 +207,23 @@ class Attempt:
                     ) from None
                 self._actions[name] = found
 
-    def _resolved(
-        self, name: str, step: Mapping[str, Any], params: Scope, scope: Scope
-    ) -> _Resolved:
-        """A step with its StepAction and the template merged in, and what it may refer to."""
+    def _resolved(self, name: str, step: Mapping[str, Any], params: Scope) -> Json:
+        """A step with its StepAction and the template merged in."""
         action = self._actions.get(name)
         if action is not None:
             of = f"StepAction {action.name}"
             own = step_actions.given_params(step, action.spec, params, of=of)
             step = step_actions.resolved(step, action.spec, own)
-        whole = with_template(step, self._spec.get("stepTemplate", {}))
-        return _Resolved(whole, scope.then(self._pod.passes(whole, step=name)))
+        return with_template(step, self._spec.get("stepTemplate", {}))
 
-    def _check_leftovers(self, steps: Mapping[str, _Resolved]) -> None:
+    def _check_leftovers(self, steps: Mapping[str, Json], scope: Scope) -> None:
         """Refuse what Tekton refuses of the steps it made: it looks at them once more.
 
         A value may have brought a reference along that no pass knows. Raises AttemptEndedError.
         """
         for name, step in steps.items():
-            if text := leftover(step.spec, step.scope, self._spec):
+            inside = scope.then(self._pod.passes(step, step=name))
+            if text := leftover(step, inside, self._spec):
                 taskrun = self._task_run.taskrun
                 raise AttemptEndedError(
                     "PodCreationFailed",
@@ -242,9 +232,10 @@ class Attempt:
                     retry=False,
                 )
 
-    def _step(self, name: str, step: _Resolved, left: Left) -> Left:
+    def _step(self, name: str, whole: Json, scope: Scope, left: Left) -> Left:
         """What it leaves to later steps, once it ran. Raises AttemptEndedError, StoppedError."""
-        whole, scope = step.spec, step.scope
+        # Asked now: a step before may have left a link on the way to a workspace.
+        scope = scope.then(self._pod.passes(whole, step=name))
         image = scope.text(whole.get("image", ""))
         if whole.get("when") and not evaluate(whole["when"], scope.then(left.all))[0]:
             skipped = record.terminated(0, "Completed", record.now())

@@ -50,7 +50,7 @@ def test_a_reference_that_nothing_replaces_is_told_and_refused_by_nobody(tmp_pat
     )
     result = CliRunner().invoke(_app(), ["validate", str(file)])
     assert result.exit_code == 0
-    place = f"{file}:5:42: stays text: spec.steps[0].script: got $(workspaces.w.path)"
+    place = f"{file}:5:34: stays text: spec.steps[0].script: got $(workspaces.w.path)"
     assert result.stdout.startswith(place)
     validate(load_text(file.read_text(), "x.yaml"))
 

@@ -24,7 +24,8 @@ spec:
   - name: s
     image: busybox
     script: |
-      printf '%s ' "$(workspaces.shared.bound)" $(ls $(workspaces.shared.path)) > $(results.found.path)
+      found="$(workspaces.shared.bound) $(ls $(workspaces.shared.path)) "
+      printf %s "$found" > $(results.found.path)
       echo written > $(workspaces.shared.path)/out
 """
 

@@ -432,6 +432,28 @@ pipelineSpec:
     assert answer == "42" and volume.startswith("ws-")
 
 
+def test_a_workspace_that_a_default_names_is_bound_and_one_that_a_given_value_names_is_not(
+    tmp_path: Path,
+) -> None:
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {k: s3cret}\n---\n"
+    ran = _pipelinerun(
+        tmp_path,
+        f"""
+params: [{{name: given, value: $(workspaces.key.path)/k}}]
+workspaces: [{{name: key, secret: {{secretName: key}}}}, {{name: shared, emptyDir: {{}}}}]
+pipelineSpec:
+  params: [{{name: given}}, {{name: default, default: $(workspaces.shared.path)}}]
+  workspaces: [{{name: key}}, {{name: shared}}]
+  tasks:
+  - name: t
+    taskSpec: {{steps: [{_print("$(params.given)", "$(params.default)")}]}}
+""",
+        secret,
+    )
+    given, default = _said(ran, "t")
+    assert given == "$(workspaces.key.path)/k" and default.endswith("/volumes/shared")
+
+
 def test_an_undeclared_param_that_is_given_reaches_whatever_the_webhook_does_not_read(
     tmp_path: Path,
 ) -> None:

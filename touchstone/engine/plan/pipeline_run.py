@@ -106,6 +106,9 @@ class Values:
     """What the whole pipeline may refer to, pass by pass."""
 
     params: Mapping[str, Value]
+    written: Mapping[str, Value]
+    """The params as far as the Pipeline's author wrote them: those that were given are empty."""
+
     contexts: Scope
     bound: Scope
     """Which workspaces are bound."""
@@ -115,15 +118,17 @@ class Values:
         """All of it."""
         return scope_of(("params",), self.params).then(self.contexts).then(self.bound)
 
-    def inside(self, given: Mapping[str, Value]) -> Scope:
-        """What the spec of an embedded Task may refer to, to whose task these params are given.
+    def inside(self, task: Mapping[str, Any], *, written: bool = False) -> Scope:
+        """What the spec of an embedded Task may refer to; only what is `written`, if so asked.
 
-        They go before the pipeline's of the same name, items of an array and absent keys of an
-        object left out; one of another type leaves nothing.
+        The params that its pipeline task gives go before the pipeline's of the same name, items of
+        an array and absent keys of an object left out; one of another type leaves nothing.
         """
-        values: dict[Key, Value] = {("params", name): value for name, value in self.params.items()}
-        for name in self.params.keys() & given.keys():
-            ours, own = self.params[name], given[name]
+        params = self.written if written else self.params
+        given = given_params(task.get("params", []), scope_of(("params",), params))
+        values: dict[Key, Value] = {("params", name): value for name, value in params.items()}
+        for name in params.keys() & given.keys():
+            ours, own = params[name], given[name]
             if isinstance(ours, list):
                 values |= {("params", name, f"[{i}]"): item for i, item in enumerate(ours)}
                 values["params", name] = own if isinstance(own, list) else []
@@ -149,7 +154,9 @@ def values_of(plan: PlannedPipelineRun) -> Values:
                 " does not exist in Pipeline",
                 hint=f"expected one of {', '.join(tasks)}",
             )
-    params = pipeline_params(spec.get("params", []), plan.given, of=f"Pipeline {plan.pipeline}")
+    specs, of = spec.get("params", []), f"Pipeline {plan.pipeline}"
+    params = pipeline_params(specs, plan.given, of=of)
+    written = pipeline_params(specs, {k: _empty(v) for k, v in plan.given.items()}, of=of)
     bound: dict[Key, Value] = {}
     for workspace in spec.get("workspaces", []):
         name = workspace["name"]
@@ -162,7 +169,14 @@ def values_of(plan: PlannedPipelineRun) -> Values:
         bound["workspaces", name, "bound"] = "false"
     for name in plan.bindings:
         bound["workspaces", name, "bound"] = "true"
-    return Values(params, plan.contexts(plan.pipeline), Scope(bound))
+    return Values(params, written, plan.contexts(plan.pipeline), Scope(bound))
+
+
+def _empty(value: Value) -> Value:
+    """A value of the same form that says nothing."""
+    if isinstance(value, str):
+        return ""
+    return [""] * len(value) if isinstance(value, list) else dict.fromkeys(value, "")
 
 
 def given_params(items: Sequence[Mapping[str, Any]], scope: Scope) -> dict[str, Value]:

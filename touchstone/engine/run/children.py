@@ -155,7 +155,8 @@ class ChildRuns:
             # Only an embedded spec sees the pipeline's params, results and workspaces.
             surroundings = self._inside(task)
             bound = {item["name"] for item in wanted}
-            used = used_workspaces(embedded, surroundings)
+            # Tekton also looks into what was given: there an event's value binds a workspace.
+            used = used_workspaces(embedded, self._values.inside(task, written=True))
             wanted += [{"name": other} for other in used if other not in bound]
         bindings = self._bindings(wanted, scope)
         self._check_workspaces(pipeline_task.name, wanted, spec or {}, bindings)
@@ -181,7 +182,6 @@ class ChildRuns:
 
     def _inside(self, task: Mapping[str, Any]) -> Scope:
         """What the spec of an embedded Task may refer to of the pipeline around it."""
-        given = given_params(task.get("params", []), scope_of(("params",), self._values.params))
         results: dict[Key, Value] = {}
         artifacts: dict[Key, Value] = {}
         for key, value in self._facts.results.items():
@@ -191,7 +191,7 @@ class ChildRuns:
                 results[key] = value
         for other in self._facts.tasks.values():
             artifacts |= _artifacts(other)
-        inside = self._values.inside(given).then(Scope(results, parts=False))
+        inside = self._values.inside(task).then(Scope(results, parts=False))
         return inside.then(Scope(artifacts))
 
     def _metadata(self, pipeline_task: PipelineTaskState) -> Metadata:

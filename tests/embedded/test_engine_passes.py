@@ -262,6 +262,30 @@ pipelineSpec:
     assert "cannot use result expressions in [tasks.x.results.r]" in ran.condition["message"]
 
 
+def test_a_child_pipeline_knows_what_its_task_gives_it_and_nothing_else(tmp_path: Path) -> None:
+    ran = _pipelinerun(
+        tmp_path,
+        f"""
+params: [{{name: outer, value: "$(context.pipeline.name)"}}]
+workspaces: [{{name: w, emptyDir: {{}}}}]
+pipelineSpec:
+  workspaces: [{{name: w}}]
+  tasks:
+  - name: child
+    params: [{{name: p, value: [$(params.outer), b]}}, {{name: o, value: {{k: $(params.outer)}}}}]
+    workspaces: [{{name: inner, workspace: w}}]
+    pipelineSpec:
+      tasks:
+      - name: t
+        taskSpec:
+          steps:
+          - {_print("$(params.p[*])", "$(params.o.k)", "$(workspaces.inner.bound)")}
+""",
+    )
+    assert ran.condition["reason"] == "Succeeded", ran.condition
+    assert _said(ran, "child-t") == ["r", "b", "r", "true"]
+
+
 def test_the_name_of_an_embedded_task_is_its_taskruns(tmp_path: Path) -> None:
     ran = _pipelinerun(
         tmp_path,

@@ -200,9 +200,6 @@ class Misfits:
     declared: Mapping[str, Mapping[str, Any]]
     """The declarations by name."""
 
-    unknown: list[str]
-    """Given, and not declared."""
-
     missing: list[str]
     """Declared without a default, and not given."""
 
@@ -239,7 +236,6 @@ def misfits(
             lacking[name] = keys
     return Misfits(
         declared=declared,
-        unknown=[name for name in given if name not in declared],
         missing=[n for n, spec in declared.items() if "default" not in spec and n not in given],
         wrong_types=wrong,
         outside_enum=outside,

@@ -27,7 +27,7 @@ Json = Mapping[str, Any]
 def check_pipeline(
     pipeline: Field, others: Sequence[Document], *, run: Json | None = None, inner: bool = False
 ) -> None:
-    """A Pipeline spec: one of its own, one that `run` embeds, or one `inner` of another's task."""
+    """A Pipeline spec: one of its own, or one that `run` embeds, `inner` where that is a task."""
     _Pipeline(pipeline, others, run, inner).check()
 
 
@@ -143,7 +143,8 @@ class _Pipeline:
                     by="embedded",
                 )
             if task.get("pipelineSpec") is not None:
-                check_pipeline(task.at("pipelineSpec"), self._others, inner=True)
+                # The task is to it what a run is to a pipelineSpec of its own.
+                check_pipeline(task.at("pipelineSpec"), self._others, run=task.value, inner=True)
             return
         if is_custom(task):
             check_custom(task)

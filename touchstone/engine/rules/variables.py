@@ -91,9 +91,19 @@ def refuse(field: Field, problem: str, *inner: str | int, who: Who) -> None:
 
 def check_variables(task: Field, names: Names) -> None:
     """Every reference in a Task's steps, stepTemplate, sidecars, volumes and results."""
-    for step in task.each("steps"):
+    steps = list(task.each("steps"))
+    for step in steps:
         check_step(step, names)
-    for part in ("stepTemplate", "sidecars", "volumes"):
+    if task.get("stepTemplate") is not None:
+        # The webhook reads it in the steps that take something of it.
+        lists = ("env", "volumeMounts")
+        given = [
+            field
+            for field in task.get("stepTemplate")
+            if field not in lists and all(step.get(field) for step in steps)
+        ]
+        check_step(task.at("stepTemplate"), names, unread=given)
+    for part in ("sidecars", "volumes"):
         if task.get(part) is not None:
             _check_others(task.at(part), names, part)
     for result in task.each("results"):
@@ -136,12 +146,15 @@ def _seen_texts(value: Any, scope: Scope) -> list[str]:
     return list(scope.apply(texts)) + [scope.text(text) for text in held if text]
 
 
-def check_step(step: Field, names: Names) -> None:
-    """Every reference in a step or StepAction; the webhook looks into some of its fields."""
+def check_step(step: Field, names: Names, *, unread: Collection[str] = ()) -> None:
+    """Every reference in a step, stepTemplate or StepAction.
+
+    The webhook looks into some of the fields, and of these not into those that are `unread`.
+    """
     own = step.names("results") if step.get("results") is not None else None
 
     def visit(text: str, inner: FieldPath) -> None:
-        field = str(inner[0])
+        field = "" if inner[0] in unread else str(inner[0])
         for key in references(text):
             problem, who = _problem(key, names, text, field, orders=field in graph.ORDERING)
             match key:

@@ -248,6 +248,8 @@ def param_problem(
         return problem, seen
     if name not in params:
         return _declared("param", params), unseen
+    if problem := _misused(declared_type(params[name]), rest, text, place):
+        return problem, "embedded"  # the webhook does not know the type, and the Task no such param
     length = params[name].get("length")
     if length is not None and rest and rest[0][1:-1].isdigit() and int(rest[0][1:-1]) >= length:
         return f"expected an index below {length}", "embedded"  # Tekton fails the run

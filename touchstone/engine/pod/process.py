@@ -87,7 +87,7 @@ class Mount(NamedTuple):
 
     target: str
     source: str = ""
-    """Empty for an empty folder that is gone when the process is."""
+    """A path without links. Empty for an empty folder that is gone when the process is."""
 
     read_only: bool = False
     identity: tuple[int, int] | None = None

@@ -14,10 +14,10 @@ from touchstone.documents.yaml import Document
 from touchstone.engine.language import durations
 from touchstone.engine.language.names import child_name
 from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
-from touchstone.engine.language.values import resolve
+from touchstone.engine.language.values import task_params
 from touchstone.engine.language.when import evaluate
 from touchstone.engine.plan import step_actions
-from touchstone.engine.plan.references import Definition
+from touchstone.engine.plan.references import Definition, replaced_reference
 from touchstone.engine.plan.refusals import USER
 from touchstone.engine.plan.task_run import (
     AttemptEndedError,
@@ -31,7 +31,8 @@ from touchstone.engine.pod.pod import Pod
 from touchstone.engine.pod.process import Halt
 from touchstone.engine.pod.results import message_size, raw_results, typed
 from touchstone.engine.pod.sidecars import SidecarError, Sidecars
-from touchstone.engine.pod.steps import StartError, name_of, with_template
+from touchstone.engine.pod.steps import Left, StartError, name_of, with_template
+from touchstone.engine.rules import leftover
 from touchstone.engine.run.step_run import StepRunner
 from touchstone.errors import ManifestError
 from touchstone.runs import faults, record
@@ -93,15 +94,18 @@ class Attempt:
             raise failure
 
     def _inside(self) -> AttemptEndedError | None:
-        scope = self._scope()
-        self._find_actions(scope)
-        volumes = [*self._spec.get("volumes", []), *self._task_run.pod.get("volumes", [])]
-        self._pod.attach(self._spec, self._task_run.bindings, volumes, scope)
-        scope = scope | self._pod.values()
+        params, scope = self._scopes()
+        self._find_actions(params)
+        template = params.apply(self._task_run.pod)
+        self._runner.template = template
+        bindings, volumes = self._task_run.bindings, template.get("volumes", [])
+        self._pod.attach(self._spec, bindings, volumes, params, scope)
+        steps = {name: self._resolved(name, step, params) for name, step in self._steps}
+        self._check_leftovers(steps, scope)
         sidecars = Sidecars(self._around.guard, self._halt, self._deadline)
         try:
             self._start_sidecars(sidecars, scope)
-            failure = self._run_steps(scope)
+            failure = self._run_steps(steps, scope)
         finally:
             sidecars.stop()
             if self._sidecar_specs:
@@ -140,19 +144,18 @@ class Attempt:
         for name in (*names, *(f"sidecar-{name}" for name, _ in self._sidecar_specs)):
             (self._logs / f"{name}.log").unlink(missing_ok=True)
 
-    def _scope(self) -> Scope:
+    def _scopes(self) -> tuple[Scope, Scope]:
+        """The Task's params; and all that is replaced before paths are, pass by pass."""
         planned, spec = self._task_run, self._spec
-        params = resolve(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
-        values: dict[Key, Value] = {
+        of = f"Task {planned.task_name}"
+        params = scope_of(("params",), task_params(spec.get("params", []), planned.params, of=of))
+        contexts: dict[Key, Value] = {
             ("context", "taskRun", "name"): planned.taskrun,
             ("context", "taskRun", "namespace"): "default",
             ("context", "taskRun", "uid"): uid(self._around.folders.run, planned.taskrun),
             ("context", "task", "name"): planned.task_name,
             ("context", "task", "retry-count"): str(self._attempt),
         }
-        for result in spec.get("results", []):
-            name = result["name"]
-            values["results", name, "path"] = f"{self._pod.path('results')}/{name}"
         for workspace in spec.get("workspaces", []):
             name = workspace["name"]
             if name not in planned.bindings and not workspace.get("optional"):
@@ -161,15 +164,12 @@ class Attempt:
                     " optional",
                     hint=f"-w {name}=FOLDER",
                 )
-            for part in ("path", "claim", "volume"):
-                values["workspaces", name, part] = ""
-            values["workspaces", name, "bound"] = "false"
-        return planned.surroundings | scope_of(("params",), params) | Scope(values)
+        return params, planned.surroundings.then(params).then(Scope(contexts))
 
     def _start_sidecars(self, sidecars: Sidecars, scope: Scope) -> None:
         try:
             for name, spec in self._sidecar_specs:
-                scope_here = scope | self._pod.values(spec)
+                scope_here = scope.then(self._pod.passes(spec))
                 call = self._runner.prepare(spec, name, scope_here, sidecar=True)
                 sidecars.start(name, spec, call, self._logs / f"sidecar-{name}.log")
             sidecars.wait_until_ready()
@@ -178,10 +178,11 @@ class Attempt:
         except StartError as error:
             raise AttemptEndedError("SidecarFailed", str(error)) from None
 
-    def _run_steps(self, scope: Scope) -> AttemptEndedError | None:
+    def _run_steps(self, steps: Mapping[str, Json], scope: Scope) -> AttemptEndedError | None:
         """Run the steps and read the results; what failed first."""
         failure: AttemptEndedError | None = None
-        for name, step in self._steps:
+        left = Left()
+        for name, step in steps.items():
             if failure and failure.reason in (_TIMED_OUT, _CANCELLED):
                 now = record.now()
                 self._record(name, record.terminated(1, failure.reason, now), failure.reason)
@@ -191,7 +192,7 @@ class Attempt:
                 self._record(name, record.terminated(1, "Error", record.now()), "Skipped")
                 continue
             try:
-                scope = scope | self._step(name, step, scope)
+                left = left | self._step(name, step, scope, left)
             except AttemptEndedError as over:
                 failure = failure if failure and over.reason == "StepFailed" else over
         if failure and failure.reason in (_TIMED_OUT, _CANCELLED):
@@ -199,12 +200,12 @@ class Attempt:
                 entry.pop("results", None)
             return failure
         try:
-            self._collect(scope)
+            self._collect(left.results)
         except AttemptEndedError as over:
             failure = failure or over
         return failure
 
-    def _find_actions(self, scope: Scope) -> None:
+    def _find_actions(self, params: Scope) -> None:
         """Find every StepAction before anything runs.
 
         Raises AttemptEndedError where one cannot be had.
@@ -212,7 +213,7 @@ class Attempt:
         task = Document({"spec": self._spec}, f"TaskRun {self._task_run.taskrun}")
         for index, (name, step) in enumerate(self._steps):
             if "ref" in step:
-                reference, place = scope.apply(step["ref"]), ("spec", "steps", index)
+                reference, place = replaced_reference(step["ref"], params), ("spec", "steps", index)
                 try:
                     found = self._around.references.find("StepAction", reference, task, place)
                 except ManifestError as error:
@@ -224,37 +225,49 @@ class Attempt:
                     ) from None
                 self._actions[name] = found
 
-    def _resolved(
-        self, name: str, step: Mapping[str, Any], scope: Scope
-    ) -> tuple[dict[str, Any], Scope]:
-        """The step with its StepAction and the template merged in, and what it may refer to."""
-        template = self._spec.get("stepTemplate", {})
+    def _resolved(self, name: str, step: Mapping[str, Any], params: Scope) -> Json:
+        """A step with its StepAction and the template merged in."""
         action = self._actions.get(name)
-        if action is None:
-            return with_template(step, template), scope
-        whole = step_actions.resolved(step, action.spec)
-        inner = step_actions.inner_scope(step, action.spec, scope, of=f"StepAction {action.name}")
-        return with_template(whole, scope.apply(template)), inner
+        if action is not None:
+            of = f"StepAction {action.name}"
+            own = step_actions.given_params(step, action.spec, params, of=of)
+            step = step_actions.resolved(step, action.spec, own)
+        return with_template(step, self._spec.get("stepTemplate", {}))
 
-    def _step(self, name: str, step: Mapping[str, Any], scope: Scope) -> Scope:
-        """What later steps may refer to, once it ran. Raises AttemptEndedError, StoppedError."""
-        whole, inner = self._resolved(name, step, scope)
-        own = self._pod.step_values(name, whole)
-        scope, inner = scope | own, inner | own
-        image = inner.text(whole.get("image", ""))
-        if step.get("when") and not evaluate(step["when"], scope)[0]:
+    def _check_leftovers(self, steps: Mapping[str, Json], scope: Scope) -> None:
+        """Refuse what Tekton refuses of the steps it made: it looks at them once more.
+
+        A value may have brought a reference along that no pass knows. Raises AttemptEndedError.
+        """
+        for name, step in steps.items():
+            inside = scope.then(self._pod.passes(step, step=name))
+            if text := leftover(step, inside, self._spec):
+                taskrun = self._task_run.taskrun
+                raise AttemptEndedError(
+                    "PodCreationFailed",
+                    f'failed to create task run pod "{taskrun}": non-existent variable in "{text}":'
+                    f" steps[{self._pod.index(name)}]. Maybe missing or invalid Task",
+                    retry=False,
+                )
+
+    def _step(self, name: str, whole: Json, scope: Scope, left: Left) -> Left:
+        """What it leaves to later steps, once it ran. Raises AttemptEndedError, StoppedError."""
+        # Asked now: a step before may have left a link on the way to a workspace.
+        scope = scope.then(self._pod.passes(whole, step=name))
+        image = scope.text(whole.get("image", ""))
+        if whole.get("when") and not evaluate(whole["when"], scope.then(left.all))[0]:
             skipped = record.terminated(0, "Completed", record.now())
             self._record(name, skipped, "Skipped", image)
-            return Scope()
+            return Left()
         started = record.now()
-        ended = self._runner.run(name, whole, scope, inner)
+        ended = self._runner.run(name, whole, scope, left)
         if ended.ending == "halted" and self._halt.cause == "stop":
             raise StoppedError
         over = self._over(ended)
         if over is not None:
             self._record(name, record.terminated(1, over.reason, started), over.reason, image)
             raise over
-        goes_on = scope.text(step.get("onError", "stopAndFail")) == "continue"
+        goes_on = scope.text(whole.get("onError", "stopAndFail")) == "continue"
         # Behind a breakpoint it is the person who says whether a failure counts. And where Tekton
         # cannot start a step or its own time is over, onError does not count.
         ignored = (
@@ -282,7 +295,8 @@ class Attempt:
             raise _step_failed(name, code, later_steps=refused is not None and refused.later_steps)
         if refused is not None:
             raise refused
-        return scope_of(("steps", name, "results"), found) | provenance.scope_of_step(name, made)
+        results = scope_of(("steps", name, "results"), found)
+        return Left(results, provenance.scope_of_step(name, made))
 
     def _left(
         self, name: str, step: Mapping[str, Any], ended: process.Exit, *, ignored: bool
@@ -366,7 +380,7 @@ class Attempt:
         self._status["steps"].append(entry)
         return entry
 
-    def _collect(self, scope: Scope) -> None:
+    def _collect(self, results: Scope) -> None:
         specs = self._spec.get("results", [])
         with _failing("TaskRunValidationFailed", USER):
             raw_results(specs, self._results, limit=self._around.result_limit)
@@ -375,7 +389,7 @@ class Attempt:
             own = provenance.parsed(provenance.raw_artifacts(self._pod.folder))
         for spec in specs:
             if "value" in spec:
-                value = scope.apply(spec["value"])
+                value = results.apply(spec["value"])
                 if value != spec["value"]:
                     found[spec["name"]] = value
         if found:

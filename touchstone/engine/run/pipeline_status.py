@@ -81,7 +81,7 @@ def restore(facts: PipelineRunFacts, status: Json, taskruns: dict[str, Json]) ->
 
 
 def pipeline_results(
-    plan: PlannedPipelineRun, facts: PipelineRunFacts, scope: Scope
+    plan: PlannedPipelineRun, facts: PipelineRunFacts
 ) -> tuple[list[Json], list[str]]:
     """status.results, and the names of results whose tasks succeeded but did not leave them.
 
@@ -98,7 +98,7 @@ def pipeline_results(
         section = "finally" if pipeline_task.final else "tasks"
         for result, value in pipeline_task.results().items():
             values[section, pipeline_task.name, "results", result] = value
-    known = scope | Scope(values)
+    known = Scope(values)
     found, invalid = [], []
     for item in plan.spec.get("results", []):
         keys = list(references(item["value"]))

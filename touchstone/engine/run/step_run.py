@@ -15,7 +15,7 @@ from touchstone.engine.pod.breakpoints import Waiting
 from touchstone.engine.pod.notices import StepStarted, StepWaiting
 from touchstone.engine.pod.pod import Container, Pod
 from touchstone.engine.pod.process import Call, Exit, Halt
-from touchstone.engine.pod.steps import StartError
+from touchstone.engine.pod.steps import Left, StartError
 from touchstone.engine.pod.streams import Streams
 from touchstone.runs import faults, record
 from touchstone.runs.record import Json
@@ -36,13 +36,16 @@ class StepRunner:
     ) -> None:
         self._task_run, self._around, self._pod, self._status = planned, around, pod, status
         self._deadline, self._halt = deadline, halt
+        self.template: Json = {}
+        """The Pod's template, its references replaced; set before anything starts."""
+
         self._logs = around.folders.logs(planned.taskrun)
         self.breakpoints = planned.breakpoints | around.breakpoints
 
-    def run(self, name: str, step: Container, scope: Scope, inner: Scope) -> Exit:
+    def run(self, name: str, step: Container, scope: Scope, left: Left) -> Exit:
         """Run a step's process, waiting at breakpoints before and after; how it ended.
 
-        `inner` is what the fields of the step may refer to, `scope` what those of the Task may.
+        `scope` is what its fields may refer to, besides what the steps before it have `left`.
         """
         log = self._logs / f"{name}.log"
         folders = self._around.folders
@@ -50,7 +53,7 @@ class StepRunner:
             StepStarted(run=folders.run, task=self._task_run.task, step=name, log=log)
         )
         try:
-            call = self.prepare(step, name, inner)
+            call = self.prepare(step, name, scope, left=left)
         except StartError as error:
             return self._not_started(name, error)
         if name in self.breakpoints.before:
@@ -111,7 +114,13 @@ class StepRunner:
             self._status["steps"].pop()
 
     def prepare(
-        self, container: Container, name: str, scope: Scope, *, sidecar: bool = False
+        self,
+        container: Container,
+        name: str,
+        scope: Scope,
+        *,
+        left: Left | None = None,
+        sidecar: bool = False,
     ) -> Call:
         """A container's process; a step's credentials are written where it sees them.
 
@@ -119,7 +128,13 @@ class StepRunner:
         """
         pod, planned = self._pod, self._task_run
         call = steps.prepare(
-            container, name, scope=scope, pod=pod, defaults=planned.pod, sidecar=sidecar
+            container,
+            name,
+            scope=scope,
+            left=left,
+            pod=pod,
+            defaults=self.template,
+            sidecar=sidecar,
         )
         files = credentials.files_of(planned.account, pod.folders.objects, pod.path("creds"))
         for seen in dict.fromkeys((pod.path("creds"), call.environment["HOME"])) if files else ():

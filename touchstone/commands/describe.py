@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from touchstone.commands.completing import RunName
 from touchstone.errors import PlatformError
 from touchstone.home import Home
 
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def describe(
-    run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    run: RunName = "",
     lines: Annotated[int, typer.Option(min=0, help="Last lines of a failed step.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:

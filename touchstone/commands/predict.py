@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from touchstone.commands.completing import ModelName
 from touchstone.errors import PlatformError
 from touchstone.home import Home
 
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="Name of the served model.")],
+    model: ModelName,
     sample: Annotated[int, typer.Option(min=0, help="Which held-out sample to send.")] = 0,
     environment: Annotated[str, typer.Option(help="Of several, which one to ask.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The server's answer as it is.")] = False,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from touchstone.commands.completing import models
 from touchstone.home import Home
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def runs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="0 means all.")] = 20,
-    model: Annotated[str, typer.Option(help="Only runs of this model or repository.")] = "",
+    model: Annotated[
+        str, typer.Option(help="Only runs of this model or repository.", autocompletion=models)
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """List runs, newest first: those of `touchstone up` and those of `touchstone run`.

@@ -15,18 +15,22 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
-from touchstone.errors import PlatformError, TouchstoneError
+from touchstone.errors import PlatformError, TouchstoneError, UsageError
 from touchstone.home import VARIABLE, Home
 from touchstone.runs import faults
 
 _ISSUES = "https://github.com/touchstone-ml/touchstone/issues"
 
+_IN_THE_WAY = (
+    f"a file stands where a folder is needed: move it, or choose another place ({VARIABLE} for the"
+    " platform's)"
+)
 _ADVICE = {
     errno.EACCES: "let this user read and write there, or choose another place",
     errno.EPERM: "let this user read and write there, or choose another place",
     errno.EROFS: f"nothing can be written there: choose another place, such as with {VARIABLE}",
-    errno.ENOTDIR: f"a file stands where a folder is needed: move it, or set {VARIABLE}",
-    errno.EEXIST: f"a file stands where a folder is needed: move it, or set {VARIABLE}",
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,
     errno.EISDIR: "a folder stands where a file is needed: name the file",
     errno.ENOENT: "name one that is there, or can be made there",
     errno.ELOOP: "links lead in a circle there: name the place itself",
@@ -47,6 +51,9 @@ def ending(error: Exception) -> TouchstoneError:
         return PlatformError(faults.words(error), hint=advice or _report(error))
     if isinstance(error, sqlite3.Error):
         return PlatformError(faults.words(error), hint=passing or _damaged())
+    if isinstance(error, UnicodeError):
+        problem = f"got text that is no UTF-8: {faults.words(error)}"
+        return UsageError(problem, hint="use a UTF-8 locale, such as LC_ALL=C.UTF-8")
     if passing:
         return PlatformError(faults.words(error), hint=passing)
     return TouchstoneError(f"unexpected {faults.words(error)}{_where(error)}", hint=_report(error))

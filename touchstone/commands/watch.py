@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from touchstone.commands.completing import RunName
 from touchstone.errors import DeadlineError
 from touchstone.home import Home
 
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def watch(
-    run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    run: RunName = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for its end.")] = 3600,
     as_json: Annotated[bool, typer.Option("--json", help="Print the end state only.")] = False,
 ) -> None:
@@ -156,7 +157,7 @@ class _Told:
         """Print what is new."""
         if now.waits != self._waits:
             self._waits = now.waits
-            self._say(f"{now.view.run}: {now.waits}" if now.waits else f"{now.view.run}: goes on")
+            self._say(f"{now.view.run}: {now.waits or 'is taken up'}")
         for stage in now.view.stages:
             if self._states.get(stage.name) != stage.state:
                 self._states[stage.name] = stage.state

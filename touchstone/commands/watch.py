@@ -30,6 +30,9 @@ _SELDOM = 10.0
 _LEAST = 32
 """Columns that what a stage says has at least; names are shortened for it."""
 
+_BELOW = 4
+"""Columns before the lines of an error that does not fit beside its stage."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
@@ -221,6 +224,7 @@ def _lines(view: View, waits: str, screen: Console) -> list[Text]:
     from rich.text import Text
 
     from touchstone.commands.fitted import begun, folded, middle
+    from trust_gates.visible import one_line
 
     width = screen.width
     head = f"  {waits or view.reason}"
@@ -233,14 +237,19 @@ def _lines(view: View, waits: str, screen: Console) -> list[Text]:
         name = set_cell_size(middle(stage.name, names), names)
         before = Text.assemble((_mark(stage), style), f" {name}  {_time(stage):>{times}}  ")
         room = width - before.cell_len
-        if stage.state == "skipped" or stage.state in ("failed", "refused") or stage.outcome:
-            said = [
-                one for text in stage.error or [_said(stage)] for one in folded(text, screen, room)
-            ]
+        below: list[Text] = []
+        if any(cell_len(text) > room for text in stage.error):
+            said = [Text(_word(stage))]
+            below = [one for text in stage.error for one in folded(text, screen, width - _BELOW)]
+        elif stage.error:
+            said = [Text(one_line(text)) for text in stage.error]
+        elif stage.state in ("failed", "refused", "skipped") or stage.outcome:
+            said = folded(_said(stage), screen, room)
         else:
             said = [Text(begun(_said(stage), room))]
         lines.append(before + said[0])
         lines += [Text(" " * before.cell_len) + line for line in said[1:]]
+        lines += [Text(" " * _BELOW) + line for line in below]
     return lines
 
 

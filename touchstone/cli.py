@@ -20,8 +20,8 @@ _MODULES = (
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 
-_DEBUG = "TOUCHSTONE_DEBUG"
-"""Environment variable: not empty shows the traceback of every error."""
+_asked = {"debug": False}
+"""What the command line said that still counts when the command has failed."""
 
 
 def _app() -> typer.Typer:
@@ -57,8 +57,7 @@ def _options(
     ] = False,
 ) -> None:
     """From a git push to a reviewed, attested and served model."""
-    if debug:
-        os.environ[_DEBUG] = "1"
+    _asked["debug"] = debug or bool(os.environ.get("TOUCHSTONE_DEBUG"))
 
 
 def main() -> None:
@@ -93,7 +92,7 @@ def _failed(error: Exception) -> int:
 
     if isinstance(error, BrokenPipeError):
         return TouchstoneError.exit_code  # whoever read the output has seen enough
-    if os.environ.get(_DEBUG):
+    if _asked["debug"]:
         import traceback
 
         traceback.print_exception(error)

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from trust_gates import GATES
-
 _MOST = 50
 """Runs that are offered, the newest."""
 
@@ -52,12 +50,6 @@ def models() -> Iterable[str]:
         paths = [path.split("/") for path in listed.splitlines()]
         found |= {path[2] for path in paths if path[0] == "environments" and len(path) > 3}
     return sorted(found - {""})
-
-
-@_offered
-def gates() -> Iterable[str]:
-    """The trust gates."""
-    return GATES
 
 
 RunName = Annotated[

@@ -66,7 +66,7 @@ def outcome_of(status: Mapping[str, Any]) -> str:
     """What a gate found: passed, failed or insufficient evidence; empty of any other stage."""
     results = record.results(status)
     found = results.get("outcome")
-    return str(found) if results.keys() >= _GATES_RESULTS and found in set(Outcome) else ""
+    return str(found) if results.keys() >= _GATES_RESULTS and found in tuple(Outcome) else ""
 
 
 def _failed(folder: Path, status: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trust_gates.visible import one_line
+from trust_gates.visible import one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +50,8 @@ def folded(text: str, screen: Console, width: int) -> list[Text]:
     """All of the text, in lines of at most `width` columns."""
     from rich.text import Text
 
-    return list(Text(one_line(text)).wrap(screen, max(1, width), overflow="fold")) or [Text()]
+    shown = Text(visible(text.expandtabs(4)))
+    return list(shown.wrap(screen, max(1, width), overflow="fold")) or [Text()]
 
 
 def widths(rows: Sequence[Sequence[str]], names: Sequence[int], room: int) -> list[int]:

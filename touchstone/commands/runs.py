@@ -124,10 +124,12 @@ def _print(rows: list[dict[str, Any]]) -> None:
             text = text.rjust(width) if last else set_cell_size(text, width)
             style = "bold" if row is None else _style(row) if index == 1 else ""
             parts += [Text(text, style=style)] if width else []
+        waits = row["waits"] if row is not None else ""
+        if waits and not on_terminal():
+            parts.append(Text(one_line(waits)))
         screen.print(Text("  ").join(parts), soft_wrap=True)
-        if row is not None and row["waits"]:
-            for line in folded(row["waits"], screen, room - 2):
-                screen.print(Text("  ") + line, soft_wrap=True)
+        for line in folded(waits, screen, room - 2) if waits and on_terminal() else ():
+            screen.print(Text("  ") + line, soft_wrap=True)
 
 
 def _cells(row: dict[str, Any], *, short: bool) -> tuple[str, ...]:

@@ -50,7 +50,8 @@ def ending(error: Exception) -> TouchstoneError:
         advice = _ADVICE.get(error.errno or 0, "") or passing
         return PlatformError(faults.words(error), hint=advice or _report(error))
     if isinstance(error, sqlite3.Error):
-        return PlatformError(faults.words(error), hint=passing or _damaged())
+        lacking = f"try again; is there room where state.sqlite is, in {Home.default().root}?"
+        return PlatformError(faults.words(error), hint=lacking if passing else _damaged())
     if isinstance(error, UnicodeError):
         problem = f"got text that is no UTF-8: {faults.words(error)}"
         return UsageError(problem, hint="use a UTF-8 locale, such as LC_ALL=C.UTF-8")

@@ -224,7 +224,6 @@ def _lines(view: View, waits: str, screen: Console) -> list[Text]:
     from rich.text import Text
 
     from touchstone.commands.fitted import begun, folded, middle
-    from trust_gates.visible import one_line
 
     width = screen.width
     head = f"  {waits or view.reason}"
@@ -242,7 +241,7 @@ def _lines(view: View, waits: str, screen: Console) -> list[Text]:
             said = [Text(_word(stage))]
             below = [one for text in stage.error for one in folded(text, screen, width - _BELOW)]
         elif stage.error:
-            said = [Text(one_line(text)) for text in stage.error]
+            said = [line for text in stage.error for line in folded(text, screen, room)]
         elif stage.state in ("failed", "refused", "skipped") or stage.outcome:
             said = folded(_said(stage), screen, room)
         else:

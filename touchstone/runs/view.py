@@ -11,9 +11,16 @@ from typing import Any
 from touchstone.runs import record, said
 from touchstone.runs.said import last_line
 from touchstone.runs.store import Run, State
+from trust_gates.visible import one_line
 
 REFUSED = 5
 """The exit code of a step that refused the model; see touchstone.errors."""
+
+_OF_A_STEP = ("Failed", "StepFailed")
+"""Reasons that say no more than that a step failed."""
+
+_LAST_LINES = 5
+"""Of a stage that failed without saying `error: …`."""
 
 __all__ = ["REFUSED", "Stage", "View", "last_line", "view"]
 
@@ -35,7 +42,7 @@ class Stage:
     """The same, where it is how far a stage is that runs."""
 
     error: tuple[str, ...] = ()
-    """Of a failed stage: every line of its error, then its hint."""
+    """Of a failed stage: every line of its error, then its hint; else its last lines."""
 
     outcome: str = ""
     """Of a gate: passed, failed or insufficient evidence."""
@@ -94,8 +101,8 @@ def _stage(name: str, status: Mapping[str, Any], logs: Path, own: str) -> Stage:
     folder = logs / (source or own)
     detail, error = said.last_line(folder), []
     if state in ("failed", "refused"):
-        error = said.last_error(folder, status)
-        detail = error[0] if error else detail or record.succeeded_condition(status)["message"]
+        error = _why(folder, status)
+        detail = error[0] if error else detail
     return Stage(
         name=name,
         state=state,
@@ -106,6 +113,16 @@ def _stage(name: str, status: Mapping[str, Any], logs: Path, own: str) -> Stage:
         outcome=said.outcome_of(status),
         cached_from=source.partition("/")[0],
     )
+
+
+def _why(folder: Path, status: Mapping[str, Any]) -> list[str]:
+    """What the step that failed said last; first what Tekton says, where no step failed."""
+    condition = record.succeeded_condition(status)
+    found = said.last_error(folder, status)
+    found = found or [*filter(str.strip, said.last_lines(folder, status, _LAST_LINES))]
+    if found and record.failed_step(status) and condition["reason"] in _OF_A_STEP:
+        return found
+    return [one_line(f"{condition['reason']}: {condition['message']}"), *found]
 
 
 def _state(status: Mapping[str, Any], codes: list[int]) -> str:

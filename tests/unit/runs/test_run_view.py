@@ -93,3 +93,23 @@ def test_only_a_stage_that_runs_is_on_its_way(state, tmp_path):
         state.save_taskrun("r", name, status(told, "Running", completed=done))
     stages = show(state, tmp_path, ended("Running"), done=False).stages
     assert [stage.progress for stage in stages] == ["epoch 3/10 loss=0.41", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "log", "first"),
+    [
+        ("StepFailed", 4, "a\nerror: b\n", "b"),
+        ("Failed", 1, "a\n\nb\n", "a"),
+        ("Failed", 1, "", "Failed:"),
+        ("TaskRunTimeout", 137, "error: b\n", "TaskRunTimeout:"),
+        ("TaskRunImagePullFailed", 0, "", "TaskRunImagePullFailed:"),
+    ],
+)
+def test_a_failed_stage_says_what_its_step_said_or_else_what_tekton_says(
+    state, tmp_path, reason, code, log, first
+):
+    (tmp_path / "logs" / "r" / "r-verdict").mkdir(parents=True)
+    (tmp_path / "logs" / "r" / "r-verdict" / "a.log").write_text(log)
+    state.save_taskrun("r", "r-verdict", status("False", reason, code=code))
+    stage = show(state, tmp_path, ended("Failed")).stages[0]
+    assert stage.detail.startswith(first) and stage.detail == stage.error[0]

@@ -153,6 +153,12 @@ def test_no_color_leaves_no_style_at_all(home: Path, words: list[str]) -> None:
     assert plain.lines == coloured.lines
 
 
+def test_all_stages_are_left_on_a_screen_that_holds_few(home: Path) -> None:
+    low = shown(["watch"], home, columns=80, rows=6)
+    assert all(name in low.raw for name in ("a-stage", "checks-", "tune", "validate", "promote"))
+    assert low.lines[-1].endswith(" validate")
+
+
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines(home: Path) -> None:
     assert "\x1b" not in shown(["watch"], home, columns=80, environment={"TERM": "dumb"}).raw
 

@@ -120,18 +120,20 @@ def _waits(home: Home, found: Found) -> str:
 def _live(home: Home, name: str, timeout: float, screen: Console) -> View:
     from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
 
-    final = None
-    with Live(console=screen, refresh_per_second=5, transient=True) as live:
-        for now in _moments(home, name, timeout):
-            lines = _lines(now.view, now.waits, screen)
-            # The newest stages are below: where not all of them fit, the first give way.
-            spare = len(lines) - max(2, screen.height - 1)
-            live.update(Group(*([lines[0], *lines[1 + spare :]] if spare > 0 else lines)))
-            final = now.view
+    final, lines = None, list[Text]()
+    try:
+        with Live(console=screen, refresh_per_second=5, transient=True) as live:
+            for now in _moments(home, name, timeout):
+                final, lines = now.view, _lines(now.view, now.waits, screen)
+                # The newest stages are below: where not all of them fit, the first give way.
+                spare = len(lines) - max(2, screen.height - 1)
+                live.update(Group(*([lines[0], *lines[1 + spare :]] if spare > 0 else lines)))
+    finally:
+        for line in lines:  # all of them now, also where it was left early
+            screen.print(line, no_wrap=True, crop=False)
     assert final is not None  # noqa: S101  _moments yields at least once or raises
-    for line in _lines(final, "", screen):
-        screen.print(line, no_wrap=True, crop=False)
     _tell_more(final, screen)
     return final
 

@@ -73,7 +73,7 @@ def main(
         typer.echo(f"training with {spec.train.workers} processes, {spec.train.epochs} epochs")
         code = local.train(job, work, workers=spec.train.workers)
         if code:
-            typer.echo(f"training ended with exit code {code}", err=True)  # it said itself why
+            typer.echo(f"error: training ended with exit code {code}", err=True)
             raise typer.Exit(code)
         digest = artifacts.put(work / "model")
         figures = read_metrics(work / "model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,9 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from terminal import shown
 
+from touchstone.runs.lock import only_engine
 from touchstone.runs.store import State
 
 LONG = "a-stage-whose-name-is-as-long-as-kubernetes-lets-it-be-altogether"
@@ -151,6 +154,29 @@ def test_no_color_leaves_no_style_at_all(home: Path, words: list[str]) -> None:
     assert re.search(r"\x1b\[[\d;]*m", coloured.raw)
     assert not re.search(r"\x1b\[[\d;]*m", plain.raw)
     assert plain.lines == coloured.lines
+
+
+@widths
+@pytest.mark.parametrize("words", [["runs"], ["watch", "--timeout=1"]], ids=" ".join)
+def test_a_queued_run_says_in_full_which_run_is_before_it(
+    words: list[str], columns: int, tmp_path: Path
+) -> None:
+    state = State(tmp_path)
+    for name in (RUN, "next"):
+        annotations = {"touchstone.dev/model": "detector"}
+        state.add_run(
+            {"kind": "PipelineRun", "metadata": {"name": name, "annotations": annotations}}
+        )
+    process = psutil.Process()
+    platform = {"pid": process.pid, "started": process.create_time()}
+    (tmp_path / "platform.json").write_text(json.dumps(platform))
+    with only_engine(tmp_path, RUN):
+        screen = shown(words, tmp_path, columns=columns)
+    whole = " ".join(" ".join(screen.lines).split())
+    assert f"waits for a slot of model detector: run {RUN} is before it" in whole
+    if words == ["runs"]:
+        (row,) = [line for line in screen.lines if line.startswith("next")]
+        assert "Queued" in row
 
 
 def test_all_stages_are_left_on_a_screen_that_holds_few(home: Path) -> None:

@@ -228,8 +228,12 @@ def _lines(view: View, waits: str, screen: Console) -> list[Text]:
     from touchstone.commands.fitted import begun, folded, middle
 
     width = screen.width
-    head = f"  {waits or view.reason}"
-    lines = [Text(middle(view.run, max(8, width - cell_len(head))) + head, style="bold")]
+    so_far = "" if view.done else f", {view.ended} of {view.planned} stages have ended"
+    how = waits or view.reason + so_far
+    if (room := width - cell_len(how) - 2) >= _LEAST:
+        lines = [Text(f"{middle(view.run, room)}  {how}", style="bold")]
+    else:
+        lines = [Text(middle(view.run, width), style="bold"), *folded(how, screen, width)]
     longest = max((cell_len(stage.name) for stage in view.stages), default=0)
     times = max((len(_time(stage)) for stage in view.stages), default=0)
     names = max(8, min(longest, width - times - 6 - _LEAST))

@@ -60,6 +60,13 @@ class View:
     reason: str
     message: str
     stages: tuple[Stage, ...]
+    planned: int
+    """How many stages there will be, those of a matrix counted once."""
+
+    @property
+    def ended(self) -> int:
+        """How many stages have ended, or were skipped."""
+        return sum(stage.state != "running" for stage in self.stages)
 
     @property
     def exit_code(self) -> int:
@@ -84,12 +91,14 @@ def view(state: State, run: Run, logs: Path) -> View:
         Stage(name=skipped["name"], state="skipped", seconds=0.0, detail=skipped["reason"])
         for skipped in run.status.get("skippedTasks", [])
     ]
+    spec = run.status.get("pipelineSpec") or {}
     return View(
         run=run.name,
         done=run.done,
         reason=condition["reason"],
         message=condition["message"],
         stages=tuple(stages),
+        planned=max(len(stages), len(spec.get("tasks", [])) + len(spec.get("finally", []))),
     )
 
 

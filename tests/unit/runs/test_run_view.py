@@ -113,3 +113,11 @@ def test_a_failed_stage_says_what_its_step_said_or_else_what_tekton_says(
     state.save_taskrun("r", "r-verdict", status("False", reason, code=code))
     stage = show(state, tmp_path, ended("Failed")).stages[0]
     assert stage.detail.startswith(first) and stage.detail == stage.error[0]
+
+
+def test_it_is_known_how_many_stages_there_will_be(state, tmp_path):
+    state.save_taskrun("r", "r-verdict", status("True", "Succeeded"))
+    state.save_taskrun("r", "r-train", status("Unknown", "Running", completed=False))
+    spec = {"tasks": [{"name": n} for n in ("verdict", "train", "promote")], "finally": [{}]}
+    shown = show(state, tmp_path, {**ended("Running"), "pipelineSpec": spec}, done=False)
+    assert (shown.ended, shown.planned) == (2, 4)  # promote was skipped

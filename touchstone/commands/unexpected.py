@@ -25,6 +25,8 @@ _IN_THE_WAY = (
     f"a file stands where a folder is needed: move it, or choose another place ({VARIABLE} for the"
     " platform's)"
 )
+_FORBIDDEN = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+
 _ADVICE = {
     errno.EACCES: "let this user read and write there, or choose another place",
     errno.EPERM: "let this user read and write there, or choose another place",
@@ -50,20 +52,27 @@ def ending(error: Exception) -> TouchstoneError:
         advice = _ADVICE.get(error.errno or 0, "") or passing
         return PlatformError(faults.words(error), hint=advice or _report(error))
     if isinstance(error, sqlite3.Error):
-        lacking = f"try again; is there room where state.sqlite is, in {Home.default().root}?"
-        return PlatformError(faults.words(error), hint=lacking if passing else _damaged())
+        return PlatformError(faults.words(error), hint=_of_state(error))
     if isinstance(error, UnicodeError):
         problem = f"got text that is no UTF-8: {faults.words(error)}"
-        return UsageError(problem, hint="use a UTF-8 locale, such as LC_ALL=C.UTF-8")
+        decoded = isinstance(error, UnicodeDecodeError)
+        hint = "write it in UTF-8" if decoded else "use a UTF-8 locale, such as LC_ALL=C.UTF-8"
+        return UsageError(problem, hint=hint)
     if passing:
         return PlatformError(faults.words(error), hint=passing)
     return TouchstoneError(f"unexpected {faults.words(error)}{_where(error)}", hint=_report(error))
 
 
-def _damaged() -> str:
+def _of_state(error: sqlite3.Error) -> str:
+    """What to do about state.sqlite."""
+    place = f"state.sqlite in {Home.default().root}"
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FORBIDDEN:
+        return f"let this user read and write {place} and the files beside it"
+    if faults.passing(error):
+        return f"try again: another process may hold {place}, or its disk be full"
     return (
-        f"state.sqlite in {Home.default().root} is damaged, or no Touchstone wrote it: put a copy"
-        f" of it back, or move it away and start anew, or set {VARIABLE}"
+        f"{place} is damaged, or no Touchstone wrote it: put a copy of it back, or move it away and"
+        f" start anew, or set {VARIABLE}"
     )
 
 

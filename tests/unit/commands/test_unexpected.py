@@ -77,6 +77,12 @@ def test_the_traceback_is_shown_where_it_is_asked_for(
     assert said.splitlines()[-2] == "touchstone: Permission denied: /there"
 
 
+def _sqlite(text: str, code: int) -> sqlite3.Error:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "advice"),
     [
@@ -89,6 +95,9 @@ def test_the_traceback_is_shown_where_it_is_asked_for(
         (OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)), 3, "another port"),
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), 3, "try again"),
         (sqlite3.DatabaseError("file is not a database"), 3, "is damaged"),
+        (_sqlite("locked", sqlite3.SQLITE_BUSY), 3, "try again"),
+        (_sqlite("readonly", sqlite3.SQLITE_READONLY), 3, "let this user"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), 2, "write it in UTF-8"),
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), 2, "UTF-8"),
         (MemoryError(), 3, "try again"),
     ],

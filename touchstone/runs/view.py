@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.runs import record, said
-from touchstone.runs.said import last_line
 from touchstone.runs.store import Run, State
 from trust_gates.visible import one_line
 
@@ -21,8 +20,6 @@ _OF_A_STEP = ("Failed", "StepFailed")
 
 _LAST_LINES = 5
 """Of a stage that failed without saying `error: …`."""
-
-__all__ = ["REFUSED", "Stage", "View", "last_line", "view"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from touchstone.runs.store import State
-from touchstone.runs.view import last_line, view
+from touchstone.runs.view import view
 
 
 def status(state, reason, code=0, completed=True):
@@ -62,12 +62,6 @@ def test_success_ends_with_0(state, tmp_path, reason):
 def test_a_run_that_has_not_begun_is_pending(state, tmp_path):
     shown = show(state, tmp_path, {}, done=False)
     assert (shown.reason, shown.stages) == ("Pending", ())
-
-
-def test_the_last_line_is_found_behind_blank_ones(tmp_path):
-    (tmp_path / "a.log").write_text("x" * 10000 + "\nepoch 2: loss 0.5\n\n  \n")
-    assert last_line(tmp_path) == "epoch 2: loss 0.5"
-    assert last_line(tmp_path / "absent") == ""
 
 
 def test_a_failed_stage_says_all_of_its_error_and_a_cached_one_whose_results_it_has(

@@ -57,3 +57,9 @@ def test_what_hostile_code_writes_is_read_and_shown_in_bounds(tmp_path, text):
 def test_a_gates_outcome_is_one_of_three_words(results, outcome):
     status = {"results": [{"name": name, "value": value} for name, value in results.items()]}
     assert said.outcome_of(status) == outcome
+
+
+def test_the_last_line_is_found_behind_blank_ones(tmp_path):
+    (tmp_path / "a.log").write_text("x" * 10000 + "\nepoch 2: loss 0.5\n\n  \n")
+    assert said.last_line(tmp_path) == "epoch 2: loss 0.5"
+    assert said.last_line(tmp_path / "absent") == ""

@@ -79,11 +79,12 @@ def _flush() -> None:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
         # Python would try once more at its end, and say so in its own words.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise
+        if not isinstance(error, BrokenPipeError):  # whoever read it has seen enough
+            raise
 
 
 def _failed(error: Exception) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import wraps
 from typing import Annotated
 
 import typer
@@ -15,15 +14,12 @@ _MOST = 50
 def _offered(known: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     """Those that begin as typed; an error would only disturb the line that is being typed."""
 
-    @wraps(known)
     def complete(incomplete: str) -> list[str]:
         try:
             return [name for name in known() if name.startswith(incomplete)]
         except Exception:
             return []
 
-    complete.__annotations__ = {"incomplete": str, "return": list[str]}
-    del complete.__wrapped__  # typer reads the signature
     return complete
 
 

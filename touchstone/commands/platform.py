@@ -159,8 +159,11 @@ def _start_detached(home: Home, options: Sequence[str], seconds: float = 60) -> 
     while home.platform() is None:
         if (code := process.poll()) is not None:
             lines = log.read_text(errors="replace").splitlines()
+            said = [line for line in lines if line.startswith("touchstone: ")] or lines
+            said = said or ["it could write nothing to its log"]
             raise PlatformError(
-                f"the platform ended with {code} while starting: {lines[-1] if lines else ''}",
+                f"the platform ended with {code} while starting: "
+                f"{said[-1].removeprefix('touchstone: ')}",
                 hint=f"its log is {log}",
             )
         if time.monotonic() > deadline:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from touchstone.commands.completing import ModelName
 from touchstone.errors import PlatformError
 from touchstone.home import Home
 
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="Name of the served model.")],
+    model: ModelName,
     sample: Annotated[int, typer.Option(min=0, help="Which held-out sample to send.")] = 0,
     wait: Annotated[float, typer.Option(help="Seconds in which what was approved is served.")] = 60,
     environment: Annotated[str, typer.Option(help="Of several, which one to ask.")] = "",

@@ -7,6 +7,7 @@ lists, shows or ends runs sees both.
 from __future__ import annotations
 
 import difflib
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ REPOSITORY = "touchstone.dev/repository"
 BRANCH = "touchstone.dev/branch"
 MODEL = "touchstone.dev/model"
 REVISION = "touchstone.dev/revision"
+_SHORTEST, _NAMED = 7, 3
+"""Signs that a shortened name has at least; runs that are named where it could be several."""
+
 UNQUEUED = "touchstone.dev/unqueued"
 """Annotation: `true` for a short TaskRun that waits for no other and takes no other's place."""
 
@@ -98,7 +102,10 @@ def find(home: Home, name: str = "", *, model: str = "") -> Found:
         run = place.state.run(name)
         if run is not None:
             return Found(place, run)
-    names = [item.run.name for item in all_runs(home)]
+    known = all_runs(home)
+    if meant := _meant(known, name):
+        return meant
+    names = [item.run.name for item in known]
     close = difflib.get_close_matches(name, names, n=1)
     raise UsageError(
         f"there is no run {name!r} in {home.root}",
@@ -120,6 +127,43 @@ def _how(home: Home) -> str:
     life = home.life()
     push = "a push to the platform makes one" if life.state is Is.RUNNING else life.remedy
     return f"touchstone run -f FILE makes one, or else: {push}"
+
+
+def _meant(known: list[Found], given: str) -> Found | None:
+    """The one run whose name, or else whose commit, begins so, or was shown as `abc…xyz`.
+
+    Of several runs of one commit it is the newest.
+
+    Raises:
+        UsageError: several runs are meant.
+    """
+    start, sign, end = given.partition("…")
+    if len(start) < _SHORTEST and not sign:
+        return None
+    found = [one for one in known if one.run.name.startswith(start) and one.run.name.endswith(end)]
+    if not found and re.fullmatch(r"[0-9a-f]{7,64}", given):
+        found = [one for one in known if _begins(_revision(one.run.manifest), given)][:1]
+    if len(found) > 1:
+        raise UsageError(
+            f"got {given!r}, which several runs begin with: "
+            + ", ".join(one.run.name for one in found[:_NAMED])
+            + (" and others" if len(found) > _NAMED else ""),
+            hint="type more of the name of the one that is meant",
+        )
+    return found[0] if found else None
+
+
+def _begins(commit: str, given: str) -> bool:
+    """Whether two beginnings of a commit, each perhaps the whole, are of the same one."""
+    return bool(commit) and (commit.startswith(given) or given.startswith(commit))
+
+
+def _revision(manifest: Mapping[str, Any]) -> str:
+    """The commit in full where the run has it as its param; else as its label shortens it."""
+    params = manifest.get("spec", {}).get("params") or []
+    full = [p.get("value") for p in params if p.get("name") == "revision"]
+    shortened = commit_of(manifest)
+    return next((one for one in full if str(one).startswith(shortened)), shortened)
 
 
 def annotations_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
@@ -172,4 +216,8 @@ def status_word(found: Found) -> str:
     reason = str(condition["reason"]) if condition else ""
     if run.done or is_executed(found.place.root, run.name):
         return reason or "Started"
-    return "Interrupted" if run.status.get("startTime") else "Queued"
+    begun = run.status.get("startTime") or (
+        # The status of a TaskRun by itself stands beside it until it ends.
+        run.manifest.get("kind") == "TaskRun" and found.place.state.taskruns(run.name)
+    )
+    return "Interrupted" if begun else "Queued"

@@ -73,6 +73,21 @@ def seconds(status: Mapping[str, Any], *, until: float | None = None) -> float |
     return max(0.0, end - datetime.fromisoformat(started).timestamp())
 
 
+def cached_from(status: Mapping[str, Any]) -> str:
+    """RUN/TASKRUN that made the results of a TaskRun from the cache; empty of one that ran."""
+    source = (status.get("provenance") or {}).get("touchstoneCache")
+    return f"{source['run']}/{source['taskRun']}" if source else ""
+
+
+def failed_step(status: Mapping[str, Any]) -> str:
+    """The step that ended a TaskRun: the first that failed and was not let pass; empty if none."""
+    for step in status.get("steps", []):
+        bad = step.get("terminated", {}).get("exitCode", 0) != 0
+        if bad and step.get("terminationReason") not in ("Continued", "Skipped"):
+            return str(step["name"])
+    return ""
+
+
 def result(name: str, value: Any) -> Json:
     """One entry of `status.results`."""
     kind = "array" if isinstance(value, list) else "object" if isinstance(value, dict) else "string"

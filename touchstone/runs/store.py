@@ -367,6 +367,16 @@ class State:
             ).fetchall()
         return {name: json.loads(status) for name, status in rows}
 
+    def cached_of(self, run: str) -> tuple[int, int]:
+        """How many TaskRuns of `run` have their results from the cache, and how many it has."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT count(json_extract(status, '$.provenance.touchstoneCache')), count(*)"
+                " FROM taskruns WHERE run = ?",
+                (run,),
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
     def setting(self, name: str) -> str | None:
         """What is stored under `name`, or None."""
         with self.transaction() as connection:

@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from trust_gates.written import number
+
 GRAPH = "graph"
 """The model is data: no code of its author ran where it was judged."""
 
@@ -51,10 +53,10 @@ class Required:
 
     def __str__(self) -> str:
         if math.isinf(self.high):
-            return f">= {self.low:g}"
+            return f">= {number(self.low, 6)}"
         if math.isinf(self.low):
-            return f"<= {self.high:g}"
-        return f"in [{self.low:g}, {self.high:g}]"
+            return f"<= {number(self.high, 6)}"
+        return f"in [{number(self.low, 6)}, {number(self.high, 6)}]"
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high  # NaN compares False: it is never inside

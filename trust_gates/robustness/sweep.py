@@ -14,6 +14,7 @@ from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Table
+from trust_gates.written import number
 
 _SAMPLES = 48
 _STEPS = 10
@@ -47,7 +48,7 @@ class Curves:
                 rows.append((name, epsilon, measure.value, interval.low, interval.high))
         return Table(
             title=f"Accuracy against epsilon ({measure.samples} samples, "
-            f"each interval at {confidence:g})",
+            f"each interval at {number(confidence)})",
             columns=("attack", "epsilon", "share still right", "from", "to"),
             rows=rows,
         )

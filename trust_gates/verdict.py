@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from trust_gates.written import number
+from trust_gates.written import number, span
 
 GRAPH = "graph"
 """The model is data: no code of its author ran where it was judged."""
@@ -26,9 +26,29 @@ EVIDENCE_FILE = "evidence.json"
 class Outcome(StrEnum):
     """What became of a check; only `PASSED` promotes."""
 
-    PASSED = "passed"
     FAILED = "failed"
     INSUFFICIENT = "insufficient evidence"
+    PASSED = "passed"
+
+    @property
+    def meaning(self) -> str:
+        """What it means for who reads it, in a sentence."""
+        return _MEANINGS[self]
+
+    @property
+    def rank(self) -> int:
+        """What a reader must see first comes first: failed, insufficient, passed."""
+        return list(Outcome).index(self)
+
+
+_MEANINGS = {
+    Outcome.FAILED: "what was measured speaks against the model even in the most favorable case "
+    "that the samples leave open; what could not be measured fails, too",
+    Outcome.INSUFFICIENT: "nothing was shown either way: the samples are too few to tell, and more "
+    "of them may settle it without another model",
+    Outcome.PASSED: "even in the least favorable case that the samples leave open the model meets "
+    "what is required",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +77,15 @@ class Required:
         if math.isinf(self.low):
             return f"<= {number(self.high, 6)}"
         return f"in [{number(self.low, 6)}, {number(self.high, 6)}]"
+
+    @property
+    def words(self) -> str:
+        """`at least 0.8` and the like."""
+        if math.isinf(self.high):
+            return f"at least {number(self.low, 6)}"
+        if math.isinf(self.low):
+            return f"at most {number(self.high, 6)}"
+        return span(self.low, self.high, 6)
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high  # NaN compares False: it is never inside

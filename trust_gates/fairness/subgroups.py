@@ -40,7 +40,7 @@ class Subgroup:
     """Mean score less favorable share (or the reverse) in it, on rows it was not found on."""
 
     def __str__(self) -> str:
-        parts = [f"{name} in {{{', '.join(values)}}}" for name, values in self.values.items()]
+        parts = [f"{name} {' or '.join(values)}" for name, values in self.values.items()]
         return " and ".join(parts) or "everybody"
 
 

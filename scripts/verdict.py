@@ -80,6 +80,7 @@ def main(
         required=policy.spec.gates.declared,
     )
     refusals = [check for check in verdict.checks if check.outcome is not Outcome.PASSED]
+    refusals.sort(key=lambda check: check.outcome.rank)
     offered = remedies.offered(policy.spec, current, {check.gate for check in refusals})
     digest = artifacts.put_json(
         {
@@ -114,7 +115,7 @@ def main(
     if not verdict.passed:
         raise ModelRefusedError(
             "refused: " + "; ".join(f"{check.gate}: {check.reason}" for check in refusals),
-            hint="the trust report and the commit status show every check",
+            hint=f"touchstone report {run} shows every check",
         )
     typer.echo(f"passed all {len(verdict.checks)} checks: {digest}")
 

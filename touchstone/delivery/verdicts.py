@@ -56,13 +56,13 @@ def find(home: Home, wanted: str = "") -> Judged:
         return newest
     digits = _PREFIX.fullmatch(wanted.lower())
     named = [one for one in every if one.verdict["name"] == wanted or _begins(one, digits)]
-    if digits and not any(one.verdict["name"] == wanted for one in named):
-        if len({_what(one, digits[1]) for one in named}) > 1:
-            raise UsageError(
-                f"got {wanted!r}, with which several begin: "
-                + ", ".join(dict.fromkeys(_what(one, digits[1])[:24] for one in named)),
-                hint="give more digits, or the run's name",
-            )
+    meant = {_what(one, digits[1]) for one in named} if digits else set()
+    if len(meant) > 1:
+        raise UsageError(
+            f"got {wanted!r}, with which several begin: "
+            + ", ".join(sorted(text[:24] for text in meant)),
+            hint="give more digits, or the run's name",
+        )
     if named:
         return named[0]
     about = next((one for one in runs if lookup.model_of(one.run.manifest) == wanted), None)
@@ -101,12 +101,13 @@ def became(home: Home, judged: Judged) -> str:
         return "refused: nothing was promoted"
     if not home.gitops_repository.exists():
         return "passed"
+    end = f"/{judged.verdict['name']}/{release.RELEASE_FILE}"
     with gitops.clone(str(home.gitops_repository)) as checkout:
         for place, reference in _places(checkout):
-            for path in checkout.git("ls-tree", "-r", "--name-only", reference).splitlines():
-                if path.endswith(f"/{judged.verdict['name']}/{release.RELEASE_FILE}"):
-                    if _names(checkout.read(reference, path) or b"", judged.digest):
-                        return place.format(environment=path.split("/")[1])
+            paths = checkout.git("ls-tree", "-r", "--name-only", reference).splitlines()
+            for path in (one for one in paths if one.endswith(end)):
+                if _names(checkout.read(reference, path) or b"", judged.digest):
+                    return place.format(environment=path.split("/")[1])
     return "passed: it neither waits for a review nor is it what should be served"
 
 

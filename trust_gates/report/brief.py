@@ -1,7 +1,8 @@
-"""What must a person know of a verdict who has one screen for it? The report in some twenty lines."""
+"""What of a verdict must be known by who has one screen for it? The report in twenty lines."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,13 +71,11 @@ def _checks(verdict: Mapping[str, Any]) -> dict[tuple[str, str], Check]:
 
 def _apart(was: Check, now: Check) -> float:
     """How far a figure moved, in widths of its interval: what is exact counts as it is."""
-    if was.measured == now.measured or (
-        was.measured != was.measured and now.measured != now.measured
-    ):
-        return 0.0
+    lost = math.isnan(was.measured), math.isnan(now.measured)
+    if any(lost):
+        return 0.0 if all(lost) else math.inf
     width = was.interval.high - was.interval.low
-    apart = abs(now.measured - was.measured) / (width if 0 < width < float("inf") else 1.0)
-    return apart if apart == apart else float("inf")  # from or to what is no number
+    return abs(now.measured - was.measured) / (width if 0 < width < math.inf else 1.0)
 
 
 def _more(count: int) -> Sequence[str]:

@@ -11,8 +11,8 @@ from trust_gates.visible import guard_output
 
 _MODULES = (
     "demo", "init", "platform", "watch", "report", "review", "predict", "gate", "schema",
-    "validate", "run", "runs", "logs", "describe", "debug", "cancel", "rerun", "gc", "events", "replay",
-    "trigger", "outbox", "hook",
+    "validate", "run", "runs", "logs", "describe", "debug", "cancel", "rerun", "gc", "events",
+    "replay", "trigger", "outbox", "hook",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

@@ -51,7 +51,7 @@ def report(
     if as_json:
         document = {
             "run": found.run,
-            "model": found.verdict["name"],
+            "model": found.verdict.get("name", ""),
             "commit": found.verdict["commit"],
             "verdict": found.digest,
             "passed": read.passed,

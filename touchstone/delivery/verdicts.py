@@ -55,7 +55,7 @@ def find(home: Home, wanted: str = "") -> Judged:
             )
         return newest
     digits = _PREFIX.fullmatch(wanted.lower())
-    named = [one for one in every if one.verdict["name"] == wanted or _begins(one, digits)]
+    named = [one for one in every if one.verdict.get("name") == wanted or _begins(one, digits)]
     meant = {_what(one, digits[1]) for one in named} if digits else set()
     if len(meant) > 1:
         raise UsageError(
@@ -101,7 +101,7 @@ def became(home: Home, judged: Judged) -> str:
         return "refused: nothing was promoted"
     if not home.gitops_repository.exists():
         return "passed"
-    end = f"/{judged.verdict['name']}/{release.RELEASE_FILE}"
+    end = f"/{judged.verdict.get('name', '')}/{release.RELEASE_FILE}"
     with gitops.clone(str(home.gitops_repository)) as checkout:
         for place, reference in _places(checkout):
             paths = checkout.git("ls-tree", "-r", "--name-only", reference).splitlines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from trust_gates import glossary
@@ -27,9 +27,9 @@ def lines(verdict: Mapping[str, Any]) -> list[str]:
     report = Report.of(verdict, ())
     found = [report.title, f"{report.summary} {report.standing}", report.yardstick.sure]
     for check in report.decisive[:_MOST]:
-        found.append(f"  {_SIGNS[check.outcome]:<8}{check.gate}: {check.reason}")
+        found.append(f"  {_SIGNS[check.outcome]} {check.gate}: {check.reason}")
         if advice := glossary.advice(check):
-            found.append(f"          to do: {advice}")
+            found.append(f"         to do: {advice}")
     found += _more(len(report.decisive) - _MOST)
     warnings = report.yardstick.every_warning
     found += [f"  warning {text}" for text in warnings[:2]] + _more(len(warnings) - 2)
@@ -44,20 +44,20 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     old, new = _checks(before), _checks(now)
     both = [(old[key], new[key]) for key in new if key in old]
     asked = [
-        f"  asked   {was.gate}: {was.name} now {now.required}, was {was.required}"
+        f"  asked of {was.gate}: {was.name} now {now.required}, was {was.required}"
         for was, now in both
         if was.required != now.required
     ]
-    asked += [f"  asked   {c.gate}: {c.name} no more" for key, c in old.items() if key not in new]
+    asked += [f"  asked of {c.gate}: {c.name} no more" for key, c in old.items() if key not in new]
     asked += [
-        f"  asked   {c.gate}: {c.name} {c.required}, for the first time"
+        f"  asked of {c.gate}: {c.name} {c.required}, for the first time"
         for key, c in new.items()
         if key not in old
     ]
     moved = [(was, now) for was, now in both if _apart(was, now) > 0]
     moved.sort(key=lambda pair: -_apart(*pair))
     found = [
-        f"  found   {now.gate}: {now.name} {number(now.measured)}, was {number(was.measured)}"
+        f"  found by {now.gate}: {now.name} {number(now.measured)}, was {number(was.measured)}"
         for was, now in moved
     ]
     told = [*asked[:_MOST], *_more(len(asked) - _MOST), *found[:_MOST], *_more(len(found) - _MOST)]
@@ -78,7 +78,7 @@ def _apart(was: Check, now: Check) -> float:
     return abs(now.measured - was.measured) / (width if 0 < width < math.inf else 1.0)
 
 
-def _more(count: int) -> Sequence[str]:
+def _more(count: int) -> list[str]:
     return [f"  and {count} more"] if count > 0 else []
 
 

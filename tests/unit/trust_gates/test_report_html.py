@@ -243,7 +243,8 @@ def endless():
     )
 
 
-@pytest.mark.parametrize("verdict", [full(), mixed(), endless()], ids=["small", "mixed", "endless"])
+@pytest.mark.long
+@pytest.mark.parametrize("verdict", [mixed(), endless()], ids=["mixed", "endless"])
 def test_it_prints_on_at_most_eight_pages(verdict):
     weasyprint = pytest.importorskip("weasyprint", reason="the extra `dev` and Pango bring it")
     pictures = {f"{gate}-{index}.png": _drawn() for gate in GATES for index in range(7)}

@@ -55,15 +55,15 @@ def _held(check: Check, required: Mapping[str, Required], gate: str, confidence:
         why = f"it was held to {check.required}, the policy requires {known}"
     elif check.interval.confidence < confidence - _ROUNDING:
         why = (
-            f"its interval is at {number(check.interval.confidence)}, "
-            f"the policy asks for {number(confidence)}"
+            f"its interval is at {number(check.interval.confidence, 6)}, "
+            f"the policy asks for {number(confidence, 6)}"
         )
     else:
         shown = known.decide(check.measured, check.interval)
         if check.outcome is Outcome.PASSED and shown is not Outcome.PASSED:
             why = (
-                f"it was said to have passed, but got {number(check.measured)} in "
-                f"[{number(check.interval.low)}, {number(check.interval.high)}], expected {known}"
+                f"it was said to have passed, but got {number(check.measured, 6)} in "
+                f"[{number(check.interval.low, 6)}, {number(check.interval.high, 6)}], expected {known}"
             )
     if not why:
         return check

@@ -144,7 +144,7 @@ def _asked(
     said = [
         ("method", policy.method),
         ("decisions explained", f"{explained} of {len(samples)}"),
-        ("confidence", f"{number(setting.confidence)} for all checks of this gate together"),
+        ("confidence", f"{number(setting.confidence, 6)} for all checks of this gate together"),
     ]
     if samples.inputs.ndim == 2:
         protected = features.protected(samples, policy.protection(setting.seed))

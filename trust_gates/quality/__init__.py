@@ -205,7 +205,7 @@ def _asked(samples: Samples, policy: Quality, setting: Setting) -> list[tuple[st
             ", ".join(f"{name}: {n}" for name, n in zip(samples.classes, counts, strict=True)),
         ),
         ("smallest slice", f"{policy.minimum_slice} samples"),
-        ("confidence", number(setting.confidence)),
+        ("confidence", number(setting.confidence, 6)),
     ]
     if policy.champion is not None:
         told.append(("may lose against the served version", number(policy.champion.margin)))

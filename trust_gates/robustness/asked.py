@@ -45,7 +45,7 @@ def pairs(
         ("norm", policy.norm),
         (
             "epsilon",
-            f"{number(policy.epsilon)}, {_part(_shares(victim, samples, budget, setting))}",
+            f"{number(policy.epsilon, 6)}, {_part(_shares(victim, samples, budget, setting))}",
         ),
         ("attacks", ", ".join(tried)),
         (
@@ -53,7 +53,7 @@ def pairs(
             f"{attacked} of {len(samples)}"
             + (", no more than it took to decide" if policy.sequential else ""),
         ),
-        ("confidence", f"{number(setting.confidence)} for all checks of this gate together"),
+        ("confidence", f"{number(setting.confidence, 6)} for all checks of this gate together"),
     ]
     reach = victim.target.reach
     if reach is not None:
@@ -67,7 +67,7 @@ def pairs(
             whole = (low <= victim.target.low) & (high >= victim.target.high)
             bounded = np.flatnonzero(~whole.ravel() & ~fixed)
             limits = [
-                f" [{number(float(a))}, {number(float(b))}]"
+                f" [{number(float(a), 6)}, {number(float(b), 6)}]"
                 for a, b in zip(low.flat, high.flat, strict=True)
             ]
             said.append(("bounded", _some(names, bounded, limits)))
@@ -108,7 +108,7 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
         where += f" and {len(small) - _NAMED} others" if where and len(small) > _NAMED else ""
         least = min(shares.values())
         found.append(
-            f"epsilon {number(policy.epsilon)} is {number(least, 2)} of the range{where}, "
+            f"epsilon {number(policy.epsilon, 6)} is {number(least, 2)} of the range{where}, "
             f"which changes next to nothing; expected {number(tiny, 2)} of it or more"
             + ("" if samples.inputs.ndim == 4 else ": scale the columns")
         )

@@ -32,6 +32,8 @@ def main(
     token = stage.read_token(token_file)
     place = statuses.post(status_url, revision, status, forge=forge, token=token)
     typer.echo(f"{status.state}: {status.description}")
+    if verdict is not None and status.state == "failure":
+        typer.echo(f"touchstone report {run} shows why")
     typer.echo(f"see {place}")
 
 

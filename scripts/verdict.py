@@ -114,7 +114,7 @@ def main(
     if not verdict.passed:
         raise ModelRefusedError(
             "refused: " + "; ".join(f"{check.gate}: {check.reason}" for check in refusals),
-            hint="the trust report and the commit status show every check",
+            hint=f"touchstone report {run} shows every check",
         )
     typer.echo(f"passed all {len(verdict.checks)} checks: {digest}")
 

@@ -14,9 +14,9 @@ from touchstone.errors import INTERRUPTED, TouchstoneError
 from trust_gates.visible import guard_output
 
 _MODULES = (
-    "demo", "init", "platform", "model", "watch", "review", "predict", "gate", "schema", "validate",
-    "run", "runs", "logs", "describe", "debug", "cancel", "rerun", "gc", "events", "replay",
-    "trigger", "outbox", "hook",
+    "demo", "init", "platform", "model", "watch", "report", "review", "predict", "gate", "schema",
+    "validate", "run", "runs", "logs", "describe", "debug", "cancel", "rerun", "gc", "events",
+    "replay", "trigger", "outbox", "hook",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

@@ -11,6 +11,7 @@ reviewer/                the key that signs this person's decisions
 spool/                   deliveries that the listener has not taken yet
 logs/                    what processes printed
 proxy/                   what Envoy reads
+reports/<run>/           what `touchstone report` wrote
 revisions/               model trees of what is served
 sockets                  a link to where revisions and Envoy listen, for us alone
 ```

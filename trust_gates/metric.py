@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from trust_gates.written import number
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -25,12 +27,17 @@ class Metric:
     advice: str = ""
     """What to do where a check of it does not pass, in a sentence; empty without any check."""
 
+    @property
+    def ratio(self) -> bool:
+        """Whether it compares two values by division: 1/2 is then as far from 1 as 2."""
+        return self.ideal == 1 and self.low == 0 and math.isinf(self.high)
+
     def __str__(self) -> str:
         text = self.meaning
         if self.ideal is not None:
-            text += f"; {self.ideal:g} is ideal"
+            text += f"; {number(self.ideal)} is ideal"
         if self.fair is not None:
-            text += f", {self.fair[0]:g} to {self.fair[1]:g} counts as fair"
+            text += f", {number(self.fair[0])} to {number(self.fair[1])} counts as fair"
         return text
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from trust_gates.metric import of_evaluation, on_evaluation, plain
 from trust_gates.policy import GatePolicy
 from trust_gates.verdict import Check, Evidence, Outcome, Required, unshown
+from trust_gates.written import number
 
 _ROUNDING = 1e-9
 
@@ -54,14 +55,16 @@ def _held(check: Check, required: Mapping[str, Required], gate: str, confidence:
         why = f"it was held to {check.required}, the policy requires {known}"
     elif check.interval.confidence < confidence - _ROUNDING:
         why = (
-            f"its interval is at {check.interval.confidence:g}, the policy asks for {confidence:g}"
+            f"its interval is at {number(check.interval.confidence, 6)}, "
+            f"the policy asks for {number(confidence, 6)}"
         )
     else:
         shown = known.decide(check.measured, check.interval)
         if check.outcome is Outcome.PASSED and shown is not Outcome.PASSED:
+            low, high = (number(end, 6) for end in (check.interval.low, check.interval.high))
             why = (
-                f"it was said to have passed, but got {check.measured:g} in "
-                f"[{check.interval.low:g}, {check.interval.high:g}], expected {known}"
+                f"it was said to have passed, but got {number(check.measured, 6)} in "
+                f"[{low}, {high}], expected {known}"
             )
     if not why:
         return check

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trust_gates.proportions import effective, share
 from trust_gates.verdict import Check, Interval, Outcome, Required
+from trust_gates.written import number
 
 MINIMUM_SAMPLES = 30
 """Below this many samples a check is never decided: intervals say too little to promote on."""
@@ -335,9 +336,8 @@ def _reason(
 
 def _figure(value: float) -> str:
     """A count as it is, anything else by three decimals, or more where these would be zeros."""
-    if float(value).is_integer():
-        return f"{value:.0f}"
-    return f"{value:.3f}" if abs(value) >= 0.001 else f"{value:.1g}"
+    small = not float(value).is_integer() and abs(value) < 0.001
+    return number(value, 1) if small or float(value).is_integer() else f"{value:.3f}"
 
 
 def _times(factor: float) -> str:

@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from trust_gates.written import number, span
+
 GRAPH = "graph"
 """The model is data: no code of its author ran where it was judged."""
 
@@ -24,9 +26,29 @@ EVIDENCE_FILE = "evidence.json"
 class Outcome(StrEnum):
     """What became of a check; only `PASSED` promotes."""
 
-    PASSED = "passed"
     FAILED = "failed"
     INSUFFICIENT = "insufficient evidence"
+    PASSED = "passed"
+
+    @property
+    def meaning(self) -> str:
+        """What it means for who reads it, in a sentence."""
+        return _MEANINGS[self]
+
+    @property
+    def rank(self) -> int:
+        """What a reader must see first comes first: failed, insufficient, passed."""
+        return list(Outcome).index(self)
+
+
+_MEANINGS = {
+    Outcome.FAILED: "what was measured speaks against the model even in the most favorable case "
+    "that the samples leave open; what could not be measured fails, too",
+    Outcome.INSUFFICIENT: "nothing was shown either way: the samples are too few to tell, and more "
+    "of them may settle it without another model",
+    Outcome.PASSED: "even in the least favorable case that the samples leave open the model meets "
+    "what is required",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +73,19 @@ class Required:
 
     def __str__(self) -> str:
         if math.isinf(self.high):
-            return f">= {self.low:g}"
+            return f">= {number(self.low, 6)}"
         if math.isinf(self.low):
-            return f"<= {self.high:g}"
-        return f"in [{self.low:g}, {self.high:g}]"
+            return f"<= {number(self.high, 6)}"
+        return f"in [{number(self.low, 6)}, {number(self.high, 6)}]"
+
+    @property
+    def words(self) -> str:
+        """`at least 0.8` and the like."""
+        if math.isinf(self.high):
+            return f"at least {number(self.low, 6)}"
+        if math.isinf(self.low):
+            return f"at most {number(self.high, 6)}"
+        return span(self.low, self.high, 6)
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high  # NaN compares False: it is never inside
@@ -140,10 +171,7 @@ def decisive(checks: Iterable[Check]) -> list[Check]:
     required, in widths of the interval on that side; 1 is as close as passes. What was counted has
     no interval: it comes after, by its distance alone, and last what is at its end, as 0 of 0 are.
     """
-    return sorted(checks, key=lambda check: (_WEIGHTS[check.outcome], *_room(check)))
-
-
-_WEIGHTS = {Outcome.FAILED: 0, Outcome.INSUFFICIENT: 1, Outcome.PASSED: 2}
+    return sorted(checks, key=lambda check: (check.outcome.rank, *_room(check)))
 
 
 def _room(check: Check) -> tuple[float, float]:

@@ -20,8 +20,9 @@ from touchstone.runs.store import State
 
 _HOSTILE = "in\x1b[2Jjected\x1b]0;title\x07\x9b31m\u202elog"
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_OWN = re.compile(r"\x1b\[[\d;?]*[mKAhlG]|\r")
-"""rich's colours and, where it draws again, the cursor's way; a terminal's own line ends."""
+_OWN = re.compile(r"\x1b\[[\d;?]*[mKAhlG]|\x1b[=>]|\r")
+"""rich's colours and, where it draws again, the cursor's way; the pager's keypad; a terminal's own
+line ends."""
 
 _RUN = """apiVersion: tekton.dev/v1
 kind: TaskRun
@@ -69,7 +70,7 @@ _LINES = {
     "events as JSON": ["events", "--json"],
     "describe as JSON": ["describe", "hostile", "--json"],
     "run": ["run", "-f", "run.yaml"],
-    "a review": ["review", "show", "tiny"],
+    "a review": ["review", "show", "tiny", "--full"],
     "an error": ["describe", _HOSTILE],
     "an error in a file": ["run", "-f", f"{_HOSTILE}.yaml"],
     "an option": [f"--{_HOSTILE}"],

@@ -157,7 +157,8 @@ def test_a_merged_promotion_is_served_and_answers(platform: Platform) -> None:
     assert waiting["model"] == _MODEL and not waiting["obstacles"]
     folder = platform.home.root / "shown"
     shown = platform.said("review", "show", _MODEL, "--to", str(folder))
-    assert f"# ✅ {_MODEL}: passed" in shown
+    assert f"{_MODEL}: passed" in shown and "touchstone review approve" in shown
+    assert f"# ✅ {_MODEL}: passed" in platform.said("review", "show", _MODEL, "--full")
     written = {file.name for file in folder.iterdir()}
     assert {"fairness.png", "robustness-epsilon.png", "trust-report.html"} <= written
     rita = "--reviewer=Rita <rita@example.org>"

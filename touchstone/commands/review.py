@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,6 +64,9 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     rejected: Annotated[bool, typer.Option(help="What was rejected, and why.")] = False,
+    superseded: Annotated[
+        bool, typer.Option(help="What was closed because a newer version was merged.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """List the promotions that wait for a review.
@@ -72,9 +76,14 @@ def list_(
     from touchstone.delivery import review
 
     home = _home()
-    if rejected:
-        decisions = review.rejections(str(home.gitops_repository), _public_key(home))
-        _print_rejections({k: [_plain(d) for d in v] for k, v in decisions.items()}, as_json)
+    if rejected or superseded:
+        closed = review.rejections if rejected else review.superseded
+        found = closed(str(home.gitops_repository), _public_key(home))
+        _print_closed(
+            {k: [_plain(d) for d in v] for k, v in found.items()},
+            as_json,
+            "rejected" if rejected else "superseded",
+        )
         return
     reviews = review.open_reviews(str(home.gitops_repository), _public_key(home))
     if as_json:
@@ -90,11 +99,14 @@ def show(
     to: Annotated[
         Path | None, typer.Option(help="Also write its files here, to look at the pictures.")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Its message, its whole trust report, its files.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Show a promotion: what it changes, its trust report, and the decisions so far.
+    """Show a promotion on one screen: what it changes, what decided, who decides and how.
 
-    Example: touchstone review show object-detector --to /tmp/report
+    Example: touchstone review show object-detector --full
     """
     from touchstone.delivery import review
 
@@ -104,7 +116,7 @@ def show(
         found = {**asdict(detail), "decisions": [_plain(one) for one in detail.decisions]}
         typer.echo(json.dumps(found, indent=2))
     else:
-        _print_detail(detail)
+        _show(detail, full)
     if to is not None:
         for file in review.export(str(home.gitops_repository), branch, to):
             typer.echo(f"wrote {file}", err=as_json)
@@ -236,38 +248,92 @@ def _line(review: Review) -> str:
     state = f"{review.approvals} of {review.required} approvals"
     if review.obstacles:
         state += "; cannot be merged: " + "; ".join(review.obstacles)
+    if review.newer:
+        state += f"; {review.newer} is newer: approving that closes this"
     return f"{review.branch}  {review.title}  ({state})"
 
 
-def _print_detail(detail: Detail) -> None:
+def _show(detail: Detail, full: bool) -> None:
+    from touchstone.commands.pager import page
+
+    if not full:
+        page("\n".join(_summary(detail)))
+        return
     from rich.markdown import Markdown
 
     from trust_gates.visible import console, visible
 
-    typer.echo(_line(detail.review))
-    typer.echo(f"\n{detail.body.strip()}\n\n{detail.diffstat}\n")
+    head = [_line(detail.review), "", detail.body.strip(), "", detail.diffstat, ""]
+    tail = [f"attested {name}: {value}" for name, value in detail.review.attested.items()]
+    tail += _decisions(detail)
     screen = console()
-    if screen.is_terminal:
-        text = re.sub(r"</?details>|</?summary>|<br>", " ", detail.report)
-        screen.print(Markdown(visible(text), hyperlinks=False))
-    else:
-        typer.echo(detail.report)
-    for name, value in detail.review.attested.items():
-        typer.echo(f"attested {name}: {value}")
-    for decision in detail.decisions:
-        typer.echo(_decision(asdict(decision)))
-    for skipped in detail.review.skipped:
-        typer.echo(f"decisions: {skipped}")
-    typer.echo("--to FOLDER writes its files: trust-report.html shows the pictures")
-
-
-def _print_rejections(rejections: dict[str, list[dict[str, Any]]], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(rejections, indent=2))
+    if not screen.is_terminal:
+        page("\n".join([*head, detail.report, *tail]))
         return
-    if not rejections:
-        typer.echo("nothing was rejected")
-    for name, decisions in rejections.items():
+    text = re.sub(r"</?details>|</?summary>|<br>", " ", detail.report)
+    with screen.capture() as captured:
+        screen.print(Markdown(visible(text), hyperlinks=False))
+    parts = (visible("\n".join(head)), captured.get(), visible("\n".join(tail)))
+    page("\n".join(parts) + "\n", styled=True)
+
+
+def _summary(detail: Detail) -> list[str]:
+    """One screen: what changes, what was found, what waits for whom, and how to decide."""
+    from trust_gates.report import brief
+
+    review = detail.review
+    lines = [review.title]
+    old, new = detail.served, detail.verdict
+    served = detail.served_version or "none"
+    lines.append(f"version {review.version}, in the place of {served} in {review.environment}")
+    try:
+        told = brief.lines(new or {})
+        if old is not None:
+            told += ["", f"changed against {served}:", *brief.changes(old, new or {})]
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        # Whoever may push a branch may leave anything there.
+        told = ["it holds no verdict that could be read: see --full"]
+    lines += ["", *told, "", _waits(detail), *_decisions(detail)]
+    return [*lines, "", *_commands(review)]
+
+
+def _waits(detail: Detail) -> str:
+    review = detail.review
+    if review.obstacles:
+        return "cannot be merged: " + "; ".join(review.obstacles)
+    missing = review.required - review.approvals
+    who = ", ".join(detail.may) or "someone whom people.yaml names"
+    state = f"{review.approvals} of {review.required} approvals"
+    text = f"{state}: waits for {missing} of: {who}" if missing > 0 else f"{state}"
+    return f"{text}; {review.newer} is newer" if review.newer else text
+
+
+def _decisions(detail: Detail) -> list[str]:
+    found = [_decision(asdict(decision)) for decision in detail.decisions]
+    return found + [f"decisions: {skipped}" for skipped in detail.review.skipped]
+
+
+def _commands(review: Review) -> list[str]:
+    """What to type next: each names this very version, whatever is promoted meanwhile."""
+    # A branch can be called anything that git allows: it is typed as one word.
+    name = shlex.quote(review.branch if review.rollback else review.short)
+    approve = f"approve {name}"
+    if review.rollback:
+        approve = f"rollback {shlex.quote(review.model)} --to {shlex.quote(review.version)}"
+    return [
+        f"touchstone review show {name} --full        the whole report; --to DIR its pictures",
+        f"touchstone review {approve}",
+        f'touchstone review reject {name} --reason "..."',
+    ]
+
+
+def _print_closed(closed: dict[str, list[dict[str, Any]]], as_json: bool, how: str) -> None:
+    if as_json:
+        typer.echo(json.dumps(closed, indent=2))
+        return
+    if not closed:
+        typer.echo(f"nothing was {how}")
+    for name, decisions in closed.items():
         typer.echo(name)
         for decision in decisions:
             typer.echo("  " + _decision(decision))

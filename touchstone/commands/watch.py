@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from touchstone.commands.completing import RunName
-from touchstone.errors import DeadlineError
+from touchstone.errors import DeadlineError, ModelRefusedError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def watch(
     final = follow(home, name, timeout=timeout, quiet=as_json)
     if as_json:
         typer.echo(json.dumps({**asdict(final), "exitCode": final.exit_code}, indent=2))
+    elif final.exit_code == ModelRefusedError.exit_code:
+        typer.echo(f"touchstone report {final.run} shows why")
     raise typer.Exit(final.exit_code)
 
 

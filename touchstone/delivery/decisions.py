@@ -23,6 +23,8 @@ from trust_gates.visible import one_line
 PREDICATE = "https://touchstone.dev/review/decision/v1"
 APPROVED, ROLLBACK, REJECTED = "approved", "rollback", "rejected"
 HELD, RELEASED = "held", "released"
+SUPERSEDED = "superseded"
+"""By a newer version, which the reviewer let in: the reason names it."""
 COMMIT = "commit"
 """Name of the subject that is the promotion's commit."""
 
@@ -47,7 +49,7 @@ class Decision:
     """One reviewer's word on one commit; its signature was verified."""
 
     decision: str
-    """`approved`, `rollback`, `rejected`, `held` or `released`."""
+    """`approved`, `rollback`, `rejected`, `held`, `released` or `superseded`."""
     reviewer: str
     """As people.yaml names them."""
     reason: str

@@ -27,6 +27,7 @@ from trust_gates.visible import one_line
 MAIN = "main"
 REVIEWS = "refs/notes/touchstone-reviews"
 REJECTED = "refs/touchstone/rejected"
+SUPERSEDED = "refs/touchstone/superseded"
 ENVIRONMENTS = "environments"
 POLICY_FILE = "environment.yaml"
 PEOPLE_FILE = "people.yaml"
@@ -290,6 +291,7 @@ def clone(url: str, *, identity: Identity = TOUCHSTONE) -> Iterator[Checkout]:
         checkout = Checkout(path / "clone", identity)
         checkout.git("fetch", "--quiet", "origin", f"+{REVIEWS}*:{REVIEWS}*")
         checkout.git("fetch", "--quiet", "origin", f"+{REJECTED}/*:{REJECTED}/*")
+        checkout.git("fetch", "--quiet", "origin", f"+{SUPERSEDED}/*:{SUPERSEDED}/*")
         if checkout.commit_of(f"origin/{MAIN}"):
             checkout.git("checkout", "--quiet", "-B", MAIN, f"origin/{MAIN}")
         yield checkout

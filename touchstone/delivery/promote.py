@@ -28,8 +28,9 @@ from touchstone.delivery.release import (
 )
 from touchstone.errors import ManifestError, ModelRefusedError, TouchstoneError
 from trust_gates.report.asked import Yardstick
-from trust_gates.verdict import UNCONFINED
+from trust_gates.verdict import UNCONFINED, Outcome, Required
 from trust_gates.visible import escape, one_line
+from trust_gates.written import number
 
 BRANCH_PREFIX = "promote/"
 RELEASE_TRAILER = "Touchstone-Release"
@@ -83,7 +84,7 @@ def promote(
     """
     verdict = store.get_json(candidate.digests.verdict)
     _check_verdict(verdict, candidate)
-    files = _report(verdict, store, render)
+    files = report_files(verdict, store, render)
     release = _release(candidate, verdict, files)
     for attempt in gitops.outrun():
         with attempt, gitops.clone(gitops_url) as checkout:
@@ -182,20 +183,16 @@ def _check_verdict(verdict: Mapping[str, Any], candidate: Candidate) -> None:
 
 
 def failed_checks(verdict: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The checks of a verdict document that did not pass."""
-    return [check for check in verdict.get("checks", []) if check["outcome"] != "passed"]
+    """The checks of a verdict document that did not pass; those that failed come first."""
+    found = [check for check in verdict.get("checks", []) if check["outcome"] != "passed"]
+    return sorted(found, key=lambda check: Outcome(check["outcome"]).rank)
 
 
 def describe(check: Mapping[str, Any]) -> str:
     """`refused by fairness: theil_index got 0.31, expected <= 0.2` and the like, in one line."""
-    low, high = check["required"]["low"], check["required"]["high"]
-    measured = "NaN" if check["measured"] is None else f"{check['measured']:.3g}"
-    if low is None:
-        expected = f"<= {high:g}"
-    elif high is None:
-        expected = f">= {low:g}"
-    else:
-        expected = f"in [{low:g}, {high:g}]"
+    bounds = {side: value for side, value in check["required"].items() if value is not None}
+    measured = "NaN" if check["measured"] is None else number(check["measured"], 3)
+    expected = Required(**bounds)
     text = one_line(f"{check['gate']}: {check['name']} got {measured}, expected {expected}")
     if check["outcome"] == "failed":
         return text
@@ -203,7 +200,7 @@ def describe(check: Mapping[str, Any]) -> str:
     return f"{text} ({check['outcome']}" + (f", needs about {needed} samples)" if needed else ")")
 
 
-def _report(verdict: Mapping[str, Any], store: Store, render: Render) -> dict[str, bytes]:
+def report_files(verdict: Mapping[str, Any], store: Store, render: Render) -> dict[str, bytes]:
     """The trust report in all its forms, and its pictures, by file name."""
     pictures: dict[str, bytes] = {}
     evidence = verdict.get("evidence", [])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from touchstone.delivery import admission, attestation, decisions, floors, gitops, people, scope
 from touchstone.delivery import release as releases
@@ -12,9 +15,13 @@ from touchstone.delivery.decisions import Decision, Reviewer
 from touchstone.delivery.promote import BRANCH_PREFIX
 from touchstone.delivery.release import APPROVALS_FILE, Release
 from touchstone.errors import TouchstoneError, UsageError
+from trust_gates.report import VERDICT_FILE
 from trust_gates.visible import one_line
 
 _MAIN = f"origin/{gitops.MAIN}"
+SHORTEST = 7
+"""Digits of a version that name it."""
+_ROLLBACK = "-rollback-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +41,16 @@ class Review:
     """What was found among the decisions and counts for nothing, and why."""
     attested: dict[str, str]
     """What the verified attestation names; empty where it does not verify."""
+    version: str = ""
+    rollback: bool = False
+    """Whether it would put back what was merged before."""
+    newer: str = ""
+    """The branch of a newer version that waits, too: merging that closes this one."""
+
+    @property
+    def short(self) -> str:
+        """How a command names this very promotion."""
+        return f"{self.model}/{self.version[:SHORTEST]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,28 +62,69 @@ class Detail:
     report: str
     diffstat: str
     decisions: tuple[Decision, ...]
+    verdict: dict[str, Any] | None
+    """The verdict document as the promotion has it; None where it is none."""
+    served: dict[str, Any] | None
+    """That of the version that main holds, where there is one."""
+    served_version: str
+    may: tuple[str, ...]
+    """Who may still approve, as people.yaml names them."""
 
 
 def open_reviews(url: str, public_key: Path) -> list[Review]:
     """Every open promotion, oldest first."""
     with gitops.clone(url) as checkout:
-        return [_judged(checkout, branch, public_key)[0] for branch in _branches(checkout)]
+        branches = _branches(checkout)
+        return [_beside(_judged(checkout, one, public_key)[0], branches) for one in branches]
 
 
 def show(url: str, branch: str, public_key: Path) -> Detail:
-    """One promotion with its report. `branch` may leave out `promote/`, or be a model's name."""
+    """One promotion with its report. `branch` may leave out `promote/`; be a model's name, of which
+    the newest is meant; or a version, or seven digits of one, with or without the model's name.
+    """
     with gitops.clone(url) as checkout:
         name = _resolve(checkout, branch)
         review, standing = _judged(checkout, name, public_key)
         tip = f"origin/{name}"
-        path = f"{gitops.folder_of(review.environment, review.model)}/{releases.REPORT_FILE}"
+        folder = gitops.folder_of(review.environment, review.model)
+        report = checkout.read(tip, f"{folder}/{releases.REPORT_FILE}")
         return Detail(
-            review=review,
+            review=_beside(review, _branches(checkout)),
             body=checkout.git("log", "-1", "--format=%B", tip),
-            report=(checkout.read(tip, path) or b"").decode("utf-8", "replace"),
+            report=(report or b"").decode("utf-8", "replace"),
             diffstat=checkout.git("diff", "--stat", f"{_MAIN}...{tip}"),
             decisions=standing.decisions,
+            verdict=_document(checkout, tip, f"{folder}/{VERDICT_FILE}"),
+            served=_document(checkout, _MAIN, f"{folder}/{VERDICT_FILE}"),
+            served_version=_served_version(checkout, folder),
+            may=_may(checkout, standing),
         )
+
+
+def _document(checkout: gitops.Checkout, reference: str, path: str) -> dict[str, Any] | None:
+    """A JSON object; None where there is none, whatever else is there."""
+    try:
+        found = json.loads(checkout.read(reference, path) or b"null")
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _served_version(checkout: gitops.Checkout, folder: str) -> str:
+    path = f"{folder}/{releases.RELEASE_FILE}"
+    text = checkout.read(_MAIN, path)
+    try:
+        return releases.parse(text, location=path).version if text else ""
+    except TouchstoneError:
+        return ""
+
+
+def _may(checkout: gitops.Checkout, standing: Standing) -> tuple[str, ...]:
+    who = people.read_at(checkout, _MAIN)
+    done = {one.person for one in standing.approvals}
+    by_key = [name for name, key in who.keys.items() if key not in done]
+    accounts = [one for one in who.review if who.person(one) not in done and one not in by_key]
+    return (*by_key, *accounts)
 
 
 def export(url: str, branch: str, folder: Path) -> list[Path]:
@@ -152,15 +210,24 @@ def release(url: str, branch: str, public_key: Path, reviewer: Reviewer) -> str:
 
 def rejections(url: str, public_key: Path) -> dict[str, list[Decision]]:
     """What was rejected, as `<model>/<version>`, with the decisions on it."""
+    return _closed(url, public_key, gitops.REJECTED)
+
+
+def superseded(url: str, public_key: Path) -> dict[str, list[Decision]]:
+    """The same of what was closed because a newer version was merged."""
+    return _closed(url, public_key, gitops.SUPERSEDED)
+
+
+def _closed(url: str, public_key: Path, place: str) -> dict[str, list[Decision]]:
     with gitops.clone(url) as checkout:
-        output = checkout.git("for-each-ref", "--format=%(refname) %(objectname)", gitops.REJECTED)
+        output = checkout.git("for-each-ref", "--format=%(refname) %(objectname)", place)
         who = people.read_at(checkout, _MAIN)
         promoter = attestation.key_text(public_key)
         found = {}
         for name, commit in (line.split(" ") for line in output.splitlines()):
             text, about = decisions.noted(checkout, commit), {decisions.COMMIT: commit}
             given, _ = decisions.read(text, who, promoter, about)
-            found[name.removeprefix(gitops.REJECTED + "/")] = given
+            found[name.removeprefix(f"{place}/")] = given
         return found
 
 
@@ -221,9 +288,56 @@ def _agree(
     if len(standing.approvals) < standing.required:
         checkout.push(gitops.REVIEWS)
         return f"{decision} {name}: {len(standing.approvals)} of {standing.required} approvals"
+    closed = _supersede(checkout, review, reviewer) if decision == decisions.APPROVED else {}
     _merge(checkout, review, standing)
-    checkout.push(f"HEAD:refs/heads/{gitops.MAIN}", f":refs/heads/{name}", gitops.REVIEWS)
-    return f"merged {name} into {gitops.MAIN}: {review.title}"
+    moved = [f"+{c}:{gitops.SUPERSEDED}/{n.removeprefix(BRANCH_PREFIX)}" for n, c in closed.items()]
+    moved += [f":refs/heads/{one}" for one in closed]
+    checkout.push(f"HEAD:refs/heads/{gitops.MAIN}", f":refs/heads/{name}", gitops.REVIEWS, *moved)
+    also = "".join(f"\nclosed {one}: {name} is newer" for one in closed)
+    return f"merged {name} into {gitops.MAIN}: {review.title}{also}"
+
+
+def _supersede(checkout: gitops.Checkout, review: Review, reviewer: Reviewer) -> dict[str, str]:
+    """Note on every older open version of the model that this one took its place.
+
+    Returns: the commit of each by branch. One for another environment, or that would put back what
+    was served before, is a question of its own and stays open.
+    """
+    found = {}
+    merged = _offered(checkout, review.branch)
+    for name in _branches(checkout):
+        commit = checkout.commit_of(f"origin/{name}") or ""
+        if not _same_model(name, review.branch) or _offered(checkout, name) >= merged:
+            continue
+        try:
+            where = scope.environment(checkout.changed(_MAIN, f"origin/{name}"), review.model)
+        except TouchstoneError:
+            continue  # it is no promotion, whatever it is called
+        if where == review.environment:
+            reason = f"{review.branch} is newer and was merged"
+            about = {decisions.COMMIT: commit}
+            line = decisions.signed(decisions.SUPERSEDED, reviewer, about, reason=reason)
+            _note(checkout, commit, line)
+            found[name] = commit
+    return found
+
+
+def _same_model(one: str, other: str) -> bool:
+    """Whether both branches offer new versions of one model."""
+    model = other.removeprefix(BRANCH_PREFIX).split("/")[0]
+    return one.startswith(f"{BRANCH_PREFIX}{model}/") and _ROLLBACK not in one
+
+
+def _offered(checkout: gitops.Checkout, name: str) -> int:
+    """When the branch was written, in seconds since the epoch."""
+    return int(checkout.git("log", "-1", "--format=%ct", f"origin/{name}"))
+
+
+def _beside(review: Review, branches: Sequence[str]) -> Review:
+    """The review, with the newest branch of the same model where it is another."""
+    alike = [name for name in branches if _same_model(name, review.branch)]
+    newest = alike[-1] if alike else review.branch
+    return review if newest == review.branch else replace(review, newer=newest)
 
 
 def _check_may_decide(checkout: gitops.Checkout, public_key: Path, reviewer: Reviewer) -> None:
@@ -247,7 +361,7 @@ def _put_back(
     """The branch that asks for the newest release of that version which main held before."""
     folder = gitops.folder_of(*place)
     commit, old = _held(checkout, folder, version, public_key)
-    name = f"{BRANCH_PREFIX}{old.model}/{old.version}-rollback-{place[0]}"
+    name = f"{BRANCH_PREFIX}{old.model}/{old.version}{_ROLLBACK}{place[0]}"
     with checkout.files(commit, folder) as files:
         found = {one.name: one.read_bytes() for one in files.iterdir()}
     tip, path = f"origin/{name}", f"{folder}/{releases.RELEASE_FILE}"
@@ -317,12 +431,23 @@ def _branches(checkout: gitops.Checkout) -> list[str]:
 def _resolve(checkout: gitops.Checkout, wanted: str) -> str:
     branches = _branches(checkout)
     tail = wanted.removeprefix(BRANCH_PREFIX)
-    parts = {b: b.removeprefix(BRANCH_PREFIX).split("/") for b in branches}
-    exact = [b for b in branches if b.removeprefix(BRANCH_PREFIX) == tail]
-    named = exact or [b for b in branches if tail in parts[b]]
-    found = named or [b for b in branches if any(releases.means(tail, one) for one in parts[b])]
-    if len(found) == 1:
-        return found[0]
+    of, _, version = tail.rpartition("/")
+    exact, begun, of_model = [], [], []
+    for name in branches:
+        model, _, full = name.removeprefix(BRANCH_PREFIX).partition("/")
+        if tail == f"{model}/{full}":
+            exact.append(name)
+        if of in ("", model) and releases.means(version, full):
+            begun.append(name)
+        if tail == model:
+            of_model.append(name)
+    versions = [name for name in begun if _ROLLBACK not in name]
+    for found in (exact, versions, begun):
+        if len(found) == 1:
+            return found[0]
+    newest = [name for name in of_model if _ROLLBACK not in name][-1:] or of_model
+    if len(newest) == 1:
+        return newest[0]
     raise UsageError(
         f"got {wanted!r}, expected one open promotion of: {', '.join(branches) or 'none is open'}",
         hint="`touchstone review list` shows what is open",
@@ -358,6 +483,8 @@ def _judged(checkout: gitops.Checkout, name: str, public_key: Path) -> tuple[Rev
         obstacles=(*decisions.holds(standing.decisions), *obstacles),
         skipped=standing.skipped,
         attested=_attested(standing.release),
+        version=name.rpartition("/")[2].partition(_ROLLBACK)[0],
+        rollback=_ROLLBACK in name,
     )
     return review, standing
 

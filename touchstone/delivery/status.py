@@ -73,7 +73,7 @@ def of_run(
     if verdict is None:
         state, text = "error", f"the run ended {run_status} before there was a verdict"
     elif verdict.get("passed") is not True:
-        state, text = "failure", "refused by " + _reasons(verdict)
+        state, text = "failure", _refusal(verdict)
     elif run_status not in ("Succeeded", "Completed"):
         state, text = "error", f"the gates passed, but the run ended {run_status}"
     else:
@@ -154,12 +154,17 @@ def _send(asked: forges.Request, host: str) -> str:
     return asked.page
 
 
-def _reasons(verdict: Mapping[str, Any]) -> str:
+def _refusal(verdict: Mapping[str, Any]) -> str:
+    """The check that failed first, how many did not pass beside it, and where all of them stand."""
     reasons = [describe(check) for check in failed_checks(verdict)]
     if not reasons:
-        return "the verdict, which names no failed check"
-    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    return _shortened(reasons[0], _LIMIT - len("refused by ") - len(more)) + more
+        return "refused by the verdict, which names no failed check"
+    after = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    if verdict.get("run"):
+        after += f"; touchstone report {verdict['run']}"
+    after = after if len(after) <= _LIMIT // 2 else ""  # a run's name may be of any length
+    start = "refused by "
+    return start + _shortened(reasons[0], _LIMIT - len(start) - len(after)) + after
 
 
 def _shortened(text: str, limit: int = _LIMIT) -> str:

@@ -35,6 +35,7 @@ from trust_gates.statistics import (
 )
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Table
+from trust_gates.written import number
 
 GATE = "explainability"
 Array = NDArray[np.float64]
@@ -151,12 +152,12 @@ def _asked(
     said = [
         ("method", policy.method),
         ("decisions explained", f"{explained} of {len(samples)}"),
-        ("confidence", f"{setting.confidence:g} for all checks of this gate together"),
+        ("confidence", f"{number(setting.confidence, 6)} for all checks of this gate together"),
     ]
     if samples.inputs.ndim == 2:
         protected = features.protected(samples, policy.protection(setting.seed))
         said.append(("protected attributes", ", ".join(protected) or "none"))
-        said.append(("proxy from", f"{policy.proxy:g}"))
+        said.append(("proxy from", number(policy.proxy)))
     return said
 
 

@@ -12,6 +12,7 @@ from trust_gates.explainability.association import Attribute, Told, proxies
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, bounded_mean, mean
 from trust_gates.verdict import Table
+from trust_gates.written import number
 
 Array = NDArray[np.float64]
 
@@ -185,7 +186,7 @@ def note(features: Sequence[Feature], proxy: float) -> str:
         if feature.counted
     ]
     if not counted:
-        return f"no feature tells a protected attribute to {proxy:g} or more"
+        return f"no feature tells a protected attribute to {number(proxy)} or more"
     return "protected attributes and their proxies: " + ", ".join(counted)
 
 

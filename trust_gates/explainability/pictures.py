@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates import palette
 from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.features import Feature
 from trust_gates.png import png
+from trust_gates.written import number
 
 SHOWN = 4
 """How many single decisions a picture shows."""
@@ -19,16 +21,17 @@ CAPTIONS = {
         "How certain the model stays while parts of the input are taken out, and becomes while "
         "they are put back: in the attribution's order, and in a random one."
     ),
-    "explainability-maps": "Inputs, and what speaks for the decision (red) and against it (blue).",
+    "explainability-maps": (
+        "Inputs, and what speaks for the decision (purple) and against it (brown)."
+    ),
     "explainability-features": (
-        "Each feature's share of the attribution; protected attributes and proxies in red."
+        "Each feature's share of the attribution; protected attributes and proxies are hatched."
     ),
     "explainability-samples": (
-        "Single decisions: what speaks for the class that was decided for, and against it."
+        "Single decisions: what speaks for the class that was decided for (purple, to the right) "
+        "and against it (brown, to the left)."
     ),
 }
-
-_FOR, _AGAINST, _NEUTRAL = "#b22222", "#1f5fa8", "#888888"
 
 
 def curves(measured: Curves) -> bytes:
@@ -41,9 +44,20 @@ def curves(measured: Curves) -> bytes:
         (left, "taken out", measured.deletion, measured.random_deletion),
         (right, "put back", measured.insertion, measured.random_insertion),
     ):
-        axes.plot(measured.taken, own.mean(axis=0), marker="o", color=_FOR, label="attribution")
         axes.plot(
-            measured.taken, random.mean(axis=0), marker="s", ls="--", color=_NEUTRAL, label="random"
+            measured.taken,
+            own.mean(axis=0),
+            marker="o",
+            color=palette.MEASURED,
+            label="attribution",
+        )
+        axes.plot(
+            measured.taken,
+            random.mean(axis=0),
+            marker="s",
+            ls="--",
+            color=palette.BESIDE,
+            label="random",
         )
         axes.set(xlabel=f"share of the input {title}", ylim=(-0.03, 1.03))
         axes.grid(alpha=0.3)
@@ -71,13 +85,15 @@ def maps(
         total = attribution.sum(axis=0)
         # One pixel far above the rest would leave the others white.
         reach = np.quantile(np.abs(total), 0.995) or 1.0
-        grid[1][column].imshow(total, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        grid[1][column].imshow(total, cmap=palette.two_sided(), vmin=-reach, vmax=reach)
         for axes in grid[:, column]:
             axes.axis("off")
             if boxes is not None:
                 x1, y1, x2, y2 = boxes[column]
                 axes.add_patch(
-                    Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, ec="#2e8b57")
+                    Rectangle(
+                        (x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, ec="black", ls="--"
+                    )
                 )
     return png(figure)
 
@@ -91,7 +107,13 @@ def shares(features: Sequence[Feature], confidence: float) -> bytes:
     axes = figure.add_subplot()
     for height, feature in enumerate(ordered):
         interval = feature.share.interval(confidence)
-        axes.barh(height, feature.share.value, color=_FOR if feature.counted else _AGAINST)
+        axes.barh(
+            height,
+            feature.share.value,
+            facecolor=palette.MEASURED,
+            edgecolor="white",
+            hatch=palette.HATCH if feature.counted else None,
+        )
         axes.plot([interval.low, interval.high], [height, height], color="black", lw=1.5)
     axes.set_yticks(range(len(ordered)), [feature.name for feature in ordered])
     axes.set(xlabel="share of the attribution", xlim=(0, None))
@@ -112,9 +134,9 @@ def bars(
     for axes, row, attribution, title in zip(
         figure.subplots(1, count, squeeze=False)[0], inputs, attributions, titles, strict=True
     ):
-        colors = [_FOR if value > 0 else _AGAINST for value in attribution]
+        colors = [palette.FOR if value > 0 else palette.AGAINST for value in attribution]
         axes.barh(range(len(names)), attribution, color=colors)
-        labels = [f"{name} = {value:.3g}" for name, value in zip(names, row, strict=True)]
+        labels = [f"{name} = {number(value, 3)}" for name, value in zip(names, row, strict=True)]
         axes.set_yticks(range(len(names)), labels, fontsize=7)
         axes.axvline(0, color="black", lw=0.8)
         axes.invert_yaxis()

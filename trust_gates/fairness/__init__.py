@@ -240,7 +240,10 @@ def _evidence(
         },
         pictures={"fairness": picture.draw(drawn, required, setting.confidence)},
         captions={
-            "fairness": "Fairness figures with their intervals; the required range in green."
+            "fairness": (
+                "Fairness figures with their intervals on the required range, which is dotted: a "
+                "filled mark lies in it, a hollow one cannot be told, a cross lies outside."
+            )
         },
         tables=[*tables, *shown.worst_table(measures, setting.confidence)],
         notes=[*together, *shown.worst_notes(checks), *notes, tried],

@@ -12,6 +12,7 @@ from trust_gates.fairness.policy import Fairness
 from trust_gates.policy import Setting
 from trust_gates.samples import Bools, Ints, Samples
 from trust_gates.verdict import Table
+from trust_gates.written import number
 
 
 def pairs(
@@ -20,7 +21,7 @@ def pairs(
     """Whom the policy compares, and how surely."""
     found = []
     for attribute, comparison in zip(policy.attributes, groups.comparisons, strict=False):
-        number = {
+        count = {
             side: int(sizes[list(members)].sum())
             for side, members in (
                 ("privileged", comparison.privileged),
@@ -28,22 +29,22 @@ def pairs(
             )
         }
         privileged = ", ".join(attribute.privileged)
-        others = f"all other values ({number['others']})"
+        others = f"all other values ({count['others']})"
         if len(policy.attributes) == 1:
             named = [f"{groups.names[i]} ({sizes[i]})" for i in comparison.unprivileged]
-            whole = f" ({number['others']} in all)" if len(named) > 1 else ""
+            whole = f" ({count['others']} in all)" if len(named) > 1 else ""
             others = ", ".join(named) + whole
         found.append(
             (
                 f"protected attribute {attribute.name}",
-                f"privileged: {privileged} ({number['privileged']}); compared with: {others}",
+                f"privileged: {privileged} ({count['privileged']}); compared with: {others}",
             )
         )
     return [
         *found,
         ("comparisons of groups", str(len(groups.comparisons))),
         ("fewest rows of a group that decide (minimumGroup)", str(policy.minimum_group)),
-        ("confidence", f"{setting.confidence:.6g} for all checks of this gate together"),
+        ("confidence", f"{number(setting.confidence, 6)} for all checks of this gate together"),
     ]
 
 
@@ -69,8 +70,8 @@ def left_out_table(view: View, names: Sequence[str], samples: Samples) -> list[T
     for name in names:
         values, index = np.unique(samples.groups[name], return_inverse=True)
         member, favored = index[view.rows.unit], view.rows.predicted
-        for number, value in enumerate(values):
-            inside = member == number
+        for place, value in enumerate(values):
+            inside = member == place
             share, others = (_mean(favored[side]) for side in (inside, ~inside))
             gap = None if share is None or others is None else share - others
             found.append((name, str(value), int(inside.sum()), share, gap))

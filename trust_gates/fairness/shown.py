@@ -14,7 +14,7 @@ from trust_gates.metric import plain
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Check, Table
 
-_IDEALS = {metric.name: metric.ideal for metric in METRICS}
+_METRICS = {metric.name: metric for metric in METRICS}
 
 _USUAL = (
     "statistical_parity_difference",
@@ -24,6 +24,9 @@ _USUAL = (
     "error_rate_difference",
     "theil_index",
 )
+
+_ROOM = 20
+"""Lines of a picture that can still be read."""
 
 _COLUMNS = {
     "favored": "selection_rate",
@@ -51,7 +54,12 @@ def worst(values: Mapping[str, float]) -> dict[str, str]:
 
 
 def pictured(required: Sequence[str], shown: Mapping[str, str]) -> list[str]:
-    """What a check requires, then the figures most asked for, each once and at its worst."""
+    """What a check requires, then the figures most asked for, each once and at its worst.
+
+    Of more checks than a picture has room for, each metric's worst comparison.
+    """
+    if len(required) > _ROOM:
+        required = [shown[name] for name in dict.fromkeys(map(plain, required)) if name in shown]
     return list(dict.fromkeys([*required, *(shown[name] for name in _USUAL if name in shown)]))
 
 
@@ -94,10 +102,12 @@ def worst_table(measures: Mapping[str, Measure], confidence: float) -> list[Tabl
 
 def _distance(name: str, value: float) -> float:
     """How far from the ideal: ratios by their logarithm, so that 1/2 is as far as 2."""
-    ideal = _IDEALS.get(plain(name)) or 0.0
-    if np.isnan(value) or (ideal == 1 and value <= 0):
+    metric = _METRICS.get(plain(name))
+    ideal = (metric and metric.ideal) or 0.0
+    ratio = metric is not None and metric.ratio
+    if np.isnan(value) or (ratio and value <= 0):
         return np.inf
-    return float(abs(np.log(value)) if ideal == 1 else abs(value - ideal))
+    return float(abs(np.log(value)) if ratio else abs(value - ideal))
 
 
 def _or_none(value: float) -> float | None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trust_gates.fairness.reference import quietly
 from trust_gates.samples import Bools, Floats
 from trust_gates.statistics import Measure, bounded_mean
+from trust_gates.written import number
 
 LEVELS = 4
 """A feature with more values than this is scanned by so many quantile bands."""
@@ -39,7 +40,7 @@ class Subgroup:
     """Mean score less favorable share (or the reverse) in it, on rows it was not found on."""
 
     def __str__(self) -> str:
-        parts = [f"{name} in {{{', '.join(values)}}}" for name, values in self.values.items()]
+        parts = [f"{name} {' or '.join(values)}" for name, values in self.values.items()]
         return " and ".join(parts) or "everybody"
 
 
@@ -47,11 +48,11 @@ def bands(values: Floats) -> NDArray[np.str_]:
     """(n,): a feature in words: its values where they are few, else bands between quantiles."""
     distinct = np.unique(values)
     if len(distinct) <= LEVELS:
-        return np.array([f"{value:g}" for value in values])
+        return np.array([number(value) for value in values])
     edges = np.unique(np.quantile(values, np.linspace(0, 1, LEVELS + 1)[1:-1]))
-    words = [f"below {edges[0]:.3g}"]
-    words += [f"{a:.3g} to {b:.3g}" for a, b in zip(edges, edges[1:], strict=False)]
-    words += [f"from {edges[-1]:.3g}"]
+    words = [f"below {number(edges[0], 3)}"]
+    words += [f"{number(a, 3)} to {number(b, 3)}" for a, b in zip(edges, edges[1:], strict=False)]
+    words += [f"from {number(edges[-1], 3)}"]
     return np.array(words)[np.searchsorted(edges, values, side="right")]
 
 

@@ -26,6 +26,7 @@ from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, decide, exact, named
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Required
+from trust_gates.written import number
 
 _PARTS = 4
 """Of the examination, as `progress` counts them; the search for backdoors is the last one."""
@@ -168,7 +169,7 @@ def _asked(subject: Subject, found: Sequence[Path], policy: Integrity) -> Iterat
     yield "digests expected", ", ".join(sorted(subject.expected)) or "none"
     sizes = [f"{name} {len(samples)}" for name, samples in subject.splits.items()]
     yield "samples", ", ".join(sizes) or "none"
-    yield "range of the inputs", f"{subject.low:g} to {subject.high:g}"
+    yield "range of the inputs", f"{number(subject.low)} to {number(subject.high)}"
     for attribute, values in subject.groups.items():
         yield f"groups of {attribute}", ", ".join(values)
     if policy.poisoning is None:

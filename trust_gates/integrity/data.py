@@ -13,6 +13,7 @@ from trust_gates.integrity import chance
 from trust_gates.integrity.findings import Finding
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, exact
+from trust_gates.written import number
 
 TEST = "test"
 _SIDE = 16
@@ -42,7 +43,9 @@ def schema(splits: Mapping[str, Samples], low: float, high: float) -> Finding:
             wrong.append(f"{name} has {bad} values that are not finite")
         outside = int(np.count_nonzero((inputs < low) | (inputs > high)))
         if outside:
-            wrong.append(f"{name} has {outside} values outside [{low:g}, {high:g}]")
+            wrong.append(
+                f"{name} has {outside} values outside [{number(low, 6)}, {number(high, 6)}]"
+            )
         labels = _labels(samples)
         odd = int(np.count_nonzero((labels < 0) | (labels >= len(samples.classes))))
         if odd:

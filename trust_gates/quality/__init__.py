@@ -27,6 +27,7 @@ from trust_gates.statistics import (
 )
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence
+from trust_gates.written import number
 
 GATE = "quality"
 
@@ -204,10 +205,10 @@ def _asked(samples: Samples, policy: Quality, setting: Setting) -> list[tuple[st
             ", ".join(f"{name}: {n}" for name, n in zip(samples.classes, counts, strict=True)),
         ),
         ("smallest slice", f"{policy.minimum_slice} samples"),
-        ("confidence", f"{setting.confidence:g}"),
+        ("confidence", number(setting.confidence, 6)),
     ]
     if policy.champion is not None:
-        told.append(("may lose against the served version", f"{policy.champion.margin:g}"))
+        told.append(("may lose against the served version", number(policy.champion.margin)))
     return told
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates import palette
 from trust_gates.png import png
 from trust_gates.samples import Bools
 
@@ -53,12 +54,12 @@ def diagram(confidence: Array, right: Bools, level: float) -> bytes:
         share = proportion(int(right[known][inside].sum()), int(inside.sum()))
         interval = share.interval(level)
         sure = confidence[known][inside].mean()
-        above.plot([sure, sure], [interval.low, interval.high], color="#1f5fa8")
-        above.plot(sure, share.value, "o", color="#1f5fa8")
-    above.plot([0, 1], [0, 1], ls="--", color="#888888", label="as right as sure")
+        above.plot([sure, sure], [interval.low, interval.high], color=palette.MEASURED)
+        above.plot(sure, share.value, "o", color=palette.MEASURED)
+    above.plot([0, 1], [0, 1], ls="--", color=palette.BESIDE, label="as right as sure")
     above.set(ylabel="share right", xlim=(0, 1), ylim=(-0.03, 1.03))
     above.legend(loc="upper left")
-    below.hist(confidence[known], bins=np.linspace(0, 1, _BINS + 1), color="#1f5fa8")
+    below.hist(confidence[known], bins=np.linspace(0, 1, _BINS + 1), color=palette.MEASURED)
     below.set(xlabel="how sure it is", ylabel="answers")
     return png(figure)
 

@@ -18,6 +18,7 @@ from trust_gates import GATES
 from trust_gates.metric import EVALUATION, of_evaluation, plain
 from trust_gates.verdict import Check, Required
 from trust_gates.visible import one_line
+from trust_gates.written import number
 
 _FLOOR = "floor"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -116,6 +117,9 @@ class Yardstick:
     warnings: Sequence[str]
     """What is weak about it, besides what each gate warns of."""
 
+    confidence: float | None = None
+    """Of the whole verdict; None where nobody recorded it."""
+
     @classmethod
     def of(cls, verdict: Mapping[str, Any]) -> Yardstick:
         """The yardstick of a verdict document."""
@@ -138,6 +142,18 @@ class Yardstick:
                 for name in sorted(names, key=place)
             ],
             warnings=_warnings(verdict.get("confidence", policies.get("confidence", 1))),
+            confidence=verdict.get("confidence", policies.get("confidence")),
+        )
+
+    @property
+    def sure(self) -> str:
+        """How sure the verdict is, in a sentence; empty where nobody recorded it."""
+        if self.confidence is None:
+            return ""
+        chance = number(100 * (1 - self.confidence), 3)
+        return (
+            f"Decided at a confidence of {number(self.confidence, 6)}: of models that miss a "
+            f"threshold, at most {chance} in 100 pass by chance."
         )
 
     @property
@@ -224,9 +240,9 @@ def _confidence(verdict: Mapping[str, Any]) -> str:
     whole = verdict.get("confidence", own)
     if own is None or whole is None:
         return "a confidence that nobody recorded"
-    text = f"confidence {whole:.6g} of the whole verdict"
+    text = f"confidence {number(whole, 6)} of the whole verdict"
     # Each round of a remedy has its chance to pass, and so only a part of the error.
-    return text if own == whole else f"{text} and its rounds together: {own:.6g} of each"
+    return text if own == whole else f"{text} and its rounds together: {number(own, 6)} of each"
 
 
 def _floor(verdict: Mapping[str, Any]) -> str:
@@ -239,7 +255,7 @@ def _warnings(confidence: float) -> list[str]:
     if confidence >= _USUAL:
         return []
     return [
-        f"confidence {confidence:.6g} is little: a model that misses a threshold passes "
+        f"confidence {number(confidence, 6)} is little: a model that misses a threshold passes "
         f"in up to {1 - confidence:.0%} of such verdicts"
     ]
 

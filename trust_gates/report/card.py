@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trust_gates import written
 from trust_gates.verdict import GRAPH, UNCONFINED, Check
 
 NOT_STATED = "not stated"
@@ -31,6 +32,9 @@ class Topic:
     heading: str
     facts: Sequence[tuple[str, str]]
 
+    judged: bool = False
+    """Whether it is what a gate found, which every report shows elsewhere as well."""
+
 
 def topics(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[Topic]:
     """The card of the model that the verdict judged."""
@@ -47,7 +51,7 @@ def topics(verdict: Mapping[str, Any], checks: Sequence[Check]) -> list[Topic]:
         Topic(heading="Data", facts=[*words(data="Origin"), *_data(verdict, facts)]),
         Topic(heading="Model and training", facts=_training(verdict, facts)),
         *(
-            Topic(heading=heading, facts=_judged(gate, verdict, checks))
+            Topic(heading=heading, facts=_judged(gate, verdict, checks), judged=True)
             for heading, gate in _JUDGED.items()
         ),
         Topic(
@@ -107,22 +111,20 @@ def _inputs(inputs: Mapping[str, Any]) -> str:
     if not inputs:
         return NOT_RECORDED
     shape = " × ".join(str(side) for side in inputs.get("shape", []))
-    text = f"{inputs.get('kind', 'values')} {shape}, from {inputs['low']} to {inputs['high']}"
+    low, high = written.number(inputs["low"]), written.number(inputs["high"])
+    text = f"{inputs.get('kind', 'values')} {shape}, from {low} to {high}"
     return f"{text}: {', '.join(inputs['features'])}" if inputs.get("features") else text
 
 
 def _judged(
     gate: str, verdict: Mapping[str, Any], checks: Sequence[Check]
 ) -> list[tuple[str, str]]:
-    found = [(c.name, f"{c.outcome.value}: {c.reason}") for c in checks if c.gate == gate]
+    own = sorted((c for c in checks if c.gate == gate), key=lambda c: c.outcome.rank)
+    found = [(c.name, f"{c.outcome.value}: {c.reason}") for c in own]
     declared = verdict.get("gates", {}).get(gate)
     why = "its policy is declared, but it was not asked" if declared else "no policy is declared"
     return found or [("Judged", f"no: {why}")]
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {_text(value)}" for key, value in values.items()) or NOT_RECORDED
-
-
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return written.pairs(values) or NOT_RECORDED

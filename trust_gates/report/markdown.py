@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from trust_gates import glossary
 from trust_gates.report.asked import Asked
-from trust_gates.report.reading import Gate, Picture, Report, cell, interval, number
+from trust_gates.report.reading import Gate, Picture, Report, cell, interval
 from trust_gates.verdict import Check, Outcome, Table
 from trust_gates.visible import escape, one_line, visible
+from trust_gates.written import number
 
 LIMIT = 65_536
 """Characters in the body of a GitHub pull request; GitLab's limit is 1,048,576."""
@@ -52,8 +53,8 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
 
 
 def _verdict(report: Report) -> list[str]:
-    mark = _MARKS[Outcome.PASSED if report.passed else Outcome.FAILED]
-    lines = [f"# {mark} {escape(report.title)}", "", report.summary, ""]
+    lines = [f"# {_MARKS[report.outcome]} {escape(report.title)}", "", report.summary, ""]
+    lines += [report.yardstick.sure, ""] if report.yardstick.sure else []
     counted = report.yardstick.counted
     return [*lines, f"**{_WARNING} {counted}**, below.", ""] if counted else lines
 
@@ -61,9 +62,9 @@ def _verdict(report: Report) -> list[str]:
 def _yardstick(report: Report) -> list[str]:
     general = (f"- {escape(label)}: {escape(value)}" for label, value in report.yardstick.general)
     lines = ["## What was asked", "", *general, ""]
-    lines += _warnings(report.yardstick.warnings)
+    lines += _warnings(report.yardstick.every_warning)
     for gate in report.yardstick.gates:
-        lines += [f"### Of {escape(gate.gate)}", "", *_warnings(gate.warnings), *_asked(gate)]
+        lines += [f"### Of {escape(gate.gate)}", "", *_asked(gate)]
     return lines
 
 
@@ -83,13 +84,10 @@ def _asked(gate: Asked) -> list[str]:
 
 
 def _decided(report: Report) -> list[str]:
-    if not report.decisive:
-        return []
-    lines = ["## What decided", ""]
-    if report.passed:
-        lines += ["Every check passed; these came closest to their limit:", ""]
+    lines = ["## What decided", "", report.standing, ""]
     for check in report.decisive:
         lines.append(f"- {_MARKS[check.outcome]} **{escape(check.gate)}**: {escape(check.reason)}")
+        lines[-1] += f"<br>*What it means:* {escape(glossary.sentence(check))}"
         if advice := glossary.advice(check):
             lines[-1] += f"<br>*What to do:* {escape(advice)}"
     return [*lines, ""]
@@ -127,10 +125,12 @@ def _pictures(report: Report) -> list[str]:
 
 def _checks(report: Report) -> list[str]:
     lines = ["## Every check", ""]
+    lines += [f"- {_MARKS[one]} {one.value}: {text}" for one, text in report.legend]
+    lines += [""] if report.legend else []
     for gate in report.gates:
         lines += [f"### {_heading(gate)}", "", gate.question, ""]
         if gate.checks:
-            columns = ("", "check", "measured", "interval", "required", "samples")
+            columns = ("", "check", "measured", "interval", "required", "samples", "so")
             lines += [*_rows(columns, (_check(report, check) for check in gate.checks)), ""]
         else:
             lines += ["No check.", ""]
@@ -146,6 +146,7 @@ def _check(report: Report, check: Check) -> list[str]:
         interval(check),
         escape(str(check.required)),
         str(check.samples),
+        escape(glossary.shown(check)),
     ]
 
 

@@ -11,9 +11,14 @@ from trust_gates import glossary
 from trust_gates.report import card
 from trust_gates.report.asked import Yardstick, evaluated, place
 from trust_gates.verdict import Check, Outcome, Table
+from trust_gates.written import number, value
 
-NOT_A_NUMBER = "not a number"
 _NAMES = ("run", "commit")
+_VERDICTS = {
+    Outcome.PASSED: "passed",
+    Outcome.FAILED: "refused",
+    Outcome.INSUFFICIENT: "refused for want of evidence",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,7 @@ class Report:
 
     checks: Sequence[Check]
     decisive: Sequence[Check]
-    """What refused the model; or, of a passed one, each gate's closest call."""
+    """What refused the model, failed checks first; of a passed one, each gate's closest call."""
 
     gates: Sequence[Gate]
     other_pictures: Sequence[Picture]
@@ -93,11 +98,11 @@ class Report:
             gates=gates,
             other_pictures=[_picture(file, verdict) for file in files if file not in shown],
             remedy=verdict.get("previous", {}).get("remedy", ""),
-            remedied=_remedied(verdict, checks),
+            remedied=_remedied(verdict, [check for gate in gates for check in gate.checks]),
             card=card.topics(verdict, checks),
             judged=[
                 *((name, str(verdict[name])) for name in _NAMES if name in verdict),
-                *((f"seed: {k}", str(v)) for k, v in verdict.get("seeds", {}).items()),
+                *((f"seed: {k}", value(v)) for k, v in verdict.get("seeds", {}).items()),
                 *((f"evidence: {k}", str(v)) for k, v in verdict["evidence"].items()),
                 *((f"version: {k}", v) for k, v in verdict.get("software", {}).items()),
             ],
@@ -106,20 +111,55 @@ class Report:
     @property
     def title(self) -> str:
         """The verdict in a few words."""
-        name = self.verdict.get("name", "")
-        return f"{name or 'Trust report'}: {'passed' if self.passed else 'refused'}"
+        name = self.verdict.get("name") or "Trust report"
+        return f"{name}: {_VERDICTS[self.outcome]}"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict as one outcome: whoever reads `refused` wants to know why at once."""
+        if self.passed:
+            return Outcome.PASSED
+        return Outcome.FAILED if self.count(Outcome.FAILED) else Outcome.INSUFFICIENT
 
     @property
     def summary(self) -> str:
         """How many checks came out how, in one sentence."""
-        passed = sum(check.outcome is Outcome.PASSED for check in self.checks)
-        return f"{passed} of {len(self.checks)} checks passed."
+        return f"{self.count(Outcome.PASSED)} of {len(self.checks)} checks passed."
+
+    @property
+    def standing(self) -> str:
+        """What that means for whoever decides, in a sentence."""
+        if self.passed:
+            return "Every check passed; these came closest to their limit."
+        failed, open_ = self.count(Outcome.FAILED), self.count(Outcome.INSUFFICIENT)
+        told = [f"{_checks(failed)} failed"] * bool(failed)
+        told += [f"{_checks(open_)} lack{'s' * (open_ == 1)} evidence"] * bool(open_)
+        if not self.checks:
+            return "There is no check, so nothing was shown."
+        if not told:
+            return "Every check passed, but the verdict did not: it is not to be trusted."
+        more = (
+            "" if failed else "; nothing speaks against the model, but it was not shown to be good"
+        )
+        return f"{' and '.join(told)}{more}."
+
+    @property
+    def legend(self) -> Sequence[tuple[Outcome, str]]:
+        """What each outcome that occurs means, in a sentence."""
+        return [(one, one.meaning) for one in Outcome if self.count(one)]
+
+    def count(self, outcome: Outcome) -> int:
+        """How many checks came out so."""
+        return sum(check.outcome is outcome for check in self.checks)
 
     def meaning(self, check: Check) -> str:
         """The check's metric in words, and whose data it rests on where not the author's."""
+        return "; ".join(filter(None, (glossary.meaning(check.name), self.whose(check))))
+
+    def whose(self, check: Check) -> str:
+        """Whose data the check rests on; empty where they are the author's."""
         own = evaluated(self.verdict, check.name)
-        whose = "on the organisation's own evaluation data" if own else ""
-        return "; ".join(filter(None, (glossary.meaning(check.name), whose)))
+        return "on the organisation's own evaluation data" if own else ""
 
 
 def _remedied(
@@ -132,18 +172,9 @@ def _remedied(
     return [(before.get((check.gate, check.name)), check) for check in checks]
 
 
-def number(value: float | None) -> str:
-    """Four significant digits; what is no number says so."""
-    if value is None or math.isnan(value):
-        return NOT_A_NUMBER
-    return f"{value:.4g}"
-
-
-def cell(value: str | float | None) -> str:
+def cell(given: str | float | None) -> str:
     """One value of a table: None is a dash."""
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else number(value)
+    return "–" if given is None else value(given)
 
 
 def interval(check: Check) -> str:
@@ -151,13 +182,18 @@ def interval(check: Check) -> str:
     low, high = check.interval.low, check.interval.high
     if math.isnan(low) or math.isnan(high):
         return "undefined"
-    return "exact" if low == high else f"{low:.3f} to {high:.3f}"
+    return "exact" if low == high else f"{_bound(low)} to {_bound(high)}"
+
+
+def _bound(value: float) -> str:
+    """Three decimals, or more digits where these would hide it."""
+    return f"{value:.3f}" if 0.001 <= abs(value) < 1e6 else number(value, 3)
 
 
 def _gate(
     name: str, verdict: Mapping[str, Any], checks: Sequence[Check], files: Sequence[str]
 ) -> Gate:
-    own = [check for check in checks if check.gate == name]
+    own = sorted((c for c in checks if c.gate == name), key=_first)
     required = {check.name for check in own}
     figures = verdict.get("figures", {}).get(name, {})
     return Gate(
@@ -184,10 +220,18 @@ def _decisive(gates: Sequence[Gate]) -> list[Check]:
     checks = [check for gate in gates for check in gate.checks]
     refused = [check for check in checks if check.outcome is not Outcome.PASSED]
     if refused:
-        return refused
+        return sorted(refused, key=_first)
     # A count that must be 0 and is 0 was no close call: only what was estimated has a margin.
     estimated = [[c for c in gate.checks if c.interval.low < c.interval.high] for gate in gates]
     return [min(found, key=_margin) for found in estimated if found]
+
+
+def _first(check: Check) -> int:
+    return check.outcome.rank
+
+
+def _checks(count: int) -> str:
+    return f"{count} check{'s' * (count != 1)}"
 
 
 def _margin(check: Check) -> float:

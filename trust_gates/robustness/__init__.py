@@ -58,8 +58,16 @@ def judge(
     warnings = asked.warnings(policy, victim, samples, setting)
     measured = measure(victim, samples, policy, setting)
     told = asked.pairs(policy, victim, samples, setting, attacked=len(measured.samples))
-    curves = sweep(victim, samples, policy.names, budget, policy.sweep)
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
+    curves = sweep(
+        victim,
+        samples,
+        policy.names,
+        budget,
+        policy.sweep,
+        attacked=attacked,
+        judged=measures["robust_recall" if samples.detection else "robust_accuracy"],
+    )
     more = figures.measure(
         wanted,
         figures.Scene(
@@ -96,7 +104,9 @@ def judge(
             **more.captions,
             **(seen.captions if seen else {}),
             "robustness-epsilon": (
-                "What is left of the model as the attacker's budget epsilon grows."
+                "What is left of the model as the attacker's budget epsilon grows, of the samples "
+                "that the gate decided on: the thick line meets the policy's epsilon at the figure "
+                "that was judged."
             ),
             "robustness-examples": ("The samples that lost most: before the attack and after it."),
         },

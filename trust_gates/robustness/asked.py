@@ -17,6 +17,7 @@ from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 from trust_gates.spread import spread
+from trust_gates.written import number
 
 _TINY = 1e-3
 """Of how far a value varies: a smaller change is none that anybody would notice or fear."""
@@ -42,14 +43,17 @@ def pairs(
     tried = [f"{one.name} ({one.words(one.spends(budget, task))})" for one in each]
     said = [
         ("norm", policy.norm),
-        ("epsilon", f"{policy.epsilon:g}, {_part(_shares(victim, samples, budget, setting))}"),
+        (
+            "epsilon",
+            f"{number(policy.epsilon, 6)}, {_part(_shares(victim, samples, budget, setting))}",
+        ),
         ("attacks", ", ".join(tried)),
         (
             "samples attacked",
             f"{attacked} of {len(samples)}"
             + (", no more than it took to decide" if policy.sequential else ""),
         ),
-        ("confidence", f"{setting.confidence:g} for all checks of this gate together"),
+        ("confidence", f"{number(setting.confidence, 6)} for all checks of this gate together"),
     ]
     reach = victim.target.reach
     if reach is not None:
@@ -62,7 +66,10 @@ def pairs(
         else:
             whole = (low <= victim.target.low) & (high >= victim.target.high)
             bounded = np.flatnonzero(~whole.ravel() & ~fixed)
-            limits = [f" [{a:g}, {b:g}]" for a, b in zip(low.flat, high.flat, strict=True)]
+            limits = [
+                f" [{number(float(a), 6)}, {number(float(b), 6)}]"
+                for a, b in zip(low.flat, high.flat, strict=True)
+            ]
             said.append(("bounded", _some(names, bounded, limits)))
     return said
 
@@ -101,8 +108,8 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
         where += f" and {len(small) - _NAMED} others" if where and len(small) > _NAMED else ""
         least = min(shares.values())
         found.append(
-            f"epsilon {policy.epsilon:g} is {least:.2g} of the range{where}, which changes next to "
-            f"nothing; expected {tiny:.2g} of it or more"
+            f"epsilon {number(policy.epsilon, 6)} is {number(least, 2)} of the range{where}, "
+            f"which changes next to nothing; expected {number(tiny, 2)} of it or more"
             + ("" if samples.inputs.ndim == 4 else ": scale the columns")
         )
     return found
@@ -128,9 +135,10 @@ def _shares(
 
 def _part(shares: Mapping[str, float]) -> str:
     least, most = (end(shares, key=shares.__getitem__) for end in (min, max))
-    if f"{shares[least]:.3g}" == f"{shares[most]:.3g}":
-        return f"{shares[least]:.3g} of the inputs' range"
-    return f"from {shares[least]:.3g} ({least}) to {shares[most]:.3g} ({most}) of a feature's range"
+    few, many = number(shares[least], 3), number(shares[most], 3)
+    if few == many:
+        return f"{few} of the inputs' range"
+    return f"from {few} ({least}) to {many} ({most}) of a feature's range"
 
 
 def _some(names: Sequence[str], index: np.ndarray, after: Sequence[str] = ()) -> str:

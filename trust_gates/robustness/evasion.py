@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates import palette
 from trust_gates.png import png
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Attacked
@@ -185,14 +186,14 @@ def _roc(
 
     figure = Figure(figsize=(4.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
-    axes.step(alarms, hits, where="post", color="#1f5fa8", label="evasion detector")
-    axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", label="guessing")
+    axes.step(alarms, hits, where="post", color=palette.MEASURED, label="evasion detector")
+    axes.plot([0, 1], [0, 1], color=palette.BESIDE, linestyle=":", label="guessing")
     axes.plot(
         measures["evasion_false_positive_rate"].value,
         measures["evasion_recall"].value,
         marker="o",
         linestyle="none",
-        color="#b8860b",
+        color="black",
         label="as it is served",
     )
     axes.set(

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates import palette
 from trust_gates.matching import SURE
 from trust_gates.png import png
 from trust_gates.robustness.sweep import WORST, Curves
 from trust_gates.samples import Boxes
+from trust_gates.written import number
+
+_MARKS = "sv^D*Pxd"
+"""Attacks are told apart by these: the one colour is that of what the model is compared with."""
 
 
 def curve(
@@ -26,20 +31,36 @@ def curve(
     epsilons = list(curves.epsilons)
     bounds = [measure.interval(confidence) for measure in curves.curves[WORST]]
     axes.fill_between(
-        epsilons, [b.low for b in bounds], [b.high for b in bounds], color="#1f5fa8", alpha=0.15
+        epsilons,
+        [b.low for b in bounds],
+        [b.high for b in bounds],
+        color=palette.MEASURED,
+        alpha=0.15,
     )
-    for name, measures in curves.curves.items():
+    for index, (name, measures) in enumerate(curves.curves.items()):
         # The worst case lies under the others: where they meet it, both are seen.
-        style: dict[str, Any] = {"marker": ".", "linestyle": "--", "linewidth": 1}
+        style: dict[str, Any] = {
+            "marker": _MARKS[index % len(_MARKS)],
+            "markersize": 4,
+            "color": palette.BESIDE,
+            "linestyle": "--",
+            "linewidth": 1,
+        }
         if name == WORST:
-            style = {"marker": "o", "color": "#1f5fa8", "linewidth": 3, "alpha": 0.6, "zorder": 1}
+            style = {
+                "marker": "o",
+                "color": palette.MEASURED,
+                "linewidth": 3,
+                "alpha": 0.6,
+                "zorder": 1,
+            }
         axes.plot(epsilons, [measure.value for measure in measures], label=name, **style)
-    axes.axvline(chosen, color="#b8860b", linestyle="--", label=f"policy: {chosen:.4g}")
+    axes.axvline(chosen, color="black", linestyle=":", label=f"policy: {number(chosen)}")
     axes.set(
         xlabel=f"epsilon ({norm})",
         ylabel=figure_name,
         ylim=(-0.03, 1.03),
-        title=f"What is left, with the worst case's bounds at {confidence:g}",
+        title=f"What is left, with the worst case's bounds at {number(confidence)}",
     )
     axes.set_xscale("symlog", linthresh=max(min((e for e in epsilons if e > 0), default=1), 1e-6))
     axes.set_xlim(left=0)
@@ -90,11 +111,15 @@ def examples(
 
 
 def _outline(axes: Any, claims: Boxes, classes: Sequence[str]) -> None:
+    """Each claim with its class in words; on a rim of white, to be seen by night as by day."""
     from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
 
     for (x1, y1, x2, y2), label in zip(claims.boxes, claims.labels, strict=True):
-        color = f"C{int(label) % 10}"
-        axes.add_patch(
-            Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, color=color, lw=1.2)
+        box = Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, lw=1.2)
+        box.set(
+            edgecolor=palette.MEASURED, path_effects=[withStroke(linewidth=2.4, foreground="w")]
         )
-        axes.text(x1, y1 - 1, classes[label], color=color, fontsize=6)
+        axes.add_patch(box)
+        name = axes.text(x1, y1 - 1, classes[label], color=palette.MEASURED, fontsize=6)
+        name.set_path_effects([withStroke(linewidth=1.5, foreground="w")])

@@ -1,12 +1,14 @@
 """A review merges only what is verified, permitted and its own; a rejection leaves a record."""
 
 import json
+import time
 
 import pytest
 from delivery_platform import COMMIT, check
 
 from touchstone.delivery import review
 from touchstone.errors import TouchstoneError, UsageError
+from trust_gates.report import brief
 
 FOLDER = "environments/staging/tiny"
 
@@ -170,8 +172,75 @@ def test_an_unknown_branch_is_refused_with_those_that_are_open(platform):
         approve(platform, "promote/other/1")
 
 
-def test_an_ambiguous_name_is_refused(platform):
+def promote_twice(platform):
+    """Two versions of one model, a second apart: git knows no shorter time."""
+    old = platform.promote()
+    time.sleep(1.1)
+    candidate = platform.candidate(commit="f" * 40, weights=b"newer")
+    return old, platform.promote(candidate)
+
+
+def test_a_models_name_means_its_newest_version_and_the_older_is_closed_with_a_link(platform):
+    old, new = promote_twice(platform)
+    assert [one.newer for one in listed(platform)] == [new.branch, ""]
+    told = approve(platform, "tiny")
+    assert told.startswith(f"merged {new.branch}")
+    assert f"closed {old.branch}: {new.branch} is newer" in told
+    assert listed(platform) == []
+    closed = review.superseded(platform.gitops, platform.keys.public)
+    ((name, (decision,)),) = closed.items()
+    assert name == "tiny/1a2b3c4d5e6f"
+    assert (decision.decision, decision.reviewer) == ("superseded", "rita")
+    assert decision.reason == f"{new.branch} is newer and was merged"
+
+
+def test_an_older_version_closes_no_newer_one(platform):
+    old, new = promote_twice(platform)
+    assert "closed" not in approve(platform, old.branch)
+    assert [one.branch for one in listed(platform)] == [new.branch]
+
+
+def test_another_models_version_stays_open(platform):
+    other = platform.promote(model="other")
+    time.sleep(1.1)
+    platform.promote(platform.candidate(commit="f" * 40, weights=b"newer"))
+    assert "closed" not in approve(platform, "tiny")
+    assert [one.branch for one in listed(platform)] == [other.branch]
+
+
+@pytest.mark.parametrize(
+    "wanted", ["1a2b3c4", "tiny/1a2b3c4", "promote/tiny/1a2b3c4d5", COMMIT[:12]]
+)
+def test_a_version_is_accepted_by_seven_digits(platform, wanted):
+    branch = platform.promote().branch
+    platform.promote(platform.candidate(commit="f" * 40, weights=b"newer"))
+    assert review.show(platform.gitops, wanted, platform.keys.public).review.branch == branch
+
+
+@pytest.mark.parametrize("wanted", ["1a2b3c", "other/1a2b3c4", "1a2b3c4e"])
+def test_fewer_digits_or_others_name_no_version(platform, wanted):
     platform.promote()
-    platform.promote(platform.candidate(commit="f" * 40, checks=[check()]))
     with pytest.raises(UsageError, match="expected one open promotion"):
-        approve(platform, "tiny")
+        approve(platform, wanted)
+
+
+def test_digits_that_two_versions_share_are_refused(platform):
+    platform.promote()
+    platform.promote(platform.candidate(commit="1a2b3c4" + "f" * 33, weights=b"newer"))
+    with pytest.raises(UsageError, match="expected one open promotion"):
+        approve(platform, "1a2b3c4")
+
+
+def test_what_is_shown_names_what_it_replaces_and_who_may_decide(platform):
+    approve(platform, platform.promote().branch)
+    time.sleep(1.1)
+    weaker = [check(low=0.7, measured=0.8), check("integrity", "digests", 1.0)]
+    platform.promote(platform.candidate(commit="f" * 40, weights=b"newer", checks=weaker))
+    detail = review.show(platform.gitops, "tiny", platform.keys.public)
+    assert (detail.served_version, detail.review.version) == ("1a2b3c4d5e6f", "f" * 12)
+    assert detail.may == ("rita",)
+    told = brief.changes(detail.served, detail.verdict)
+    assert told == [
+        "  asked of quality: accuracy now >= 0.7, was >= 0.8",
+        "  found by quality: accuracy 0.8, was 0.9",
+    ]

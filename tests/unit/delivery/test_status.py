@@ -55,6 +55,16 @@ def test_a_refusal_names_the_check_and_by_how_much_it_failed():
     )
 
 
+def test_what_failed_is_named_before_what_lacks_evidence_and_where_all_of_it_stands():
+    few = check("quality", "map50", 0.82, "insufficient evidence")
+    description = status.of_run("Failed", {**verdict(few, UNFAIR), "run": "tiny-1"}).description
+    assert description.startswith("refused by fairness: equal_opportunity_difference got -0.31")
+    assert description.endswith(" and 1 more; touchstone report tiny-1")
+    assert len(description) <= 140
+    endless = status.of_run("Failed", {**verdict(UNFAIR), "run": "r" * 500}).description
+    assert "fairness" in endless and len(endless) <= 140
+
+
 def test_a_broken_metric_and_missing_samples_are_said_so():
     broken = check("quality", "map50", None, "failed")
     assert "map50 got NaN, expected >= 0.8" in status.of_run("Failed", verdict(broken)).description

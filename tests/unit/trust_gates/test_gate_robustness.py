@@ -101,10 +101,27 @@ def test_the_curve_has_bounds_for_every_attack_at_every_epsilon(weight):
     ran, table = evidence.tables
     assert [row[0] for row in ran.rows] == ["fgsm", "pgd", "square"]
     assert [row[3] for row in ran.rows] == sorted([row[3] for row in ran.rows], reverse=True)
-    assert {row[0] for row in table.rows} == {"fgsm", "pgd", "worst of these"}
+    assert {row[0] for row in table.rows} == {"fgsm", "pgd", "worst case"}
     for _, epsilon, share, low, high in table.rows:
         assert 0 <= low <= share <= high <= 1
         assert (share == 1) == (low > 0.9) == (epsilon <= 0.0)
+
+
+def _worst(evidence, epsilon):
+    curve = {row[1]: row[2] for row in evidence.tables[1].rows if row[0] == "worst case"}
+    return curve[epsilon]
+
+
+def test_the_curve_meets_the_policy_at_the_figure_that_was_judged(weight):
+    evidence = robustness.judge(
+        linear_target(weight), linear_samples(weight), policy(0.02, samples=200)
+    )
+    judged = evidence.checks[0]
+    assert 0 < judged.measured < 1
+    assert _worst(evidence, 0.02) == judged.measured
+    assert f"({judged.samples} samples" in evidence.tables[1].title
+    lost = robustness.judge(spot_target(), spot_samples(), policy(0.3, "robust_recall", low=0.5))
+    assert _worst(lost, 0.3) == lost.figures["robust_recall"]
 
 
 def test_a_weak_model_fails(weight):
@@ -137,7 +154,7 @@ def test_a_detector_loses_objects_as_epsilon_grows():
     assert lost.outcome is Outcome.FAILED
     assert lost.pictures["robustness-examples"].startswith(PNG)
     _, table = lost.tables
-    for name in ("fgsm", "pgd", "worst of these"):
+    for name in ("fgsm", "pgd", "worst case"):
         curve = [share for attack, _, share, _, _ in table.rows if attack == name]
         assert curve == sorted(curve, reverse=True)
         assert (curve[0], curve[-1]) == (1.0, 0.0)

@@ -173,7 +173,7 @@ def test_an_undefined_interval_never_passes():
     [
         (64, "got 64, expected <= 0; off by 64"),
         (0.579, "got 0.579, expected <= 0; off by 0.579"),
-        (4e-05, "got 4e-05, expected <= 0; off by 4e-05"),
+        (4e-05, "got 0.00004, expected <= 0; off by 0.00004"),
     ],
 )
 def test_what_is_exact_is_said_without_an_interval_and_never_as_zeros(value, said):

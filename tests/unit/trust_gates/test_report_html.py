@@ -9,8 +9,11 @@ from importlib.resources import files
 import pytest
 from report_samples import DIGEST, PICTURES, check, document, evidence, full
 
-from trust_gates.report import HTML_FILE, render
-from trust_gates.verdict import Interval, Outcome
+from trust_gates import GATES
+from trust_gates.png import png
+from trust_gates.report import HTML_FILE, MARKDOWN_FILE, render
+from trust_gates.report.html import strip
+from trust_gates.verdict import Interval, Outcome, Required
 
 _VOID = {"meta", "img", "rect", "br"}
 
@@ -136,6 +139,124 @@ def test_text_has_the_contrast_that_wcag_aa_asks_for(theme, text, ground):
     colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
     light, dark = sorted((_luminance(colors[text]), _luminance(colors[ground])), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def outcomes(text, heading):
+    """The outcomes below a heading, in the order in which they stand."""
+    part = text.split(f'<h2 id="{heading}">')[1].split("</section>")[0]
+    return re.findall(r'<span class="badge (\w+)"', part.split("</dl>")[-1])
+
+
+def mixed():
+    """One check of each outcome, the passed one first; and what a careless author may declare."""
+    checks = [
+        check("quality", outcome, name=name, reason=f"{name} is {outcome}")
+        for outcome, name in (
+            (Outcome.PASSED, "accuracy"),
+            (Outcome.INSUFFICIENT, "auc"),
+            (Outcome.FAILED, "recall"),
+        )
+    ]
+    asked = {**full(), "checks": [one.to_json() for one in checks]}
+    facts = {
+        **asked["facts"],
+        "parameters": {"learning_rate": 1e-07, "layers": [64, 32], "warmup": None, "bias": True},
+        "training": {"optimizer": {"name": "adam", "betas": [0.9, 0.999]}, "defence": None},
+        "metrics": {"val_loss": 2.5e-05},
+    }
+    return {**asked, "confidence": 0.95, "facts": facts}
+
+
+def test_failed_stands_before_insufficient_before_passed():
+    text = html(mixed())
+    assert outcomes(text, "decided") == ["failed", "insufficient"]
+    assert outcomes(text, "checks") == ["failed", "insufficient", "passed"]
+
+
+def test_every_outcome_and_every_check_has_its_sentence(page):
+    for outcome in (Outcome.PASSED, Outcome.INSUFFICIENT):
+        assert outcome.meaning in page.text
+    assert Outcome.FAILED.meaning in Page(html(mixed())).text
+    assert (
+        "What it means: Share still right after the worst of all attacks: 0.5; 100 samples leave "
+        "0.85 to 0.95 possible, but so few do not decide (at least 0.8 is required)." in page.text
+    )
+    assert "1 check lacks evidence; nothing speaks against the model" in page.text
+    assert "tiny: refused for want of evidence" in page.text
+
+
+def test_how_sure_the_verdict_is_is_said_beside_it():
+    head = html(mixed()).split("</header>")[0]
+    assert "Decided at a confidence of 0.95: of models that miss a threshold, at most 5 in" in head
+    assert "confidence" not in html(document(evidence(check()))).split("</header>")[0]
+
+
+def test_no_notation_of_a_programming_language_is_shown():
+    files = render(mixed(), PICTURES)
+    page = Page(files[HTML_FILE].decode()).text
+    for text in (page, files[MARKDOWN_FILE].decode()):
+        assert not re.search(r"\bNone\b|\bTrue\b|\bFalse\b|\d[eE]-?\d|\[\'|\{\'|np\.|nan\b", text)
+    assert "bias yes, layers (64, 32), learning_rate 0.0000001" in page
+    assert "optimizer (betas (0.9, 0.999), name adam)" in page
+
+
+def test_a_ratio_is_drawn_with_1_in_the_middle_and_half_as_far_from_it_as_double():
+    fair = Required(low=0.5, high=2)
+    span = Interval(low=0.8, high=1.25, confidence=0.95)
+    drawn = strip(check("fairness", name="disparate_impact[sex]", measured=1, interval=span,
+                        required=fair))  # fmt: skip
+    assert drawn.measured == 50
+    assert drawn.fair_low == pytest.approx(100 - drawn.fair_high)
+    assert drawn.low == pytest.approx(100 - drawn.high)
+    far = strip(check("fairness", name="disparate_impact", measured=0.0, interval=Interval(
+        low=0, high=0.4, confidence=0.95), required=fair))  # fmt: skip
+    assert 0 <= far.measured < far.fair_low
+
+
+def endless():
+    """More of everything than any real verdict has."""
+    long = "a name that goes on " * 20
+    many = [
+        check(gate, Outcome.FAILED if index % 2 else Outcome.PASSED, name=f"auc[{long}{index}]",
+              reason=long)
+        for gate in GATES for index in range(14)
+    ]  # fmt: skip
+    found = [
+        evidence(
+            *(one for one in many if one.gate == gate),
+            gate=gate,
+            notes=[long] * 10,
+            warnings=[f"{gate} {index} {long}" for index in range(4)],
+            asked=[(f"{index} {long}", long) for index in range(14)],
+            figures={f"figure {index}": 0.1 for index in range(40)},
+        )
+        for gate in GATES
+    ]
+    policy = {f"key {index}": long for index in range(14)}
+    return document(
+        *found,
+        name="endless",
+        gates={"confidence": 0.95, **dict.fromkeys(GATES, policy)},
+        software={f"library {index}": "1.0" for index in range(40)},
+        card={"purpose": long * 9, "limits": long * 9},
+        facts={"parameters": {f"p{index}": 0.1 for index in range(200)}},
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("verdict", [mixed(), endless()], ids=["mixed", "endless"])
+def test_it_prints_on_at_most_eight_pages(verdict):
+    weasyprint = pytest.importorskip("weasyprint", reason="the extra `dev` and Pango bring it")
+    pictures = {f"{gate}-{index}.png": _drawn() for gate in GATES for index in range(7)}
+    text = html(verdict, pictures if verdict.get("name") == "endless" else PICTURES)
+    assert len(weasyprint.HTML(string=text).render().pages) <= 8
+
+
+def _drawn():
+    """A picture as large as the gates' own."""
+    from matplotlib.figure import Figure
+
+    return png(Figure(figsize=(6, 5)))
 
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

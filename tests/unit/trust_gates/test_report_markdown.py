@@ -64,8 +64,14 @@ def test_what_did_not_pass_says_what_to_do():
     blind = check("integrity", Outcome.INSUFFICIENT, name="poisoned_samples")
     found = [evidence(one, gate=one.gate) for one in (check(), gap, few, blind)]
     head, _ = render(document(*found)).split("## Every check")
-    assert "got 0.5<br>*What to do:* Train with a mitigation (spec.train.mitigation), or" in head
-    assert "because<br>*What to do:* Judge it on about 300 samples." in head
+    means = (
+        "<br>*What it means:* Share favored, unprivileged over privileged (sex): 0.9; 100 samples"
+    )
+    assert f"got 0.5{means} leave 0.85 to 0.95 possible, none of it within" in head
+    assert (
+        "(at least 0.8).<br>*What to do:* Train with a mitigation (spec.train.mitigation)" in head
+    )
+    assert "is required).<br>*What to do:* Judge it on about 300 samples." in head
     assert head.count("What to do") == 2  # who cannot see needs other eyes, not other data
 
 

@@ -13,6 +13,7 @@ from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 from trust_gates.statistics import mean, resample_weights
 from trust_gates.verdict import Table
+from trust_gates.written import number
 
 Floats = NDArray[np.float64]
 
@@ -127,8 +128,8 @@ def _table(found: Scores, samples: Samples, radius: float) -> Table:
             (index, label, score, max(score - 2 * error, 0.0), min(score + 2 * error, radius))
         )
     return Table(
-        title=f"CLEVER scores (at most {radius:g}, the ball searched); bounds are two standard "
-        "errors over the points drawn",
+        title=f"CLEVER scores (at most {number(radius)}, the ball searched); bounds are "
+        "two standard errors over the points drawn",
         columns=("sample", "nearest class", "score", "from", "to"),
         rows=rows,
     )

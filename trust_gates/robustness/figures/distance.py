@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates import palette
 from trust_gates.png import png
 from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.statistics import Measure, mean, median, missing, resample_weights
@@ -97,8 +98,10 @@ def _picture(scene: Scene, found: Distances) -> bytes:
     canvas = Canvas(figsize=(6, 3.2), layout="constrained")
     axes = canvas.add_subplot()
     ordered = np.sort(found[np.isfinite(found)])
-    axes.step(ordered, np.arange(1, len(ordered) + 1) / len(found), where="post", color="#1f5fa8")
-    axes.axvline(scene.budget.epsilon, color="#b8860b", linestyle="--", label="policy")
+    axes.step(
+        ordered, np.arange(1, len(ordered) + 1) / len(found), where="post", color=palette.MEASURED
+    )
+    axes.axvline(scene.budget.epsilon, color="black", linestyle=":", label="policy")
     axes.set(
         xlabel=f"distance ({scene.budget.norm})",
         ylabel="share of samples broken",

@@ -27,6 +27,7 @@ from touchstone.contract import model_repo
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError, TouchstoneError
 from touchstone.home import SHIPPED
+from touchstone.training import raised
 from touchstone.training.spec import Description
 from trust_gates import evaluation
 from trust_gates.evaluation import Evaluation
@@ -151,9 +152,10 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
     with confine.started(words, confinement, folder=repository, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None  # noqa: S101 (it is a pipe)
         said = confine.tail(process.stderr).decode(errors="replace")
-    sys.stderr.write(said)
+    lines, why = raised.sifted(said.splitlines())
+    sys.stderr.writelines(f"{line}\n" for line in lines)
     if process.returncode:
-        last = (said.strip().splitlines() or ["it said nothing"])[-1]
+        last = why or next((line for line in reversed(lines) if line.strip()), "it said nothing")
         raise TouchstoneError(
             f"load_data of {entrypoint} ended with exit code {process.returncode}: {last}",
             hint="it sees the repository, the installed packages, and the network only where"

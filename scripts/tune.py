@@ -42,6 +42,7 @@ def main(
 
 def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str, object]:
     from touchstone.driver import local, study
+    from touchstone.training import raised
     from touchstone.training.launch import Job
     from touchstone.training.trainer import TrainConfig
 
@@ -62,7 +63,8 @@ def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str,
         )
         code, output = local.trial(job, folder / f"trial-{number}")
         if code:
-            last = (output.strip().splitlines() or ["no output"])[-1]
+            lines, why = raised.sifted(output.splitlines())
+            last = why or next((line for line in reversed(lines) if line.strip()), "no output")
             return study.Outcome(value=None, reason=f"exit code {code}: {last}")
         value = local.metric(output, tune.objective.metric)
         printed = sorted({key for key, _ in local.METRIC.findall(output)})
@@ -78,7 +80,7 @@ def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str,
         outcome = f"{tune.objective.metric}={trial.value:.4f}" if trial.value is not None else "-"
         typer.echo(
             f"trial {trial.number + 1}/{tune.max_trials} {values} {outcome} "
-            f"({trial.seconds:.1f} s) {trial.reason}".rstrip()
+            f"({trial.seconds:.1f} s) {trial.reason.partition(chr(10))[0]}".rstrip()
         )
 
     best, trials = study.search(tune, run, seed=spec.data.seed, report=report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,9 @@ class Metric:
 
     advice: str = ""
     """What to do where a check of it does not pass, in a sentence; empty without any check."""
+
+    task: str = ""
+    """What only models of this task are measured by; empty for all."""
 
     def __str__(self) -> str:
         text = self.meaning
@@ -49,6 +52,11 @@ def difference(
 def count(name: str, meaning: str, advice: str = "", *, ideal: float | None = 0) -> Metric:
     """A metric from 0 on without an upper end, a count or a distance."""
     return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, advice=advice)
+
+
+def only(task: str, *metrics: Metric) -> tuple[Metric, ...]:
+    """Those that only models of this task are measured by."""
+    return tuple(replace(metric, task=task) for metric in metrics)
 
 
 def compared(metric: str, *parts: str) -> str:

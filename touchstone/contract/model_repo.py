@@ -20,7 +20,7 @@ from touchstone.contract.recipe import (
     mitigation_for,
 )
 from touchstone.documents.validated import validated
-from touchstone.documents.yaml import load_beneath, load_file
+from touchstone.documents.yaml import Document, load_beneath, load_file
 from touchstone.errors import ManifestError
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
@@ -152,18 +152,27 @@ class ModelPipeline(Strict):
     spec: Spec
 
 
-def load(path: Path) -> ModelPipeline:
+HINT = "docs/reference/model-repository.md lists every key"
+
+
+def load(path: Path, *, shown: str = "") -> ModelPipeline:
     """Read and check `path`, a touchstone.yaml or the folder that holds one.
+
+    Args:
+        shown: what places call the file of a folder, where that is not its path.
 
     Raises:
         ManifestError: it is absent, in a folder a link or no file, no YAML, or does not fit; every
             problem with its place.
     """
+    return validated(read(path, shown=shown), ModelPipeline, hint=HINT)
+
+
+def read(path: Path, *, shown: str = "") -> Document:
+    """The document that `load` checks. Raises ManifestError where there is none."""
     folder = path.is_dir()
-    document = load_beneath(path, FILE_NAME) if folder else load_file(path)
+    document = load_beneath(path, FILE_NAME, shown=shown) if folder else load_file(path)
     if document is None:
-        file = path / FILE_NAME if folder else path
+        file = shown or (path / FILE_NAME if folder else path)
         raise ManifestError("got nothing, expected a mapping", location=f"{file}:1:1")
-    return validated(
-        document, ModelPipeline, hint="docs/reference/model-repository.md lists every key"
-    )
+    return document

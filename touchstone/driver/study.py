@@ -125,7 +125,9 @@ def _best(tune: Tune, trials: Sequence[Trial]) -> Trial:
     if not valued:
         raise TouchstoneError(
             f"none of {len(trials)} trials gave {tune.objective.metric}: {trials[-1].reason}",
-            hint="a trial prints name=value lines; is spec.tune.objective.metric one of them?",
+            hint=""
+            if trials[-1].reason.startswith("exit code")
+            else "a trial prints name=value lines; is spec.tune.objective.metric one of them?",
         )
     choose = max if tune.objective.goal == "maximize" else min
     return choose(valued, key=lambda pair: pair[0])[1]

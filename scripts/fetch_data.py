@@ -22,7 +22,7 @@ import typer
 from touchstone import confine
 from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
-from touchstone.confine import DATA, DATA_PORTS, Confinement
+from touchstone.confine import DATA_PORTS, Confinement
 from touchstone.contract import model_repo
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError, TouchstoneError
@@ -132,7 +132,7 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
     output.mkdir()
     scheme = urlsplit(uri).scheme
     confinement = Confinement(
-        read=[repository, *_shown()],
+        read=[repository, *confine.shown_data()],
         write=[output],
         ports=(*_WEB, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(",")))),
         # A name such as `generate` or `sklearn:digits` is loaded from what is installed.
@@ -162,11 +162,6 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
             " spec.data.uri is an address, ports 80 and 443; `touchstone up --data FOLDER` shows it"
             " a folder, `--data-port` opens a port",
         )
-
-
-def _shown() -> list[Path]:
-    """Folders of data that the platform's operator shows to every model repository."""
-    return [Path(part) for part in os.environ.get(DATA, "").split(os.pathsep) if part]
 
 
 if __name__ == "__main__":

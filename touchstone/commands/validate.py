@@ -76,7 +76,10 @@ def validate(
         lines += [str(problem) for problem in checked.problems]
         notes += checked.notes
         if not checked.problems and checked.pipeline is not None and not as_json:
-            typer.echo(_fits(checked, floor or []))
+            typer.echo(_fits(checked))
+            if floor:
+                name = checked.pipeline.metadata.name
+                typer.echo(f"{name} asks for no less than {', '.join(map(str, floor))}")
     wrong = f"{len(found)} problem{'s' if len(found) > 1 else ''}"
     if others := [one for one in paths if one not in models]:
         tekton, more = _tekton(others, cluster=cluster)
@@ -113,15 +116,13 @@ def _model(path: Path, floors: Sequence[Path], data: Sequence[Path]) -> Checked:
     )
 
 
-def _fits(checked: Checked, floors: Sequence[Path]) -> str:
+def _fits(checked: Checked) -> str:
     """What a repository without a problem is."""
     assert checked.pipeline is not None  # noqa: S101 (it has no problem)
     words = [f"{checked.pipeline.metadata.name}: no problem found"]
     if checked.facts is not None:
         samples = checked.facts["samples"]["test"]
         words.append(f"{checked.facts['task']}, {samples} samples to be judged on")
-    if floors:
-        words.append(f"asks for no less than {', '.join(map(str, floors))}")
     return "; ".join(words)
 
 

@@ -219,13 +219,15 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
         yield from _under((*at, "tune"), _of_search(parts.tune, known))
     if parts.train is not None:
         yield from _under((*at, "train"), _of_training(parts.train))
-    task = known.task
+    task, misnamed = known.task, set()
     for gate, policy in parts.gates.items():
         here: FieldPath = (*at, "gates", gate)
         if task:
             yield from _under(here, _of_task(gate, policy, task))
         if known.description is not None:
-            yield from _under(here, policy.misnamed(known.description.known))
+            named = list(policy.misnamed(known.description.known))
+            misnamed |= {gate} if named else set()
+            yield from _under(here, iter(named))
             yield from _under(here, _of_shape(gate, policy, known.description))
             if isinstance(policy, Robustness) and known.data is not None:
                 yield from _under(here, _of_epsilon(policy, known.description, known.data.spread))
@@ -241,7 +243,9 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
         samples=known.data.sizes.get("test", 0), groups=counted, classes=known.description.classes
     )
     asked = remedy.judged_by(parts.whole)
-    yield from _under((*at, "gates"), attainable.problems(asked, sizes))
+    for path, problem in attainable.problems(asked, sizes):
+        if path[0] not in misnamed:  # else it is not known whom it compares
+            yield (*at, "gates", *path), problem
 
 
 def _under(above: FieldPath, found: Found) -> Found:

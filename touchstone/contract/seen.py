@@ -33,7 +33,7 @@ from trust_gates.policy import Path as FieldPath
 from trust_gates.policy import Strict
 from trust_gates.visible import visible
 
-PATIENCE = {CODE: 120.0, DATA: 20.0, NETWORK: 60.0}
+PATIENCE = {CODE: 120.0, DATA: 30.0, NETWORK: 60.0}
 """Seconds that each step may take."""
 
 _LONGEST = 4 << 20
@@ -121,7 +121,7 @@ def look(
                 elif "ended" in line:
                     _add(seen, line["ended"])
         except PlatformError as error:
-            seen.notes.append(f"model.py was not looked at: {error}")
+            seen.notes.append(f"the code was not looked at: {error}; {error.hint}")
     return seen
 
 

@@ -30,15 +30,16 @@ def resolve(artifacts: Store, pipeline: ModelPipeline, gitops_url: str) -> str:
 
     Empty without a GitOps repository, or where none of its environments has a floor.
 
+    Whether touchstone.yaml asks for less than they do, `problems` says.
+
     Raises:
-        ManifestError: touchstone.yaml asks less than one of them, or names an environment that
-            the GitOps repository does not have; or an environment.yaml is wrong.
+        ManifestError: touchstone.yaml names an environment that the GitOps repository does not
+            have; or an environment.yaml is wrong.
         PlatformError: the repository cannot be read.
     """
     if not gitops_url:
         return ""
     floors = read(gitops_url, pipeline.spec.promote.environments)
-    require(floors, pipeline.spec.gates)
     evaluation(floors)
     documents = {
         path: one.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_HELD)

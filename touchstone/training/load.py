@@ -57,7 +57,7 @@ def load_class(directory: Path, entrypoint: str) -> type[ModelSpec]:
     if not path.is_file():
         there = [str(file.relative_to(base)) for file in sorted(base.glob("*.py"))]
         raise ValueError(
-            f"entrypoint {entrypoint!r}: {directory} has no file {file_name}"
+            f"entrypoint {entrypoint!r}: the repository has no file {file_name}"
             + alike(file_name, there)
         )
     module = _import(base, path)

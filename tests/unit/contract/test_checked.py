@@ -133,7 +133,7 @@ def test_the_example_has_no_problem(check):
         (
             "samples: 110\n      checks",
             "samples: 20\n      checks",
-            "49:7",
+            "48:7",
             "expected at least 30: no model can pass",
         ),
         (

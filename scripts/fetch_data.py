@@ -155,9 +155,9 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
     lines, why = raised.sifted(said.splitlines())
     sys.stderr.writelines(f"{line}\n" for line in lines)
     if process.returncode:
-        last = why or next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         raise TouchstoneError(
-            f"load_data of {entrypoint} ended with exit code {process.returncode}: {last}",
+            why or f"load_data of {entrypoint} ended with exit code {process.returncode}: {last}",
             hint="it sees the repository, the installed packages, and the network only where"
             " spec.data.uri is an address, ports 80 and 443; `touchstone up --data FOLDER` shows it"
             " a folder, `--data-port` opens a port",

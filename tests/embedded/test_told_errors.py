@@ -41,9 +41,9 @@ def test_data_that_are_not_there(stages):
     made = stages("from sklearn", 'open("data.csv")\n        from sklearn')
     first, frame, *_ = error(made.run("fetch_data", "data"))
     assert first == (
-        "error: model.py:32: FileNotFoundError: [Errno 2] No such file or directory: 'data.csv'"
+        "error: model.py:31: FileNotFoundError: [Errno 2] No such file or directory: 'data.csv'"
     )
-    assert frame == '  model.py:32 in load_data: open("data.csv")'
+    assert frame == '  model.py:31 in load_data: open("data.csv")'
 
 
 def test_a_loss_that_is_no_number_in_every_trial_and_a_wrong_shape_in_each_rank(stages):

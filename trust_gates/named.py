@@ -117,7 +117,10 @@ def as_typed(model: type[BaseModel], body: Any, text: str) -> Any:
     from ruamel.yaml import YAML
 
     root = YAML(typ="safe", pure=True).compose(text)
-    return body if root is None else _model(model, body, _texts(root))
+    try:
+        return body if root is None else _model(model, body, _texts(root))
+    except RecursionError:  # an alias within its own anchor, which no field takes
+        return body
 
 
 def _looks(name: str) -> str:

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 Path = Sequence[str | int]
 
+_CLOSE = 0.7
+"""How alike a slip of the pen is, from 0 to 1."""
+
 
 def problems(
     error: ValidationError, place: Callable[[Path], str], model: type[BaseModel]
@@ -60,6 +63,15 @@ def told(problem: Any) -> str:
     if problem["type"] == "value_error" and str(problem["ctx"]["error"]).startswith("got "):
         return str(problem["ctx"]["error"])
     expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    match problem["type"]:
+        case "model_type" | "model_attributes_type" | "dict_type":
+            expected = "a mapping"
+        case "tuple_type" | "list_type":
+            expected = "a list"
+        case "too_short":
+            expected = f"at least {problem['ctx']['min_length']}"
+        case "string_pattern_mismatch":
+            expected = f"text of the pattern {problem['ctx']['pattern']}"
     got = problem["input"]
     near = alike(got, re.findall(r"'([^']+)'", expected)) if isinstance(got, str) else ""
     return f"got {reprlib.repr(got)}, expected {expected}{near}"
@@ -67,5 +79,5 @@ def told(problem: Any) -> str:
 
 def alike(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'accuracy'?` where a known name is close to the one that was got."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=_CLOSE)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -27,6 +27,7 @@ from trust_gates.gates import Gates
 from trust_gates.named import as_typed, unknown
 from trust_gates.policy import GatePolicy
 from trust_gates.policy import Path as FieldPath
+from trust_gates.quality.policy import GAIN
 from trust_gates.robustness import attacks, figures
 from trust_gates.robustness.asked import GREY, TINY
 from trust_gates.robustness.policy import Robustness
@@ -308,6 +309,12 @@ def _of_training(train: Train) -> Found:
 def _of_task(gate: str, policy: GatePolicy, task: Any) -> Found:
     """Figures and attacks that do not serve models of this task."""
     for index, check in enumerate(policy.checks):
+        if check.metric == GAIN:
+            yield (
+                ("checks", index, "metric"),
+                f"got {GAIN!r}, expected champion: {{margin: …}} in its place: it is checked so"
+                " where a version is served",
+            )
         metric = glossary.METRICS.get(check.metric)
         kind = metric.task if metric else ""
         if kind and kind != task:

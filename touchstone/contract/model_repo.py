@@ -6,6 +6,7 @@ file:line:column, and `ModelPipeline.model_json_schema()` is the published JSON 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,14 +81,21 @@ class Card(Strict):
     license: str = ""
 
 
+_ENTRYPOINT = r"^[\w./-]+\.py:\w+$"
+
+
 def _inside(entrypoint: str) -> str:
+    if not re.match(_ENTRYPOINT, entrypoint):
+        raise ValueError("file.py:Class, such as model.py:MyModel")
     if entrypoint.startswith("/") or ".." in entrypoint.split("/"):
         raise ValueError("a file inside of the repository")
     return entrypoint
 
 
 class Spec(Strict):
-    entrypoint: Annotated[str, Field(pattern=r"^[\w./-]+\.py:\w+$"), AfterValidator(_inside)]
+    entrypoint: Annotated[
+        str, AfterValidator(_inside), Field(json_schema_extra={"pattern": _ENTRYPOINT})
+    ]
     """`file.py:Class` of the touchstone.training.ModelSpec."""
     data: Data
     tune: Tune | None = None
@@ -103,7 +111,10 @@ class Spec(Strict):
         checks = self.gates.robustness.checks if self.gates.robustness else ()
         asked = [one.metric for one in checks if one.metric.startswith("evasion_")]
         if asked and self.train.evasion_detector is None:
-            raise ValueError(f"spec.train.evasionDetector for the checks of {', '.join(asked)}")
+            raise ValueError(
+                f"got checks of {', '.join(asked)} without spec.train.evasionDetector, expected the"
+                " detector that they are of"
+            )
         return self
 
     @model_validator(mode="after")
@@ -113,9 +124,12 @@ class Spec(Strict):
         if self.remedy is not None:
             undeclared = set(self.remedy.methods) - set(self.gates.declared)
             if undeclared:
-                raise ValueError(f"spec.gates.{min(undeclared)} where it has a remedy")
+                name = min(undeclared)
+                raise ValueError(f"got a remedy for {name}, expected spec.gates.{name} beside it")
             if again := set(self.remedy.methods.values()) & self.train.methods:
-                raise ValueError(f"a remedy other than {min(again)}, which spec.train applies")
+                raise ValueError(
+                    f"got the remedy {min(again)}, expected another: spec.train applies it already"
+                )
             if self.remedy.fairness is not None:
                 mitigation_for(self.remedy.fairness, self.gates.fairness)
         return self

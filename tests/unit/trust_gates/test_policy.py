@@ -171,11 +171,9 @@ def test_a_wrong_value_is_refused_in_the_same_words_wherever_it_stands(
 def test_what_the_file_itself_has_wrong_is_said():
     with pytest.raises(ValidationError) as error:
         GatesFile.model_validate({"gate": {}})
-    problems = wording.problems(error.value, lambda path: ".".join(map(str, path)))
-    assert problems == [
-        ("gates", "gates is missing"),
-        ("gate", "got unknown key gate, expected one of the documented keys"),
-    ]
+    problems = wording.problems(error.value, lambda path: ".".join(map(str, path)), GatesFile)
+    unknown = "got unknown key gate, expected one of the documented keys; did you mean 'gates'?"
+    assert problems == [("gates", "gates is missing"), ("gate", unknown)]
 
 
 @pytest.mark.parametrize("name", ["tabular", "object-detection"])

@@ -39,8 +39,6 @@ _OF_TRAINING = ("learning_rate", "weight_decay")
 _LOSS = "loss"
 """What each epoch of a trial prints besides its figures."""
 
-_NO_DATA = "what the data are is not known: names, sizes and epsilon were not held against them"
-
 Found = Iterator[tuple[FieldPath, str]]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -90,7 +88,6 @@ def check(
     shown: str = "",
     uri: str = "",
     show: Sequence[Path] = (),
-    look: bool = True,
 ) -> Checked:
     """Check a model repository, by its folder or its touchstone.yaml.
 
@@ -98,7 +95,6 @@ def check(
         shown: the folder that places are told in; empty for the repository's own.
         uri: of the data, in place of spec.data.uri.
         show: folders of data that the code sees.
-        look: whether the code is looked at, which runs it.
 
     Raises:
         ManifestError: there is no YAML to check.
@@ -110,7 +106,7 @@ def check(
     said: dict[str, Any] = _mapping(_mapping(document.body).get("spec"))
     entrypoint, data = str(said.get("entrypoint", "")), _mapping(said.get("data"))
     known = Seen()
-    if look and (uri or isinstance(data.get("uri"), str)) and ".py:" in entrypoint:
+    if (uri or isinstance(data.get("uri"), str)) and ".py:" in entrypoint:
         seed = data.get("seed", 0)
         known = seen.look(
             folder.resolve(),
@@ -128,9 +124,7 @@ def check(
     for words, at in known.problems:
         found.problems.append(_in_code(words, at, document, shown))
     found.notes += known.notes
-    if known.description is None and not known.notes and not known.problems and look:
-        found.notes.append(_NO_DATA)
-    elif known.description is not None and known.data is not None:
+    if known.description is not None and known.data is not None:
         found.facts = {
             "task": known.description.task,
             "protected": known.description.protected,

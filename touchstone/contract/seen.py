@@ -19,7 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from touchstone import confine
 from touchstone.confine import Confinement
@@ -48,15 +58,39 @@ Defended = tuple[FieldPath, Sequence[Defence]]
 """Defences, and the field that declares them."""
 
 
+class _Inputs(BaseModel):
+    """What is computed with of the description's inputs."""
+
+    shape: list[PositiveInt] = Field(min_length=1, max_length=4)
+    low: FiniteFloat
+    high: FiniteFloat
+    features: list[str] = []
+
+    @model_validator(mode="after")
+    def _ordered(self) -> _Inputs:
+        if not self.low < self.high:
+            raise ValueError("low < high")
+        return self
+
+
 class Described(Strict):
     """The data, as far as policies can be held against them."""
 
     description: Any
-    sizes: dict[str, int]
-    groups: dict[str, list[list[int]]]
+    sizes: dict[str, NonNegativeInt]
+    groups: dict[str, list[list[NonNegativeInt]]]
     """Of a classifier's test split: a protected attribute's values, each with its classes."""
 
-    spread: list[float] = Field(max_length=100_000)
+    spread: list[PositiveFloat] = Field(max_length=100_000)
+
+    def fitting(self) -> Description:
+        """The description. Raises some ValueError, KeyError, TypeError or AttributeError."""
+        found = Description.of(self.description)
+        _Inputs.model_validate(dict(found.inputs))
+        for name, values in self.groups.items():
+            if [len(found.classes)] * len(found.protected[name]) != [len(one) for one in values]:
+                raise ValueError("a number for each value and class")
+        return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -157,7 +191,7 @@ def _learn(seen: Seen, told: Any) -> None:
     if "description" in told:
         try:
             data = Described.model_validate(told)
-            description = Description.of(data.description)
+            description = data.fitting()
         except (KeyError, ValueError, TypeError, AttributeError):
             return
         seen.data, seen.description = data, description

@@ -269,3 +269,40 @@ def test_an_import_without_end_is_told_and_ended(repository, monkeypatch):
     (repository / "model.py").write_text("import time\ntime.sleep(600)\n")
     (problem,) = checked.check(repository).problems
     assert "took longer than 2 s" in problem.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"description": []},
+        {"description": {"task": "classification"}},
+        {"inputs": {"shape": "many", "low": 0, "high": 1}},
+        {"inputs": {"shape": [3], "low": 1, "high": 0}},
+        {"inputs": {"shape": [-3], "low": 0, "high": float("nan")}},
+        {"inputs": {"shape": [3], "low": 0, "high": 1, "features": [[]]}},
+        {"groups": {"sex": [[1]]}},
+        {"groups": {"sex": [[-1, 2], [3, 4]]}},
+        {"groups": {"age": [[1, 2], [3, 4]]}},
+        {"spread": [0.0]},
+        {"spread": ["a"]},
+        {"sizes": {"test": -1}},
+        {"sizes": []},
+    ],
+)
+def test_what_a_look_says_of_the_data_counts_only_where_it_could_be_true(tmp_path, change):
+    told = {
+        "description": PATIENTS.to_json(),
+        "sizes": {"test": 40},
+        "groups": {"sex": [[10, 10], [10, 10]]},
+        "spread": [1.0, 1.0, 1.0],
+    }
+    found = Seen()
+    seen._learn(found, told)
+    assert found.description == PATIENTS
+    if "inputs" in change:
+        told["description"] = {**told["description"], **change}
+    else:
+        told |= change
+    found = Seen()
+    seen._learn(found, told)
+    assert found.description is None and found.data is None

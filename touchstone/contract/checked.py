@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from touchstone.contract import model_repo, remedy, seen
-from touchstone.contract.model_repo import ModelPipeline, Spec
-from touchstone.contract.recipe import Parameter, Train, Tune
+from touchstone.contract.model_repo import ModelPipeline, Spec, contradictions
+from touchstone.contract.recipe import Parameter, Remedy, Train, Tune
 from touchstone.contract.seen import Seen
 from touchstone.documents.yaml import Document, field_name
 from touchstone.training.metrics import FIGURES
@@ -164,8 +164,8 @@ def _read(document: Document, found: Checked) -> _Parts:
         gates = {name: policy for name in GATES if (policy := spec.gates.policy(name))}
         return _Parts(tune=spec.tune, train=spec.train, gates=gates, whole=spec)
     except ValidationError as error:
-        for place, text in wording.problems(error, document.location, ModelPipeline):
-            found.problems.append(Finding(location=place, message=text))
+        told = wording.problems(error, document.location, ModelPipeline)
+        found.problems += [Finding(location=place, message=text) for place, text in told]
     said = _mapping(_mapping(body).get("spec"))
     gates = _mapping(said.get("gates"))
     policies = {
@@ -174,11 +174,15 @@ def _read(document: Document, found: Checked) -> _Parts:
         if name in gates
         and (policy := _fitting(Gates.model_fields[name].annotation, gates[name])) is not None
     }
-    return _Parts(
-        tune=_fitting(Tune, said.get("tune")),
-        train=_fitting(Train, said.get("train")),
-        gates=policies,
-    )
+    train = _fitting(Train, said.get("train", {}))
+    asked = _fitting(Remedy, said.get("remedy"))
+    if train is not None and policies.keys() == gates.keys() & set(GATES):
+        known = {one.message for one in found.problems}
+        for problem in contradictions(train, policies, asked):
+            if f"spec: {problem}" not in known:
+                place = document.location(("spec",))
+                found.problems.append(Finding(location=place, message=f"spec: {problem}"))
+    return _Parts(tune=_fitting(Tune, said.get("tune")), train=train, gates=policies)
 
 
 def _fitting(declared: Any, value: Any) -> Any:

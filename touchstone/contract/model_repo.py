@@ -7,6 +7,7 @@ file:line:column, and `ModelPipeline.model_json_schema()` is the published JSON 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,8 +27,9 @@ from touchstone.errors import ManifestError
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.mitigation import Mitigation
+from trust_gates.fairness.policy import Fairness
 from trust_gates.gates import Gates
-from trust_gates.policy import Strict
+from trust_gates.policy import GatePolicy, Strict
 from trust_gates.quality.policy import Quality
 
 FILE_NAME = "touchstone.yaml"
@@ -107,31 +109,12 @@ class Spec(Strict):
     card: Card = Card()
 
     @model_validator(mode="after")
-    def _has_the_detector_it_checks(self) -> Spec:
-        checks = self.gates.robustness.checks if self.gates.robustness else ()
-        asked = [one.metric for one in checks if one.metric.startswith("evasion_")]
-        if asked and self.train.evasion_detector is None:
-            raise ValueError(
-                f"got checks of {', '.join(asked)} without spec.train.evasionDetector, expected the"
-                " detector that they are of"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _mitigates_someone(self) -> Spec:
-        if self.train.mitigation is not None:
-            mitigation_for(self.train.mitigation, self.gates.fairness)
-        if self.remedy is not None:
-            undeclared = set(self.remedy.methods) - set(self.gates.declared)
-            if undeclared:
-                name = min(undeclared)
-                raise ValueError(f"got a remedy for {name}, expected spec.gates.{name} beside it")
-            if again := set(self.remedy.methods.values()) & self.train.methods:
-                raise ValueError(
-                    f"got the remedy {min(again)}, expected another: spec.train applies it already"
-                )
-            if self.remedy.fairness is not None:
-                mitigation_for(self.remedy.fairness, self.gates.fairness)
+    def _consistent(self) -> Spec:
+        gates = {
+            name: policy for name in self.gates.declared if (policy := self.gates.policy(name))
+        }
+        for problem in contradictions(self.train, gates, self.remedy):
+            raise ValueError(problem)
         return self
 
     @property
@@ -155,6 +138,33 @@ class Spec(Strict):
         """The detector to train, complete."""
         declared = self.train.evasion_detector
         return None if declared is None else evasion_against(declared, self.gates.robustness)
+
+
+def contradictions(
+    train: Train, gates: Mapping[str, GatePolicy], remedy: Remedy | None
+) -> Iterator[str]:
+    """What parts that fit each by itself say of one another that cannot be."""
+    robustness, fairness = gates.get("robustness"), gates.get("fairness")
+    checks = robustness.checks if robustness else ()
+    asked = [one.metric for one in checks if one.metric.startswith("evasion_")]
+    if asked and train.evasion_detector is None:
+        yield (
+            f"got checks of {', '.join(asked)} without spec.train.evasionDetector, expected the"
+            " detector that they are of"
+        )
+    mitigations = [train.mitigation]
+    if remedy is not None:
+        mitigations.append(remedy.fairness)
+        for name in sorted(set(remedy.methods) - set(gates)):
+            yield f"got a remedy for {name}, expected spec.gates.{name} beside it"
+        for method in sorted(set(remedy.methods.values()) & train.methods):
+            yield f"got the remedy {method}, expected another: spec.train applies it already"
+    for one in mitigations:
+        if one is not None and (fairness is None or isinstance(fairness, Fairness)):
+            try:
+                mitigation_for(one, fairness)
+            except ValueError as error:
+                yield str(error)
 
 
 class ModelPipeline(Strict):

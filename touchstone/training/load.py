@@ -65,8 +65,9 @@ def load_class(directory: Path, entrypoint: str) -> type[ModelSpec]:
     if found is None:
         there = [name for name, one in vars(module).items() if _is_spec(one)]
         raise ValueError(
-            f"entrypoint {entrypoint!r}: {file_name} has no {class_name}, expected one of the"
-            f" ModelSpecs that it has: {', '.join(there) or 'none'}{alike(class_name, there)}"
+            f"entrypoint {entrypoint!r}: {file_name} has no {class_name}, expected a subclass of"
+            " touchstone.training.ModelSpec that it has"
+            f" ({', '.join(there) or 'none'}){alike(class_name, there)}"
         )
     if not _is_spec(found):
         problem = f"{found!r}, expected a subclass of touchstone.training.ModelSpec"
@@ -85,8 +86,8 @@ def faults(found: type[ModelSpec]) -> Iterator[CodeError]:
         asked = "expected a class that is made without arguments"
         yield CodeError(found, f"got an __init__ that asks for {', '.join(needed)}, {asked}")
     for name, (given, named) in _CALLED.items():
-        method = getattr(found, name)
-        if name in absent or not inspect.isfunction(method):
+        method = inspect.getattr_static(found, name)
+        if name in absent or not inspect.isfunction(method):  # a staticmethod has no self
             continue
         signature = inspect.signature(method)
         try:

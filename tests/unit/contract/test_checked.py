@@ -173,6 +173,21 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(check):
     # The search space does not fit, so its objective is not known; all the rest is.
 
 
+def test_parts_that_contradict_each_other_are_told_beside_all_the_rest(check):
+    remedy = "  remedy: {fairness: reweighing}\n  promote:"
+    pairs = [
+        ("metric: robust_accuracy", "metric: evasion_auc"),
+        ("batchSize: 32", "batchSize: 32\n    mitigation: {method: reweighing}"),
+        ("  promote:", remedy),
+    ]
+    assert [one.split(": ", 2)[2] for one in check(*pairs)] == [
+        "got checks of evasion_auc without spec.train.evasionDetector, expected the detector that"
+        " they are of",
+        "got the remedy reweighing, expected another: spec.train applies it already",
+    ]
+    assert len(check(*pairs, ("canary: 100", "canry: 100"))) == 3
+
+
 def test_on_few_samples_it_is_told_that_nothing_can_be_decided(check):
     found = check(test=20, groups=((5, 5), (5, 5)))
     assert any("got 20 samples in the test split, expected at least 30" in one for one in found)

@@ -106,6 +106,24 @@ def test_every_missing_method_and_every_wrong_array_is_told_at_once(tmp_path):
     assert "protected_sex: got bool" in found and "labels: got bool" in found
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def predict(self, module", "@staticmethod\n    def predict(module"),
+        ("def predict(self", "@torch.no_grad()\n    def predict(self"),
+        (
+            "def loss(self, module: nn.Module, batch: Batch)",
+            "def loss(self, module, batch, **more)",
+        ),
+        ("*, seed: int)", "seed=0, cache=None)"),
+        ("parameters.get(", "dict(parameters).get("),
+    ],
+)
+def test_other_ways_to_write_a_method_are_no_faults(tmp_path, old, new):
+    assert old in MODEL
+    assert problems(tmp_path, MODEL.replace(old, new), tried=[{"width": 8}]) == []
+
+
 def test_an_entrypoint_with_a_typo_is_told_what_is_there(tmp_path):
     (found,) = problems(tmp_path, MODEL, entrypoint="model.py:Progresion")
     assert "model.py has no Progresion" in found and "did you mean 'Progression'?" in found

@@ -49,6 +49,7 @@ def main(
         Path | None, typer.Option(help="File for the evaluation data's digest; empty without any.")
     ] = None,
     uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
+    loaded: Annotated[str, typer.Option(help="Digest of data that validate has loaded.")] = "",
     floor: Annotated[
         str, typer.Option(help="Digest of the environments' floor; empty for none.")
     ] = "",
@@ -65,11 +66,14 @@ def main(
         repository = artifacts.get(source, Path(folder) / "source")
         spec = model_repo.load(repository).spec
         source_uri = uri or spec.data.uri
-        typer.echo(f"loading {one_line(source_uri)} with seed {spec.data.seed}")
-        loaded = Path(folder) / "data"
-        _load(repository, spec.entrypoint, source_uri, spec.data.seed, loaded)
-        data = dataset.read_raw(loaded)
-        digest = artifacts.put(loaded)
+        place = Path(folder) / "data"
+        if loaded:
+            artifacts.get(loaded, place)
+        else:
+            typer.echo(f"loading {one_line(source_uri)} with seed {spec.data.seed}")
+            _load(repository, spec.entrypoint, source_uri, spec.data.seed, place)
+        data = dataset.read_raw(place)
+        digest = artifacts.put(place)
     if not uri and spec.data.digest not in ("", digest):
         raise TouchstoneError(
             f"got {digest} from {spec.data.uri}, expected spec.data.digest {spec.data.digest}",

@@ -123,7 +123,7 @@ def validated(tmp_path, results):
         "validate",
         f"--store=file://{tmp_path}/store",
         *(f"--{name}={(results / name).read_text()}" for name in ("source", "floor")),
-        f"--result-checked={results}/checked",
+        f"--result-data={results}/data",
     )
 
 
@@ -138,7 +138,7 @@ def test_what_is_wrong_with_touchstone_yaml_and_its_code_is_told_together(tmp_pa
     assert "expected a threshold for accuracy in [0, 1]" in first
     assert second.startswith("touchstone.yaml:5:3: spec.entrypoint: ")
     assert "expected a subclass of touchstone.training.ModelSpec" in second
-    assert not (results / "checked").exists()
+    assert not (results / "data").exists()
 
 
 def test_a_touchstone_yaml_below_the_floor_is_told_both_values_before_any_data_are_fetched(

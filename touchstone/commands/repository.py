@@ -18,13 +18,14 @@ def examine(
     uri: str = "",
     floors: Floors | None = None,
     show: Sequence[Path] = (),
+    output: Path | None = None,
 ) -> Checked:
     """Check a model repository, and hold it to the floors; see `checked.check`.
 
     Raises:
         ManifestError: there is no YAML to check.
     """
-    found = checked.check(path, shown=shown, uri=uri, show=show)
+    found = checked.check(path, shown=shown, uri=uri, show=show, output=output)
     if found.pipeline is not None and floors:
         less = held.problems(floors, found.pipeline.spec.gates, found.facts)
         found.problems[:0] = [Finding(location=found.file, message=problem) for problem in less]

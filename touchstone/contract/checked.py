@@ -68,6 +68,9 @@ class Checked:
     facts: dict[str, Any] | None = None
     """Of the data, as a verdict has them."""
 
+    written: bool = False
+    """Whether the data are in the folder that they were asked for in."""
+
     file: str = ""
     """What places call touchstone.yaml."""
 
@@ -88,6 +91,7 @@ def check(
     shown: str = "",
     uri: str = "",
     show: Sequence[Path] = (),
+    output: Path | None = None,
 ) -> Checked:
     """Check a model repository, by its folder or its touchstone.yaml.
 
@@ -95,6 +99,7 @@ def check(
         shown: the folder that places are told in; empty for the repository's own.
         uri: of the data, in place of spec.data.uri.
         show: folders of data that the code sees.
+        output: an empty folder for the data that were looked at.
 
     Raises:
         ManifestError: there is no YAML to check.
@@ -116,7 +121,9 @@ def check(
             tried=_tried(parts.tune),
             defended=_defended(parts.whole),
             show=show,
+            output=output,
         )
+    found.written = known.written
     for at, problem in _misfits(parts, known):
         message = f"{field_name(at)}: {problem}"
         found.problems.append(Finding(location=document.location(at), message=message))

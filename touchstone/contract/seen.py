@@ -104,6 +104,9 @@ class Seen:
     task: str = ""
     data: Described | None = None
     description: Description | None = None
+    written: bool = False
+    """Whether the data were written where they were asked for."""
+
     parameters: frozenset[str] | None = None
     """Hyperparameters that `build` looks at; None where it may be any."""
 
@@ -117,6 +120,7 @@ def look(
     tried: Sequence[Mapping[str, Parameter]] = (),
     defended: Sequence[Defended] = (),
     show: Sequence[Path] = (),
+    output: Path | None = None,
 ) -> Seen:
     """Look at the code in `folder`, confined, without a network.
 
@@ -125,6 +129,7 @@ def look(
         tried: sets of hyperparameters that the network must be buildable with.
         defended: sets of defences that it must be trainable behind.
         show: folders of data that it sees besides.
+        output: an empty folder for the data, as `fetch-data` would have them.
     """
     seen = Seen()
     remote = "://" in uri and not uri.startswith("file:")
@@ -135,11 +140,12 @@ def look(
         "uri": None if remote else uri,
         "seed": seed,
         "tried": list(tried),
+        "output": "" if output is None else str(output),
         "defended": [(at, [one.model_dump(mode="json") for one in of]) for at, of in defended],
     }
     step, started = CODE, time.monotonic()
     with tempfile.TemporaryDirectory() as own:
-        confinement = Confinement(read=[folder, *show], write=[Path(own)])
+        confinement = Confinement(read=[folder, *show], write=[Path(own), *filter(None, [output])])
         try:
             for line in _lines(folder, what, confinement):
                 if line is None:
@@ -182,6 +188,7 @@ def _learn(seen: Seen, told: Any) -> None:
         return
     if told.get("task") in ("classification", "detection"):
         seen.task = told["task"]
+    seen.written = seen.written or told.get("written") is True
     if "parameters" in told:
         try:
             names = TypeAdapter(list[str]).validate_python(told["parameters"])

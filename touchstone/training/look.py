@@ -74,6 +74,7 @@ def look(
     seed: int,
     tried: Sequence[Mapping[str, Parameter]],
     defended: Sequence[tuple[Sequence[str], Any]],
+    output: str,
     say: Say,
 ) -> None:
     """Say each step that begins, each problem, and what was seen.
@@ -83,6 +84,7 @@ def look(
         tried: sets of hyperparameters that the network must be buildable with.
         defended: the field that declares defences, and them as JSON: it must be trainable behind
             them.
+        output: folder that the data are written into; empty for none.
         say: takes {"step": name}, {"problem": words} and {"seen": {…}}.
     """
     say({"step": CODE})
@@ -103,6 +105,9 @@ def look(
         with _problems(root, say):
             data = given.data(spec, spec.load_data(uri, seed=seed))
             say({"seen": _described(data, given.splits(spec, data))})
+            if output:
+                dataset.write_raw(Path(output), data)
+                say({"seen": {"written": True}})
     say({"step": NETWORK})
     read: set[str] = set()
     for parameters in [{}, *tried]:

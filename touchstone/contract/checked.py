@@ -28,6 +28,7 @@ from trust_gates.named import as_typed, unknown
 from trust_gates.policy import GatePolicy
 from trust_gates.policy import Path as FieldPath
 from trust_gates.quality.policy import GAIN
+from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures
 from trust_gates.robustness.asked import GREY, TINY
 from trust_gates.robustness.policy import Robustness
@@ -235,6 +236,8 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
             misnamed |= {gate} if named else set()
             yield from _under(here, iter(named))
             yield from _under(here, _of_shape(gate, policy, known.description))
+            if isinstance(policy, Robustness) and not named:
+                yield from _under(here, _of_reach(policy, known.description))
             if isinstance(policy, Robustness) and known.data is not None:
                 yield from _under(here, _of_epsilon(policy, known.description, known.data.spread))
     if parts.whole is None or known.description is None or known.data is None:
@@ -360,6 +363,24 @@ def _of_shape(gate: str, policy: GatePolicy, description: Description) -> Found:
                 ("checks", index, "metric"),
                 "got 'protected_share' for images, expected it for rows of features alone",
             )
+
+
+def _of_reach(policy: Robustness, description: Description) -> Found:
+    """Limits that leave an attacker nothing to change."""
+    inputs = description.inputs
+    if not policy.immutable and not policy.bounds:
+        return
+    try:
+        own = Reach.of_features(
+            inputs.get("features", ()),
+            low=float(inputs["low"]),
+            high=float(inputs["high"]),
+            immutable=policy.immutable,
+            bounds=policy.bounds,
+        )
+        own.within(Reach.described(inputs))
+    except (ValueError, TypeError, AttributeError) as error:
+        yield ("bounds" if policy.bounds else "immutable",), str(error)
 
 
 def _of_epsilon(policy: Robustness, description: Description, spread: Sequence[float]) -> Found:

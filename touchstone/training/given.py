@@ -24,6 +24,7 @@ from touchstone.training.spec import (
 )
 from touchstone.training.wrapped import Wrapped
 from trust_gates.inputs.arrays import misfits
+from trust_gates.reach import Reach
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,12 @@ def data(spec: ModelSpec, found: object) -> RawData:
         raise _other(
             spec, "load_data", f"a description that is no JSON ({error})", expected=asked
         ) from None
-    if problems := list(misfits(said, found.arrays)):
+    problems = list(misfits(said, found.arrays))
+    try:
+        Reach.described(said.inputs)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problems.append(str(error))
+    if problems:
         raise CodeError(_own(spec, "load_data"), *problems)
     return found
 

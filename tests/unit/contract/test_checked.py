@@ -158,6 +158,12 @@ def test_what_the_code_and_the_data_do_not_bear_out_is_told_where_it_is_asked(
     assert told and told[0].startswith(f"touchstone.yaml:{place}: "), found
 
 
+def test_limits_that_leave_an_attacker_nothing_to_change_are_told(check):
+    fixed = "{age: [0.5, 0.5], sex: [0, 0], bmi: [1, 1]}"
+    found = check(("      sweep", f"      bounds: {fixed}\n      sweep"))
+    assert len(found) == 1 and "spec.gates.robustness.bounds: got only immutable" in found[0]
+
+
 def test_every_problem_is_told_at_once_in_the_order_of_the_file(check):
     found = check(
         ("val_accuracy", "val_map5"),

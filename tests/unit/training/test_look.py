@@ -11,7 +11,7 @@ MODEL = (SHIPPED / "training" / "examples" / "tabular" / "model.py").read_text()
 def seen(folder, text, *, entrypoint="model.py:Progression", tried=(), defended=()):
     (folder / "model.py").write_text(text)
     said = []
-    look(folder, entrypoint, "sklearn:diabetes", 7, tried, defended, said.append)
+    look(folder, entrypoint, "sklearn:diabetes", 7, tried, defended, "", said.append)
     return said
 
 
@@ -164,3 +164,8 @@ def test_a_defence_that_does_not_serve_such_inputs_is_told_where_it_is_declared(
     found = [one for one in seen(tmp_path, MODEL, defended=defended) if "problem" in one]
     assert [one["at"] for one in found] == [at]
     assert "jpeg_compression works on images" in found[0]["problem"]
+
+
+def test_a_description_that_names_no_feature_of_its_own_is_told(tmp_path):
+    (found,) = problems(tmp_path, MODEL.replace('["age"]', '["agee"]'))
+    assert "load_data: got the features ['agee'], expected some of" in found

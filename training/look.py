@@ -25,6 +25,7 @@ def main(source: Path, what: Mapping[str, Any], descriptor: int) -> None:
         from touchstone.training.look import look
 
         look(source, **what, say=say)
+        say({"done": True})
 
 
 if __name__ == "__main__":

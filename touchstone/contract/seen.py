@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,10 +146,10 @@ def look(
         "defended": [(at, [one.model_dump(mode="json") for one in of]) for at, of in defended],
     }
     step, started = CODE, time.monotonic()
-    with tempfile.TemporaryDirectory() as own:
-        confinement = Confinement(read=[folder, *show], write=[Path(own), *filter(None, [output])])
+    with tempfile.TemporaryDirectory() as own, _readable(folder) as shown:
+        confinement = Confinement(read=[shown, *show], write=[Path(own), *filter(None, [output])])
         try:
-            for line in _lines(folder, what, confinement):
+            for line in _lines(shown, what, confinement):
                 if line is None:
                     if time.monotonic() - started > PATIENCE[step]:
                         _late(seen, step)
@@ -159,10 +161,25 @@ def look(
                 elif "seen" in line:
                     _learn(seen, line["seen"])
                 elif "ended" in line:
-                    _add(seen, line["ended"])
+                    _add(seen, str(line["ended"]))
         except PlatformError as error:
             seen.notes.append(f"the code was not looked at: {error}; {error.hint}")
     return seen
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[Path]:
+    """The folder, or a copy: whom the superuser confines is nobody, and reads little."""
+    if os.geteuid() != 0 or confine.off() or folder.stat().st_mode & 0o005 == 0o005:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as own:
+        copy = Path(own) / folder.name
+        shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".*"))
+        for path in (copy, *copy.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() else 0o644)
+        yield copy
 
 
 def _late(seen: Seen, step: str) -> None:
@@ -238,10 +255,13 @@ def _lines(
     reader = threading.Thread(target=lambda: said.append(confine.tail(stream)), daemon=True)
     reader.start()
     try:
-        yield from _read(ours)
+        done = False
+        for line in _read(ours):
+            done = done or (line is not None and line.get("done") is True)
+            yield line
         code = process.wait(timeout=10)
         reader.join(timeout=5)
-        if code:
+        if code or not done:
             lines, why = raised.sifted(b"".join(said).decode(errors="replace").splitlines())
             last = why or next((line for line in reversed(lines) if line.strip()), "no output")
             yield {"ended": f"the look at the model ended with exit code {code}: {last}"}

@@ -22,11 +22,12 @@ import typer
 from touchstone import confine
 from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
-from touchstone.confine import DATA, DATA_PORTS, Confinement
+from touchstone.confine import DATA_PORTS, Confinement
 from touchstone.contract import model_repo
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError, TouchstoneError
 from touchstone.home import SHIPPED
+from touchstone.training import raised
 from touchstone.training.spec import Description
 from trust_gates import evaluation
 from trust_gates.evaluation import Evaluation
@@ -48,6 +49,7 @@ def main(
         Path | None, typer.Option(help="File for the evaluation data's digest; empty without any.")
     ] = None,
     uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
+    loaded: Annotated[str, typer.Option(help="Digest of data that validate has loaded.")] = "",
     floor: Annotated[
         str, typer.Option(help="Digest of the environments' floor; empty for none.")
     ] = "",
@@ -64,11 +66,14 @@ def main(
         repository = artifacts.get(source, Path(folder) / "source")
         spec = model_repo.load(repository).spec
         source_uri = uri or spec.data.uri
-        typer.echo(f"loading {one_line(source_uri)} with seed {spec.data.seed}")
-        loaded = Path(folder) / "data"
-        _load(repository, spec.entrypoint, source_uri, spec.data.seed, loaded)
-        data = dataset.read_raw(loaded)
-        digest = artifacts.put(loaded)
+        place = Path(folder) / "data"
+        if loaded:
+            artifacts.get(loaded, place)
+        else:
+            typer.echo(f"loading {one_line(source_uri)} with seed {spec.data.seed}")
+            _load(repository, spec.entrypoint, source_uri, spec.data.seed, place)
+        data = dataset.read_raw(place)
+        digest = artifacts.put(place)
     if not uri and spec.data.digest not in ("", digest):
         raise TouchstoneError(
             f"got {digest} from {spec.data.uri}, expected spec.data.digest {spec.data.digest}",
@@ -131,7 +136,7 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
     output.mkdir()
     scheme = urlsplit(uri).scheme
     confinement = Confinement(
-        read=[repository, *_shown()],
+        read=[repository, *confine.shown_data()],
         write=[output],
         ports=(*_WEB, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(",")))),
         # A name such as `generate` or `sklearn:digits` is loaded from what is installed.
@@ -151,20 +156,16 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
     with confine.started(words, confinement, folder=repository, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None  # noqa: S101 (it is a pipe)
         said = confine.tail(process.stderr).decode(errors="replace")
-    sys.stderr.write(said)
+    lines, why = raised.sifted(said.splitlines())
+    sys.stderr.writelines(f"{line}\n" for line in lines)
     if process.returncode:
-        last = (said.strip().splitlines() or ["it said nothing"])[-1]
+        last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         raise TouchstoneError(
-            f"load_data of {entrypoint} ended with exit code {process.returncode}: {last}",
+            why or f"load_data of {entrypoint} ended with exit code {process.returncode}: {last}",
             hint="it sees the repository, the installed packages, and the network only where"
             " spec.data.uri is an address, ports 80 and 443; `touchstone up --data FOLDER` shows it"
             " a folder, `--data-port` opens a port",
         )
-
-
-def _shown() -> list[Path]:
-    """Folders of data that the platform's operator shows to every model repository."""
-    return [Path(part) for part in os.environ.get(DATA, "").split(os.pathsep) if part]
 
 
 if __name__ == "__main__":

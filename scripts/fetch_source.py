@@ -1,4 +1,4 @@
-"""fetch-source: one commit of the model repository, judged before anything else runs."""
+"""fetch-source: one commit of the model repository, and the floor that it is held to."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ def main(
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
 ) -> None:
-    """Clone at one commit, check touchstone.yaml, store the tree and what it will be compared with.
+    """Clone at one commit, store the tree and what it will be compared with and held to.
 
-    A touchstone.yaml that asks for less than its environments do is refused here.
+    What is wrong with touchstone.yaml, and with the code beside it, the stage validate says
+    together. A repository without one, or with a link in its place, is refused here; so are
+    environments that nobody has laid out.
     A round of a remedy that is not due is refused here, before any of the repository's code runs.
     """
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", revision):
@@ -52,31 +54,32 @@ def main(
         git("checkout", "--quiet", "--detach", "FETCH_HEAD", cwd=checkout)
         commit = git("rev-parse", "HEAD", cwd=checkout)
         shutil.rmtree(checkout / ".git")
-        pipeline = model_repo.load(checkout)
-        file = pipeline.spec.entrypoint.partition(":")[0]
-        if not (checkout / file).is_file():
-            raise ManifestError(
-                f"spec.entrypoint names {file}, which is not in the repository",
-                location=str(checkout / model_repo.FILE_NAME),
-            )
+        model_repo.read(checkout, shown=model_repo.FILE_NAME)
         artifacts = open_store(store)
         digest = artifacts.put(checkout)
-        remedies.admit(
-            pipeline.spec,
-            artifacts,
-            source=digest,
-            number=number,
-            remedy=remedy,
-            previous=previous,
-        )
-        floor = floors.resolve(artifacts, pipeline, gitops_url)
-        served = champion.resolve(artifacts, pipeline, gitops_url)
+        model = floor = served = ""
+        try:
+            pipeline = model_repo.load(checkout)
+        except ManifestError:
+            typer.echo("touchstone.yaml does not fit: the stage validate says all that is wrong")
+        else:
+            remedies.admit(
+                pipeline.spec,
+                artifacts,
+                source=digest,
+                number=number,
+                remedy=remedy,
+                previous=previous,
+            )
+            model = pipeline.metadata.name
+            floor = floors.resolve(artifacts, pipeline, gitops_url)
+            served = champion.resolve(artifacts, pipeline, gitops_url)
     stage.write_result(result_source, digest)
     stage.write_result(result_commit, commit)
-    stage.write_result(result_model, pipeline.metadata.name)
+    stage.write_result(result_model, model)
     stage.write_result(result_champion, served)
     stage.write_result(result_floor, floor)
-    typer.echo(f"{pipeline.metadata.name} at {commit[:12]}: {digest}")
+    typer.echo(f"{model or 'a model'} at {commit[:12]}: {digest}")
 
 
 if __name__ == "__main__":

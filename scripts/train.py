@@ -71,9 +71,9 @@ def main(
         if remedy:
             typer.echo(f"remedy: {remedy}")
         typer.echo(f"training with {spec.train.workers} processes, {spec.train.epochs} epochs")
-        code = local.train(job, work, workers=spec.train.workers)
+        code, why = local.train(job, work, workers=spec.train.workers)
         if code:
-            typer.echo(f"error: training ended with exit code {code}", err=True)
+            typer.echo(f"error: {why or f'training ended with exit code {code}'}", err=True)
             raise typer.Exit(code)
         digest = artifacts.put(work / "model")
         figures = read_metrics(work / "model")

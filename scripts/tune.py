@@ -43,6 +43,7 @@ def main(
 
 def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str, object]:
     from touchstone.driver import local, study
+    from touchstone.training import raised
     from touchstone.training.launch import Job
     from touchstone.training.trainer import TrainConfig
 
@@ -63,7 +64,8 @@ def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str,
         )
         code, output = local.trial(job, folder / f"trial-{number}")
         if code:
-            last = (output.strip().splitlines() or ["no output"])[-1]
+            lines, why = raised.sifted(output.splitlines())
+            last = why or next((line for line in reversed(lines) if line.strip()), "no output")
             return study.Outcome(value=None, reason=f"exit code {code}: {last}")
         value = local.metric(output, tune.objective.metric)
         printed = sorted({key for key, _ in local.METRIC.findall(output)})
@@ -77,7 +79,8 @@ def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str,
             for key, value in trial.parameters.items()
         )
         metric = tune.objective.metric
-        outcome = f"{metric}={trial.value:.4f}" if trial.value is not None else trial.reason
+        why = trial.reason.partition("\n")[0]
+        outcome = f"{metric}={trial.value:.4f}" if trial.value is not None else why
         so_far = f"best {metric}={best.value:.4f}; " if best is not None else ""
         known = f"{so_far}{values} {outcome} ({trial.seconds:.1f} s)"
         typer.echo(progress.line("trial", trial.number + 1, total, known))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 def main(source: str, entrypoint: str, uri: str, seed: str, output: str) -> None:
     """Load, check and write."""
-    from touchstone.training import dataset
+    from touchstone.training import dataset, given, raised
     from touchstone.training.load import load_spec
 
-    data = load_spec(Path(source), entrypoint).load_data(uri, seed=int(seed))
-    dataset.write_raw(Path(output), data)
+    with raised.told(Path(source)):
+        spec = load_spec(Path(source), entrypoint)
+        dataset.write_raw(Path(output), given.data(spec, spec.load_data(uri, seed=int(seed))))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 The job (`touchstone.training.launch.Job`) says what to train from and where to put it. Rank 0
 prints one line per epoch and at the end each validation figure as `name=value`, the form that
-Katib's StdOut collector reads. Exit codes: 0 done, 143 stopped by SIGTERM with a checkpoint left.
+Katib's StdOut collector reads. Exit codes: 0 done, 143 stopped by SIGTERM with a checkpoint left, 1
+failed: the last that it says is why, in the words of the model repository.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from touchstone.training import dataset, export
+from touchstone.training import dataset, export, raised
 from touchstone.training.dataset import Dataset
 from touchstone.training.defences import wrap
 from touchstone.training.launch import Job
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
 _SAMPLE = 8
 
 
-def main(job_file: str) -> int:
+def main(job: Job) -> int:
     """Do what the job says; the exit code."""
     import torch
 
-    job = Job.read(Path(job_file))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     own = load_spec(job.source, job.entrypoint)
     data = dataset.read(job.dataset, splits=("train", "validation"))
@@ -118,9 +118,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.stderr.write("usage: python -P worker.py JOB.json\n")
         sys.exit(2)
-    try:
-        code = main(sys.argv[1])
-    except (ValueError, RuntimeError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(1)
+    job = Job.read(Path(sys.argv[1]))
+    with raised.told(job.source):
+        code = main(job)
     sys.exit(code)

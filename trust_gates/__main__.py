@@ -189,7 +189,7 @@ def read_policy(path: Path) -> Gates:
     try:
         return GatesFile.model_validate(as_typed(GatesFile, document, text)).gates
     except ValidationError as error:
-        problems = wording.problems(error, lambda _: str(path))
+        problems = wording.problems(error, lambda _: str(path), GatesFile)
         raise PolicyError("\n".join(f"{place}: {text}" for place, text in problems)) from None
 
 

@@ -34,13 +34,15 @@ class Gates(Strict):
         return found
 
     def check_names(self, known: Known) -> None:
-        """Raise PolicyError, naming the gate, where a policy means what the data do not have."""
-        for name in self.declared:
-            try:
-                if policy := self.policy(name):
-                    policy.check_names(known)
-            except PolicyError as error:
-                raise PolicyError(f"spec.gates.{name}: {error}") from None
+        """Raise PolicyError, naming each gate, where policies mean what the data do not have."""
+        wrong = [
+            f"spec.gates.{name}: {problem}"
+            for name in self.declared
+            if (policy := self.policy(name))
+            for _, problem in policy.misnamed(known)
+        ]
+        if wrong:
+            raise PolicyError("\n".join(wrong))
 
     @property
     def declared(self) -> tuple[str, ...]:

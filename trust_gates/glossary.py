@@ -20,6 +20,12 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def of_gate(gate: str) -> tuple[Metric, ...]:
+    """The metrics of one of Touchstone's gates."""
+    found: tuple[Metric, ...] = _GATES[gate].METRICS
+    return found
+
+
 def question(gate: str) -> str:
     """What the gate answers; empty for a gate that is not Touchstone's own."""
     return str(_GATES[gate].QUESTION) if gate in _GATES else ""

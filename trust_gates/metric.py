@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trust_gates.written import number
 
@@ -26,6 +26,9 @@ class Metric:
 
     advice: str = ""
     """What to do where a check of it does not pass, in a sentence; empty without any check."""
+
+    task: str = ""
+    """What only models of this task are measured by; empty for all."""
 
     @property
     def ratio(self) -> bool:
@@ -56,6 +59,11 @@ def difference(
 def count(name: str, meaning: str, advice: str = "", *, ideal: float | None = 0) -> Metric:
     """A metric from 0 on without an upper end, a count or a distance."""
     return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, advice=advice)
+
+
+def only(task: str, *metrics: Metric) -> tuple[Metric, ...]:
+    """Those that only models of this task are measured by."""
+    return tuple(replace(metric, task=task) for metric in metrics)
 
 
 def compared(metric: str, *parts: str) -> str:

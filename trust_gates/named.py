@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from trust_gates.errors import PolicyError
 from trust_gates.visible import characters
+from trust_gates.wording import alike
 
 _AS_TYPED = object()
 
@@ -60,20 +61,25 @@ def find(what: str, wanted: Iterable[str], known: Sequence[str]) -> list[int]:
     Raises:
         PolicyError: a name is no known one, or another looks the same.
     """
+    wanted = list(wanted)
+    for problem in unknown(what, wanted, known):
+        raise PolicyError(problem)
     places = {name: place for place, name in enumerate(known)}
-    found = []
+    return [places[name] for name in wanted]
+
+
+def unknown(what: str, wanted: Iterable[str], known: Sequence[str]) -> Iterator[str]:
+    """Of each of the `wanted` names that is no known one, or that another looks like: why."""
     for name in wanted:
-        alike = [one for one in known if one != name and _looks(one) == _looks(name)]
-        if name not in places:
-            hint = f"; write {alike[0]!r} as the data do" if alike else ""
-            raise PolicyError(f"got {what} {name!r}, expected one of {_listed(known)}{hint}")
-        if alike:
-            raise PolicyError(
-                f"got {what} {name!r}, which could be {name!r} or {alike[0]!r} of the data; "
+        same = [one for one in known if one != name and _looks(one) == _looks(name)]
+        if name not in known:
+            hint = f"; write {same[0]!r} as the data do" if same else alike(name, known)
+            yield f"got {what} {name!r}, expected one of {_listed(known)}{hint}"
+        elif same:
+            yield (
+                f"got {what} {name!r}, which could be {name!r} or {same[0]!r} of the data; "
                 "expected names that do not look the same: rename one in the data"
             )
-        found.append(places[name])
-    return found
 
 
 def same_number(text: str, known: Iterable[str]) -> list[str]:
@@ -111,7 +117,10 @@ def as_typed(model: type[BaseModel], body: Any, text: str) -> Any:
     from ruamel.yaml import YAML
 
     root = YAML(typ="safe", pure=True).compose(text)
-    return body if root is None else _model(model, body, _texts(root))
+    try:
+        return body if root is None else _model(model, body, _texts(root))
+    except RecursionError:  # an alias within its own anchor, which no field takes
+        return body
 
 
 def _looks(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -27,11 +27,16 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
+from trust_gates.errors import PolicyError
 from trust_gates.metric import Metric
 from trust_gates.named import Known
 from trust_gates.samples import Samples
 from trust_gates.statistics import Requirement
 from trust_gates.verdict import Required
+from trust_gates.wording import alike
+
+Path = tuple[str | int, ...]
+"""Of a field within a policy, in the words of touchstone.yaml."""
 
 COMPANY = "answers_differ_by_company"
 """The check of `trust_gates.company`, which no policy can ask for less of."""
@@ -129,7 +134,7 @@ def measured(gate: str, metrics: Iterable[Metric]) -> AfterValidator:
         if metric is None:
             raise ValueError(
                 f"got the metric {check.metric!r} for the {gate} gate, expected one of: "
-                + ", ".join(sorted(known))
+                f"{', '.join(sorted(known))}{alike(check.metric, known)}"
             )
         for bound in (check.at_least, check.at_most, *(check.within or ())):
             if bound is not None and not metric.low <= bound <= metric.high:
@@ -177,8 +182,14 @@ class GatePolicy(Strict):
         """Likewise, where there is something to hold it against."""
         return {}
 
+    def misnamed(self, known: Known) -> Iterator[tuple[Path, str]]:
+        """Each field that names a class, group or feature that the data do not have, and why."""
+        yield from ()
+
     def check_names(self, known: Known) -> None:
         """Raise PolicyError where it names a class, group or feature that the data do not have."""
+        for _, problem in self.misnamed(known):
+            raise PolicyError(problem)
 
     @property
     def estimates(self) -> bool:

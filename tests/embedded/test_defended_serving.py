@@ -48,7 +48,7 @@ def world(tmp_path_factory):
             evasion=Evasion(epsilon=0.15, epochs=10),
         ),
     )
-    assert local.train(job, root, workers=1) == 0
+    assert local.train(job, root, workers=1) == (0, "")
     data = datasets.read(root / "dataset")
     inputs = SimpleNamespace(
         samples=data.samples,

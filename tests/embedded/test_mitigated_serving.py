@@ -46,7 +46,7 @@ def world(tmp_path_factory):
             mitigation=mitigated.against("equalized_odds"),
         ),
     )
-    assert local.train(job, root, workers=1) == 0
+    assert local.train(job, root, workers=1) == (0, "")
     data = datasets.read(root / "dataset")
     inputs = SimpleNamespace(
         samples=data.samples,

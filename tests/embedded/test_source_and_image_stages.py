@@ -117,34 +117,53 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
         assert path.stat().st_size == blob["size"]
 
 
-def test_a_wrong_touchstone_yaml_stops_the_first_stage_with_its_place(tmp_path, repository):
+def validated(tmp_path, results):
+    """The stage validate on what fetch-source left."""
+    return stage(
+        "validate",
+        f"--store=file://{tmp_path}/store",
+        *(f"--{name}={(results / name).read_text()}" for name in ("source", "floor")),
+        f"--result-data={results}/data",
+    )
+
+
+def test_what_is_wrong_with_touchstone_yaml_and_its_code_is_told_together(tmp_path, repository):
     (repository / "touchstone.yaml").write_text(YAML.replace("atLeast: 0.8", "atLeast: 80"))
     process, results = fetch(tmp_path, repository, commit(repository))
+    assert process.returncode == 0, process.stderr
+    process = validated(tmp_path, results)
     assert process.returncode == 4
-    assert "touchstone.yaml:8:" in process.stderr
-    assert "expected a threshold for accuracy in [0, 1]" in process.stderr
-    assert not results.exists()
+    first, second = process.stderr[process.stderr.index("error: ") :].splitlines()
+    assert first.startswith("error: touchstone.yaml:8:")
+    assert "expected a threshold for accuracy in [0, 1]" in first
+    assert second.startswith("touchstone.yaml:5:3: spec.entrypoint: ")
+    assert "expected a subclass of touchstone.training.ModelSpec" in second
+    assert not (results / "data").exists()
 
 
-def test_a_touchstone_yaml_below_the_floor_stops_the_first_stage_with_both_values(
+def test_a_touchstone_yaml_below_the_floor_is_told_both_values_before_any_data_are_fetched(
     tmp_path, repository
 ):
     url = tmp_path / "gitops.git"
     gitops.create(url)
     (repository / "touchstone.yaml").write_text(YAML.replace("atLeast: 0.8", "atLeast: 0.1"))
     process, results = fetch(tmp_path, repository, commit(repository), f"--gitops-url={url}")
+    assert process.returncode == 0, process.stderr
+    process = validated(tmp_path, results)
     assert process.returncode == 4
     place = "environments/production/environment.yaml"
     assert f"accuracy: touchstone.yaml asks >= 0.1, {place} asks >= 0.5 at least" in process.stderr
     assert f"robustness: touchstone.yaml has no spec.gates.robustness, {place}" in process.stderr
-    assert not results.exists()
 
 
 def test_an_entrypoint_that_is_not_there_is_refused(tmp_path, repository):
     (repository / "model.py").unlink()
-    process, _ = fetch(tmp_path, repository, commit(repository))
+    process, results = fetch(tmp_path, repository, commit(repository))
+    assert process.returncode == 0, process.stderr
+    process = validated(tmp_path, results)
     assert process.returncode == 4
-    assert "model.py, which is not in the repository" in process.stderr
+    assert "touchstone.yaml:5:3: spec.entrypoint: " in process.stderr
+    assert "the repository has no file model.py" in process.stderr
 
 
 @pytest.mark.parametrize("revision", ["main", "--upload-pack=touch", "", "abc"])

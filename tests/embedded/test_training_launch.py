@@ -382,7 +382,7 @@ def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported
     assert code == 0, output
     assert "noise 0.01" in output
     again = given.model_copy(update={"output": tmp_path / "two", "checkpoint": None})
-    assert local.train(again, tmp_path, workers=2) == 0
+    assert local.train(again, tmp_path, workers=2) == (0, "")
     for module in [name for name in sys.modules if name.partition(".")[0] == "scripts"]:
         monkeypatch.delitem(sys.modules, module)  # other tests import ours of this name
     for name in ("model", "two"):

@@ -119,6 +119,22 @@ def test_data_is_held_to_its_digest_unless_an_event_names_other_data(repository,
     assert "got data uri 's3://training-data/new.npz'" in str(unknown.exception)
 
 
+def test_data_that_were_looked_at_are_the_ones_that_are_fetched_and_folders_are_read_anew(
+    repository, tmp_path, monkeypatch
+):
+    stages = Stages(tmp_path, repository)
+    assert stages.run("validate", "data").returncode == 0
+    seen = stages.digests["data"]
+    again = stages.command("fetch_data", "data", more=[f"--loaded={seen}"])
+    handed = subprocess.run(again, capture_output=True, text=True, check=True).stdout
+    assert "loading" not in handed and (tmp_path / "data").read_text() == seen
+    assert stages.run("fetch_data", "data").returncode == 0
+    assert stages.digests["data"] == seen
+    monkeypatch.setenv("TOUCHSTONE_DATA", str(tmp_path))
+    assert stages.run("validate", "data").returncode == 0
+    assert stages.digests["data"] == ""
+
+
 def test_touchstone_yaml_mitigates_on_two_ranks_and_the_gate_judges_what_is_served(
     repository, tmp_path
 ):

@@ -1,20 +1,25 @@
-"""`validate`: is this Tekton YAML what Tekton admits, and what the embedded engine can run?"""
+"""`validate`: would a push of this model repository, or a run of this Tekton YAML, be refused?"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from touchstone.errors import ManifestError
 
 if TYPE_CHECKING:
+    from touchstone.contract.checked import Checked
     from touchstone.documents.problems import Problem
     from touchstone.documents.yaml import Document
+
+
+_FILE = "touchstone.yaml"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +29,11 @@ def register(app: typer.Typer) -> None:
 
 def validate(
     path: Annotated[
-        list[Path] | None, typer.Argument(help="YAML files or folders; the default is this folder.")
+        list[Path] | None,
+        typer.Argument(
+            help="Model repositories (a folder with touchstone.yaml, or that file), or YAML files"
+            " and folders of Tekton's; the default is this folder."
+        ),
     ] = None,
     cluster: Annotated[
         bool, typer.Option("--cluster", help="Only what Tekton itself would refuse.")
@@ -32,46 +41,101 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
     floor: Annotated[
         list[Path] | None,
-        typer.Option(help="environment.yaml to hold a touchstone.yaml to, instead of Tekton YAML."),
+        typer.Option(help="environment.yaml to hold a model repository to as well."),
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of data that `load_data` may read, as for `touchstone up`."),
+    ] = None,
+    unconfined: Annotated[
+        bool,
+        typer.Option("--unconfined", help="Run the repository's code with all your rights."),
+    ] = False,
 ) -> None:
-    """Check Tekton YAML offline, as strictly as Tekton's admission webhook, all problems at once.
+    """Check a model repository, or Tekton YAML, offline: all problems at once.
 
-    Each line says who refuses: Tekton, or only the embedded engine. Exit code 4 where there is one;
-    a reference that nobody refuses and nothing replaces is told as one that stays text.
-    With --floor the path is a touchstone.yaml or its folder: does it ask for enough?
+    Of a model repository touchstone.yaml is held against its code and data, which are loaded
+    confined; nothing is trained. Tekton YAML is checked as strictly as by Tekton's admission
+    webhook; each line says who refuses: Tekton, or only the embedded engine. Exit code 4 where
+    there is a problem; a reference that nobody refuses and nothing replaces is told as one that
+    stays text.
 
-    Example: touchstone validate tekton/
+    Example: touchstone validate my-model
     """
-    if floor:
-        _hold(path or [Path()], floor)
-        return
-    from touchstone.engine.text.load import load_files
+    from touchstone import confine
 
-    problems, notes = examine(load_files(path or [Path()]))
-    if cluster:
-        problems = [problem for problem in problems if problem.refused_by == "tekton"]
+    if unconfined:
+        os.environ[confine.SWITCH] = "off"
+    paths = path or [Path()]
+    models = [one for one in paths if floor or _is_model(one)]
+    found: list[dict[str, Any]] = []
+    notes: list[str] = []
+    lines: list[str] = []
+    for one in models:
+        checked = _model(one, floor or [], data or [])
+        found += [asdict(problem) for problem in checked.problems]
+        lines += [str(problem) for problem in checked.problems]
+        notes += checked.notes
+        if not checked.problems and checked.pipeline is not None and not as_json:
+            typer.echo(_fits(checked))
+            if floor:
+                name = checked.pipeline.metadata.name
+                typer.echo(f"{name} asks for no less than {', '.join(map(str, floor))}")
+    wrong = f"{len(found)} problem{'s' if len(found) > 1 else ''}" if found else ""
+    if others := [one for one in paths if one not in models]:
+        tekton, more = _tekton(others, cluster=cluster)
+        notes += more
+        found += [asdict(problem) for problem in tekton]
+        lines += [_line(problem) for problem in tekton]
+        if tekton:
+            wrong = _counted(tekton, len(found) - len(tekton))
     if as_json:
-        document = {"problems": [asdict(problem) for problem in problems], "notes": notes}
-        typer.echo(json.dumps(document, indent=2))
+        typer.echo(json.dumps({"problems": found, "notes": notes}, indent=2))
     else:
         for note in notes:
             typer.echo(f"note: {note}", err=True)
-        for problem in problems:
-            typer.echo(f"{problem.location}: {_who(problem)}: {problem.message}")
-            if problem.hint:
-                typer.echo(f"  hint: {problem.hint}")
-    problems = [problem for problem in problems if _who(problem) != _TEXT]
-    if problems:
-        invalid = sum(problem.refused_by == "tekton" for problem in problems)
-        raise ManifestError(
-            f"got {invalid} that Tekton refuses and {len(problems) - invalid} that only the"
-            " embedded engine refuses, expected none"
-        )
+        for line in lines:
+            typer.echo(line)
+    if wrong:
+        raise ManifestError(f"got {wrong}, expected none")
 
 
 _TEXT = "stays text"
 """A reference that nothing replaces: Tekton runs it as it stands, and so does the engine."""
+
+
+def _is_model(path: Path) -> bool:
+    """Whether it is a model repository, or the file that makes one."""
+    file = path / _FILE if path.is_dir() else path
+    return file.name == _FILE and (file.is_symlink() or file.exists())
+
+
+def _model(path: Path, floors: Sequence[Path], data: Sequence[Path]) -> Checked:
+    from touchstone.commands.repository import examine as examine_model
+    from touchstone.delivery.environment import load_policy
+
+    folder = path if path.is_dir() else path.parent
+    shown = "" if folder == Path() else str(folder)
+    return examine_model(
+        path, shown=shown, floors={str(one): load_policy(one) for one in floors}, show=data
+    )
+
+
+def _fits(checked: Checked) -> str:
+    """What a repository without a problem is."""
+    assert checked.pipeline is not None  # noqa: S101 (it has no problem)
+    words = [f"{checked.pipeline.metadata.name}: no problem found"]
+    if checked.facts is not None:
+        samples = checked.facts["samples"]["test"]
+        words.append(f"{checked.facts['task']}, {samples} samples to be judged on")
+    return "; ".join(words)
+
+
+def _tekton(paths: Sequence[Path], *, cluster: bool) -> tuple[list[Problem], list[str]]:
+    from touchstone.engine.text.load import load_files
+
+    problems, notes = examine(load_files(paths))
+    return [one for one in problems if one.refused_by == "tekton" or not cluster], notes
 
 
 def _who(problem: Problem) -> str:
@@ -80,17 +144,20 @@ def _who(problem: Problem) -> str:
     return _TEXT if problem.runs_here else "not here"
 
 
-def _hold(models: Sequence[Path], policies: Sequence[Path]) -> None:
-    """Raise ManifestError where one of the touchstone.yaml asks for less than a floor."""
-    from touchstone.contract import model_repo
-    from touchstone.delivery import floors
-    from touchstone.delivery.environment import load_policy
+def _line(problem: Problem) -> str:
+    hint = f"\n  hint: {problem.hint}" if problem.hint else ""
+    return f"{problem.location}: {_who(problem)}: {problem.message}{hint}"
 
-    read = {str(one): load_policy(one) for one in policies}
-    for model in models:
-        pipeline = model_repo.load(model)
-        floors.require(read, pipeline.spec.gates)
-        typer.echo(f"{pipeline.metadata.name} asks for no less than {', '.join(read)}")
+
+def _counted(problems: Sequence[Problem], others: int) -> str:
+    """How much is wrong, in words; empty where all that was told is what stays text."""
+    wrong = [problem for problem in problems if _who(problem) != _TEXT]
+    models = f"{others} of a model repository" if others else ""
+    if not wrong:
+        return models
+    invalid = sum(problem.refused_by == "tekton" for problem in wrong)
+    tekton = f"{invalid} that Tekton refuses and {len(wrong) - invalid} that only the embedded"
+    return f"{tekton} engine refuses" + (f", and {models}" if others else "")
 
 
 def examine(documents: Sequence[Document]) -> tuple[list[Problem], list[str]]:
@@ -104,7 +171,7 @@ def examine(documents: Sequence[Document]) -> tuple[list[Problem], list[str]]:
     problems += triggers.find([document for document in documents if is_ours(document)])
     notes = [
         f"{document.location()}: {document.kind or 'a document without kind'} not checked"
-        + ("; --floor holds it to an environment.yaml" if document.kind == "ModelPipeline" else "")
+        + ("; name its folder to check it" if document.kind == "ModelPipeline" else "")
         for document in documents
         if document.kind not in KINDS and not is_ours(document)
     ]

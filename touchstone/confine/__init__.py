@@ -183,6 +183,11 @@ def started(
     )
 
 
+def shown_data() -> list[Path]:
+    """The folders of data that the platform's operator shows to every model repository."""
+    return [Path(part) for part in os.environ.get(DATA, "").split(os.pathsep) if part]
+
+
 def limit_own_memory() -> None:
     """Hold this process to what a confined one may take: it computes what others' data ask for."""
     most = resource.getrlimit(resource.RLIMIT_DATA)[1]

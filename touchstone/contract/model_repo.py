@@ -6,6 +6,8 @@ file:line:column, and `ModelPipeline.model_json_schema()` is the published JSON 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,13 +22,14 @@ from touchstone.contract.recipe import (
     mitigation_for,
 )
 from touchstone.documents.validated import validated
-from touchstone.documents.yaml import load_beneath, load_file
+from touchstone.documents.yaml import Document, load_beneath, load_file
 from touchstone.errors import ManifestError
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.mitigation import Mitigation
+from trust_gates.fairness.policy import Fairness
 from trust_gates.gates import Gates
-from trust_gates.policy import Strict
+from trust_gates.policy import GatePolicy, Strict
 from trust_gates.quality.policy import Quality
 
 FILE_NAME = "touchstone.yaml"
@@ -80,14 +83,21 @@ class Card(Strict):
     license: str = ""
 
 
+_ENTRYPOINT = r"^[\w./-]+\.py:\w+$"
+
+
 def _inside(entrypoint: str) -> str:
+    if not re.match(_ENTRYPOINT, entrypoint):
+        raise ValueError("file.py:Class, such as model.py:MyModel")
     if entrypoint.startswith("/") or ".." in entrypoint.split("/"):
         raise ValueError("a file inside of the repository")
     return entrypoint
 
 
 class Spec(Strict):
-    entrypoint: Annotated[str, Field(pattern=r"^[\w./-]+\.py:\w+$"), AfterValidator(_inside)]
+    entrypoint: Annotated[
+        str, AfterValidator(_inside), Field(json_schema_extra={"pattern": _ENTRYPOINT})
+    ]
     """`file.py:Class` of the touchstone.training.ModelSpec."""
     data: Data
     tune: Tune | None = None
@@ -99,25 +109,12 @@ class Spec(Strict):
     card: Card = Card()
 
     @model_validator(mode="after")
-    def _has_the_detector_it_checks(self) -> Spec:
-        checks = self.gates.robustness.checks if self.gates.robustness else ()
-        asked = [one.metric for one in checks if one.metric.startswith("evasion_")]
-        if asked and self.train.evasion_detector is None:
-            raise ValueError(f"spec.train.evasionDetector for the checks of {', '.join(asked)}")
-        return self
-
-    @model_validator(mode="after")
-    def _mitigates_someone(self) -> Spec:
-        if self.train.mitigation is not None:
-            mitigation_for(self.train.mitigation, self.gates.fairness)
-        if self.remedy is not None:
-            undeclared = set(self.remedy.methods) - set(self.gates.declared)
-            if undeclared:
-                raise ValueError(f"spec.gates.{min(undeclared)} where it has a remedy")
-            if again := set(self.remedy.methods.values()) & self.train.methods:
-                raise ValueError(f"a remedy other than {min(again)}, which spec.train applies")
-            if self.remedy.fairness is not None:
-                mitigation_for(self.remedy.fairness, self.gates.fairness)
+    def _consistent(self) -> Spec:
+        gates = {
+            name: policy for name in self.gates.declared if (policy := self.gates.policy(name))
+        }
+        for problem in contradictions(self.train, gates, self.remedy):
+            raise ValueError(problem)
         return self
 
     @property
@@ -143,6 +140,33 @@ class Spec(Strict):
         return None if declared is None else evasion_against(declared, self.gates.robustness)
 
 
+def contradictions(
+    train: Train, gates: Mapping[str, GatePolicy], remedy: Remedy | None
+) -> Iterator[str]:
+    """What parts that fit each by itself say of one another that cannot be."""
+    robustness, fairness = gates.get("robustness"), gates.get("fairness")
+    checks = robustness.checks if robustness else ()
+    asked = [one.metric for one in checks if one.metric.startswith("evasion_")]
+    if asked and train.evasion_detector is None:
+        yield (
+            f"got checks of {', '.join(asked)} without spec.train.evasionDetector, expected the"
+            " detector that they are of"
+        )
+    mitigations = [train.mitigation]
+    if remedy is not None:
+        mitigations.append(remedy.fairness)
+        for name in sorted(set(remedy.methods) - set(gates)):
+            yield f"got a remedy for {name}, expected spec.gates.{name} beside it"
+        for method in sorted(set(remedy.methods.values()) & train.methods):
+            yield f"got the remedy {method}, expected another: spec.train applies it already"
+    for one in mitigations:
+        if one is not None and (fairness is None or isinstance(fairness, Fairness)):
+            try:
+                mitigation_for(one, fairness)
+            except ValueError as error:
+                yield str(error)
+
+
 class ModelPipeline(Strict):
     """A model repository's touchstone.yaml."""
 
@@ -152,18 +176,27 @@ class ModelPipeline(Strict):
     spec: Spec
 
 
-def load(path: Path) -> ModelPipeline:
+HINT = "docs/reference/model-repository.md lists every key"
+
+
+def load(path: Path, *, shown: str = "") -> ModelPipeline:
     """Read and check `path`, a touchstone.yaml or the folder that holds one.
+
+    Args:
+        shown: what places call the file of a folder, where that is not its path.
 
     Raises:
         ManifestError: it is absent, in a folder a link or no file, no YAML, or does not fit; every
             problem with its place.
     """
+    return validated(read(path, shown=shown), ModelPipeline, hint=HINT)
+
+
+def read(path: Path, *, shown: str = "") -> Document:
+    """The document that `load` checks. Raises ManifestError where there is none."""
     folder = path.is_dir()
-    document = load_beneath(path, FILE_NAME) if folder else load_file(path)
+    document = load_beneath(path, FILE_NAME, shown=shown) if folder else load_file(path)
     if document is None:
-        file = path / FILE_NAME if folder else path
+        file = shown or (path / FILE_NAME if folder else path)
         raise ManifestError("got nothing, expected a mapping", location=f"{file}:1:1")
-    return validated(
-        document, ModelPipeline, hint="docs/reference/model-repository.md lists every key"
-    )
+    return document

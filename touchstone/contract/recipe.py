@@ -68,7 +68,8 @@ def mitigation_for(declared: Mitigation, fairness: Fairness | None) -> Mitigatio
         favorable = fairness.favorable
     if not protected or not privileged or favorable is None:
         raise ValueError(
-            "protected, privileged and favorable here, or in spec.gates.fairness for one class"
+            f"got the mitigation {declared.method} without whom to compare, expected protected,"
+            " privileged and favorable in it, or in spec.gates.fairness for one class"
         )
     return declared.model_copy(
         update={"protected": protected, "privileged": privileged, "favorable": favorable}

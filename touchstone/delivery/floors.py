@@ -30,15 +30,16 @@ def resolve(artifacts: Store, pipeline: ModelPipeline, gitops_url: str) -> str:
 
     Empty without a GitOps repository, or where none of its environments has a floor.
 
+    Whether touchstone.yaml asks for less than they do, `problems` says.
+
     Raises:
-        ManifestError: touchstone.yaml asks less than one of them, or names an environment that
-            the GitOps repository does not have; or an environment.yaml is wrong.
+        ManifestError: touchstone.yaml names an environment that the GitOps repository does not
+            have; or an environment.yaml is wrong.
         PlatformError: the repository cannot be read.
     """
     if not gitops_url:
         return ""
     floors = read(gitops_url, pipeline.spec.promote.environments)
-    require(floors, pipeline.spec.gates)
     evaluation(floors)
     documents = {
         path: one.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_HELD)
@@ -80,14 +81,17 @@ def check_known(checkout: gitops.Checkout, environments: tuple[str, ...]) -> Non
             )
 
 
-def require(floors: Floors, gates: Gates, facts: Mapping[str, Any] | None = None) -> None:
-    """Raise ManifestError where the policies ask less than a floor, with all that they do.
+def problems(floors: Floors, gates: Gates, facts: Mapping[str, Any] | None = None) -> list[str]:
+    """What the policies ask less of than a floor.
 
     Args:
         facts: of the data, as a verdict has them; without them, as far as can be said before.
+
+    Raises:
+        ManifestError: the facts are none that data can have.
     """
     if not floors:
-        return
+        return []
     try:
         data = None if facts is None else environment.data_of(facts)
     except ValueError as error:
@@ -95,12 +99,16 @@ def require(floors: Floors, gates: Gates, facts: Mapping[str, Any] | None = None
             f"the data's description does not fit: {error}",
             hint="`load_data` gives inputs with low < high, and names of features",
         ) from None
-    told = [
+    return [
         problem
         for place, policy in floors.items()
         for problem in policy.problems(gates, data, place=place)
     ]
-    if told:
+
+
+def require(floors: Floors, gates: Gates, facts: Mapping[str, Any] | None = None) -> None:
+    """Raise ManifestError with all `problems`, where there are any."""
+    if told := problems(floors, gates, facts):
         raise ManifestError(
             "\n".join(told),
             location=FILE_NAME,

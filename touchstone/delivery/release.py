@@ -130,7 +130,7 @@ def parse(text: str | bytes, *, location: str) -> Release:
     try:
         return Release.model_validate_json(text)
     except ValidationError as error:
-        raise refused(error, lambda _: location, hint="promote the model again") from None
+        raise refused(error, lambda _: location, Release, hint="promote the model again") from None
 
 
 def image_reference(url: str, digest: str) -> str:

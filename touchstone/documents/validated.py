@@ -24,13 +24,17 @@ def validated(document: Document, model: type[Model], *, hint: str = "") -> Mode
     try:
         return model.model_validate(as_typed(model, document.body, document.text))
     except ValidationError as error:
-        raise refused(error, document.location, hint=hint) from None
+        raise refused(error, document.location, model, hint=hint) from None
 
 
 def refused(
-    error: ValidationError, place: Callable[[wording.Path], str], *, hint: str = ""
+    error: ValidationError,
+    place: Callable[[wording.Path], str],
+    model: type[BaseModel],
+    *,
+    hint: str = "",
 ) -> ManifestError:
-    """The error that tells every problem; `place` says where a field stands."""
-    (first, text), *rest = wording.problems(error, place)
+    """The error that tells every problem; `place` says where a field of the model stands."""
+    (first, text), *rest = wording.problems(error, place, model)
     more = [f"{where}: {what}" for where, what in rest]
     return ManifestError("\n".join([text, *more]), location=first, hint=hint)

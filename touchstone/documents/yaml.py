@@ -166,12 +166,15 @@ def load_file(path: Path) -> Document | None:
     return load_one(_read(path), str(path))
 
 
-def load_beneath(folder: Path, name: str) -> Document | None:
+def load_beneath(folder: Path, name: str, *, shown: str = "") -> Document | None:
     """`load_one` of a file in a folder that others fill: read through no link, and not for ever.
+
+    Args:
+        shown: what places call the file, where that is not its path.
 
     Raises ManifestError as `load_file`, and for anything but a regular file, unread.
     """
-    file = folder / name
+    file = Path(shown) if shown else folder / name
     try:
         data = beneath.read(folder, name, limit=_LONGEST)
     except FileNotFoundError:

@@ -107,7 +107,9 @@ def search(
     if best is None:
         raise TouchstoneError(
             f"none of {len(trials)} trials gave {tune.objective.metric}: {trials[-1].reason}",
-            hint="a trial prints name=value lines; is spec.tune.objective.metric one of them?",
+            hint=""
+            if trials[-1].reason.startswith("exit code")
+            else "a trial prints name=value lines; is spec.tune.objective.metric one of them?",
         )
     return best, trials
 

@@ -7,7 +7,6 @@ asked and knows nothing of labels, thresholds or what an answer is for.
 from __future__ import annotations
 
 import socket
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from touchstone.training import raised
 from touchstone.training.evasion.network import Activations
 from touchstone.training.export import with_code
 from touchstone.training.spec import Batch
@@ -130,7 +130,7 @@ def serve(connection: socket.socket, memory: Memory, folder: Path) -> None:
     try:
         answers = _Answers(folder)
     except Exception as error:
-        channel.send({"error": _words(error)})
+        channel.send({"error": _words(error, folder)})
         return
     channel.send({"parameters": [name for name, _ in answers.module.named_parameters()]})
     host = _Host(channel, answers)
@@ -142,15 +142,9 @@ def serve(connection: socket.socket, memory: Memory, folder: Path) -> None:
         try:
             host.answer(message, tensors)
         except Exception as error:  # the repository's code may fail in any way
-            channel.send({"error": _words(error)})
+            channel.send({"error": _words(error, folder)})
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, folder: Path) -> str:
     """The error, and the last place of the repository's own code that it came through."""
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if "/code/" in one.filename]
-    name = type(error).__name__
-    said = str(error) if isinstance(error, ValueError) and not frames else f"{name}: {error}"
-    if not frames:
-        return said
-    last = frames[-1]
-    return f"{last.filename.rpartition('/code/')[2]}:{last.lineno}: {said}"
+    return raised.words(error, folder / "code").partition("\n")[0]

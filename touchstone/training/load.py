@@ -7,9 +7,23 @@ import inspect
 import re
 import sys
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeGuard
 
+from touchstone.training.raised import EXPECTED, CodeError
 from touchstone.training.spec import ModelSpec
+from trust_gates.inputs.description import TARGETS
+from trust_gates.wording import alike
+
+_CALLED: Mapping[str, tuple[tuple[object, ...], Mapping[str, object]]] = {
+    "load_data": (("uri",), {"seed": 0}),
+    "build": (({},), {}),
+    "loss": (("module", "batch"), {}),
+    "predict": (("module", "inputs"), {}),
+    "augment": (("batch", "generator"), {}),
+}
+"""How each method is called."""
 
 
 def load_spec(directory: Path, entrypoint: str) -> ModelSpec:
@@ -21,7 +35,19 @@ def load_spec(directory: Path, entrypoint: str) -> ModelSpec:
 
     Raises:
         ValueError: the entrypoint is malformed, no `ModelSpec` that can be made is there, or it is
-            imported from where it was before.
+            imported from where it was before. Besides, whatever its own code raises: see `raised`.
+    """
+    found = load_class(directory, entrypoint)
+    for fault in faults(found):
+        raise fault
+    return found()
+
+
+def load_class(directory: Path, entrypoint: str) -> type[ModelSpec]:
+    """The class itself, which need not be complete.
+
+    Raises:
+        ValueError: as `load_spec`, but for what the class lacks.
     """
     file_name, _, class_name = entrypoint.partition(":")
     base = directory.resolve()
@@ -29,17 +55,60 @@ def load_spec(directory: Path, entrypoint: str) -> ModelSpec:
     if not class_name or path.suffix != ".py" or not path.is_relative_to(base):
         raise ValueError(f"got entrypoint {entrypoint!r}, expected file.py:ClassName")
     if not path.is_file():
-        raise ValueError(f"entrypoint {entrypoint!r}: {directory} has no file {file_name}")
-    found = getattr(_import(base, path), class_name, None)
-    if not (inspect.isclass(found) and issubclass(found, ModelSpec)):
+        there = [str(file.relative_to(base)) for file in sorted(base.glob("*.py"))]
         raise ValueError(
-            f"entrypoint {entrypoint!r}: got {found!r}, expected a subclass of "
-            "touchstone.training.ModelSpec"
+            f"entrypoint {entrypoint!r}: the repository has no file {file_name}"
+            + alike(file_name, there)
         )
+    module = _import(base, path)
+    found = getattr(module, class_name, None)
+    if found is None:
+        there = [name for name, one in vars(module).items() if _is_spec(one)]
+        raise ValueError(
+            f"entrypoint {entrypoint!r}: {file_name} has no {class_name}, expected a subclass of"
+            " touchstone.training.ModelSpec that it has"
+            f" ({', '.join(there) or 'none'}){alike(class_name, there)}"
+        )
+    if not _is_spec(found):
+        problem = f"{found!r}, expected a subclass of touchstone.training.ModelSpec"
+        raise ValueError(f"entrypoint {entrypoint!r}: got {problem}")
+    return found
+
+
+def faults(found: type[ModelSpec]) -> Iterator[CodeError]:
+    """What the class lacks, or declares otherwise than it is called."""
+    if (task := getattr(found, "task", None)) not in TARGETS:
+        asked = " or ".join(f"task = {name!r}" for name in TARGETS)
+        yield CodeError(found, f"got the task {task!r}, expected {asked}")
+    if absent := sorted(getattr(found, "__abstractmethods__", ())):
+        yield CodeError(found, *(f"got no {name}, expected {EXPECTED[name]}" for name in absent))
+    if needed := _needed(found):
+        asked = "expected a class that is made without arguments"
+        yield CodeError(found, f"got an __init__ that asks for {', '.join(needed)}, {asked}")
+    for name, (given, named) in _CALLED.items():
+        method = inspect.getattr_static(found, name)
+        if name in absent or not inspect.isfunction(method):  # a staticmethod has no self
+            continue
+        signature = inspect.signature(method)
+        try:
+            signature.bind("self", *given, **named)
+        except TypeError as error:
+            got = f"got {name}{signature}, to which {error}"
+            yield CodeError(method, f"{got}; expected {EXPECTED[name]}")
+
+
+def _is_spec(found: object) -> TypeGuard[type[ModelSpec]]:
+    return inspect.isclass(found) and issubclass(found, ModelSpec) and found is not ModelSpec
+
+
+def _needed(found: type) -> list[str]:
+    """What the class cannot be made without."""
     try:
-        return found()
-    except TypeError as error:  # an abstract method is missing, or the constructor wants more
-        raise ValueError(f"entrypoint {entrypoint!r}: {error}") from None
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in several]
 
 
 def _import(base: Path, path: Path) -> object:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, SkipValidatio
 from pydantic.json_schema import JsonSchemaValue
 
 from trust_gates.policy import Strict, fraction
+from trust_gates.wording import alike
 
 Value = float | int | str
 
@@ -76,6 +77,7 @@ class Chosen(Strict):
         if self.method not in self.KNOWN:
             raise ValueError(
                 f"got the method {self.method!r}, expected one of {', '.join(self.KNOWN)}"
+                f"{alike(self.method, self.KNOWN)}"
             )
         method = self.KNOWN[self.method]
         for name, value in self.options.items():
@@ -83,6 +85,7 @@ class Chosen(Strict):
                 raise ValueError(
                     f"got the option {name!r} of {self.method}, "
                     f"expected some of {sorted(method.options) or 'none'}"
+                    f"{alike(name, method.options)}"
                 )
             if expected := method.misfit(name, value):
                 raise ValueError(f"got {name}={value!r}, expected {expected}")

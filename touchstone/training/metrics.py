@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from touchstone.training import given
 from touchstone.training.dataset import batch_of
 from touchstone.training.spec import Description, ModelSpec
 from trust_gates.inputs.arrays import Arrays
@@ -18,6 +19,12 @@ from trust_gates.target import boxes_of
 
 if TYPE_CHECKING:
     import torch
+
+FIGURES: dict[str, tuple[str, ...]] = {
+    "classification": ("accuracy", "balanced_accuracy"),
+    "detection": ("map50", "recall"),
+}
+"""By task; each is better the larger it is."""
 
 _ROWS = 128
 """Samples predicted at once."""
@@ -43,7 +50,9 @@ def evaluate(
         raise ValueError("got no samples to evaluate on, expected at least one")
     samples = samples_of(arrays, task=description.task, classes=description.classes, protected={})
     if samples.objects is None:
-        return classification(predict_logits(spec, module, arrays, device), samples)
+        classes = len(description.classes)
+        logits = predict_logits(spec, module, arrays, device, classes=classes)
+        return classification(logits, samples)
     claims = predict_objects(spec, module, arrays, device)
     table = PrecisionTable.of(claims, samples.objects, len(samples.classes))
     with np.errstate(invalid="ignore"):
@@ -62,15 +71,20 @@ def classification(answers: np.ndarray, samples: Samples) -> dict[str, float]:
 
 
 def predict_logits(
-    spec: ModelSpec, module: torch.nn.Module, arrays: Arrays, device: str = "cpu"
+    spec: ModelSpec,
+    module: torch.nn.Module,
+    arrays: Arrays,
+    device: str = "cpu",
+    *,
+    classes: int | None = None,
 ) -> np.ndarray:
-    """Logits (N, K) of a classifier for all samples."""
-    parts = []
-    for output in _predict(spec, module, arrays, device):
-        if not hasattr(output, "ndim") or output.ndim != 2:
-            raise ValueError(f"predict returned {type(output).__name__}, expected logits (N, K)")
-        parts.append(output.float().cpu().numpy())
-    return np.concatenate(parts)
+    """Logits (N, K) of a classifier for all samples; of so many classes, where it is known."""
+    return np.concatenate(
+        [
+            given.logits(spec, output, samples, classes).float().cpu().numpy()
+            for output, samples in _predict(spec, module, arrays, device)
+        ]
+    )
 
 
 def predict_objects(
@@ -78,13 +92,16 @@ def predict_objects(
 ) -> list[Boxes]:
     """What a detector claims to see in each sample."""
     return [
-        boxes_of(image) for output in _predict(spec, module, arrays, device) for image in output
+        boxes_of(image)
+        for output, images in _predict(spec, module, arrays, device)
+        for image in given.detections(spec, output, images)
     ]
 
 
 def _predict(
     spec: ModelSpec, module: torch.nn.Module, arrays: Arrays, device: str
-) -> Iterator[Any]:
+) -> Iterator[tuple[Any, int]]:
+    """What the model answers to each part of the samples, and how many it has."""
     import torch
 
     was_training = module.training
@@ -92,5 +109,5 @@ def _predict(
     with torch.inference_mode():
         for start in range(0, len(arrays["inputs"]), _ROWS):
             batch = batch_of(arrays, slice(start, start + _ROWS), device)
-            yield spec.predict(module, batch.inputs)
+            yield spec.predict(module, batch.inputs), len(batch.inputs)
     module.train(was_training)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from touchstone.training import given
 from touchstone.training.checkpoint import Checkpoint, RefusedError
 from touchstone.training.dataset import Dataset, batch_of
 from touchstone.training.defences import Defence
@@ -107,7 +108,7 @@ def train(
             f"got batch size {size} for {ranks.world} processes, expected a positive multiple"
         )
     torch.manual_seed(config.seed)
-    module = spec.build(config.parameters).to(ranks.device)
+    module = given.network(spec, config.parameters).to(ranks.device)
     if arrays["inputs"].ndim == 4:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = _Run(spec, module, config, ranks, steps=len(arrays["inputs"]) // size)
@@ -236,7 +237,7 @@ def _Loss(spec: ModelSpec, module: torch.nn.Module) -> torch.nn.Module:  # noqa:
             self.module = module
 
         def forward(self, batch: Batch) -> torch.Tensor:
-            return spec.loss(self.module, batch)
+            return given.scalar(spec, spec.loss(self.module, batch))
 
     return Loss()
 
@@ -257,10 +258,12 @@ def _epoch(
         if preemption.agreed(ranks):
             raise PreemptedError(f"SIGTERM in epoch {epoch + 1}; the epochs before it are saved")
         rows = order[step * size : (step + 1) * size][ranks.rank :: ranks.world]
-        given = batch_of(arrays, rows, ranks.device)
+        plain = batch_of(arrays, rows, ranks.device)
         # A model repository's own augmentation need not know of groups and weights.
         batch = replace(
-            run.spec.augment(given, noise), privileged=given.privileged, weights=given.weights
+            given.batch(run.spec, run.spec.augment(plain, noise)),
+            privileged=plain.privileged,
+            weights=plain.weights,
         )
         with torch.autocast(ranks.device.split(":")[0], torch.bfloat16, enabled=run.autocast):
             loss = run.loss(batch)

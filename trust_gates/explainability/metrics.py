@@ -1,6 +1,6 @@
 """The explainability gate's figures."""
 
-from trust_gates.metric import Metric, share
+from trust_gates.metric import Metric, only, share
 
 QUESTION = "Does it decide for reasons that can be shown, and for the right ones?"
 
@@ -45,13 +45,18 @@ METRICS = (
         "Leave out the features that the table marks as proxies, or train with a mitigation.",
         ideal=0,
     ),
-    share(
-        "attribution_inside",
-        "share of the attribution for an object that lies inside its box",
-        _LOOK,
-    ),
-    share(
-        "pointing_game", "share of objects whose most relevant pixel lies inside their box", _LOOK
+    *only(
+        "detection",
+        share(
+            "attribution_inside",
+            "share of the attribution for an object that lies inside its box",
+            _LOOK,
+        ),
+        share(
+            "pointing_game",
+            "share of objects whose most relevant pixel lies inside their box",
+            _LOOK,
+        ),
     ),
     share("object_area", "share of the image that the objects' boxes cover", ideal=None),
     _gain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -9,8 +10,8 @@ from pydantic import Field
 from trust_gates.explainability.features import Protection
 from trust_gates.explainability.methods import METHODS
 from trust_gates.explainability.metrics import METRICS
-from trust_gates.named import Known, Name, find
-from trust_gates.policy import Check, GatePolicy, OneOf, measured
+from trust_gates.named import Known, Name, unknown
+from trust_gates.policy import Check, GatePolicy, OneOf, Path, measured
 
 
 class Explainability(GatePolicy):
@@ -31,9 +32,10 @@ class Explainability(GatePolicy):
     checks: tuple[Annotated[Check, measured("explainability", METRICS)], ...] = Field(min_length=1)
     """What must hold."""
 
-    def check_names(self, known: Known) -> None:
-        """Raise PolicyError unless the data have the protected attributes."""
-        find("the protected attribute", self.protected, sorted(known.groups))
+    def misnamed(self, known: Known) -> Iterator[tuple[Path, str]]:
+        """Protected attributes that the data do not have."""
+        for problem in unknown("the protected attribute", self.protected, sorted(known.groups)):
+            yield ("protected",), problem
 
     def protection(self, seed: int) -> Protection:
         """What decisions must not rest on."""

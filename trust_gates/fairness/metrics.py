@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from trust_gates.metric import Metric, difference, share
+from trust_gates.metric import Metric, difference, only, share
 from trust_gates.quality.metrics import METRICS as QUALITY
 
 QUESTION = "Are favorable outcomes shared evenly between the groups?"
@@ -199,22 +199,25 @@ DISTORTION = _advised(
 )
 """What a preprocessing remedy costs: measured where the model repairs its inputs."""
 
-REGRESSION = _advised(
-    _MITIGATE,
-    Metric(
-        name="mean_prediction_difference",
-        meaning="mean prediction, unprivileged less privileged",
-        ideal=0,
-    ),
-    Metric(
-        name="mean_residual_difference",
-        meaning="mean of prediction less truth, unprivileged less privileged",
-        ideal=0,
-    ),
-    _ratio("mean_squared_error_ratio", "mean squared error"),
-    _distance(
-        "prediction_distribution_distance",
-        "largest gap between the groups' distributions of predictions (Kolmogorov-Smirnov)",
+REGRESSION = only(
+    "regression",
+    *_advised(
+        _MITIGATE,
+        Metric(
+            name="mean_prediction_difference",
+            meaning="mean prediction, unprivileged less privileged",
+            ideal=0,
+        ),
+        Metric(
+            name="mean_residual_difference",
+            meaning="mean of prediction less truth, unprivileged less privileged",
+            ideal=0,
+        ),
+        _ratio("mean_squared_error_ratio", "mean squared error"),
+        _distance(
+            "prediction_distribution_distance",
+            "largest gap between the groups' distributions of predictions (Kolmogorov-Smirnov)",
+        ),
     ),
 )
 

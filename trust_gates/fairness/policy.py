@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from trust_gates.errors import PolicyError
 from trust_gates.fairness.metrics import ALSO, METRICS
 from trust_gates.metric import compared, of_evaluation
-from trust_gates.named import Known, Name, find
-from trust_gates.policy import Check, GatePolicy, Strict, measured
+from trust_gates.named import Known, Name, unknown
+from trust_gates.policy import Check, GatePolicy, Path, Strict, measured
 from trust_gates.statistics import MINIMUM_SAMPLES
 
 
@@ -71,41 +71,51 @@ class Fairness(GatePolicy):
             return ()
         return (self.favorable,) if isinstance(self.favorable, str) else self.favorable
 
-    def check_names(self, known: Known) -> None:
-        """Raise PolicyError unless the data have whom the policy compares, and what is favorable.
+    def misnamed(self, known: Known) -> Iterator[tuple[Path, str]]:
+        """Whom the policy compares and the data do not have, and what is favorable likewise.
 
         An attribute whose privileged values are all that there are compares nobody. A name that
         would make a check look like one on the organisation's data is refused.
         """
         for name in (*(one.name for one in self.attributes), *known.classes):
             if of_evaluation(compared("", name)):
-                raise PolicyError(
+                yield (
+                    ("protected",),
                     f"got the name {name!r}, by which a check would seem to rest on the evaluation "
-                    "data; expected another: rename it in the data"
+                    "data; expected another: rename it in the data",
                 )
-        for attribute in self.attributes:
-            find("the protected attribute", [attribute.name], sorted(known.groups))
-            values = known.groups[attribute.name]
-            find(f"the privileged value of {attribute.name}", attribute.privileged, values)
+        for index, attribute in enumerate(self.attributes):
+            at: Path = () if isinstance(self.protected, str) else ("protected", index)
+            own = "protected" if isinstance(self.protected, str) else "name"
+            groups = sorted(known.groups)
+            if wrong := list(unknown("the protected attribute", [attribute.name], groups)):
+                yield from (((*at, own), problem) for problem in wrong)
+                continue
+            values, what = known.groups[attribute.name], f"the privileged value of {attribute.name}"
+            for problem in unknown(what, attribute.privileged, values):
+                yield (*at, "privileged"), problem
             if set(values) <= set(attribute.privileged):
-                raise PolicyError(
+                yield (
+                    (*at, "privileged"),
                     f"got every value of {attribute.name} as privileged ({', '.join(values)}), "
-                    "expected one at least that is not"
+                    "expected one at least that is not",
                 )
+        yield from ((("favorable",), problem) for problem in self._not_favorable(known))
+
+    def _not_favorable(self, known: Known) -> Iterator[str]:
         if known.detection:
             if self.favorable is not None:
-                raise PolicyError(
+                yield (
                     f"got the favorable class {self.favorable!r} for detections, expected none: "
                     "a detection is favorable when found"
                 )
             return
         if self.favorable is None and len(known.classes) <= 2:
-            raise PolicyError(
-                f"got no favorable class, expected one of {', '.join(map(repr, known.classes))}"
-            )
-        find("the favorable class", self.wanted, known.classes)
+            yield f"got no favorable class, expected one of {', '.join(map(repr, known.classes))}"
+            return
+        yield from unknown("the favorable class", self.wanted, known.classes)
         if self.favorable is not None and not 0 < len(set(self.wanted)) < len(known.classes):
-            raise PolicyError(
+            yield (
                 f"got the favorable classes {list(self.wanted)}, expected some and not all of "
                 f"{list(known.classes)}"
             )

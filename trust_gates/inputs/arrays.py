@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,53 +43,67 @@ def read(path: Path, description: Description) -> dict[str, NDArray[Any]]:
 
 def check(description: Description, arrays: Arrays, *, where: str) -> None:
     """Raise ValueError, naming `where`, unless the arrays fit the description."""
+    for problem in misfits(description, arrays):
+        raise ValueError(f"{where}: {problem}")
+
+
+def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
+    """What of the arrays does not fit the description."""
     if absent := sorted({"shape", "low", "high"} - set(description.inputs)):
-        raise ValueError(f"{where}: the description of inputs lacks {', '.join(absent)}")
-    for name in ("inputs", *TARGETS[description.task], *map(key, description.protected)):
-        if name not in arrays:
-            raise ValueError(f"{where}: array {name!r} is missing; got {sorted(arrays)}")
-    inputs = arrays["inputs"]
-    shape = tuple(description.inputs["shape"])
+        yield f"the description of inputs lacks {', '.join(absent)}"
+        return
+    needed = ("inputs", *TARGETS[description.task], *map(key, description.protected))
+    if missing := [name for name in needed if name not in arrays]:
+        yield from (f"array {name!r} is missing; got {sorted(arrays)}" for name in missing)
+        return
+    inputs, (low, high) = arrays["inputs"], (description.inputs[name] for name in ("low", "high"))
+    try:
+        shape, low, high = tuple(map(int, description.inputs["shape"])), float(low), float(high)
+    except (TypeError, ValueError):
+        yield "got no numbers as shape, low and high of the inputs, expected such as [10], 0.0, 1.0"
+        return
+    if not low < high:
+        yield f"got low {low} and high {high} of the inputs, expected low < high"
     if inputs.dtype != np.float32 or inputs.shape[1:] != shape:
-        raise ValueError(
-            f"{where}: got inputs {inputs.dtype} {inputs.shape}, expected float32 {('N', *shape)}"
-        )
-    for name, array in arrays.items():
-        if len(array) != len(inputs):
-            raise ValueError(f"{where}: {name} has {len(array)} rows, inputs have {len(inputs)}")
-    low, high = float(description.inputs["low"]), float(description.inputs["high"])
+        yield f"got inputs {inputs.dtype} {inputs.shape}, expected float32 {('N', *shape)}"
+        return
+    uneven = [name for name, array in arrays.items() if array.shape[:1] != inputs.shape[:1]]
+    for name in uneven:
+        rows = len(arrays[name]) if arrays[name].ndim else "no"
+        yield f"{name} has {rows} rows, inputs have {len(inputs)}"
     # Written so that a NaN fails: every comparison with it is false.
     if len(inputs) and not (inputs.min() >= low and inputs.max() <= high):
-        raise ValueError(
-            f"{where}: got inputs from {inputs.min()} to {inputs.max()}, expected [{low}, {high}]"
-        )
+        yield f"got inputs from {inputs.min()} to {inputs.max()}, expected [{low}, {high}]"
     for name, values in description.protected.items():
-        _check_indices(arrays[key(name)], 0, len(values), f"{where}: {key(name)}")
+        yield from _not_indices(arrays[key(name)], 0, len(values), key(name))
     if description.task == "classification":
-        _check_indices(arrays["labels"], 0, len(description.classes), f"{where}: labels")
+        yield from _not_indices(arrays["labels"], 0, len(description.classes), "labels")
     else:
-        _check_boxes(description, arrays, where)
+        yield from _not_boxes(description, arrays)
     if "held_out" in arrays:
-        _check_indices(arrays["held_out"], 0, 2, f"{where}: held_out")
+        yield from _not_indices(arrays["held_out"], 0, 2, "held_out")
 
 
-def _check_boxes(description: Description, arrays: Arrays, where: str) -> None:
+def _not_boxes(description: Description, arrays: Arrays) -> Iterator[str]:
     boxes, labels = arrays["boxes"], arrays["box_labels"]
-    _check_indices(labels, -1, len(description.classes), f"{where}: box_labels")
+    yield from _not_indices(labels, -1, len(description.classes), "box_labels", dimensions=2)
     if boxes.dtype != np.float32 or boxes.shape != (*labels.shape, 4):
-        raise ValueError(
-            f"{where}: got boxes {boxes.dtype} {boxes.shape}, "
+        yield (
+            f"got boxes {boxes.dtype} {boxes.shape}, "
             f"expected float32 {(*labels.shape, 4)} as box_labels has {labels.shape}"
         )
+        return
     real = boxes[labels >= 0]
     if not (np.isfinite(real).all() and (real[:, 2:] > real[:, :2]).all()):
-        raise ValueError(f"{where}: a box is empty or not finite; expected x1 < x2 and y1 < y2")
+        yield "a box is empty or not finite; expected x1 < x2 and y1 < y2"
 
 
-def _check_indices(array: NDArray[Any], low: int, stop: int, where: str) -> None:
-    if array.dtype != np.int64:
-        raise ValueError(f"{where}: got {array.dtype}, expected int64")
-    if array.size and (array.min() < low or array.max() >= stop):
-        raise ValueError(
-            f"{where}: got values from {array.min()} to {array.max()}, expected {low} to {stop - 1}"
-        )
+def _not_indices(
+    array: NDArray[Any], low: int, stop: int, name: str, *, dimensions: int = 1
+) -> Iterator[str]:
+    if array.dtype != np.int64 or array.ndim != dimensions:
+        shape = "(N,)" if dimensions == 1 else "(N, M)"
+        yield f"{name}: got {array.dtype} {array.shape}, expected int64 {shape}"
+    elif array.size and (array.min() < low or array.max() >= stop):
+        values = f"values from {array.min()} to {array.max()}"
+        yield f"{name}: got {values}, expected {low} to {stop - 1}"

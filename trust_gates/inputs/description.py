@@ -65,14 +65,7 @@ class Description:
         """
         path = folder / FILE
         try:
-            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            description = cls(
-                task=document["task"],
-                classes=tuple(document["classes"]),
-                inputs=dict(document["inputs"]),
-                protected={name: tuple(values) for name, values in document["protected"].items()},
-                seed=int(document["seed"]),
-            )
+            description = cls.of(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise ValueError(
                 f"{path} is absent; expected a dataset folder as preprocess writes it"
@@ -90,6 +83,17 @@ class Description:
                 f"{path}: got task {description.task!r}, expected {' or '.join(TARGETS)}"
             )
         return description
+
+    @classmethod
+    def of(cls, document: Any) -> Description:
+        """The inverse of `to_json`. Raises KeyError, ValueError, TypeError or AttributeError."""
+        return cls(
+            task=document["task"],
+            classes=tuple(document["classes"]),
+            inputs=dict(document["inputs"]),
+            protected={name: tuple(values) for name, values in document["protected"].items()},
+            seed=int(document["seed"]),
+        )
 
     @property
     def known(self) -> Known:

@@ -1,6 +1,6 @@
 """The quality gate's figures."""
 
-from trust_gates.metric import Metric, count, difference, share
+from trust_gates.metric import Metric, count, difference, only, share
 from trust_gates.policy import COMPANY
 
 QUESTION = "Does it do its task on samples it has never seen?"
@@ -10,7 +10,8 @@ _BALANCE = "Add or weigh up samples of the labels that are rarely right; the sli
 _CALIBRATE = "Calibrate its scores, for instance by a temperature fitted on the validation split."
 _SLICE = "Add training data of the group or class that the table of slices lists first."
 
-METRICS = (
+_OF_CLASSIFIERS = only(
+    "classification",
     share("accuracy", "share of decisions that are right", _LEARN),
     share("balanced_accuracy", "accuracy, each label counted equally", _BALANCE),
     share(
@@ -30,14 +31,21 @@ METRICS = (
         high=2,
         advice=_CALIBRATE,
     ),
-    share(
-        "ece", "expected gap between how sure it is and how often it is right", _CALIBRATE, ideal=0
-    ),
+    share("worst_slice_accuracy", "accuracy in the group or class where it is lowest", _SLICE),
+)
+_OF_DETECTORS = only(
+    "detection",
     share("map50", "mean average precision at IoU 0.5", _LEARN),
     share("map50_95", "mean average precision over IoU 0.5 to 0.95", _LEARN),
     share("recall", "share of true objects that were found", _LEARN),
-    share("worst_slice_accuracy", "accuracy in the group or class where it is lowest", _SLICE),
     share("worst_slice_recall", "recall in the group or class where it is lowest", _SLICE),
+)
+METRICS = (
+    *_OF_CLASSIFIERS,
+    share(
+        "ece", "expected gap between how sure it is and how often it is right", _CALIBRATE, ideal=0
+    ),
+    *_OF_DETECTORS,
     difference(
         "gain_over_champion",
         "accuracy or map50, less the served version's on these samples",

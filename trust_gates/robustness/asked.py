@@ -19,10 +19,10 @@ from trust_gates.samples import Samples
 from trust_gates.spread import spread
 from trust_gates.written import number
 
-_TINY = 1e-3
+TINY = 1e-3
 """Of how far a value varies: a smaller change is none that anybody would notice or fear."""
 
-_GREY = 1 / 510
+GREY = 1 / 510
 """The same of an image's: half of one grey level of 256, which rounding undoes."""
 
 _NAMED = 8
@@ -100,7 +100,7 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
     usual = type(policy).model_fields["samples"].default
     if policy.samples < usual:
         found.append(f"at most {policy.samples} samples are attacked, the standard is {usual}")
-    tiny = _GREY if samples.inputs.ndim == 4 and policy.norm == "linf" else _TINY
+    tiny = GREY if samples.inputs.ndim == 4 and policy.norm == "linf" else TINY
     shares = _shares(victim, samples, budget, setting)
     small = [name for name, share in shares.items() if share < tiny]
     if small and policy.norm != "l0":

@@ -1,6 +1,6 @@
 """The robustness gate's figures."""
 
-from trust_gates.metric import Metric, count, share
+from trust_gates.metric import Metric, count, only, share
 
 QUESTION = "How much does it still get right when someone attacks its inputs?"
 
@@ -17,10 +17,18 @@ def _distance(name: str, meaning: str) -> Metric:
 
 
 METRICS = (
-    share("robust_accuracy", "share still right after the worst of all attacks", _DEFEND),
-    share("robust_recall", "share of objects still found after the worst of all attacks", _DEFEND),
-    share("robust_map50", "mean average precision after the worst of all attacks", _DEFEND),
-    share("robust_map50_95", "the same, averaged over IoU 0.5 to 0.95", _DEFEND),
+    *only(
+        "classification",
+        share("robust_accuracy", "share still right after the worst of all attacks", _DEFEND),
+    ),
+    *only(
+        "detection",
+        share(
+            "robust_recall", "share of objects still found after the worst of all attacks", _DEFEND
+        ),
+        share("robust_map50", "mean average precision after the worst of all attacks", _DEFEND),
+        share("robust_map50_95", "the same, averaged over IoU 0.5 to 0.95", _DEFEND),
+    ),
     share(
         "evasion_auc",
         "chance that the evasion detector ranks an attacked input above a clean one",

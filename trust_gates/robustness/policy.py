@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from trust_gates.errors import PolicyError
-from trust_gates.named import Known, Name, find
-from trust_gates.policy import Check, Fraction, GatePolicy, Range, measured
+from trust_gates.named import Known, Name, unknown
+from trust_gates.policy import Check, Fraction, GatePolicy, Path, Range, measured
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures
 from trust_gates.robustness.attacks.attack import Budget, Norm
@@ -120,13 +119,15 @@ class Robustness(GatePolicy):
             seed=seed,
         )
 
-    def check_names(self, known: Known) -> None:
-        """Raise PolicyError unless the data have the features, and leave one to an attacker."""
-        named = find("the immutable feature", self.immutable, known.features)
-        find("the bounded feature", self.bounds, known.features)
-        if known.features and len(set(named)) == len(known.features):
-            raise PolicyError(
-                "got every feature as immutable, expected one that an attacker can change"
+    def misnamed(self, known: Known) -> Iterator[tuple[Path, str]]:
+        """Features that the data do not have; and where none is left to an attacker."""
+        for name, wanted in (("immutable", self.immutable), ("bounds", self.bounds)):
+            kind = "the immutable feature" if name == "immutable" else "the bounded feature"
+            yield from (((name,), one) for one in unknown(kind, wanted, known.features))
+        if known.features and set(known.features) <= set(self.immutable):
+            yield (
+                ("immutable",),
+                "got every feature as immutable, expected one that an attacker can change",
             )
 
     def limit(self, target: Target, features: Sequence[str]) -> Target:

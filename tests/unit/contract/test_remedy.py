@@ -92,12 +92,12 @@ def test_a_remedy_for_a_gate_that_judges_nothing_is_refused(tmp_path):
     file = tmp_path / "touchstone.yaml"
     robustness = next(line for line in BEGIN.splitlines() if "robustness" in line)
     file.write_text(BEGIN.replace(robustness + "\n", "") + BOTH + "\n")
-    with pytest.raises(ManifestError, match=r"spec\.gates\.robustness where it has a remedy"):
+    with pytest.raises(ManifestError, match=r"expected spec\.gates\.robustness beside it"):
         load(file)
 
 
 def test_a_remedy_that_training_applies_anyway_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match="expected a remedy other than label_smoothing"):
+    with pytest.raises(ManifestError, match="got the remedy label_smoothing, expected another"):
         spec(tmp_path, "  remedy: {robustness: label_smoothing}")
 
 

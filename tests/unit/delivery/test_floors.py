@@ -1,5 +1,6 @@
 """A model enters an environment only where it was asked for what that environment asks at least."""
 
+import re
 import textwrap
 
 import pytest
@@ -47,6 +48,11 @@ def accuracy(at_least, more=""):
     return text.encode()
 
 
+def hold(store, asked, gitops_url):
+    """As the stages do it: fetch-source resolves the floor, validate and those after hold to it."""
+    floors.require(floors.load(store, floors.resolve(store, asked, gitops_url)), asked.spec.gates)
+
+
 @pytest.fixture
 def fresh(tmp_path):
     gitops.create(tmp_path / "fresh.git")
@@ -57,7 +63,7 @@ def test_a_touchstone_yaml_that_asks_for_nothing_is_refused_with_both_values(
     platform, fresh, tmp_path
 ):
     with pytest.raises(ManifestError) as error:
-        floors.resolve(platform.store, pipeline(tmp_path), fresh)
+        hold(platform.store, pipeline(tmp_path), fresh)
     told = str(error.value)
     assert error.value.exit_code == 4
     for place in (STAGING, PRODUCTION):
@@ -77,7 +83,7 @@ def test_the_strictest_of_all_environments_holds_though_the_first_alone_is_promo
     platform.change("main", STAGING, accuracy(0.6))
     platform.change("main", PRODUCTION, accuracy(0.8))
     with pytest.raises(ManifestError) as error:
-        floors.resolve(platform.store, pipeline(tmp_path, atLeast=0.7), platform.gitops)
+        hold(platform.store, pipeline(tmp_path, atLeast=0.7), platform.gitops)
     line = f"quality accuracy: touchstone.yaml asks >= 0.7, {PRODUCTION} asks >= 0.8 at least"
     assert str(error.value) == f"touchstone.yaml: {line}"
     assert floors.resolve(
@@ -116,7 +122,7 @@ def test_another_document_is_no_floor(platform):
 def test_an_empty_repository_has_the_floor_that_it_will_be_given(platform, tmp_path):
     git("init", "--quiet", "--bare", str(tmp_path / "empty.git"))
     with pytest.raises(ManifestError, match=r"asks >= 0, environments/staging/.* asks >= 0\.5"):
-        floors.resolve(platform.store, pipeline(tmp_path), str(tmp_path / "empty.git"))
+        hold(platform.store, pipeline(tmp_path), str(tmp_path / "empty.git"))
 
 
 def test_no_push_names_an_environment_that_people_have_not_laid_out(platform, tmp_path):
@@ -341,5 +347,8 @@ def test_validate_holds_a_repository_to_a_floor_before_it_is_pushed(tmp_path, ca
     validate([SHIPPED / "training" / "examples" / "tabular"], floor=[file])
     assert "diabetes-progression asks for no less than" in capsys.readouterr().out
     pipeline(tmp_path)
-    with pytest.raises(ManifestError, match=r"accuracy: touchstone.yaml asks >= 0, .*asks >= 0\.5"):
+    with pytest.raises(ManifestError, match=r"got \d+ problems, expected none"):
         validate([tmp_path], floor=[file])
+    told = capsys.readouterr().out
+    assert re.search(r"accuracy: touchstone.yaml asks >= 0, .*asks >= 0\.5", told)
+    assert "the repository has no file model.py" in told  # and all the rest with it

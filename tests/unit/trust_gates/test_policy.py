@@ -15,6 +15,8 @@ from trust_gates import GATES, glossary, wording
 from trust_gates.__main__ import read_policy
 from trust_gates.errors import PolicyError
 from trust_gates.gates import Gates, GatesFile
+from trust_gates.policy import COMPANY
+from trust_gates.quality import CLASSIFICATION, DETECTION
 
 ROOT = Path(__file__).parents[3]
 CHECKS = [{"metric": "accuracy", "atLeast": 0.8}]
@@ -171,11 +173,9 @@ def test_a_wrong_value_is_refused_in_the_same_words_wherever_it_stands(
 def test_what_the_file_itself_has_wrong_is_said():
     with pytest.raises(ValidationError) as error:
         GatesFile.model_validate({"gate": {}})
-    problems = wording.problems(error.value, lambda path: ".".join(map(str, path)))
-    assert problems == [
-        ("gates", "gates is missing"),
-        ("gate", "got unknown key gate, expected one of the documented keys"),
-    ]
+    problems = wording.problems(error.value, lambda path: ".".join(map(str, path)), GatesFile)
+    unknown = "got unknown key gate, expected one of the documented keys; did you mean 'gates'?"
+    assert problems == [("gates", "gates is missing"), ("gate", unknown)]
 
 
 @pytest.mark.parametrize("name", ["tabular", "object-detection"])
@@ -206,3 +206,13 @@ def test_every_metric_that_can_be_a_check_says_what_to_do():
     assert {name for name, metric in glossary.METRICS.items() if not metric.advice} == plain
     for metric in glossary.METRICS.values():
         assert not metric.advice or metric.advice.endswith("."), metric.name
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_the_metrics_of_a_task_are_those_that_the_gate_measures(task):
+    measured = {"classification": CLASSIFICATION, "detection": DETECTION}[task]
+    worst = {"classification": "worst_slice_accuracy", "detection": "worst_slice_recall"}[task]
+    of_all = {"gain_over_champion", "constant_prediction", "non_finite_outputs", COMPANY}
+    offered = {one.name for one in glossary.of_gate("quality") if one.advice}
+    offered = {name for name in offered if glossary.METRICS[name].task in ("", task)}
+    assert offered == {*measured, worst, *of_all}

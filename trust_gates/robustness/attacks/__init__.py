@@ -20,6 +20,7 @@ from trust_gates.robustness.attacks.gradient import BIM, FGSM, PGD
 from trust_gates.robustness.attacks.square import SQUARE
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
+from trust_gates.wording import alike
 
 _TOLERANCE = 1e-4
 
@@ -65,7 +66,8 @@ def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[s
     names = list(names)
     known = {*ATTACKS, *ENSEMBLES}
     if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"got attacks {unknown}, expected some of {sorted(known)}")
+        near = alike(unknown[0], known)
+        raise ValueError(f"got attacks {unknown}, expected some of {sorted(known)}{near}")
     wanted = {member for name in names for member in members(name)}
     ordered = [name for name in ATTACKS if name in wanted]
     serving = [a.name for a in ATTACKS.values() if norm in a.norms and task in (None, *a.tasks)]

@@ -12,6 +12,7 @@ from trust_gates.robustness.figures.corruption import CORRUPTION
 from trust_gates.robustness.figures.distance import DISTANCE
 from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.figures.sensitivity import SENSITIVITY
+from trust_gates.wording import alike
 
 __all__ = ["FIGURES", "Found", "Scene", "chosen", "measure"]
 
@@ -31,7 +32,8 @@ def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[F
     """
     wanted = list(names)
     if unknown := [name for name in wanted if name not in FIGURES]:
-        raise ValueError(f"got figures {unknown}, expected some of {sorted(FIGURES)}")
+        near = alike(unknown[0], FIGURES)
+        raise ValueError(f"got figures {unknown}, expected some of {sorted(FIGURES)}{near}")
     serving = [n for n, f in FIGURES.items() if norm in f.norms and task in (None, *f.tasks)]
     if strangers := [name for name in wanted if name not in serving]:
         raise ValueError(

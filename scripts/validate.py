@@ -1,0 +1,59 @@
+"""validate: can what the model repository asks for be done? Every problem before anything else."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from touchstone import confine
+from touchstone.artifacts.store import open_store
+from touchstone.commands import stage
+from touchstone.commands.repository import examine
+from touchstone.contract.model_repo import HINT
+from touchstone.delivery import floors
+from touchstone.errors import ManifestError
+from trust_gates.visible import one_line
+
+
+def main(
+    store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
+    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    result_data: Annotated[
+        Path,
+        typer.Option(help="File for the raw data's digest; empty: fetch-data loads them."),
+    ],
+    uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
+    floor: Annotated[str, typer.Option(help="Digest of the floor, as fetch-source gives it.")] = "",
+) -> None:
+    """Check touchstone.yaml, its code and data, and the floor: as `touchstone validate` does.
+
+    The code is loaded confined, without a network: data at an address are left to fetch-data. What
+    follows from the repository alone need not be loaded twice; what lies in a folder may change.
+    """
+    artifacts, show, data = open_store(store), confine.shown_data(), ""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "data"
+        output.mkdir()
+        found = examine(
+            artifacts.get(source, Path(folder) / "source"),
+            uri=uri,
+            floors=floors.load(artifacts, floor),
+            show=show,
+            output=None if show else output,
+        )
+        if found.written and not found.problems:
+            data = artifacts.put(output)
+    for note in found.notes:
+        typer.echo(f"note: {one_line(note)}")
+    if found.problems:
+        raise ManifestError(
+            "\n".join(map(str, found.problems)), hint=f"{HINT}, and what load_data can see"
+        )
+    stage.write_result(result_data, data)
+
+
+if __name__ == "__main__":
+    stage.run(main)

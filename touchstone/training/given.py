@@ -1,0 +1,172 @@
+"""Is what a model repository's methods give what was asked of them?
+
+Asked where they are called; the error names the method, and where it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from touchstone.training.dataset import Dataset, split
+from touchstone.training.raised import EXPECTED, CodeError
+from touchstone.training.spec import (
+    Batch,
+    Description,
+    Detection,
+    ModelSpec,
+    Parameter,
+    RawData,
+)
+from touchstone.training.wrapped import Wrapped
+from trust_gates.inputs.arrays import misfits
+from trust_gates.reach import Reach
+
+if TYPE_CHECKING:
+    import torch
+
+
+def data(spec: ModelSpec, found: object) -> RawData:
+    """What `load_data` gave, which fits its own description.
+
+    Raises:
+        CodeError: it is something else, or does not.
+    """
+    if not isinstance(found, RawData):
+        raise _other(spec, "load_data", _kind(found))
+    said = found.description
+    if not isinstance(said, Description):
+        raise _other(
+            spec, "load_data", f"{_kind(said)} as the description", expected="a Description"
+        )
+    if said.task != spec.task:
+        raise _other(
+            spec, "load_data", f"the task {said.task!r} of a {spec.task} model", expected="one task"
+        )
+    if strange := sorted(
+        name for name, one in found.arrays.items() if not isinstance(one, np.ndarray)
+    ):
+        raise _other(
+            spec, "load_data", f"{', '.join(strange)} as no array", expected="numpy arrays"
+        )
+    try:
+        json.dumps(said.to_json(), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        asked = "numbers, texts and lists of them: float(x) and x.tolist() of numpy's"
+        raise _other(
+            spec, "load_data", f"a description that is no JSON ({error})", expected=asked
+        ) from None
+    problems = list(misfits(said, found.arrays))
+    try:
+        Reach.described(said.inputs)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problems.append(str(error))
+    if problems:
+        raise CodeError(_own(spec, "load_data"), *problems)
+    return found
+
+
+def splits(spec: ModelSpec, found: RawData) -> Dataset:
+    """The data, divided. Raises CodeError where a split is left empty."""
+    try:
+        return split(found)
+    except ValueError as error:
+        raise CodeError(_own(spec, "load_data"), str(error)) from None
+
+
+def network(spec: ModelSpec, parameters: Mapping[str, Parameter]) -> torch.nn.Module:
+    """What `build` gives. Raises CodeError unless it is a module that can learn."""
+    import torch
+
+    module: object = spec.build(parameters)
+    if not isinstance(module, torch.nn.Module):
+        raise _other(spec, "build", _kind(module))
+    if not any(one.requires_grad for one in module.parameters()):
+        raise _other(spec, "build", "a network without a parameter that could be learned")
+    return module
+
+
+def scalar(spec: ModelSpec, loss: object) -> torch.Tensor:
+    """What `loss` gave. Raises CodeError unless a step of training can follow from it."""
+    import torch
+
+    if not isinstance(loss, torch.Tensor):
+        raise _other(spec, "loss", _kind(loss))
+    if loss.ndim:
+        raise _other(spec, "loss", f"a tensor of shape {tuple(loss.shape)}")
+    if not loss.requires_grad:
+        raise _other(spec, "loss", "a tensor that does not depend on the module's weights")
+    return loss
+
+
+def finite(spec: ModelSpec, loss: torch.Tensor) -> None:
+    """Raise CodeError where a loss is no number before anything was learned."""
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        asked = "a finite number before the first step: is there a log, a root or a division of 0?"
+        raise _other(spec, "loss", f"the loss {value}", expected=asked)
+
+
+def batch(spec: ModelSpec, varied: object) -> Batch:
+    """What `augment` gave. Raises CodeError for anything else."""
+    if not isinstance(varied, Batch):
+        raise _other(spec, "augment", _kind(varied))
+    return varied
+
+
+def logits(spec: ModelSpec, answers: object, samples: int, classes: int | None) -> torch.Tensor:
+    """What a classifier's `predict` gave for so many samples; of so many classes, where known.
+
+    Raises:
+        CodeError: it is something else.
+    """
+    import torch
+
+    asked = (
+        f"logits (N, K), here ({samples}, {'K' if classes is None else classes}): a row a sample"
+    )
+    asked += ", a column a class of load_data's description"
+    if not isinstance(answers, torch.Tensor):
+        raise _other(spec, "predict", _kind(answers), expected=asked)
+    shape = tuple(answers.shape)
+    if len(shape) != 2 or shape[0] != samples or classes not in (None, shape[1]):
+        raise _other(spec, "predict", f"a tensor of shape {shape}", expected=asked)
+    return answers
+
+
+def detections(spec: ModelSpec, answers: object, images: int) -> Sequence[Detection]:
+    """What a detector's `predict` gave for so many images. Raises CodeError for anything else."""
+    asked = f"a list of {images} Detections, one an image"
+    if not isinstance(answers, Sequence) or len(answers) != images:
+        raise _other(spec, "predict", _kind(answers), expected=asked)
+    for one in answers:
+        if not all(hasattr(one, name) for name in ("boxes", "labels", "scores")):
+            raise _other(spec, "predict", f"{_kind(one)} among them", expected=asked)
+        n = len(one.scores)
+        if tuple(one.boxes.shape) != (n, 4) or tuple(one.labels.shape) != (n,):
+            got = f"boxes {tuple(one.boxes.shape)}, labels {tuple(one.labels.shape)}, {n} scores"
+            raise _other(spec, "predict", got, expected="(n, 4), (n,) and (n,)")
+    return answers
+
+
+def _other(spec: ModelSpec, method: str, got: str, *, expected: str = "") -> CodeError:
+    """The error that the spec's method gave something else than it should."""
+    return CodeError(_own(spec, method), f"got {got}, expected {expected or EXPECTED[method]}")
+
+
+def _own(spec: ModelSpec, method: str) -> Callable[..., Any]:
+    """The repository's own method, behind what wraps its spec."""
+    while isinstance(spec, Wrapped):
+        spec = spec.inner
+    found: Callable[..., Any] = getattr(type(spec), method)
+    return found
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "None" if value is None else f"a {type(value).__name__}"

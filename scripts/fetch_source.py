@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ import typer
 
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
-from touchstone.contract import model_repo
+from touchstone.contract import model_repo, reads
 from touchstone.contract import remedy as remedies
 from touchstone.delivery import champion, floors
 from touchstone.errors import ManifestError, UsageError
@@ -28,6 +29,9 @@ def main(
     result_model: Annotated[Path, typer.Option()],
     result_champion: Annotated[Path, typer.Option()],
     result_floor: Annotated[Path, typer.Option()],
+    result_reads: Annotated[
+        Path | None, typer.Option(help="File for the digest of what each stage reads.")
+    ] = None,
     gitops_url: Annotated[
         str, typer.Option(help="Where to read the environments' floor and what is served.")
     ] = "",
@@ -61,7 +65,7 @@ def main(
             )
         artifacts = open_store(store)
         digest = artifacts.put(checkout)
-        remedies.admit(
+        current = remedies.admit(
             pipeline.spec,
             artifacts,
             source=digest,
@@ -69,6 +73,8 @@ def main(
             remedy=remedy,
             previous=previous,
         )
+        remedied = remedies.remedied(pipeline.spec, current.remedies)
+        read = reads.put(artifacts, checkout, pipeline.spec, remedied)
         floor = floors.resolve(artifacts, pipeline, gitops_url)
         served = champion.resolve(artifacts, pipeline, gitops_url)
     stage.write_result(result_source, digest)
@@ -76,6 +82,8 @@ def main(
     stage.write_result(result_model, pipeline.metadata.name)
     stage.write_result(result_champion, served)
     stage.write_result(result_floor, floor)
+    if result_reads is not None:
+        stage.write_result(result_reads, json.dumps(read))
     typer.echo(f"{pipeline.metadata.name} at {commit[:12]}: {digest}")
 
 

@@ -100,9 +100,9 @@ def stages(tmp_path_factory):
     stages = Stages(root, repository)
     stages.digests["floor"] = named(stages, evaluation_csv(root / "evaluation.csv"))
     fetched(stages)
-    stages.run("preprocess", "source", "data", result="dataset")
+    stages.run("preprocess", "data", result="dataset")
     stages.digests["parameters"] = stages.store.put_json({"parameters": {}})
-    stages.run("train", "source", "dataset", "parameters", result="model")
+    stages.run("train", "dataset", "parameters", result="model")
     return stages
 
 
@@ -129,7 +129,6 @@ def named(stages, path):
 def fetched(stages):
     return stages.run(
         "fetch_data",
-        "source",
         "floor",
         f"--result-evaluation={stages.root / 'fetched'}",
         result="data",
@@ -140,7 +139,7 @@ def judged(stages, gate, *more):
     """The evidence of a gate, and the words in which the verdict is told of it."""
     outcome, folder = stages.root / "outcome", stages.root / f"{gate}-{len(more)}"
     stages.run(
-        "gate", "source", "data", "dataset", "model", f"--gate={gate}",
+        "gate", "data", "dataset", "model", f"--gate={gate}",
         f"--result-outcome={outcome}", *more, result="evidence",
     )  # fmt: skip
     digest = stages.digests["evidence"]

@@ -1,9 +1,10 @@
-"""How long does a newcomer wait: from `init` to a promoted model, and for a push that changed nothing?
+"""How long does a newcomer wait: from `init` to a promoted model, and after a push of nothing new?
 
-`python tests/bench/first_hour.py [--times 3]` starts a platform of its own for each round, pushes the
-tabular example, then a commit that changes its README alone, then one that changes a threshold alone.
-Seconds are those of a clock and, beside them, of processors: of the platform with every process that
-it started, which other work on the machine changes little. Exit code 1 where an aim was missed.
+`python -m tests.bench.first_hour [--times 3]` starts a platform of its own for each round, pushes
+the tabular example, then a commit that changes its README alone, then one that changes a threshold
+alone. Seconds are those of a clock and, beside them, of processors: of the platform with every
+process that it started, which other work on the machine changes little. Exit code 1 where an aim
+was missed.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def main() -> int:
     )
     kept = first <= FIRST_S and second <= SECOND_S
     print(
-        f"\naims, on an idle machine: promoted within {FIRST_S:g} s of `init`, within {SECOND_S:g} s of"
-        f" a push that changed nothing: {'kept' if kept else 'MISSED'}"
+        f"\naims, on an idle machine: promoted within {FIRST_S:g} s of `init`, within {SECOND_S:g} s"
+        f" of a push that changed nothing: {'kept' if kept else 'MISSED'}"
     )
     return 0 if kept else 1
 

@@ -1,7 +1,7 @@
 """How many signed webhooks a second does the listener take, losing and doubling none?
 
 A real server process stores into a real State while this process posts at a fixed rate over
-loopback: `python tests/bench/intake.py [--rate 200] [--seconds 30]`. Exit code 1 where an event was
+loopback: `python tests/bench/intake.py [--rate 500] [--seconds 30]`. Exit code 1 where an event was
 lost, doubled or refused, or the rate was not reached.
 """
 
@@ -86,7 +86,7 @@ async def load(url: str, rate: int, seconds: int) -> tuple[list[float], list[int
 def main() -> int:
     """Run the load, print the figures, and judge them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="events a second, at most 1000")
+    parser.add_argument("--rate", type=int, default=500, help="events a second, at most 1000")
     parser.add_argument("--seconds", type=int, default=30, help="at most 60")
     options = parser.parse_args()
     rate, seconds = min(options.rate, 1000), min(options.seconds, 60)

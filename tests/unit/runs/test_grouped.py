@@ -59,6 +59,4 @@ def test_deliveries_of_one_moment_are_each_stored_once(tmp_path):
         answers = list(pool.map(store, range(200)))
     stored = [answer for answer in answers if answer is not None]
     assert len(stored) == len(set(stored)) == 100
-    assert sorted(event.event_id for event in state.pending_events()) == sorted(
-        map(str, range(100))
-    )
+    assert {event.event_id for event in state.pending_events()} == set(map(str, range(100)))

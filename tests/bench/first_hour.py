@@ -75,8 +75,8 @@ def main() -> int:
     )
     kept = first <= FIRST_S and second <= SECOND_S
     print(
-        f"\naims, on an idle machine: promoted within {FIRST_S:g} s of `init`, within {SECOND_S:g} s"
-        f" of a push that changed nothing: {'kept' if kept else 'MISSED'}"
+        f"\naims, on an idle machine: promoted within {FIRST_S:g} s of `init`, {SECOND_S:g} s"
+        f" after a push that changed nothing: {'kept' if kept else 'MISSED'}"
     )
     return 0 if kept else 1
 

@@ -53,7 +53,7 @@ def _search(
             dataset=folder / "dataset",
             config=config.model_copy(update={"parameters": parameters}),
         )
-        code, output = local.trial(job, folder / f"trial-{number}")
+        code, output = trials.run(job)
         if code:
             last = (output.strip().splitlines() or ["no output"])[-1]
             return study.Outcome(value=None, reason=f"exit code {code}: {last}")
@@ -74,11 +74,12 @@ def _search(
             f"({trial.seconds:.1f} s) {trial.reason}".rstrip()
         )
 
-    best, trials = study.search(tune, run, seed=config.seed, report=report)
+    with local.Trials(folder / "trials") as trials:
+        best, made = study.search(tune, run, seed=config.seed, report=report)
     typer.echo(f"best: trial {best.number + 1}, {tune.objective.metric}={best.value:.4f}")
     return {
         "parameters": dict(best.parameters),
-        "trials": [trial.to_json() for trial in trials],
+        "trials": [trial.to_json() for trial in made],
         "best": best.value,
     }
 

@@ -392,9 +392,11 @@ def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported
 
 
 def test_trials_run_one_after_the_other_in_one_process_and_each_has_its_own_end(tmp_path, patients):
-    (tmp_path / "model.py").write_text((TABULAR / "model.py").read_text() + TROUBLED)
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "model.py").write_text((TABULAR / "model.py").read_text() + TROUBLED)
     given = job(patients, tmp_path, epochs=1).model_copy(
-        update={"source": tmp_path, "output": None, "checkpoint": None}
+        update={"source": source, "output": None, "checkpoint": None}
     )
 
     def asked(**parameters):
@@ -406,8 +408,9 @@ def test_trials_run_one_after_the_other_in_one_process_and_each_has_its_own_end(
             trials.run(asked(learning_rate=0.01, trouble=trouble))
             for trouble in ("none", "exit", "kill", "leave", "loop", "none")
         ]
+        assert [code for code, _ in found] == [0, 7, 137, 1, 0, 0], found
         (process,) = trials._idle
-    assert [code for code, _ in found] == [0, 7, 137, 1, 0, 0]
+
     assert all(local.metric(output, "val_accuracy") for _, output in (found[0], found[5]))
     assert found[0][1] == found[5][1]  # also the weights that are drawn at the start
     assert "no line's end" in found[1][1] and "error: of its own" in found[3][1]

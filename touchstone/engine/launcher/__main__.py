@@ -126,6 +126,7 @@ def _become(wanted: dict[str, Any], descriptors: list[int], launcher: int) -> No
         for number in range(3):
             os.dup2(number + 100, number)
             os.close(number + 100)
+        _close(descriptors[:3])
         if wanted["terminal"]:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):

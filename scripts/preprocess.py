@@ -12,7 +12,9 @@ from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract.reads import SplitReads, load
 from touchstone.delivery import floors
+from touchstone.training.spec import Description
 from trust_gates import evaluation
+from trust_gates.gates import Gates
 
 
 def main(
@@ -40,9 +42,7 @@ def main(
         gates.check_names(raw.description.known)
         if evaluation_data:
             place = artifacts.get(evaluation_data, Path(folder) / "evaluation.csv")
-            samples = evaluation.read(place, raw.description)
-            features = tuple(raw.description.inputs.get("features", ()))
-            gates.check_names(gates.setting(features=features).known(samples))
+            check_evaluation(place, raw.description, gates)
         divided = dataset.split(raw, draw=number)
         facts = {
             "task": raw.description.task,
@@ -56,6 +56,13 @@ def main(
     sizes = ", ".join(f"{name} {len(part['inputs'])}" for name, part in divided.splits.items())
     typer.echo(f"{sizes}, {digest}")
     stage.write_result(result_dataset, digest)
+
+
+def check_evaluation(place: Path, description: Description, gates: Gates) -> None:
+    """Raise PolicyError where the organisation's data lack whom a policy compares."""
+    samples = evaluation.read(place, description)
+    features = tuple(description.inputs.get("features", ()))
+    gates.check_names(gates.setting(features=features).known(samples))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 `python -m tests.bench.first_hour [--times 3]` starts a platform of its own for each round, pushes
 the tabular example, then a commit that changes the report's text alone (one that changes a README
-alone starts nothing), then one that changes a threshold alone. Seconds are those of a clock and, beside them, of processors: of the platform with every
-process that it started, which other work on the machine changes little. Exit code 1 where an aim
-was missed.
+alone starts nothing), then one that changes a threshold alone. Seconds are those of a clock and,
+beside them, of processors: of the platform with every process that it started, which other work on
+the machine changes little. Exit code 1 where an aim was missed.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from model_stages import Stages
 
-from scripts import fetch_data
+from scripts import fetch_data, preprocess
 from touchstone.artifacts.store import Store
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError
@@ -212,7 +212,8 @@ GATES = Gates.model_validate(
 def fetch(tmp_path, path, digest=""):
     digest = digest or "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     store, asked = Store(tmp_path / "store"), Evaluation(uri=path.as_uri(), digest=digest)
-    fetch_data.fetch(asked, store, DESCRIPTION, GATES)
+    fetch_data.fetch(asked, store, DESCRIPTION)
+    preprocess.check_evaluation(path, DESCRIPTION, GATES)
     return store, digest
 
 

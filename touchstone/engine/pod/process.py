@@ -160,8 +160,10 @@ class Warm:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        # One thread, or a fork would copy a program of which it has only one.
-        own = {**_of_the_start(environment), "OPENBLAS_NUM_THREADS": "1"}
+        # One thread, as a fork copies no other; and a GPU is asked for without waking CUDA, which
+        # no fork could use then.
+        only = {"OPENBLAS_NUM_THREADS": "1", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        own = _of_the_start(environment) | only
         self._start = _of_the_start(environment)
         self._launcher = _Launcher("warm", flags=("-P",), env={**own, "PATH": os.defpath})
         self._alive = True

@@ -247,3 +247,55 @@ def test_the_first_push_of_the_default_branch_lists_its_commits(work, tmp_path):
     (file,) = (tmp_path / "spool").glob("*.json")
     body = json.loads(json.loads(file.read_text())["body"])
     assert [item["message"] for item in body["commits"]] == ["Start"]
+
+
+def updated(work, tmp_path, before):
+    """What the hook sends of a push that moved main from `before` to where it is."""
+    head = git(work, "rev-parse", "HEAD").stdout.strip()
+    git(work, "push", "-qf", "origin", "HEAD:refs/heads/main")
+    update = forge_hook.Update(before=before, after=head, ref="refs/heads/main")
+    return forge_hook.push_payload(tmp_path / "model.git", update, clone_url=CLONE_URL, now=1)
+
+
+def test_of_a_long_push_it_is_said_how_many_commits_are_not_listed(work, tmp_path):
+    before = git(work, "rev-parse", "HEAD").stdout.strip()
+    for number in range(103):
+        git(work, "commit", "-q", "--allow-empty", "-m", str(number))
+    payload = updated(work, tmp_path, before)
+    assert (len(payload["commits"]), payload["total_commits"]) == (100, 103)
+    assert payload["forced"] is False
+
+
+def test_a_push_that_takes_a_commit_back_is_called_forced(work, tmp_path):
+    first = git(work, "rev-parse", "HEAD").stdout.strip()
+    before = commit(work, "Code", **{"model.py": "2"})
+    git(work, "push", "-q", "origin", "main")
+    git(work, "reset", "-q", "--hard", first)
+    commit(work, "Words", **{"README.md": "1"})
+    payload = updated(work, tmp_path, before)
+    assert payload["forced"] is True
+    assert [item["message"] for item in payload["commits"]] == ["Words"]
+
+
+def test_a_merge_lists_what_it_changed_in_the_branch_that_it_came_upon(work, tmp_path):
+    git(work, "checkout", "-q", "-b", "side")
+    commit(work, "Words", **{"README.md": "1"})
+    git(work, "checkout", "-q", "main")
+    before = commit(work, "More words", **{"docs.md": "1"})
+    git(work, "merge", "-q", "--no-ff", "--no-commit", "side")
+    (work / "model.py").write_text("changed while merging")
+    git(work, "add", "model.py")
+    git(work, "commit", "-q", "-m", "Merge")
+    merge = updated(work, tmp_path, before)["commits"][-1]
+    assert merge["message"] == "Merge"
+    assert (merge["modified"], merge["added"]) == (["model.py"], ["README.md"])
+
+
+def test_two_tags_of_one_push_start_two_runs_under_their_whole_names(work, tmp_path, port):
+    for tag in ("v1.0/rc", "v1.1"):
+        git(work, "tag", tag)
+    with listening(tmp_path, port) as listener:
+        git(work, "push", "-q", "origin", "v1.0/rc", "v1.1")
+        names = listener.process_pending()
+    runs = [listener.state.run(name).manifest["metadata"]["annotations"] for name in names]
+    assert [run["touchstone.dev/branch"] for run in runs] == ["v1.0/rc", "v1.1"]

@@ -41,10 +41,11 @@ def events(
 
 
 def _print(item: Received) -> None:
+    from touchstone.events.headers import first
     from touchstone.events.identity import event_type
 
     when = datetime.fromtimestamp(item.received).strftime("%Y-%m-%d %H:%M:%S")
-    kind = event_type(item.event.headers) or item.event.headers.get("ce-type", "")
+    kind = event_type(item.event.headers) or first(item.event.headers, "ce-type")
     typer.echo(f"{item.event.id:>5}  {when}  {item.event.source}  {kind}")
     for sentence in item.outcome.split("; ") if item.outcome else ["waits to be processed"]:
         typer.echo(f"       {sentence}")
@@ -52,6 +53,7 @@ def _print(item: Received) -> None:
 
 def _document(item: Received) -> dict[str, Any]:
     from touchstone.events.credentials import shown
+    from touchstone.events.headers import first
     from touchstone.events.identity import delivery_of, event_type
 
     headers = item.event.headers
@@ -59,7 +61,7 @@ def _document(item: Received) -> dict[str, Any]:
         "id": item.event.id,
         "source": item.event.source,
         "eventID": item.event.event_id,
-        "type": event_type(headers) or headers.get("ce-type", ""),
+        "type": event_type(headers) or first(headers, "ce-type"),
         "delivery": delivery_of(headers),
         "received": _time(item.received),
         "processed": None if item.processed is None else _time(item.processed),

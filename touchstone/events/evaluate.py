@@ -8,8 +8,14 @@ from typing import Any
 
 from touchstone.errors import TouchstoneError
 from touchstone.events import bindings, templates
-from touchstone.events.headers import canonical
-from touchstone.events.interceptors.interceptor import Request, Secrets, StoppedError
+from touchstone.events.headers import joined
+from touchstone.events.interceptors.interceptor import (
+    ElsewhereError,
+    Request,
+    Secrets,
+    StoppedError,
+    UnwantedError,
+)
 from touchstone.events.triggers import Trigger, Triggers
 
 
@@ -32,6 +38,8 @@ class Explanation:
     group: str
     reason: str
     """Why it did not fire; empty where it did."""
+    elsewhere: bool
+    """Whether the event is one for other triggers, and nothing has to be said of it here."""
     steps: tuple[Step, ...]
     objects: tuple[dict[str, Any], ...]
     """What it creates, `metadata.name` set; empty where it did not fire."""
@@ -68,9 +76,14 @@ def evaluate(
         params = _params(trigger, request, delivery, overrides, steps)
         objects = _objects(listener, trigger, delivery, params)
     except (StoppedError, TouchstoneError, ValueError) as error:
-        reason = f"{steps[-1].what}: {error}" if steps and not steps[-1].passed else str(error)
+        stopped = steps and not steps[-1].passed and not isinstance(error, UnwantedError)
         return Explanation(
-            trigger=trigger.name, group=trigger.group, reason=reason, steps=tuple(steps), objects=()
+            trigger=trigger.name,
+            group=trigger.group,
+            reason=f"{steps[-1].what}: {error}" if stopped else str(error),
+            elsewhere=isinstance(error, ElsewhereError),
+            steps=tuple(steps),
+            objects=(),
         )
     for made in objects:
         name = f"{made['kind']} {made['metadata']['name']}"
@@ -79,6 +92,7 @@ def evaluate(
         trigger=trigger.name,
         group=trigger.group,
         reason="",
+        elsewhere=False,
         steps=tuple(steps),
         objects=tuple(objects),
     )
@@ -103,6 +117,8 @@ def _intercepted(
             passed = link.interceptor.process(request, secrets)
         except StoppedError as error:
             steps.append(Step(what=what, passed=False, notes=error.notes))
+            if type(error) is StoppedError and link.interceptor.secrets_used:
+                raise ElsewhereError(str(error), notes=error.notes) from error  # not its sender
             raise
         steps.append(Step(what=what, passed=True, notes=passed.notes))
         request = replace(
@@ -123,7 +139,7 @@ def _params(
 ) -> dict[str, str]:
     event = {
         "body": request.body,
-        "header": {canonical(name): value for name, value in request.headers.items()},
+        "header": joined(request.headers),
         "extensions": dict(request.extensions),
         "context": {"eventID": delivery.event_id},
     }

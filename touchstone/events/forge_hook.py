@@ -83,14 +83,15 @@ def _is_object(text: str) -> bool:
 def push_payload(repository: Path, update: Update, *, clone_url: str, now: float) -> dict[str, Any]:
     """GitHub's `push` payload for one update of the bare `repository`; `now` in epoch seconds.
 
-    At most 100 commits are listed, the newest; their lists of files, then the commits themselves,
-    are left out where the payload would not fit into a webhook.
+    At most 100 commits are listed, the newest, and fewer where the payload would not fit into a
+    webhook; `total_commits`, a field of Forgejo's, says how many there are.
 
     Raises:
         PlatformError: git cannot read the repository.
     """
     name = clone_url.rstrip("/").rpartition("/")[2].removesuffix(".git")
     commits = [] if update.deleted else list(_commits(repository, update))
+    total, forced = (0, False) if update.deleted else _extent(repository, update)
     head = None if update.deleted else next(_log(repository, ["-1", update.after]))
     pusher = os.environ.get("GIT_PUSHER") or os.environ.get("USER") or "unknown"
     payload: dict[str, Any] = {
@@ -99,6 +100,7 @@ def push_payload(repository: Path, update: Update, *, clone_url: str, now: float
         "after": update.after,
         "created": update.created,
         "deleted": update.deleted,
+        "forced": forced,
         "base_ref": None,
         "repository": {
             "name": name,
@@ -111,6 +113,7 @@ def push_payload(repository: Path, update: Update, *, clone_url: str, now: float
         "pusher": {"name": pusher},
         "head_commit": head,
         "commits": commits,
+        "total_commits": total,
     }
     while len(_encode(payload)) > _MAX_PAYLOAD and payload["commits"]:
         payload["commits"] = payload["commits"][len(payload["commits"]) // 2 + 1 :]
@@ -136,13 +139,24 @@ def _default_branch(repository: Path) -> str:
 def _commits(repository: Path, update: Update) -> Iterator[dict[str, Any]]:
     """The commits that the push added, oldest first."""
     limit = f"--max-count={_MAX_COMMITS}"
-    # A new branch adds what is on none of the others; --all would count HEAD, which may be it.
-    base = (
-        ["--not", f"--exclude={update.ref}", "--glob=refs/*"]
-        if update.created
-        else [f"^{update.before}"]
-    )
-    yield from reversed(list(_log(repository, [limit, update.after, *base])))
+    yield from reversed(list(_log(repository, [limit, *_added(update)])))
+
+
+def _added(update: Update) -> list[str]:
+    """What the push added, in git's words."""
+    if update.created:
+        # A new branch adds what is on none of the others; --all would count HEAD, which may be it.
+        return [update.after, "--not", f"--exclude={update.ref}", "--glob=refs/*"]
+    return [update.after, f"^{update.before}"]
+
+
+def _extent(repository: Path, update: Update) -> tuple[int, bool]:
+    """How many commits the push added, and whether it took some back."""
+    total = int(_git(repository, "rev-list", "--count", *_added(update)))
+    if update.created:
+        return total, False
+    lost = _git(repository, "rev-list", "--max-count=1", update.before, f"^{update.after}")
+    return total, bool(lost.strip())
 
 
 def _log(repository: Path, arguments: list[str]) -> Iterator[dict[str, Any]]:
@@ -153,7 +167,9 @@ def _log(repository: Path, arguments: list[str]) -> Iterator[dict[str, Any]]:
     """
     layout = "%H%x00%T%x00%aI%x00%an%x00%ae%x00%cn%x00%ce%x00%B%x00"
     text = _git(
-        repository, "log", "-z", "--name-status", "--no-renames", f"--format={layout}", *arguments
+        repository,
+        *("log", "-z", "--name-status", "--no-renames", "--diff-merges=first-parent"),
+        *(f"--format={layout}", *arguments),
     )
     tokens = iter(text.split("\0"))
     token = next(tokens, "").lstrip("\n")

@@ -35,7 +35,7 @@ class Processed:
     """The result of one event."""
 
     outcome: str
-    """One sentence for each trigger, separated by semicolons."""
+    """One sentence for each trigger that the event is for, separated by semicolons."""
     runs: tuple[dict[str, Any], ...]
     """PipelineRuns and TaskRuns with `metadata.name` set."""
 
@@ -131,9 +131,13 @@ class Listener:
         """
         outcomes: list[str] = []
         runs: list[dict[str, Any]] = []
-        for found in self.explain(event):
+        found_out = self.explain(event)
+        said: set[str] = set()
+        for found in [one for one in found_out if not one.elsewhere] or found_out:
             if found.reason:
-                outcomes.append(f"{found.trigger}: nothing started, {found.reason}")
+                if found.reason not in said:
+                    outcomes.append(f"{found.trigger}: nothing started, {found.reason}")
+                said.add(found.reason)
                 continue
             if problem := next(filter(None, map(_misshapen, found.objects)), ""):
                 outcomes.append(f"{found.trigger}: nothing started, {problem}")

@@ -32,6 +32,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from touchstone.events.headers import gathered
 from touchstone.events.identity import delivery_of
 from touchstone.events.intake import RefusedError, accept
 from touchstone.events.listener import LISTENER, PATH, Listener, event_uuid
@@ -62,11 +63,11 @@ def create_app(
                 raise RefusedError(404, f"got no EventListener {name!r}")
             _check_headers(request)
             body = await _read(request, max_body)
-            headers = {
-                name.lower(): value
+            headers = gathered(
+                (name, value)
                 for name, value in request.headers.items()
                 if not name.startswith(":")  # names of our own, see touchstone.events.credentials
-            }
+            )
             url = f"/?{request.url.query}" if request.url.query else "/"
             return await run_in_threadpool(
                 _take, listener, listener.reachable[name], headers, body, url, on_stored

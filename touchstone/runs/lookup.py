@@ -21,6 +21,9 @@ from touchstone.runs.store import Run, State
 ASKED_AS = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
 
+DEFINED_AS = "touchstone.dev/defined-as"
+"""Annotation with the digest of the files that the run was made from."""
+
 NO_CACHE = "touchstone.dev/no-cache"
 """Annotation of a run: `true` lets every TaskRun of it run, whatever the cache holds."""
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 Json: TypeAlias = dict[str, Any]
 
 RESULT_LIMIT = 4096
-"""Bytes that all results of a TaskRun may take together, as in Tekton by default."""
+"""Bytes of the message in which a step tells the results, as in Tekton by default."""
 
 
 def now() -> str:
@@ -80,7 +80,7 @@ def result(name: str, value: Any) -> Json:
 
 
 def terminated(exit_code: int, reason: str, started: str) -> Json:
-    """`status.steps[].terminated` of a step that ended just now."""
+    """`status.steps[].terminated` of a step that ended just now; `exit_code` as Tekton has it."""
     return {
         "exitCode": exit_code,
         "reason": reason,

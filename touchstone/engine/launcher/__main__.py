@@ -71,7 +71,7 @@ def main() -> dict[str, Any] | None:
                     continue
                 if pid == 0:
                     channel.close()
-                    started, imports = set(), None  # the launcher's own to end
+                    started = set()  # the launcher's own to end
                     wanted: dict[str, Any] = request["start"]
                     _become(wanted, descriptors, me)
                     return wanted

@@ -58,7 +58,8 @@ _MODULES = (
 
 def imports() -> Generator[None]:
     """Import one module after the other; what is not installed is left out."""
-    # Without a finalizer: it would run in every fork.
+    # Without a finalizer: it would run in every fork, as does what stands under `finally`.
+    mine = os.getpid()
     home = tempfile.mkdtemp(prefix="touchstone-warm-")
     os.environ["HOME"] = home
     try:
@@ -69,7 +70,8 @@ def imports() -> Generator[None]:
                 continue
             yield
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        if os.getpid() == mine:
+            shutil.rmtree(home, ignore_errors=True)
     gc.collect()
     gc.freeze()  # a fork's collector leaves these pages alone, and so shared
 

@@ -247,16 +247,14 @@ class Guard:
         return running
 
     def reap(self, pid: int) -> int:
-        """The exit code of a process that ended, 128 + signal where a signal ended it."""
+        """The exit code of a process that ended; the signal that ended it as a negative number."""
         if pid in self._forks and self._warm:
             self._forks.discard(pid)
             try:
-                code = self._warm.ask({"reap": pid}, [])["code"]
+                return self._warm.ask({"reap": pid}, [])["code"]
             except PlatformError:
-                code = -signal.SIGKILL  # it ended with the launcher
-        else:
-            code = self._own.ask({"reap": pid}, [])["code"]
-        return code if code >= 0 else 128 - code
+                return -signal.SIGKILL  # it ended with the launcher
+        return self._own.ask({"reap": pid}, [])["code"]
 
     def without_namespaces(self) -> str:
         """Why processes cannot have mounts of their own here; empty where they can."""
@@ -328,7 +326,7 @@ class Running:
         _signal(self.pid, signal.SIGTERM)
 
     def end(self) -> int:
-        """Kill what is left of its session; its exit code."""
+        """Kill what is left of its session; its exit code, or minus the signal that ended it."""
         # The leader is still unreaped, so its number cannot have passed to another group.
         _signal(self.pid, signal.SIGKILL)
         _poll(self._handle, None, GRACE)
@@ -336,14 +334,21 @@ class Running:
         return self._guard.reap(self.pid)
 
 
+def shell_code(code: int) -> int:
+    """An exit code as shells and container runtimes write it: 128 + N after signal N."""
+    return code if code >= 0 else 128 - code
+
+
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How a process ended."""
 
     code: int
-    """Exit code; 128 + signal where a signal ended it, as a shell counts."""
+    """Exit code; minus the signal's number where a signal ended it."""
 
     ending: Ending
+    started: bool = True
+    """Whether there was a process at all."""
 
 
 def run(call: Call, *, streams: Streams, deadline: float | None, halt: Halt, guard: Guard) -> Exit:

@@ -13,7 +13,7 @@ from typing import Any
 from touchstone import beneath
 from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Scope, expand_environment
-from touchstone.engine.pod.downward import read
+from touchstone.engine.pod import downward
 from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.pod.pod import Container, Pod
 from touchstone.engine.pod.process import Call, Mount, shell
@@ -31,7 +31,7 @@ _PREAMBLE = "#!/bin/sh\nset -e\n"
 
 
 class StartError(Exception):
-    """The step cannot start on this machine; it fails with code 127."""
+    """The step cannot start on this machine; it fails with code 1, as where Tekton cannot."""
 
 
 def name_of(step: Mapping[str, Any], index: int) -> str:
@@ -168,6 +168,7 @@ def _environment(
     path = [*first_on_path, str(folders.root / "bin"), environment.get("PATH", os.defpath)]
     environment["PATH"] = os.pathsep.join(path)
     environment["HOME"] = pod.path("home")
+    environment["HOSTNAME"] = downward.hostname(pod.fields)
     environment["TOUCHSTONE_HOME"] = str(folders.home)
     environment["TOUCHSTONE_RUN"] = folders.run
     environment["TOUCHSTONE_TASKRUN"] = pod.taskrun
@@ -191,7 +192,7 @@ def _variable(item: Mapping[str, Any], scope: Scope, pod: Pod) -> str | None:
     if "configMapKeyRef" in source:
         return pod.folders.read_key("configmaps", source["configMapKeyRef"])
     if "fieldRef" in source:
-        return read(pod.fields, source["fieldRef"]["fieldPath"])
+        return downward.read(pod.fields, source["fieldRef"]["fieldPath"])
     return scope.text(item.get("value", ""))
 
 

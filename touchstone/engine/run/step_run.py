@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class StepRunner:
         try:
             call = self.prepare(step, name, inner)
         except StartError as error:
-            return _not_started(name, log, error)
+            return self._not_started(name, error)
         if name in self.breakpoints.before:
             answer = self._wait(name, call, before=True)
             if answer.code or answer.ending != "exited":
@@ -71,10 +72,20 @@ class StepRunner:
         except (OSError, NotPlainError) as error:
             if faults.passing(error):
                 raise
-            ended = _not_started(name, log, error)
+            ended = self._not_started(name, error)
+        if ended.code < 0 and ended.ending == "exited":
+            self.say(name, f"it was ended by {signal.Signals(-ended.code).name}")
         if self.breakpoints.on_failure and ended.code and ended.ending == "exited":
             return self._wait(name, call, before=False)
         return ended
+
+    def _not_started(self, name: str, error: Exception) -> Exit:
+        self.say(name, f"it could not start: {error}")
+        return Exit(1, "exited", started=False)
+
+    def say(self, name: str, text: str) -> None:
+        """Write a sentence about a step into its log."""
+        _append(self._logs / f"{name}.log", f"touchstone: step {name}: {text}\n")
 
     def _wait(self, name: str, call: Call, *, before: bool) -> Exit:
         """Wait for a person's answer, meanwhile the step counts as running."""
@@ -129,11 +140,6 @@ class StepRunner:
             for field in ("stdoutConfig", "stderrConfig")
         ]
         return Streams(log, stdout=files[0], stderr=files[1])
-
-
-def _not_started(name: str, log: Path, error: Exception) -> Exit:
-    _append(log, f"touchstone: step {name} could not start: {error}\n")
-    return Exit(127, "exited")
 
 
 def _append(log: Path, text: str) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
+from touchstone.contract.reads import is_document
 
 _CONTAINERFILE = """\
 # Used because the model repository has no Containerfile of its own.
@@ -34,6 +35,10 @@ def main(
     artifacts.get(source, context)
     containerfile = context / "Containerfile"
     if not containerfile.exists():
+        # A Containerfile may copy a document; ours need not, and a changed one makes no new image.
+        for path in [*context.rglob("*")]:
+            if path.is_file() and is_document(path.relative_to(context).as_posix()):
+                path.unlink()
         containerfile.write_text(_CONTAINERFILE, encoding="utf-8")
         typer.echo("no Containerfile in the model repository: building the default one")
     digest = artifacts.put(context)

@@ -23,7 +23,7 @@ from touchstone import confine
 from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
 from touchstone.confine import DATA_PORTS, Confinement
-from touchstone.contract import model_repo
+from touchstone.contract.reads import DataReads, load
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError, TouchstoneError
 from touchstone.home import SHIPPED
@@ -31,7 +31,6 @@ from touchstone.training import raised
 from touchstone.training.spec import Description
 from trust_gates import evaluation
 from trust_gates.evaluation import Evaluation
-from trust_gates.gates import Gates
 from trust_gates.visible import one_line
 
 _WEB = (53, 80, 443)
@@ -43,10 +42,13 @@ _PATIENCE = 60
 
 def main(
     store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
-    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    reads: Annotated[str, typer.Option(help="Digest of what this stage reads of the repository.")],
     result_data: Annotated[Path, typer.Option(help="File for the raw data's digest.")],
     result_evaluation: Annotated[
         Path | None, typer.Option(help="File for the evaluation data's digest; empty without any.")
+    ] = None,
+    result_varies: Annotated[
+        Path | None, typer.Option(help="File for why the data may differ next time.")
     ] = None,
     uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
     loaded: Annotated[str, typer.Option(help="Digest of data that validate has loaded.")] = "",
@@ -63,20 +65,21 @@ def main(
 
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as folder:
-        repository = artifacts.get(source, Path(folder) / "source")
-        spec = model_repo.load(repository).spec
-        source_uri = uri or spec.data.uri
+        asked_of = load(artifacts, reads, DataReads)
+        declared = asked_of.data
+        source_uri = uri or declared.uri
         place = Path(folder) / "data"
         if loaded:
             artifacts.get(loaded, place)
         else:
-            typer.echo(f"loading {one_line(source_uri)} with seed {spec.data.seed}")
-            _load(repository, spec.entrypoint, source_uri, spec.data.seed, place)
+            repository = artifacts.get(asked_of.code, Path(folder) / "source")
+            typer.echo(f"loading {one_line(source_uri)} with seed {declared.seed}")
+            _load(repository, asked_of.entrypoint, source_uri, declared.seed, place)
         data = dataset.read_raw(place)
         digest = artifacts.put(place)
-    if not uri and spec.data.digest not in ("", digest):
+    if not uri and declared.digest not in ("", digest):
         raise TouchstoneError(
-            f"got {digest} from {spec.data.uri}, expected spec.data.digest {spec.data.digest}",
+            f"got {digest} from {declared.uri}, expected spec.data.digest {declared.digest}",
             hint="the data changed; review it, then write the new digest into touchstone.yaml",
         )
     for name, values in data.description.protected.items():
@@ -86,18 +89,38 @@ def main(
     typer.echo(f"{len(data.arrays['inputs'])} samples, {digest}")
     asked = floors.evaluation(floors.load(artifacts, floor))
     if asked is not None:
-        fetch(asked, artifacts, data.description, spec.gates)
+        fetch(asked, artifacts, data.description)
     stage.write_result(result_data, digest)
     if result_evaluation is not None:
         stage.write_result(result_evaluation, asked.digest if asked else "")
+    if result_varies is not None:
+        stage.write_result(
+            result_varies, _varies(source_uri, loaded or ("" if uri else declared.digest))
+        )
 
 
-def fetch(asked: Evaluation, artifacts: Store, description: Description, gates: Gates) -> None:
+def _varies(uri: str, digest: str) -> str:
+    """Why another attempt may load other data; empty where the digest or the seed decides them."""
+    if digest:
+        return ""
+    if _is_address(uri):
+        return f"what {one_line(uri)} says may change, and no spec.data.digest holds it"
+    if urlsplit(uri).scheme == "file" or confine.shown_data():
+        return "folders of this machine are shown, and no spec.data.digest holds what is in them"
+    return ""
+
+
+def _is_address(uri: str) -> bool:
+    """Whether it takes a network; `generate` or `sklearn:digits` lie in what is installed."""
+    return "://" in uri and urlsplit(uri).scheme != "file"
+
+
+def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None:
     """Put the evaluation data into the store, after a look whether a model could be asked on them.
 
     Raises:
         ManifestError: they cannot be fetched, or have another digest.
-        PolicyError: they do not fit the model, or lack whom a policy compares.
+        PolicyError: they do not fit the model.
     """
     hint = "gates.evaluation of environment.yaml names the address and the digest"
     with tempfile.TemporaryDirectory() as folder:
@@ -121,8 +144,6 @@ def fetch(asked: Evaluation, artifacts: Store, description: Description, gates: 
                     f"the evaluation data cannot be fetched from {address}: {error}", hint=hint
                 ) from None
         samples = evaluation.read(place, description)
-        features = tuple(description.inputs.get("features", ()))
-        gates.check_names(gates.setting(features=features).known(samples))
         digest = artifacts.put(place)
     if digest != asked.digest:
         raise ManifestError(
@@ -134,13 +155,11 @@ def fetch(asked: Evaluation, artifacts: Store, description: Description, gates: 
 def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) -> None:
     """Run the repository's `load_data` where it sees its own files and, at most, the network."""
     output.mkdir()
-    scheme = urlsplit(uri).scheme
     confinement = Confinement(
         read=[repository, *confine.shown_data()],
         write=[output],
         ports=(*_WEB, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(",")))),
-        # A name such as `generate` or `sklearn:digits` is loaded from what is installed.
-        network="host" if "://" in uri and scheme != "file" else "none",
+        network="host" if _is_address(uri) else "none",
     )
     program = SHIPPED / "training" / "load_data.py"
     words: list[str | Path] = [

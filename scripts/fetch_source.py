@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ import typer
 
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
-from touchstone.contract import model_repo
+from touchstone.contract import model_repo, reads
 from touchstone.contract import remedy as remedies
 from touchstone.delivery import champion, floors
 from touchstone.errors import ManifestError, UsageError
@@ -28,6 +29,9 @@ def main(
     result_model: Annotated[Path, typer.Option()],
     result_champion: Annotated[Path, typer.Option()],
     result_floor: Annotated[Path, typer.Option()],
+    result_reads: Annotated[
+        Path | None, typer.Option(help="File for the digest of what each stage reads.")
+    ] = None,
     gitops_url: Annotated[
         str, typer.Option(help="Where to read the environments' floor and what is served.")
     ] = "",
@@ -58,12 +62,13 @@ def main(
         artifacts = open_store(store)
         digest = artifacts.put(checkout)
         model = floor = served = ""
+        read: dict[str, str] = {}
         try:
             pipeline = model_repo.load(checkout)
         except ManifestError:
             typer.echo("touchstone.yaml does not fit: the stage validate says all that is wrong")
         else:
-            remedies.admit(
+            current = remedies.admit(
                 pipeline.spec,
                 artifacts,
                 source=digest,
@@ -71,6 +76,8 @@ def main(
                 remedy=remedy,
                 previous=previous,
             )
+            remedied = remedies.remedied(pipeline.spec, current.remedies)
+            read = reads.put(artifacts, checkout, pipeline.spec, remedied)
             model = pipeline.metadata.name
             floor = floors.resolve(artifacts, pipeline, gitops_url)
             served = champion.resolve(artifacts, pipeline, gitops_url)
@@ -79,6 +86,8 @@ def main(
     stage.write_result(result_model, model)
     stage.write_result(result_champion, served)
     stage.write_result(result_floor, floor)
+    if result_reads is not None and read:
+        stage.write_result(result_reads, json.dumps(read))
     typer.echo(f"{model or 'a model'} at {commit[:12]}: {digest}")
 
 

@@ -14,14 +14,13 @@ import typer
 from touchstone import confine
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
-from touchstone.contract import model_repo, remedy
+from touchstone.contract.reads import GateReads, load
 from touchstone.delivery import champion as champions
 from touchstone.errors import UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.dataset import Dataset
 from touchstone.training.target import open_described
 from trust_gates import GATES, evaluation, integrity, progress, quality
-from trust_gates.gates import Gates
 from trust_gates.integrity.policy import Integrity
 from trust_gates.policy import GatePolicy, Setting
 from trust_gates.quality.policy import Quality
@@ -57,7 +56,7 @@ class Inputs:
 def main(
     name: Annotated[str, typer.Option("--gate", help=f"One of {', '.join(GATES)}.")],
     store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
-    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    reads: Annotated[str, typer.Option(help="Digest of what this stage reads of the repository.")],
     dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
     model: Annotated[str, typer.Option(help="Digest of the trained model.")],
     result_evidence: Annotated[Path, typer.Option(help="File for the evidence's digest.")],
@@ -83,12 +82,12 @@ def main(
         raise UsageError(f"got the gate {name!r}, expected one of {', '.join(GATES)}")
     with tempfile.TemporaryDirectory() as temporary:
         folder, artifacts = Path(temporary), open_store(store)
-        repository = artifacts.get(source, folder / "source")
-        spec = model_repo.load(repository).spec
+        asked = load(artifacts, reads, GateReads)
+        source = folder / "source"
         inputs = Inputs(
             artifacts=artifacts,
             digests={
-                "source": source,
+                "source": asked.code,
                 "data": data,
                 "dataset": dataset,
                 "model": model,
@@ -97,12 +96,12 @@ def main(
                 "evaluation": evaluation_data,
             },
             dataset=datasets.read(artifacts.get(dataset, folder / "dataset")),
-            source=repository,
+            source=artifacts.get(asked.code, source) if asked.code else source,
             model=artifacts.get(model, folder / "model"),
         )
-        typer.echo(one_line(f"judging {spec.entrypoint} by the {name} gate"))
+        typer.echo(f"judging by the {name} gate")
         with progress.heard_by(typer.echo):
-            evidence = _judge(name, inputs, remedy.judged_by(spec), seed=spec.data.seed)
+            evidence = _judge(name, inputs, asked)
         evidence = replace(evidence, asked_as="; ".join(sorted(inputs.asked_as)))
         evidence.write(folder / "evidence")
         digest = artifacts.put(folder / "evidence")
@@ -120,12 +119,12 @@ def main(
     stage.write_result(result_outcome, evidence.outcome.value)
 
 
-def _judge(name: str, inputs: Inputs, gates: Gates, *, seed: int) -> Evidence:
+def _judge(name: str, inputs: Inputs, asked: GateReads) -> Evidence:
     """What the gate finds; no check, and why, where touchstone.yaml has no part for it."""
-    policy = gates.policy(name)
+    policy = asked.policy(name)
     description = inputs.dataset.description
     features = tuple(description.inputs.get("features", ()))
-    setting = gates.setting(seed=seed, features=features, groups=description.protected)
+    setting = asked.setting(features, description.protected)
     if policy is None:
         note = f"spec.gates.{name} is not declared: nothing was judged"
         return Evidence(gate=name, checks=[], notes=[note])

@@ -11,24 +11,22 @@ import typer
 
 from touchstone.artifacts.store import digest_bytes, open_store
 from touchstone.commands import stage
-from touchstone.contract import model_repo
-from touchstone.contract import remedy as remedies
+from touchstone.contract.reads import TrainReads, load
 from touchstone.training.export import read_metrics
 from trust_gates.visible import one_line
 
 
 def main(
     store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
-    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    reads: Annotated[str, typer.Option(help="Digest of what this stage reads of the repository.")],
     dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
     parameters: Annotated[str, typer.Option(help="Digest of the tuned parameters.")],
     result_model: Annotated[Path, typer.Option(help="File for the model's digest.")],
-    remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     checkpoints: Annotated[
         str, typer.Option(help="Folder of this training alone; empty: one that ends with it.")
     ] = "",
 ) -> None:
-    """Train spec.train.workers processes together; exits with the workers' own code.
+    """Train asked.workers processes together; exits with the workers' own code.
 
     143 says that SIGTERM came and a checkpoint was written: the stage goes on from it when it
     is run again with the same inputs and checkpoints.
@@ -37,41 +35,34 @@ def main(
     from touchstone.training import dataset as datasets
     from touchstone.training.checkpoint import Checkpoint
     from touchstone.training.launch import Job
-    from touchstone.training.trainer import TrainConfig
 
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        repository = artifacts.get(source, folder / "source")
+        asked = load(artifacts, reads, TrainReads)
+        repository = artifacts.get(asked.code, folder / "source")
         datasets.learned_from(artifacts.get(dataset, folder / "dataset"))
-        spec = remedies.remedied(model_repo.load(repository).spec, remedies.read(remedy))
-        config = TrainConfig(
-            epochs=spec.train.epochs,
-            batch_size=spec.train.batch_size,
-            seed=spec.data.seed,
-            precision=spec.train.precision,
-            parameters=artifacts.get_json(parameters)["parameters"],
-            mitigation=spec.mitigation,
-            defences=spec.defences,
-            evasion=spec.evasion,
+        config = asked.config.model_copy(
+            update={"parameters": artifacts.get_json(parameters)["parameters"]}
         )
         # All that this training reads: the recipe says by itself what a remedy made of it.
-        training = digest_bytes("\n".join([source, dataset, config.model_dump_json()]).encode())
+        training = digest_bytes("\n".join([asked.code, dataset, config.model_dump_json()]).encode())
         work = folder / "work"
         work.mkdir()
         kept = Path(checkpoints or work / "checkpoints") / training.removeprefix("sha256:")
         job = Job(
             source=repository,
-            entrypoint=spec.entrypoint,
+            entrypoint=asked.entrypoint,
             dataset=folder / "dataset",
             output=work / "model",
             checkpoint=Checkpoint(path=kept / "training", training=training),
             config=config,
         )
-        if remedy:
-            typer.echo(f"remedy: {remedy}")
-        typer.echo(f"training with {spec.train.workers} processes, {spec.train.epochs} epochs")
-        code, why = local.train(job, work, workers=spec.train.workers)
+        methods = [one.method for one in (config.mitigation, *config.defences) if one]
+        if methods:
+            typer.echo(one_line(f"trained with {', '.join(methods)}"))
+        typer.echo(f"training with {asked.workers} processes, {config.epochs} epochs")
+        code, why = local.train(job, work, workers=asked.workers)
         if code:
             typer.echo(f"error: {why or f'training ended with exit code {code}'}", err=True)
             raise typer.Exit(code)

@@ -11,17 +11,17 @@ import typer
 
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
-from touchstone.contract import model_repo, recipe
-from touchstone.contract import remedy as remedies
+from touchstone.contract import recipe
+from touchstone.contract.reads import TuneReads, load
+from touchstone.training.trainer import TrainConfig
 from trust_gates import progress
 
 
 def main(
     store: Annotated[str, typer.Option(help="Artifact store, e.g. file:///artifacts.")],
-    source: Annotated[str, typer.Option(help="Digest of the model repository's tree.")],
+    reads: Annotated[str, typer.Option(help="Digest of what this stage reads of the repository.")],
     dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
     result_parameters: Annotated[Path, typer.Option(help="File for the parameters' digest.")],
-    remedy: Annotated[str, typer.Option(help="Such as robustness=trades.")] = "",
 ) -> None:
     """Try spec.tune.maxTrials sets of parameters, each as a short training of its own."""
     from touchstone.training import dataset as datasets
@@ -29,40 +29,33 @@ def main(
     artifacts = open_store(store)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        repository = artifacts.get(source, folder / "source")
-        spec = remedies.remedied(model_repo.load(repository).spec, remedies.read(remedy))
-        if spec.tune is None:
+        asked = load(artifacts, reads, TuneReads)
+        if asked.tune is None or asked.config is None:
             typer.echo("touchstone.yaml has no spec.tune: the model's defaults are used")
             document: dict[str, object] = {"parameters": {}, "trials": [], "best": None}
         else:
+            artifacts.get(asked.code, folder / "source")
             datasets.learned_from(artifacts.get(dataset, folder / "dataset"))
-            document = _search(spec, spec.tune, folder)
+            document = _search(asked.entrypoint, asked.tune, asked.config, folder)
         digest = artifacts.put_json(document)
     stage.write_result(result_parameters, digest)
 
 
-def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str, object]:
+def _search(
+    entrypoint: str, tune: recipe.Tune, config: TrainConfig, folder: Path
+) -> dict[str, object]:
     from touchstone.driver import local, study
     from touchstone.training import raised
     from touchstone.training.launch import Job
-    from touchstone.training.trainer import TrainConfig
 
     def run(number: int, parameters: Mapping[str, study.Value]) -> study.Outcome:
         job = Job(
             source=folder / "source",
-            entrypoint=spec.entrypoint,
+            entrypoint=entrypoint,
             dataset=folder / "dataset",
-            config=TrainConfig(
-                epochs=tune.epochs,
-                batch_size=spec.train.batch_size,
-                seed=spec.data.seed,
-                precision=spec.train.precision,
-                parameters=parameters,
-                # A learning rate that suits plain training need not suit adversarial training.
-                defences=spec.defences,
-            ),
+            config=config.model_copy(update={"parameters": parameters}),
         )
-        code, output = local.trial(job, folder / f"trial-{number}")
+        code, output = trials.run(job)
         if code:
             lines, why = raised.sifted(output.splitlines())
             last = why or next((line for line in reversed(lines) if line.strip()), "no output")
@@ -87,11 +80,12 @@ def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str,
 
     at_once = f", {tune.parallel_trials} at once" if tune.parallel_trials > 1 else ""
     typer.echo(f"tuning for {tune.objective.metric}: at most {tune.max_trials} trials{at_once}")
-    best, trials = study.search(tune, run, seed=spec.data.seed, report=report)
+    with local.Trials(folder / "trials") as trials:
+        best, made = study.search(tune, run, seed=config.seed, report=report)
     typer.echo(f"best: trial {best.number + 1}, {tune.objective.metric}={best.value:.4f}")
     return {
         "parameters": dict(best.parameters),
-        "trials": [trial.to_json() for trial in trials],
+        "trials": [trial.to_json() for trial in made],
         "best": best.value,
     }
 

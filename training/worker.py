@@ -1,5 +1,7 @@
 """One training process: `python -P worker.py JOB.json`; where RANK says so, one of several.
 
+With `--trials` in place of a job it runs one after the other; see touchstone.training.trials.
+
 The job (`touchstone.training.launch.Job`) says what to train from and where to put it. Rank 0
 prints one line per epoch and at the end each validation figure as `name=value`, the form that
 Katib's StdOut collector reads. Exit codes: 0 done, 143 stopped by SIGTERM with a checkpoint left, 1
@@ -21,6 +23,7 @@ from touchstone.training.load import load_spec
 from touchstone.training.mitigation.served import Served
 from touchstone.training.spec import ModelSpec
 from touchstone.training.trainer import PREEMPTED, PreemptedError, Ranks, from_environment, train
+from touchstone.training.trials import serve
 
 if TYPE_CHECKING:
     import torch
@@ -116,8 +119,11 @@ def _leave(ranks: Ranks) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.stderr.write("usage: python -P worker.py JOB.json\n")
+        sys.stderr.write("usage: python -P worker.py JOB.json | --trials\n")
         sys.exit(2)
+    if sys.argv[1] == "--trials":
+        serve(main)
+        sys.exit(0)
     job = Job.read(Path(sys.argv[1]))
     with raised.told(job.source):
         code = main(job)

@@ -48,7 +48,7 @@ def test_every_import_is_declared():
         line for group in ("onnx", "sklearn") for line in PROJECT["optional-dependencies"][group]
     ]
     declared = _names([*PROJECT["dependencies"], *extras])
-    neighbours = {"rootfs", "kernel"}  # of programs that are run as folders
+    neighbours = {"rootfs", "kernel", "warm"}  # of programs that are run as folders
     missing = {
         module for module in _imported() - neighbours if not _distributions(module) & declared
     }

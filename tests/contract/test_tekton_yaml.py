@@ -177,5 +177,5 @@ def test_the_pipeline_asks_every_gate_once_and_the_verdict_hears_them_all():
 def test_a_gate_can_be_asked_alone():
     (task,) = documents(ROOT / "tekton/tasks/gate.yaml")
     required = [param["name"] for param in task["spec"]["params"] if "default" not in param]
-    assert required == ["gate", "source", "dataset", "model"]
+    assert required == ["gate", "reads", "dataset", "model"]
     assert task["metadata"]["annotations"]["touchstone.dev/cache"] == "results"

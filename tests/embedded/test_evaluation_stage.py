@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from model_stages import Stages
 
-from scripts import fetch_data
+from scripts import fetch_data, preprocess
 from touchstone.artifacts.store import Store
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError
@@ -100,9 +100,9 @@ def stages(tmp_path_factory):
     stages = Stages(root, repository)
     stages.digests["floor"] = named(stages, evaluation_csv(root / "evaluation.csv"))
     fetched(stages)
-    stages.run("preprocess", "source", "data", result="dataset")
+    stages.run("preprocess", "data", result="dataset")
     stages.digests["parameters"] = stages.store.put_json({"parameters": {}})
-    stages.run("train", "source", "dataset", "parameters", result="model")
+    stages.run("train", "dataset", "parameters", result="model")
     return stages
 
 
@@ -129,7 +129,6 @@ def named(stages, path):
 def fetched(stages):
     return stages.run(
         "fetch_data",
-        "source",
         "floor",
         f"--result-evaluation={stages.root / 'fetched'}",
         result="data",
@@ -140,7 +139,7 @@ def judged(stages, gate, *more):
     """The evidence of a gate, and the words in which the verdict is told of it."""
     outcome, folder = stages.root / "outcome", stages.root / f"{gate}-{len(more)}"
     stages.run(
-        "gate", "source", "data", "dataset", "model", f"--gate={gate}",
+        "gate", "data", "dataset", "model", f"--gate={gate}",
         f"--result-outcome={outcome}", *more, result="evidence",
     )  # fmt: skip
     digest = stages.digests["evidence"]
@@ -213,7 +212,8 @@ GATES = Gates.model_validate(
 def fetch(tmp_path, path, digest=""):
     digest = digest or "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     store, asked = Store(tmp_path / "store"), Evaluation(uri=path.as_uri(), digest=digest)
-    fetch_data.fetch(asked, store, DESCRIPTION, GATES)
+    fetch_data.fetch(asked, store, DESCRIPTION)
+    preprocess.check_evaluation(path, DESCRIPTION, GATES)
     return store, digest
 
 

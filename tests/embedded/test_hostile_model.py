@@ -113,16 +113,15 @@ def repository(tmp_path):
 
 def test_code_that_rewrites_its_gates_evidence_is_refused(repository, tmp_path):
     stages = Stages(tmp_path, repository)
-    stages.run("fetch_data", "source", result="data")
-    stages.run("preprocess", "source", "data", result="dataset")
+    stages.run("fetch_data", result="data")
+    stages.run("preprocess", "data", result="dataset")
     stages.digests["parameters"] = stages.store.put_json({"parameters": {}})
-    stages.run("train", "source", "dataset", "parameters", result="model")
+    stages.run("train", "dataset", "parameters", result="model")
     evidence = {}
     for gate in ("quality", "integrity"):
         outcome = tmp_path / "outcome"
         done = stages.run(
             "gate",
-            "source",
             "dataset",
             "model",
             *(["data"] if gate == "integrity" else []),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.support.model_stages import reads_of
 from touchstone.artifacts.store import Store, digest_bytes, digest_file
 from touchstone.home import SHIPPED
 from touchstone.training import dataset, export
@@ -40,8 +41,9 @@ class Stage:
             metrics={},
             seed=7,
         )
-        named = {"source": EXAMPLE, "data": root / "data", "dataset": root / "dataset"}
+        named = {"data": root / "data", "dataset": root / "dataset"}
         self.options = {name: self.store.put(path) for name, path in named.items()}
+        self.options["reads"] = reads_of(self.store, EXAMPLE)["integrity"]
         self.options["model"] = self.store.put(self.model)
 
     def run(self) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.model_stages import reads_of
 from touchstone.artifacts.store import Store, digest_bytes
 from touchstone.contract import model_repo
 from touchstone.delivery import champion, gitops
@@ -103,7 +104,7 @@ class Stage:
         options = {
             "gate": "quality",
             "store": self.store.root.as_uri(),
-            "source": self.store.put(self.repository),
+            "reads": reads_of(self.store, self.repository)["quality"],
             "dataset": self.dataset,
             "model": model,
             "champion": self.champion(),
@@ -139,7 +140,7 @@ spec:
       taskRef: {name: gate}
       params:
         - {name: gate, value: quality}
-        - {name: source, value: $(tasks.fetch-source.results.source)}
+        - {name: reads, value: $(tasks.fetch-source.results.reads.quality)}
         - {name: dataset, value: $(params.dataset)}
         - {name: model, value: $(params.model)}
         - {name: champion, value: $(tasks.fetch-source.results.champion)}

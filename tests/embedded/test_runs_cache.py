@@ -346,3 +346,27 @@ def test_a_plan_that_says_more_than_the_key_knows_has_none(tmp_path):
     )  # fmt: skip
     with pytest.raises(UncacheableError, match="its plan has volumes"):
         key_of(order, {}, Folders(tmp_path, "r"))
+
+
+@pytest.mark.parametrize(("said", "ran"), [("", 0), ("the weather", 1)])
+def test_a_task_may_say_that_its_results_need_not_follow_from_its_inputs(bench, said, ran):
+    bench.write(
+        body=f"printf '%s' '{said}' > $(results.varies.path)",
+        edit=("cache-store: store", "cache-store: store, touchstone.dev/cache-unless: varies"),
+    )
+    text = (bench.home / "p.yaml").read_text()
+    text = text.replace("results: [{name: said}]", "results: [{name: said}, {name: varies}]")
+    (bench.home / "p.yaml").write_text(text)
+    assert bench.run()[0] == 1
+    assert bench.run()[0] == ran
+    notes = [note.text for note in bench.notes if isinstance(note, Message)]
+    assert (f"count: not cached: {said}" in notes) == bool(said)
+    (bench.home / "p.yaml").write_text(text.replace("cache-unless: varies", "cache-unless: other"))
+    assert (bench.run()[0], bench.run()[0]) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["TOUCHSTONE_CONFINE", "TOUCHSTONE_DATA", "TOUCHSTONE_DATA_PORTS"])
+def test_what_a_models_code_may_see_is_part_of_the_key(bench, monkeypatch, name):
+    assert bench.run()[0] == 1
+    monkeypatch.setenv(name, "8443" if name.endswith("PORTS") else "off")
+    assert (bench.run()[0], bench.run()[0]) == (1, 0)

@@ -378,7 +378,8 @@ def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text)
     given = job(patients, tmp_path, epochs=1).model_copy(update={"source": source})
-    code, output = local.trial(given, tmp_path)
+    with local.Trials(tmp_path) as trials:
+        code, output = trials.run(given)
     assert code == 0, output
     assert "noise 0.01" in output
     again = given.model_copy(update={"output": tmp_path / "two", "checkpoint": None})
@@ -390,10 +391,61 @@ def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported
         assert spec.augment.__globals__["SIGMA"] == 0.01
 
 
+def test_trials_run_one_after_the_other_in_one_process_and_each_has_its_own_end(tmp_path, patients):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "model.py").write_text((TABULAR / "model.py").read_text() + TROUBLED)
+    given = job(patients, tmp_path, epochs=1).model_copy(
+        update={"source": source, "output": None, "checkpoint": None}
+    )
+
+    def asked(**parameters):
+        config = given.config.model_copy(update={"parameters": parameters})
+        return given.model_copy(update={"config": config})
+
+    with local.Trials(tmp_path / "work") as trials:
+        found = [
+            trials.run(asked(learning_rate=0.01, trouble=trouble))
+            for trouble in ("none", "exit", "kill", "leave", "loop", "none")
+        ]
+        assert [code for code, _ in found] == [0, 7, 137, 1, 0, 0], found
+        (process,) = trials._idle
+
+    assert all(local.metric(output, "val_accuracy") for _, output in (found[0], found[5]))
+    assert found[0][1] == found[5][1]  # also the weights that are drawn at the start
+    assert "no line's end" in found[1][1] and "error: of its own" in found[3][1]
+    assert process.returncode == 0
+
+
+TROUBLED = """
+
+plain = Progression.build
+
+
+def build(self, parameters):
+    import os, signal
+    print("no line's end", end="", flush=True)
+    match parameters["trouble"]:
+        case "exit":
+            os._exit(7)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "leave":
+            raise ValueError("of its own")
+        case "loop" if os.fork() == 0:
+            signal.pause()
+    return plain(self, parameters)
+
+
+Progression.build = build
+"""
+
+
 def test_a_repository_that_imports_us_by_our_old_name_is_told_the_new_one(patients, tmp_path):
     (tmp_path / "model.py").write_text("from training import ModelSpec\n")
     given = job(patients, tmp_path, epochs=1).model_copy(update={"source": tmp_path})
-    code, output = local.trial(given, tmp_path)
+    with local.Trials(tmp_path) as trials:
+        code, output = trials.run(given)
     assert code == 1
     assert output == (
         "error: model.py:1: got `from training import ModelSpec`, "

@@ -8,6 +8,7 @@ import sys
 import pytest
 import typer
 
+from tests.support.model_stages import reader, reads_of
 from touchstone.artifacts.store import Store
 from touchstone.home import SHIPPED
 from touchstone.training import dataset
@@ -23,7 +24,8 @@ class Stages:
     def __init__(self, folder, repository):
         self.folder = folder
         self.store = Store(folder / "store")
-        self.digests = {"source": self.store.put(repository)}
+        self.digests = {}
+        self.reads = reads_of(self.store, repository)
 
     def run(self, name, result, *inputs):
         finished = subprocess.run(
@@ -34,8 +36,9 @@ class Stages:
         return finished
 
     def command(self, name, result, *inputs, more=()):
-        flags = [f"--{key}={self.digests[key]}" for key in ("source", *inputs)]
         name, *gate = name.split()
+        flags = [f"--{key}={self.digests[key]}" for key in inputs]
+        flags.append(f"--reads={self.reads[reader(name, *gate)]}")
         return [
             sys.executable,
             "-P",
@@ -100,7 +103,7 @@ def test_data_is_held_to_its_digest_unless_an_event_names_other_data(repository,
             app,
             [
                 f"--store=file://{store.root}",
-                f"--source={store.put(repository)}",
+                f"--reads={reads_of(store, repository)['data']}",
                 f"--result-data={tmp_path / 'data'}",
                 f"--uri={uri}",
             ],

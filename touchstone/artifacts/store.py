@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -72,10 +72,11 @@ class Store:
         """Store a JSON document in canonical form (sorted keys); NaN is refused."""
         return self.put_bytes(_canonical(document))
 
-    def put(self, path: Path) -> str:
+    def put(self, path: Path, *, leave_out: Callable[[str], bool] = lambda name: False) -> str:
         """Store a file, or a folder as a tree; return the digest.
 
-        A link to a file of the same folder is stored as that file.
+        A link to a file of the same folder is stored as that file. Files of the folder whose names
+        `leave_out` holds for are not stored.
 
         Raises:
             UsageError: `path` is absent or a symbolic link, or a folder holds a link that leads
@@ -86,6 +87,8 @@ class Store:
                 return self._put_file(path.parent.resolve(), path.name)[0]
             entries = {}
             for name, real in _files(path):
+                if leave_out(name):
+                    continue
                 digest, executable = self._put_file(path, real)
                 entries[name] = {"digest": digest, "executable": executable}
         except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import IO
 
 from touchstone import confine
 from touchstone.confine import Confinement
-from touchstone.training import launch, raised
+from touchstone.training import launch, raised, trials
 
 METRIC = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)")
 """Katib's default filter of its StdOut collector, so one trial command serves both."""
@@ -23,8 +24,11 @@ METRIC = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)")
 _REMEMBERED, _LONGEST = 100, 4096
 """Lines of errors that are kept, and bytes of each."""
 
-_PATIENCE = 5
-"""Seconds that what is left of a training may keep its pipe open."""
+_KEPT = 1 << 20
+"""Bytes of a trial's output."""
+
+_PATIENCE = 10
+"""Seconds for a process to end that has nothing more to do, and for its pipe to be closed."""
 
 MAX_RESTARTS = 3
 """How often a training is started again from its checkpoint after the loss of a process."""
@@ -93,20 +97,75 @@ class _Told:
                 sys.stderr.flush()
 
 
-def trial(job: launch.Job, folder: Path) -> tuple[int, str]:
-    """Run one tuning trial as a single process; its exit code and its output."""
-    command = launch.worker(job.write(folder / "job.json"))
-    with confine.started(
-        command,
-        _confinement(job, [folder], 1),
-        launch.environment({}),
-        folder=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 (it is a pipe)
-        output = confine.tail(process.stdout)
-    return process.returncode, output.decode(errors="replace")
+class Trials:
+    """Runs trials of one study, from several threads at once; one process for each of these.
+
+    Args:
+        folder: what the processes may write, all of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._idle: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Trials:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._idle:
+            _ended(process)
+
+    def run(self, job: launch.Job) -> tuple[int, str]:
+        """Run one to its end; its exit code and its output, of a long one the end.
+
+        Every job names the same source and dataset.
+
+        Raises:
+            PlatformError: the model repository's code cannot be confined here.
+        """
+        try:
+            process = self._idle.pop()
+        except IndexError:
+            process = self._start(job)
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 (pipes)
+        output = b""
+        try:
+            process.stdin.write(job.model_dump_json().encode() + b"\n")
+            process.stdin.flush()
+            while (line := process.stdout.readline(1 << 16)) and not line.startswith(trials.END):
+                output = (output + line)[-_KEPT:]
+        except BrokenPipeError:
+            line = b""
+        text = output.removesuffix(b"\n").decode(errors="replace")
+        code = line.removeprefix(trials.END).strip()
+        if not code.isdigit():  # it ended itself, or was ended for using too much
+            return _ended(process) or 1, text
+        self._idle.append(process)
+        return int(code), text
+
+    def _start(self, job: launch.Job) -> subprocess.Popen[bytes]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return confine.started(
+            launch.trials(),
+            _confinement(job, [self._folder], 1),
+            launch.environment({}),
+            folder=self._folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of a process that is to take no more jobs."""
+    with contextlib.suppress(BrokenPipeError), process:
+        assert process.stdin is not None  # noqa: S101 (it is a pipe)
+        process.stdin.close()
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.returncode
 
 
 def _confinement(job: launch.Job, write: Sequence[Path], workers: int) -> Confinement:

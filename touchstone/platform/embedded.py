@@ -152,6 +152,7 @@ class Platform:
     def run(self) -> None:
         """Work until `stop`; raises what broke a thread, once everything else has stopped."""
         _share_cores()
+        self.engine.warm_up()
         from touchstone.events.server import create_app
         from touchstone.platform.http_server import server_of
 
@@ -176,6 +177,7 @@ class Platform:
             server.should_exit = True
             for thread in threads:
                 thread.join(timeout=15)
+            self.engine.close()
             self.serving.stop()
             self.home.platform_file.unlink(missing_ok=True)
         if self._failure is not None:

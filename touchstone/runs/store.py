@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.runs import cloud_events
+from touchstone.runs.grouped import Grouped
 from touchstone.runs.schema import migrate
 
 
@@ -118,6 +119,7 @@ class State:
         # this one stays open and idle, so that the short ones are never the last.
         self._idle = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
         self._idle.execute("SELECT count(*) FROM events").fetchone()
+        self._deliveries: Grouped[Mapping[str, Any], int | None] = Grouped(self._add_events)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -146,25 +148,34 @@ class State:
         body: bytes,
         among: Collection[str] = (),
     ) -> int | None:
-        """Store a delivery before it is acknowledged.
+        """Store a delivery before it is acknowledged; those of one moment share a transaction.
 
         None where the id was seen before, from `source` or from one of `among`.
         """
+        return self._deliveries(
+            {
+                "source": source,
+                "id": event_id,
+                "headers": json.dumps(dict(headers)),
+                "body": body,
+                "now": time.time(),
+                "known": json.dumps([source, *among]),
+            }
+        )
+
+    def _add_events(self, deliveries: Sequence[Mapping[str, Any]]) -> list[int | None]:
         with self.transaction() as connection:
-            cursor = connection.execute(
-                "INSERT INTO events (source, event_id, headers, body, received)"
-                " SELECT :source, :id, :headers, :body, :now WHERE NOT EXISTS (SELECT 1 FROM events"
-                " WHERE event_id = :id AND source IN (SELECT value FROM json_each(:known)))",
-                {
-                    "source": source,
-                    "id": event_id,
-                    "headers": json.dumps(dict(headers)),
-                    "body": body,
-                    "now": time.time(),
-                    "known": json.dumps([source, *among]),
-                },
-            )
-            return cursor.lastrowid if cursor.rowcount else None
+            cursors = [
+                connection.execute(
+                    "INSERT INTO events (source, event_id, headers, body, received)"
+                    " SELECT :source, :id, :headers, :body, :now"
+                    " WHERE NOT EXISTS (SELECT 1 FROM events WHERE event_id = :id"
+                    " AND source IN (SELECT value FROM json_each(:known)))",
+                    delivery,
+                )
+                for delivery in deliveries
+            ]
+            return [cursor.lastrowid if cursor.rowcount else None for cursor in cursors]
 
     def pending_events(self) -> list[Event]:
         """Stored deliveries that no one has processed yet, oldest first."""

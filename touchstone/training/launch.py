@@ -67,6 +67,11 @@ def worker(job_file: Path) -> list[str]:
     return [sys.executable, "-P", str(SHIPPED / "training" / "worker.py"), str(job_file)]
 
 
+def trials() -> list[str]:
+    """The command of a process that runs trials; see `touchstone.training.trials`."""
+    return [sys.executable, "-P", str(SHIPPED / "training" / "worker.py"), "--trials"]
+
+
 def ranks(command: Sequence[str], *, workers: int, max_restarts: int = 0) -> list[str]:
     """The command that runs another as ranks of one training; see `touchstone.training.ranks`."""
     options = [f"--workers={workers}", f"--max-restarts={max_restarts}"]

@@ -6,10 +6,12 @@ a killed engine just long enough to kill everything it had started.
 
 Requests are JSON after a length of four bytes, with the descriptors for standard input, output and
 error and one for a complaint:
-  {"start": {argv, environment, folder, mounts, user, group, terminal}}  → {"pid": N}, or
+  {"start": {argv, environment, folder, mounts, user, group, terminal, script}}  → {"pid": N}, or
       {"errno": N} where there is no room for another process
       each mount as [target, source, read_only, identity], or null for no mounts at all
   {"reap": PID}  → {"code": N}; the process has ended, its number was kept until now
+With the argument `warm` it imports what our own scripts do, and where `script` says so it runs
+the script itself in the fork, in place of an interpreter that would import all that again.
 """
 
 from __future__ import annotations
@@ -20,30 +22,45 @@ import fcntl
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import struct
 import sys
 import termios
-from typing import Any, NoReturn
+from collections.abc import Generator
+from typing import Any
 
 # Started as a script, without the package around it.
-sys.path.append(os.path.join(os.path.dirname(__file__), "..", "..", "confine", "inside"))
+_OWN = (
+    os.path.dirname(__file__),
+    os.path.join(os.path.dirname(__file__), "..", "..", "confine", "inside"),
+)
+sys.path.append(_OWN[1])
 import kernel  # type: ignore[import-not-found]  # noqa: E402
 import rootfs  # type: ignore[import-not-found]  # noqa: E402
 
 _DESCRIPTORS = 4
 _NOT_STARTED = 127
+_OVER = object()
 
 
-def main() -> None:
-    """Serve the socket whose descriptor is the argument, until the engine closes it."""
+def main() -> dict[str, Any] | None:
+    """Serve the socket whose descriptor is the argument, until the engine closes it.
+
+    In a fork that is to be a script, what was asked for it; else None.
+    """
     channel = socket.socket(fileno=int(sys.argv[1]))
+    imports = _imports() if sys.argv[2:] == ["warm"] else None
+    me = os.getpid()
     started: set[int] = set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
     try:
         while True:
+            while imports is not None and not select.select([channel], [], [], 0)[0]:
+                if next(imports, _OVER) is _OVER:
+                    imports = None
             request, descriptors = _receive(channel)
             if "start" in request:
                 try:
@@ -54,7 +71,10 @@ def main() -> None:
                     continue
                 if pid == 0:
                     channel.close()
-                    _become(request["start"], descriptors)
+                    started = set()  # the launcher's own to end
+                    wanted: dict[str, Any] = request["start"]
+                    _become(wanted, descriptors, me)
+                    return wanted
                 started.add(pid)
                 _close(descriptors)
                 _send(channel, {"pid": pid})
@@ -68,6 +88,16 @@ def main() -> None:
     finally:
         for pid in started:
             _kill(pid)
+        if imports is not None:
+            imports.close()
+    return None
+
+
+def _imports() -> Generator[None]:
+    import warm  # type: ignore[import-not-found]  # the others need less, and start sooner
+
+    found: Generator[None] = warm.imports()
+    return found
 
 
 def _fork(descriptors: list[int]) -> int:
@@ -82,8 +112,11 @@ def _close(descriptors: list[int]) -> None:
         os.close(descriptor)
 
 
-def _become(wanted: dict[str, Any], descriptors: list[int]) -> NoReturn:
-    """Turn this process into the one that is wanted, or say through the last descriptor why not."""
+def _become(wanted: dict[str, Any], descriptors: list[int], launcher: int) -> None:
+    """Turn this process into the one that is wanted, or say through the last descriptor why not.
+
+    Returns where it is to be a script: in its surroundings, with nothing open but its streams.
+    """
     complaint = descriptors[3]
     try:
         os.set_inheritable(complaint, False)
@@ -93,6 +126,7 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> NoReturn:
         for number in range(3):
             os.dup2(number + 100, number)
             os.close(number + 100)
+        _close(descriptors[:3])
         if wanted["terminal"]:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
@@ -100,6 +134,13 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> NoReturn:
         os.umask(0o022)
         _surround(wanted)
         os.chdir(wanted["folder"])
+        if wanted["script"]:
+            # The others end with the launcher that knows them; a fork of it must not outlive it.
+            kernel.die_with_parent(signal.SIGKILL)
+            if os.getppid() != launcher:  # it ended before it could be told of
+                os._exit(_NOT_STARTED)
+            os.close(complaint)
+            return
         environment = wanted["environment"]
         program = _program(wanted["argv"][0], environment.get("PATH", os.defpath))
         os.execve(program, wanted["argv"], environment)
@@ -166,4 +207,9 @@ def _send(channel: socket.socket, answer: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if found is not None:
+        import warm
+
+        sys.path[:] = [path for path in sys.path if path not in _OWN]
+        warm.run(found["argv"][2:], found["environment"])

@@ -26,6 +26,7 @@ from typing import Any, Literal, NamedTuple
 
 from touchstone.engine.pod.streams import Streams
 from touchstone.errors import PlatformError
+from touchstone.home import SHIPPED
 from touchstone.runs import faults
 
 GRACE = 3.0
@@ -113,23 +114,109 @@ class Call:
 _CALL_FIELDS = tuple(field.name for field in fields(Call))
 
 
-class Guard:
-    """The launcher: starts the processes of one run, and kills them should the engine die."""
+class _Launcher:
+    """One such program, and the socket to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *words: str, flags: Sequence[str] = ("-I", "-S"), env: Mapping[str, str]):
         self._channel, theirs = socket.socketpair()
         self._lock = threading.Lock()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_LAUNCHER), str(theirs.fileno())],
+                [sys.executable, *flags, str(_LAUNCHER), str(theirs.fileno()), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 cwd="/",
-                env={},
+                env=env,
             )
+
+    def close(self) -> None:
+        """End it; processes it still knows are killed."""
+        self._channel.close()
+        self._process.wait()
+
+    def ask(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, int]:
+        """Its answer. Raises PlatformError where it is gone."""
+        body = json.dumps(request).encode()
+        with self._lock:
+            try:
+                socket.send_fds(self._channel, [struct.pack("!I", len(body))], descriptors)
+                self._channel.sendall(body)
+                (length,) = struct.unpack("!I", self._channel.recv(4, socket.MSG_WAITALL))
+                answer: dict[str, int] = json.loads(self._channel.recv(length, socket.MSG_WAITALL))
+            except (OSError, struct.error, ValueError):
+                raise PlatformError(
+                    "the program that starts steps is gone", hint="was it killed? start again"
+                ) from None
+        return answer
+
+
+class Warm:
+    """A launcher that has imported what our own scripts import: they start as forks of it.
+
+    One serves all runs of a process. Where it was killed, scripts start as other programs do.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        # One thread, as a fork copies no other; and a GPU is asked for without waking CUDA, which
+        # no fork could use then.
+        only = {"OPENBLAS_NUM_THREADS": "1", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        own = _of_the_start(environment) | only
+        self._start = _of_the_start(environment)
+        self._launcher = _Launcher("warm", flags=("-P",), env={**own, "PATH": os.defpath})
+        self._alive = True
+
+    def takes(self, call: Call, *, terminal: bool) -> bool:
+        """Whether the call is a script of ours that differs from others in its arguments alone."""
+        if not self._alive or terminal or call.argv[:2] != ("python", "-P"):
+            return False
+        python = shutil.which("python", path=call.environment.get("PATH", os.defpath))
+        return (
+            Path(call.argv[2]).parent == SHIPPED / "scripts"
+            and python is not None
+            and Path(python).parent == Path(sys.executable).parent
+            and _of_the_start(call.environment) == self._start
+        )
+
+    def ask(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, int]:
+        """As the launcher. Raises PlatformError where it is gone, for now and ever."""
+        try:
+            return self._launcher.ask(request, descriptors)
+        except PlatformError:
+            self._alive = False
+            raise
+
+    def close(self) -> None:
+        self._alive = False
+        self._launcher.close()
+
+
+def _of_the_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that libraries read while they are loaded: no fork can have others."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _AT_START or name.startswith(_AT_START_PREFIXES)
+    }
+
+
+_AT_START = ("LANG", "LC_ALL", "LC_CTYPE")
+_AT_START_PREFIXES = (
+    "PYTHON", "LD_", "OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_",
+    "TORCH_", "PYTORCH_", "MALLOC_", "GLIBC_", "MPL",
+)  # fmt: skip
+
+
+class Guard:
+    """The launcher: starts the processes of one run, and kills them should the engine die."""
+
+    def __init__(self, warm: Warm | None = None) -> None:
+        self._own = _Launcher(env={})
+        self._warm = warm
+        self._forks: set[int] = set()
+        """Processes of this run that the warm launcher started."""
 
     def start(self, call: Call, descriptors: Sequence[int], *, terminal: bool = False) -> Running:
         """Start a process with these descriptors as standard input, output and error.
@@ -140,8 +227,8 @@ class Guard:
         try:
             # By hand: dataclasses.asdict() copies every part, and takes longer than the rest here.
             request = {name: getattr(call, name) for name in _CALL_FIELDS}
-            request["terminal"] = terminal
-            answer = self._ask({"start": request}, [*descriptors, writer])
+            request |= {"terminal": terminal, "script": False}
+            answer = self._started(request, call, [*descriptors, writer], terminal)
         finally:
             os.close(writer)
         with os.fdopen(reader, encoding="utf-8", errors="replace") as stream:
@@ -161,7 +248,13 @@ class Guard:
 
     def reap(self, pid: int) -> int:
         """The exit code of a process that ended; the signal that ended it as a negative number."""
-        return self._ask({"reap": pid}, [])["code"]
+        if pid in self._forks and self._warm:
+            self._forks.discard(pid)
+            try:
+                return self._warm.ask({"reap": pid}, [])["code"]
+            except PlatformError:
+                return -signal.SIGKILL  # it ended with the launcher
+        return self._own.ask({"reap": pid}, [])["code"]
 
     def without_namespaces(self) -> str:
         """Why processes cannot have mounts of their own here; empty where they can."""
@@ -170,23 +263,25 @@ class Guard:
         return _why_not(self)
 
     def close(self) -> None:
-        """End the launcher; processes it still knows are killed."""
-        self._channel.close()
-        self._process.wait()
+        """End the launcher; processes of the run that it or the warm one still knows are killed."""
+        for pid in [*self._forks]:
+            _signal(pid, signal.SIGKILL)
+            self.reap(pid)
+        self._own.close()
 
-    def _ask(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, int]:
-        body = json.dumps(request).encode()
-        with self._lock:
+    def _started(
+        self, request: dict[str, Any], call: Call, descriptors: Sequence[int], terminal: bool
+    ) -> dict[str, int]:
+        if self._warm and self._warm.takes(call, terminal=terminal):
             try:
-                socket.send_fds(self._channel, [struct.pack("!I", len(body))], descriptors)
-                self._channel.sendall(body)
-                (length,) = struct.unpack("!I", self._channel.recv(4, socket.MSG_WAITALL))
-                answer: dict[str, int] = json.loads(self._channel.recv(length, socket.MSG_WAITALL))
-            except (OSError, struct.error, ValueError):
-                raise PlatformError(
-                    "the program that starts steps is gone", hint="was it killed? start again"
-                ) from None
-        return answer
+                answer = self._warm.ask({"start": request | {"script": True}}, descriptors)
+            except PlatformError:
+                pass  # an interpreter of its own does as well
+            else:
+                if "pid" in answer:
+                    self._forks.add(answer["pid"])
+                return answer
+        return self._own.ask({"start": request}, descriptors)
 
 
 _known_reason: dict[str, str] = {}

@@ -21,7 +21,8 @@ from touchstone.engine.plan.task_run import PlannedTaskRun, StoppedError, Surrou
 from touchstone.engine.pod import literals, process
 from touchstone.engine.pod.breakpoints import Breakpoints
 from touchstone.engine.pod.notices import Message, Notice, RunFinished
-from touchstone.engine.pod.process import Guard, Halt
+from touchstone.engine.pod.process import Guard, Halt, Warm
+from touchstone.engine.pod.steps import inherited
 from touchstone.engine.pod.workspaces import Folders
 from touchstone.engine.rules import is_shaped, validate
 from touchstone.engine.run import task_run
@@ -63,6 +64,7 @@ class Engine:
         self._parallel = max(1, parallel)
         self._observer = observer
         self._result_limit = result_limit
+        self._warm: Warm | None = None
         self._slots = threading.Semaphore(self._parallel)
         self._lock = threading.Lock()
         self._halts: set[Halt] = set()
@@ -180,7 +182,7 @@ class Engine:
         references = self._references(run_name)
         try:
             checked = _checked(run, references)
-            guard = Guard()
+            guard = Guard(self._warm)
             try:
                 self._say_what_differs(run_name, checked.specs, guard.without_namespaces())
                 status = self._run(checked.plan, references, stored, guard)
@@ -205,6 +207,16 @@ class Engine:
                 message=condition["message"],
             )
         )
+
+    def warm_up(self) -> None:
+        """Begin to import what the pipeline's stages import, which then start as forks."""
+        if self._warm is None:
+            self._warm = Warm(inherited())
+
+    def close(self) -> None:
+        """End what `warm_up` began; no run may go on."""
+        if self._warm is not None:
+            self._warm.close()
 
     def stop(self) -> None:
         """End all running steps and let execute() return; unfinished TaskRuns stay resumable."""

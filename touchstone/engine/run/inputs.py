@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from touchstone import beneath
+from touchstone import beneath, confine
 from touchstone.artifacts.store import digest_bytes, digest_stream
 from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Key, Scope, references, scope_of
@@ -35,6 +35,9 @@ CACHE = "touchstone.dev/cache"
 
 STORE = "touchstone.dev/cache-store"
 """Annotation: the workspace that is a content-addressed store (touchstone.artifacts.store)."""
+
+UNLESS = "touchstone.dev/cache-unless"
+"""Annotation: the result that says why results need not follow from the inputs; empty: they do."""
 
 SCRATCH = "touchstone.dev/cache-scratch"
 """Annotation: the workspace that makes a repeated attempt shorter and decides no result."""
@@ -61,6 +64,8 @@ _WITHOUT_EFFECT = {name for name, shape in POD_TEMPLATE.fields.items() if shape 
 """What a podTemplate may say that means nothing to a local process."""
 
 _IRRELEVANT = {"HOME", "USER", "LOGNAME", "TMPDIR"}
+_SHOWN = {confine.SWITCH, confine.DATA, confine.DATA_PORTS}
+"""Of our own variables those that say what a model's code may see."""
 
 
 class UncacheableError(Exception):
@@ -232,5 +237,7 @@ def _identity(path: Path) -> str:
 
 
 def _matters(name: str) -> bool:
+    if name in _SHOWN:
+        return True
     private = name.startswith(("TOUCHSTONE_", "SSL_CERT_", "REQUESTS_CA_"))
     return not (name in _IRRELEVANT or private or name.lower().endswith("_proxy"))

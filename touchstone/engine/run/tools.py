@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,22 @@ def tools() -> dict[str, Any]:
 def _code() -> str:
     lines = []
     for folder in _OURS:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                lines.append(f"{path.relative_to(folder.parent)} {digest_file(path)}")
+        for root, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            for name in sorted(names):
+                path = Path(root) / name
+                found = path.stat()
+                digest = _digest(
+                    path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+                )
+                lines.append(f"{path.relative_to(folder.parent)} {digest}")
     return digest_bytes("\n".join(lines).encode())
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, *_state: int) -> str:
+    """A file's digest, read anew where its inode, size or times are others than the last time."""
+    return digest_file(path)
 
 
 def _packages() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from touchstone.engine.language.durations import go_text
 from touchstone.engine.pod.notices import Message, Notice, TaskFinished
 from touchstone.engine.pod.process import Halt
 from touchstone.engine.pod.workspaces import Folders
-from touchstone.engine.run.inputs import CACHE, STORE, UncacheableError, folder_of, key_of
+from touchstone.engine.run.inputs import CACHE, STORE, UNLESS, UncacheableError, folder_of, key_of
 from touchstone.engine.run.task_run import PlannedTaskRun, StoppedError, uid
 from touchstone.engine.text.catalog import Catalog
 from touchstone.errors import ManifestError, PlatformError
@@ -112,7 +112,9 @@ class Turns:
     def _is_whole(
         self, planned: PlannedTaskRun, annotations: Mapping[str, str], entry: Cached
     ) -> bool:
-        """Whether every artifact that the results led to is still there."""
+        """Whether the results still stand, with every artifact that they led to."""
+        if _varies(annotations.get(UNLESS, ""), entry.results):
+            return False
         store = self._store(planned, annotations)
         return all(store is not None and digest in store for digest in entry.blobs)
 
@@ -121,6 +123,9 @@ class Turns:
     ) -> None:
         codes = [step.get("terminated", {}).get("exitCode", 1) for step in status.get("steps", [])]
         if not record.succeeded(status) or any(codes) or not status.get("results"):
+            return
+        if why := _varies(annotations.get(UNLESS, ""), status["results"]):
+            self._say(f"{planned.task}: not cached: {why}")
             return
         try:
             # What it read may have been changed under it: then nobody knows what it saw.
@@ -214,3 +219,9 @@ class Turns:
             },
             "spec": spec,
         }
+
+
+def _varies(name: str, results: Sequence[Mapping[str, Any]]) -> str:
+    """Why the Task itself says that equal inputs need not lead to equal results; empty: they do."""
+    said = {result["name"]: result["value"] for result in results}
+    return str(said.get(name, f"it left no result {name}")) if name else ""

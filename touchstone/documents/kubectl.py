@@ -209,9 +209,7 @@ def _merged(value: _Node) -> list[_Node]:
     many = target is value and isinstance(target.event, yaml.SequenceStartEvent)
     found = [item.followed() for item in reversed(value.children)] if many else [target]
     if not all(isinstance(one.event, yaml.MappingStartEvent) for one in found):
-        raise _RefusedError(
-            X
-        )
+        raise _RefusedError("a merge (<<) of something else, expected mappings", value)
     return found
 
 

@@ -26,7 +26,10 @@ def _value(text: str) -> Any:
         *[(word, True) for word in ("y", "Y", "yes", "Yes", "on", "ON", "true", "TRUE")],
         *[(word, False) for word in ("n", "N", "no", "No", "off", "Off", "false", "False")],
         *[(word, None) for word in ("", "~", "null", "Null", "NULL", "!!null ''")],
-        *[(word, word) for word in ("oN", "yEs", "nULL", "tRUE", "_1", "0x", "1,000", "+-1", "0b2")],
+        *[
+            (word, word)
+            for word in ("oN", "yEs", "nULL", "tRUE", "_1", "0x", "1,000", "+-1", "0b2")
+        ],
         ("0777", 511),
         ("0o17", 15),
         ("-0x1f", -31),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from touchstone.documents.shapes import Inert, ListOf, MapOf, Refused, Shape, Table
 from touchstone.engine.text.fields import KINDS
-from touchstone.engine.text.shapes import Inert, ListOf, MapOf, Refused, Shape, Table
 
 
 def rows() -> list[tuple[str, str, str]]:

@@ -141,8 +141,8 @@ def _place(tree: Any, path: Sequence[str | int]) -> tuple[int, int]:
     line, column = node.lc.line, node.lc.col
     for part in path:
         try:
-            place = node.lc.key if isinstance(node, Mapping) else node.lc.item
-            line, column = place(part)
+            lines = node.lc
+            line, column = (lines.key if isinstance(node, Mapping) else lines.item)(part)
             node = node[part]
         except (KeyError, IndexError, TypeError, AttributeError):
             break

@@ -5,13 +5,12 @@ Facts from pkg/apis/triggers/{v1beta1,v1alpha1}/*_validation.go of tektoncd/trig
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
 
-from touchstone.documents.naming import check_metadata, check_one_of, check_unique
+from touchstone.documents.naming import LABEL_VALUE, check_metadata, check_one_of, check_unique
 from touchstone.documents.problems import By, Field, Problem
 from touchstone.documents.yaml import Document
 from touchstone.events import bindings, pod_rules, templates
@@ -21,7 +20,6 @@ from trust_gates import wording
 
 GROUP = "triggers.tekton.dev/"
 VALIDATION = "tekton.dev/payload-validation"
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LONGEST_LISTENER = 60
 
 
@@ -93,7 +91,7 @@ def _check_listener(document: Field) -> None:
             )
         elif not trigger.get("triggerRef") and "template" not in trigger.value:
             trigger.refuse("got neither template nor triggerRef, expected one")
-        if not _LABEL_VALUE.fullmatch(trigger.get("name", "")):
+        if not LABEL_VALUE.fullmatch(trigger.get("name", "")):
             trigger.refuse(
                 f"got {trigger.get('name')!r}, expected the value of a label: letters, digits, -, _"
                 " and ., at most 63",

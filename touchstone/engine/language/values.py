@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from touchstone.documents import gojson
 from touchstone.engine.language.substitute import Scope, Value, references
 from touchstone.errors import ManifestError
 
 
 def as_value(raw: Any) -> Value:
-    """A YAML value as Tekton reads a param: scalars become the text of their JSON."""
-    if isinstance(raw, str):
-        return raw
-    if isinstance(raw, Mapping):
-        return {str(key): _text(item) for key, item in raw.items()}
-    if isinstance(raw, list | tuple):
-        return [_text(item) for item in raw]
-    return _text(raw)
+    """A YAML value as Tekton reads a param: strings, lists and mappings of strings, or JSON's text.
+
+    A null is empty; a list or mapping that holds anything but strings is one string, its JSON.
+    """
+    if isinstance(raw, Mapping) and _are_texts(raw.values()):
+        return {str(key): item or "" for key, item in raw.items()}
+    if isinstance(raw, list | tuple) and _are_texts(raw):
+        return [item or "" for item in raw]
+    if raw is None or isinstance(raw, str):
+        return raw or ""
+    return gojson.dumps(raw)
+
+
+def _are_texts(items: Iterable[Any]) -> bool:
+    return all(item is None or isinstance(item, str) for item in items)
 
 
 def type_of(value: Value) -> str:
@@ -154,9 +161,3 @@ def _with_defaults(
         for name in ready:
             values[name] = scope.apply(waiting.pop(name))
     return values
-
-
-def _text(item: Any) -> str:
-    if isinstance(item, float) and item.is_integer() and abs(item) < 1e21:
-        item = int(item)  # JSON has one kind of number: 1.0 reaches Tekton as 1
-    return item if isinstance(item, str) else json.dumps(item)

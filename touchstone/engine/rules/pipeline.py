@@ -12,7 +12,13 @@ from touchstone.documents.yaml import Document, FieldPath
 from touchstone.engine.language import graph
 from touchstone.engine.language.substitute import Key, references, walk_strings
 from touchstone.engine.rules.matrix import check_matrix, matrix_params
-from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
+from touchstone.engine.rules.params import (
+    check_bound,
+    check_given,
+    check_names,
+    check_params,
+    known_params,
+)
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
 from touchstone.engine.rules.refs import OWN_VERSION, check_custom, check_reference, is_custom
 from touchstone.engine.rules.task import check_on_error, check_task
@@ -59,16 +65,19 @@ class _Pipeline:
     def check(self) -> None:
         pipeline = self._pipeline
         if not pipeline.get("tasks"):
-            bare = pipeline.get("finally") or len(pipeline.value) == 1
+            bare = pipeline.get("finally") or not any(pipeline.value.values())
             pipeline.refuse(
                 "got no task, expected at least one", "tasks", by="tekton" if bare else "embedded"
             )
         check_params(pipeline, of_task=False)
+        if not (self._alone or self._inner) and any(
+            task.at("taskSpec").get("steps") for task in pipeline.each("tasks")
+        ):
+            # What reaches into an embedded Task is named as its own params are.
+            for holder in (pipeline, *pipeline.each("tasks")):
+                check_names(holder)
         check_unique(pipeline.each("workspaces"))
         check_unique(pipeline.each("results"), by="embedded")
-        for index, name in enumerate(pipeline.names("workspaces")):
-            if not name:
-                pipeline.refuse("got no name, expected one", "workspaces", index, "name")
         seen: set[str] = set()
         for section in ("tasks", "finally"):
             for task in pipeline.each(section):
@@ -167,7 +176,7 @@ class _Pipeline:
         return task_names(embedded, params, admitted, workspaces, lambda key: not known(key)[0])
 
     def _check_given(self, task: Field, spec: Json, *, embedded: bool) -> None:
-        given = {item["name"]: item["value"] for item in task.get("params", [])}
+        given = {item["name"]: item.get("value", "") for item in task.get("params", [])}
         given |= {item.get("name"): "$(a string of the matrix)" for item in matrix_params(task)}
         specs = spec.get("params", [])
         if embedded:

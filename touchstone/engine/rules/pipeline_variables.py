@@ -119,7 +119,9 @@ def _place(inner: FieldPath) -> Place:
 def _result(key: Key, names: PipelineNames, *, final: bool, looks: By) -> tuple[str, By]:
     name = key[1]
     if name not in names.tasks:
-        return f"expected a task outside finally ({', '.join(names.tasks)})", looks
+        # Of every task Tekton draws the links first, those of a matrix too.
+        by: By = looks if final else "tekton"
+        return f"expected a task outside finally ({', '.join(names.tasks)})", by
     target = names.tasks[name]
     if "pipelineRef" in target or "pipelineSpec" in target:
         return (

@@ -27,7 +27,7 @@ def check_step_action(document: Field) -> None:
     around = Names(
         params=params, admitted=params, results=results, around=lambda key: key[0] != "params"
     )
-    check_step(action, around)
+    check_step(action, around, results=results)
     for mount in action.each("volumeMounts"):
         name = mount.get("name", "")
         if not (is_whole(name) and name.startswith("$(params")):

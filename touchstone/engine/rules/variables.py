@@ -66,16 +66,21 @@ def check_variables(task: Field, names: Names) -> None:
     """Every reference in a Task's steps, stepTemplate, sidecars, volumes and results."""
     for step in task.each("steps"):
         check_step(step, names)
-    for part in ("stepTemplate", "sidecars", "volumes"):
+    _check_template(task, names)
+    for part in ("sidecars", "volumes"):
         if task.get(part) is not None:
             _check_others(task.at(part), names)
     for result in task.each("results"):
         _check_others(result.at("value"), names)
 
 
-def check_step(step: Field, names: Names) -> None:
-    """Every reference in a step or StepAction; the webhook looks into some of its fields."""
-    own = step.names("results") if step.get("results") is not None else None
+def check_step(step: Field, names: Names, *, results: Collection[str] | None = None) -> None:
+    """Every reference in a step or StepAction; the webhook looks into some of its fields.
+
+    `results` are those that the step declares; by default only a step that declares any is held
+    to them.
+    """
+    own = step.names("results") if step.get("results") is not None else results
 
     def visit(text: str, inner: FieldPath) -> None:
         field = str(inner[0])
@@ -84,12 +89,46 @@ def check_step(step: Field, names: Names) -> None:
             match key:
                 case ("step", "results", name, *_) if own is not None and name not in own:
                     problem, by = _declared("result of this step", own), _in_script(field)
-            seen = field in _SEEN or (field == "onError" and key[0] == "params")
             if problem:
-                admits: By = by if seen else "embedded"
+                admits: By = by if _is_seen(inner, key) else "embedded"
                 step.refuse(f"got {written(key)}, {problem}", *inner, by=admits)
 
     walk_strings(step.value, visit)
+
+
+def _is_seen(inner: FieldPath, key: Key) -> bool:
+    """Whether the webhook looks for references in this field of a step."""
+    match inner:
+        case ("env", _, *part):
+            return part == ["value"]
+        case ("volumeMounts", _, part, *_):
+            return part in ("name", "mountPath", "subPath")
+        case ("onError",):
+            return key[0] == "params"
+    return inner[0] in _SEEN
+
+
+def _check_template(task: Field, names: Names) -> None:
+    """References in a stepTemplate, which the webhook sees in the steps that take them over."""
+    template = task.at("stepTemplate")
+    steps = [step for step in task.each("steps") if "ref" not in step.value]
+
+    def visit(text: str, inner: FieldPath) -> None:
+        field = str(inner[0])
+        for key in references(text):
+            problem, by = _problem(key, names, text, field)
+            if problem:
+                seen = _is_seen(inner, key) and any(_takes(step, inner) for step in steps)
+                template.refuse(
+                    f"got {written(key)}, {problem}", *inner, by=by if seen else "embedded"
+                )
+
+    def _takes(step: Field, inner: FieldPath) -> bool:
+        if inner[0] == "env":
+            return template.at(*inner[:2]).get("name") not in step.names("env")
+        return inner[0] == "volumeMounts" or not step.get(str(inner[0]))
+
+    walk_strings(template.value or {}, visit)
 
 
 def _check_others(holder: Field, names: Names) -> None:

@@ -59,9 +59,11 @@ def parsed(field: Field, model: type[Model]) -> Any:
 
 def _refuser(problem: Any) -> By:
     """Go has an empty text for one that is not there, and looks for an interceptor's kind later."""
-    if problem["type"] == "missing" and problem["loc"][-1] in ("name", "value"):
+    place, missing = problem["loc"], problem["type"] == "missing"
+    if missing and place[-1] in ("name", "value") and "header" not in place:
         return "embedded"
-    return "embedded" if problem["loc"][-2:] == ("ref", "kind") else "tekton"
+    later = problem["type"] == "literal_error" and isinstance(problem["input"], str)
+    return "embedded" if later and place[-2:] == ("ref", "kind") else "tekton"
 
 
 def _told(problem: Any) -> str:
@@ -85,13 +87,19 @@ def _check_listener(document: Field) -> None:
     validation = document.at("metadata", "annotations", VALIDATION)
     if validation.value not in (None, "true", "false"):
         validation.refuse(f"got {validation.value!r}, expected 'true' or 'false'")
-    selects = spec.get("labelSelector") is not None or spec.at("namespaceSelector").get(
-        "matchNames"
-    )
-    if not (selects or spec.get("triggers") or spec.get("triggerGroups")):
+    selects = spec.at("namespaceSelector").get("matchNames")
+    if not (
+        selects
+        or spec.get("labelSelector") is not None
+        or spec.get("triggers")
+        or spec.get("triggerGroups")
+    ):
         spec.refuse(
             "got no labelSelector, namespaceSelector, triggerGroups or triggers, expected one"
         )
+    for index, entry in enumerate(spec.get("triggers", [])):
+        if entry is None:
+            spec.refuse("got nothing, expected a trigger", "triggers", index)
     for trigger in spec.each("triggers"):
         inline = [
             name

@@ -33,7 +33,7 @@ def check_metadata(document: Field) -> None:
         )
     for part in ("labels", "annotations"):
         for key, value in (metadata.get(part) or {}).items():
-            if not _is_qualified(key if part == "labels" else key.lower()):
+            if not is_qualified(key if part == "labels" else key.lower()):
                 metadata.refuse(
                     f"got the key {key!r}, expected letters, digits, -, _ and ., at most 63, after"
                     " a DNS name and / or without",
@@ -49,8 +49,8 @@ def check_metadata(document: Field) -> None:
                 )
 
 
-def _is_qualified(key: str) -> bool:
-    """Whether a label or annotation may be called so (validation.IsQualifiedName)."""
+def is_qualified(key: str) -> bool:
+    """Whether a label, an annotation or a reference may be called so (validation.IsQualifiedName)."""
     prefix, slash, name = key.rpartition("/")
     fits = len(prefix) <= 253 and bool(_SUBDOMAIN.fullmatch(prefix))
     return bool(_QUALIFIED.fullmatch(name)) and (fits or not slash)

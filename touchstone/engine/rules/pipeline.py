@@ -22,7 +22,7 @@ from touchstone.engine.rules.params import (
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
 from touchstone.engine.rules.refs import OWN_VERSION, check_custom, check_reference, is_custom
 from touchstone.engine.rules.task import check_on_error, check_task
-from touchstone.engine.rules.variables import Names, task_names, written
+from touchstone.engine.rules.variables import Names, no_references, task_names, written
 from touchstone.engine.rules.when import check_when
 
 Json = Mapping[str, Any]
@@ -120,6 +120,10 @@ class _Pipeline:
         def visit(text: str, inner: FieldPath) -> None:
             if inner[:2] == ("matrix", "include") and inner[-1] == "name":
                 return  # a combination's name is read by the param it stands for
+            if self._looks(final=final) and inner[0] in ("params", "when", "matrix"):
+                for odd, root in no_references(text):
+                    if root == "params":
+                        task.refuse(f"got {odd}, expected the name of a declared one in it", *inner)
             for key in references(text):
                 problem, by = self._problem(key, text, inner, final=final)
                 if problem:
@@ -128,9 +132,12 @@ class _Pipeline:
         fields = ("params", "when", "matrix", "workspaces", "taskRef")
         walk_strings({key: task.get(key) for key in fields}, visit)
 
+    def _looks(self, *, final: bool) -> bool:
+        """Whether the webhook looks for params in a task."""
+        return self._alone or not (self._inner or final)
+
     def _problem(self, key: Key, text: str, inner: FieldPath, *, final: bool) -> tuple[str, By]:
-        looks = self._alone or not (self._inner or final)
-        admitted = self._admitted if looks else None
+        admitted = self._admitted if self._looks(final=final) else None
         return problem_of(key, text, inner, names=self._names, admitted=admitted, final=final)
 
     def _check_behind(self, task: Field, *, final: bool) -> None:

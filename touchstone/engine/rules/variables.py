@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,9 @@ _SEEN = ("name", "image", "workingDir", "script", "command", "args", "env", "vol
 """The fields of a step in which the webhook looks for references."""
 
 _STEP_RESULTS_IN = ("env", "command", "args", "params", "when", "results", "displayName")
+_ANYTHING = re.compile(r"\$\((params|results|step\.results)\..*?\)")
+"""What the webhook takes for a reference: whatever stands there up to the first bracket."""
+
 _ARTIFACTS_IN = (*_STEP_RESULTS_IN, "script")
 
 
@@ -84,6 +88,9 @@ def check_step(step: Field, names: Names, *, results: Collection[str] | None = N
 
     def visit(text: str, inner: FieldPath) -> None:
         field = str(inner[0])
+        for odd, root in no_references(text):
+            if _is_seen(inner, (root,)) and (field == "script" or root == "params"):
+                step.refuse(f"got {odd}, expected the name of a declared one in it", *inner)
         for key in references(text):
             problem, by = _problem(key, names, text, field)
             match key:
@@ -212,6 +219,13 @@ def _misused(kind: str, rest: Key, text: str, place: Place) -> str:
     if place != "list":
         return "which is an array; expected it as an item of a list, or one item of it"
     return "" if is_whole(text) else "which is an array; expected it to stand alone"
+
+
+def no_references(text: str) -> list[tuple[str, str]]:
+    """What the webhook takes for a reference and is none, because of its letters; with its root."""
+    return [
+        (found[0], found[1]) for found in _ANYTHING.finditer(text) if not any(references(found[0]))
+    ]
 
 
 def is_whole(text: str) -> bool:

@@ -8,9 +8,9 @@ import pytest
 
 from tests.reference.refused import FOLDER, Case, cases
 from touchstone.commands.validate import examine
-from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine
 from touchstone.engine.rules import validate
+from touchstone.engine.text.load import load_text
 from touchstone.errors import ManifestError
 from touchstone.events.trigger_catalog import is_ours
 from touchstone.runs.store import State

@@ -70,7 +70,7 @@ def _check_table(field: Field, table: Table) -> None:
         return  # a custom task's spec, for instance, has no steps
     for key in table.required:
         shape = table.fields[key]
-        if key not in field.value or (shape == TEXT and not field.get(key)):
+        if key not in field.value or (shape == TEXT and field.value[key] == ""):
             # A text that is not there is an empty one to Go; an object is nothing without these.
             whole = shape == VALUE or (isinstance(shape, Choice | ListOf) and shape != TEXTS)
             by: By = "tekton" if whole or table.strict else "embedded"

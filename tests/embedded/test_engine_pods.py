@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from engine_runs import Ran, run_text
 
-from touchstone.documents.yaml import load_text
+from touchstone.documents.kubectl import load_text
 from touchstone.engine.pod.pod import Pod
 from touchstone.engine.pod.process import SWITCH, Guard
 from touchstone.engine.text.objects import collect

@@ -50,7 +50,7 @@ def check_metadata(document: Field) -> None:
 
 
 def is_qualified(key: str) -> bool:
-    """Whether a label, an annotation or a reference may be called so (validation.IsQualifiedName)."""
+    """Whether a label, annotation or referred-to object may be called so (IsQualifiedName)."""
     prefix, slash, name = key.rpartition("/")
     fits = len(prefix) <= 253 and bool(_SUBDOMAIN.fullmatch(prefix))
     return bool(_QUALIFIED.fullmatch(name)) and (fits or not slash)

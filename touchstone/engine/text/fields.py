@@ -210,7 +210,6 @@ EMBEDDED_TASK = Table(
     },
     ("steps",),
 )
-BUNDLE = Refused("v1 has no such field any more; use resolver: bundles", TEXT)
 TASK_REF = Table(
     "taskRef",
     {
@@ -219,7 +218,6 @@ TASK_REF = Table(
         "apiVersion": TEXT,
         "resolver": TEXT,
         "params": ListOf(PARAM),
-        "bundle": BUNDLE,
     },
 )
 PIPELINE_TASK = Table(
@@ -256,7 +254,6 @@ PIPELINE_REF = Table(
         "apiVersion": Choice(("tekton.dev/v1",)),
         "resolver": TEXT,
         "params": ListOf(PARAM),
-        "bundle": BUNDLE,
     },
 )
 PIPELINE_SPEC = Table(

@@ -120,7 +120,10 @@ PROBE = part(
     httpGet=part("httpGet", "HTTPGetAction", ("port",)),
     tcpSocket=part("tcpSocket", "TCPSocketAction", ("port",)),
 )
-METADATA = part("metadata", "ObjectMeta")
+_READ = {"name", "generateName", "namespace", "labels", "annotations", "uid", "creationTimestamp"}
+METADATA = part(
+    "metadata", "ObjectMeta", inert=core_types.table("ObjectMeta").fields.keys() - _READ
+)
 _OBJECTS: dict[str, dict[str, Shape]] = {
     "ConfigMap": {"data": MapOf(TEXT), "binaryData": MapOf(ANY), "immutable": Inert(FLAG)},
     "Secret": {

@@ -112,6 +112,14 @@ def load_text(text: str, source: str) -> list[Document]:
     return found
 
 
+def is_text(text: str) -> bool:
+    """Whether a scalar of this text needs no quotes to be a text."""
+    try:
+        return text != "<<" and isinstance(_resolved(text), str)
+    except ValueError:
+        return False
+
+
 def _broken(problem: str, location: str) -> ManifestError:
     return ManifestError(
         f"got broken YAML: {problem}, expected YAML that kubectl reads", location=location
@@ -256,7 +264,10 @@ def _scalar(node: _Node) -> Any:
             raise _RefusedError("!!binary without base64", node) from None
     if tag not in ("", "bool", "int", "float", "null"):
         return text
-    value = _resolved(text, node)
+    try:
+        value = _resolved(text)
+    except ValueError as error:
+        raise _RefusedError(str(error), node) from None
     kinds: dict[str, tuple[type, ...]] = {
         "bool": (bool,), "int": (int,), "float": (int, float), "null": (type(None),),
     }  # fmt: skip
@@ -265,12 +276,12 @@ def _scalar(node: _Node) -> Any:
     return value
 
 
-def _resolved(text: str, node: _Node) -> Any:
-    """What a scalar without quotes is."""
+def _resolved(text: str) -> Any:
+    """What a scalar without quotes is. Raises ValueError for what JSON cannot hold."""
     if text in _WORDS:
         return _WORDS[text]
     if text in _NO_NUMBERS:
-        raise _RefusedError(f"{text}, which JSON has no number for; put it in quotes", node)
+        raise ValueError(f"{text}, which JSON has no number for; put it in quotes")
     plain = text.replace("_", "")
     if text[0] not in "+-.0123456789":
         return text

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from touchstone.delivery.release import to_yaml
 from touchstone.documents.kubectl import load_text
+from touchstone.documents.yaml import load_one
 from touchstone.errors import ManifestError
 
 _BOMB = "a: &a [x, x]\n" + "".join(
@@ -138,3 +140,30 @@ def test_what_kubectl_does_not_read_is_refused_at_its_place(text: str, message: 
 
 def test_json_is_read_with_its_characters_in_two_halves() -> None:
     assert load_text('{"a": "\\ud83d\\ude00"}', "f")[0].body == {"a": "😀"}
+
+
+def test_a_manifest_that_is_written_for_a_cluster_is_read_there_as_it_was_meant() -> None:
+    words = [
+        "on",
+        "y",
+        "N",
+        "No",
+        "~",
+        "null",
+        "0777",
+        "0o17",
+        "1_000",
+        "1e3",
+        ".5_0",
+        ".inf",
+        ".NaN",
+        "<<",
+        "1:30",
+        "",
+        "a\nb",
+        "x",
+    ]
+    document = {"kind": "InferenceService", "n": {word: word for word in words}, "list": words}
+    text = to_yaml(document)
+    assert load_text(text, "f")[0].body == document
+    assert load_one(text, "f").body == document

@@ -279,7 +279,7 @@ def test_a_value_outside_a_task_s_enum_fails_the_run_when_it_is_known(tmp_path: 
       taskSpec: {results: [{name: r}], steps: [{name: s, script: "printf z > $(results.r.path)"}]}
     - name: b
       params: [{name: p, value: $(tasks.a.results.r)}]
-      taskSpec: {params: [{name: p, enum: [x, y]}], steps: [{name: s, script: exit 0}]}
+      taskSpec: {params: [{name: p, enum: [x, "y"]}], steps: [{name: s, script: exit 0}]}
 """,
         tmp_path,
     )

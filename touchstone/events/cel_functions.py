@@ -59,16 +59,15 @@ def _parse_json(text: str) -> Any:
 
 
 def _parse_yaml(text: str) -> Any:
-    from touchstone.documents.yaml import load_one
-    from touchstone.documents.yaml import plain as plain_yaml
+    from touchstone.documents.kubectl import load_text
 
     try:
-        document = load_one(text, "parseYAML")
+        documents = load_text(text, "parseYAML")
     except ManifestError as error:
         raise ValueError(f"failed to decode in {error}") from None
-    if document is None:
+    if not documents:
         raise ValueError("got other YAML than an object in parseYAML")
-    return loads(json.dumps(plain_yaml(document.body)))
+    return loads(json.dumps(documents[0].body))
 
 
 def _parse_url(text: str) -> Any:

@@ -22,7 +22,7 @@ spec:
 
 _SAY = """
       taskSpec:
-        params: [{name: x}, {name: y, default: none}]
+        params: [{name: x}, {name: 'y', default: none}]
         results: [{name: said, description: both}]
         steps: [{name: s, script: "printf %s '$(params.x)-$(params.y)' > $(results.said.path)"}]
 """
@@ -92,7 +92,7 @@ def test_results_of_a_matrix_aggregate_and_fan_out_again(tmp_path: Path) -> None
       matrix:
         params: [{name: x, value: [a, b]}]
         include:
-          - {name: "named $(params.x)", params: [{name: x, value: b}, {name: y, value: c}]}
+          - {name: "named $(params.x)", params: [{name: x, value: b}, {name: 'y', value: c}]}
     - name: second"""
         + _SAY
         + """

@@ -362,7 +362,7 @@ _WRONG = {
     ),
     "absent-key": (
         "got no key 'no'", "[]",
-        "[{name: v, configMap: {name: settings, items: [{key: no, path: p}]}}]",
+        "[{name: v, configMap: {name: settings, items: [{key: 'no', path: p}]}}]",
     ),
     "sub-path-outside": (
         "expected one inside the volume",

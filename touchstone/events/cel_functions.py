@@ -59,15 +59,16 @@ def _parse_json(text: str) -> Any:
 
 
 def _parse_yaml(text: str) -> Any:
-    from touchstone.documents.kubectl import load_text
+    from touchstone.documents.yaml import load_one
+    from touchstone.documents.yaml import plain as plain_yaml
 
     try:
-        documents = load_text(text, "parseYAML")
+        document = load_one(text, "parseYAML")
     except ManifestError as error:
         raise ValueError(f"failed to decode in {error}") from None
-    if not documents:
+    if document is None:
         raise ValueError("got other YAML than an object in parseYAML")
-    return loads(json.dumps(documents[0].body))
+    return loads(json.dumps(plain_yaml(document.body)))
 
 
 def _parse_url(text: str) -> Any:

@@ -270,21 +270,24 @@ def _held(
     """A merge of that version, the newest of another release than the folder holds now, if any."""
     commits = checkout.git("log", "--first-parent", "--merges", "--format=%H", _MAIN, "--", folder)
     found: list[tuple[str, Release]] = []
-    path = f"{folder}/{releases.RELEASE_FILE}"
-    now = checkout.read(_MAIN, path)
     for commit in commits.splitlines():
         old = admission.held(checkout, commit, folder, public_key)
-        if old is None or old.version != version:
-            continue
-        if checkout.read(commit, path) != now:
-            return commit, old
-        found.append((commit, old))
-    if found:
-        return found[0]
-    raise UsageError(
-        f"got version {version!r}, expected one that was merged into {folder}",
-        hint=f"git log --first-parent {gitops.MAIN} -- {folder}",
-    )
+        if old is not None and releases.means(version, old.version):
+            found.append((commit, old))
+    meant = sorted({old.version for _, old in found})
+    if not found:
+        raise UsageError(
+            f"got version {version!r}, expected one that was merged into {folder}",
+            hint=f"git log --first-parent {gitops.MAIN} -- {folder}",
+        )
+    if len(meant) > 1:
+        raise UsageError(
+            f"got version {version!r}, with which several begin: {', '.join(meant)}",
+            hint="type more of the version that is meant",
+        )
+    path = f"{folder}/{releases.RELEASE_FILE}"
+    now = checkout.read(_MAIN, path)
+    return next((one for one in found if checkout.read(one[0], path) != now), found[0])
 
 
 def _place_of(checkout: gitops.Checkout, model: str, environment: str) -> tuple[str, str]:
@@ -314,8 +317,10 @@ def _branches(checkout: gitops.Checkout) -> list[str]:
 def _resolve(checkout: gitops.Checkout, wanted: str) -> str:
     branches = _branches(checkout)
     tail = wanted.removeprefix(BRANCH_PREFIX)
+    parts = {b: b.removeprefix(BRANCH_PREFIX).split("/") for b in branches}
     exact = [b for b in branches if b.removeprefix(BRANCH_PREFIX) == tail]
-    found = exact or [b for b in branches if tail in b.removeprefix(BRANCH_PREFIX).split("/")]
+    named = exact or [b for b in branches if tail in parts[b]]
+    found = named or [b for b in branches if any(releases.means(tail, one) for one in parts[b])]
     if len(found) == 1:
         return found[0]
     raise UsageError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trust_gates.progress import tell
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Held, share
@@ -91,7 +92,7 @@ def _falling(
     epsilons: Sequence[float],
 ) -> list[Held]:
     column = []
-    for epsilon in epsilons:
+    for number, epsilon in enumerate(epsilons, start=1):
         held = held.copy()
         alive = np.flatnonzero(held > 0)
         if len(alive):
@@ -100,4 +101,5 @@ def _falling(
             now = victim.held(attacks.run(name, victim, part, within), part)
             held[alive] = np.minimum(held[alive], now)
         column.append(held)
+        tell("epsilon", number, len(epsilons), f"of the sweep by {name}")
     return column

@@ -145,9 +145,9 @@ def test_one_failed_run_fails_the_task_once_all_ended_and_retries_count_alone(
     finally:
     - name: last
       matrix: {params: [{name: x, value: ["$(tasks.status)", b]}]}
-      params: [{name: y, value: "$(tasks.odd.status) $(tasks.status)"}]
+      params: [{name: 'y', value: "$(tasks.odd.status) $(tasks.status)"}]
       taskSpec:
-        params: [{name: x}, {name: y}]
+        params: [{name: x}, {name: 'y'}]
         steps: [{name: s, script: "echo '$(params.x)' $(params.y)"}]
 """,
         tmp_path,

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from touchstone.documents.yaml import load_text
+from touchstone.documents.kubectl import load_text
 from touchstone.engine import Engine
 from touchstone.runs.store import State
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engine_runs import Ran, run_text
 
-from touchstone.documents.yaml import load_text
+from touchstone.documents.kubectl import load_text
 from touchstone.engine import Engine
 from touchstone.runs.store import State
 
@@ -208,15 +208,15 @@ def test_cel_decides_skips_cascade_and_an_ignored_failure_says_so(tmp_path: Path
       taskSpec:
         results: [{name: r}]
         steps: [{name: s, script: "printf 7 > $(results.r.path)"}]
-    - name: yes
+    - name: "yes"
       when: [{cel: "int('$(tasks.a.results.r)') > 6 && 'x' in ['x', 'y']"}]
       onError: continue
       taskSpec: {steps: [{name: s, script: exit 1}]}
-    - name: no
+    - name: "no"
       when: [{cel: "'$(tasks.a.results.r)' == '8'"}]
       taskSpec: {results: [{name: r}], steps: [{name: s, script: exit 0}]}
     - name: ordered
-      runAfter: [no]
+      runAfter: ["no"]
       taskSpec: {steps: [{name: s, script: exit 0}]}
     - name: lacking
       params: [{name: p, value: $(tasks.no.results.r)}]
@@ -281,7 +281,7 @@ def test_a_value_outside_a_task_s_enum_fails_the_run_when_it_is_known(tmp_path: 
       taskSpec: {results: [{name: r}], steps: [{name: s, script: "printf z > $(results.r.path)"}]}
     - name: b
       params: [{name: p, value: $(tasks.a.results.r)}]
-      taskSpec: {params: [{name: p, enum: [x, y]}], steps: [{name: s, script: exit 0}]}
+      taskSpec: {params: [{name: p, enum: [x, "y"]}], steps: [{name: s, script: exit 0}]}
 """,
         tmp_path,
     )

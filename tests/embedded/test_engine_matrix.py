@@ -22,7 +22,7 @@ spec:
 
 _SAY = """
       taskSpec:
-        params: [{name: x}, {name: y, default: none}]
+        params: [{name: x}, {name: 'y', default: none}]
         results: [{name: said, description: both}]
         steps: [{name: s, script: "printf %s '$(params.x)-$(params.y)' > $(results.said.path)"}]
 """
@@ -92,7 +92,7 @@ def test_results_of_a_matrix_aggregate_and_fan_out_again(tmp_path: Path) -> None
       matrix:
         params: [{name: x, value: [a, b]}]
         include:
-          - {name: "named $(params.x)", params: [{name: x, value: b}, {name: y, value: c}]}
+          - {name: "named $(params.x)", params: [{name: x, value: b}, {name: 'y', value: c}]}
     - name: second"""
         + _SAY
         + """
@@ -145,9 +145,9 @@ def test_one_failed_run_fails_the_task_once_all_ended_and_retries_count_alone(
     finally:
     - name: last
       matrix: {params: [{name: x, value: ["$(tasks.status)", b]}]}
-      params: [{name: y, value: "$(tasks.odd.status) $(tasks.status)"}]
+      params: [{name: 'y', value: "$(tasks.odd.status) $(tasks.status)"}]
       taskSpec:
-        params: [{name: x}, {name: y}]
+        params: [{name: x}, {name: 'y'}]
         steps: [{name: s, script: "echo '$(params.x)' $(params.y)"}]
 """,
         tmp_path,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from engine_runs import Ran, run_text
 
-from touchstone.documents.yaml import load_text
+from touchstone.documents.kubectl import load_text
 from touchstone.engine.pod.pod import Pod
 from touchstone.engine.pod.process import SWITCH, Guard
 from touchstone.engine.text.objects import collect
@@ -362,7 +362,7 @@ _WRONG = {
     ),
     "absent-key": (
         "got no key 'no'", "[]",
-        "[{name: v, configMap: {name: settings, items: [{key: no, path: p}]}}]",
+        "[{name: v, configMap: {name: settings, items: [{key: 'no', path: p}]}}]",
     ),
     "sub-path-outside": (
         "expected one inside the volume",

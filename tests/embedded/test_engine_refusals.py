@@ -15,7 +15,7 @@ spec:
   params:
   - {name: word, enum: [a, b]}
   - {name: words, type: array, default: []}
-  - {name: thing, type: object, properties: {x: {type: string}, y: {type: string}},
+  - {name: thing, type: object, properties: {x: {type: string}, "y": {type: string}},
      default: {x: "1"}}
   workspaces: [{name: w}]
   tasks:
@@ -41,7 +41,7 @@ spec:
 _RIGHT = {
     "TWO": "taskRef: {name: t}",
     "NAME": "pl",
-    "PARAMS": "{name: word, value: a}, {name: thing, value: {y: '2'}}",
+    "PARAMS": "{name: word, value: a}, {name: thing, value: {\"y\": '2'}}",
     "BOUND": "{name: w, emptyDir: {}}",
 }
 _ABOUT = "[User error] PipelineRun default/run"
@@ -126,7 +126,7 @@ spec:
     params:
     - {name: word, enum: [a, b]}
     - {name: thing, type: object, default: {x: "1"},
-       properties: {x: {type: string}, y: {type: string}}}
+       properties: {x: {type: string}, "y": {type: string}}}
     steps: [{name: s, script: exit 0}]
 """
 _INPUT = "[User error] invalid input params for task run: "
@@ -148,7 +148,7 @@ _REFUSED_TASKS = {
         " map[thing:[y]]",
     ),
     "enum": (
-        "{name: word, value: c}, {name: thing, value: {y: '2'}}",
+        "{name: word, value: c}, {name: thing, value: {\"y\": '2'}}",
         "InvalidParamValue",
         "[User error] param `word` value: c is not in the enum list",
     ),
@@ -175,7 +175,7 @@ _RESULTS = {
         ' to a different type "string"',
     ),
     "keys": (
-        "{name: r, type: object, properties: {x: {type: string}, y: {type: string}}}",
+        "{name: r, type: object, properties: {x: {type: string}, 'y': {type: string}}}",
         """printf '{"x": "1"}'""",
         "TaskRunValidationFailed",
         "[User error] missing keys for these results which are required in TaskResult's properties"

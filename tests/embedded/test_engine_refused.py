@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from tests.reference.refused import FOLDER, Case, cases
 from touchstone.cli import _app
 from touchstone.commands.validate import examine
-from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine
 from touchstone.engine.rules import validate
+from touchstone.engine.text.load import load_text
 from touchstone.errors import ManifestError
 from touchstone.events.trigger_catalog import is_ours
 from touchstone.runs.store import State

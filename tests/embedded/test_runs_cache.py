@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from touchstone.documents.yaml import load_text
+from touchstone.documents.kubectl import load_text
 from touchstone.engine import Engine, Message
 from touchstone.engine.pod.workspaces import Folders
 from touchstone.engine.run.inputs import UncacheableError, key_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from touchstone.documents.yaml import load_text
+from touchstone.documents.kubectl import load_text
 from touchstone.engine import Engine, Notice
 from touchstone.runs.store import State
 

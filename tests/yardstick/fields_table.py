@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from touchstone.documents.shapes import Inert, ListOf, MapOf, Open, Refused, Shape, Table
 from touchstone.engine.text.fields import KINDS
-from touchstone.engine.text.shapes import Inert, ListOf, MapOf, Refused, Shape, Table
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -34,7 +34,7 @@ def honored() -> int:
 
 def _walk(shape: Shape, inside: frozenset[int] = frozenset()) -> Iterator[tuple[str, str, Shape]]:
     """Every field of `shape` and below; a table inside itself (a pipeline in one) is told once."""
-    while isinstance(shape, ListOf | MapOf):
+    while isinstance(shape, ListOf | MapOf | Open):
         shape = shape.of
     if isinstance(shape, Table) and id(shape) not in inside:
         for name, inner in shape.fields.items():

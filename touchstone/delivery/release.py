@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from touchstone.artifacts.store import digest_bytes, digest_file
 from touchstone.delivery import attestation
+from touchstone.documents import kubectl
 from touchstone.documents.validated import refused
 from touchstone.errors import TouchstoneError
 from touchstone.runs import faults
@@ -205,10 +206,20 @@ def inference_service(release: Release) -> dict[str, Any]:
 
 
 def to_yaml(document: Mapping[str, Any]) -> str:
-    """A YAML document with its keys in the order given."""
+    """A YAML document with its keys in the order given; kubectl reads every text in it as text."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.representer import RoundTripRepresenter
 
+    class Quoting(RoundTripRepresenter):
+        """To ruamel `on` and `y` need no quotes."""
+
+        def represent_str(self, data: Any) -> Any:
+            style = None if kubectl.is_text(data) else "'"
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+    Quoting.add_representer(str, Quoting.represent_str)
     yaml = YAML()
+    yaml.Representer = Quoting
     yaml.default_flow_style = False
     yaml.width = 200
     stream = io.StringIO()

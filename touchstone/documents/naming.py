@@ -11,6 +11,8 @@ from touchstone.documents.problems import By, Field
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A DNS-1123 label."""
 
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _IMAGE = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
 _LONGEST = 63
@@ -34,6 +36,29 @@ def check_metadata(document: Field) -> None:
             f" {_LONGEST}",
             "name" if name else "generateName",
         )
+    for part in ("labels", "annotations"):
+        for key, value in (metadata.get(part) or {}).items():
+            if not is_qualified(key if part == "labels" else key.lower()):
+                metadata.refuse(
+                    f"got the key {key!r}, expected letters, digits, -, _ and ., at most 63, after"
+                    " a DNS name and / or without",
+                    part,
+                    key,
+                )
+            if part == "labels" and not LABEL_VALUE.fullmatch(value):
+                metadata.refuse(
+                    f"got {value!r}, expected the value of a label: letters, digits, -, _ and .,"
+                    " at most 63",
+                    part,
+                    key,
+                )
+
+
+def is_qualified(key: str) -> bool:
+    """Whether a label, annotation or referred-to object may be called so (IsQualifiedName)."""
+    prefix, slash, name = key.rpartition("/")
+    fits = len(prefix) <= 253 and bool(_SUBDOMAIN.fullmatch(prefix))
+    return bool(_QUALIFIED.fullmatch(name)) and (fits or not slash)
 
 
 def is_name(text: str) -> bool:

@@ -56,8 +56,9 @@ class Field:
     path: FieldPath = ()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value of a field inside this one."""
-        return self.value.get(name, default) if isinstance(self.value, Mapping) else default
+        """The value of a field inside this one; to Kubernetes one that is null is not there."""
+        found = self.value.get(name) if isinstance(self.value, Mapping) else None
+        return default if found is None else found
 
     def at(self, *inner: str | int) -> Field:
         """The field inside this one; its value is None where there is none."""

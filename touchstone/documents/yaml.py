@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError
 
 from touchstone import beneath
 from touchstone.beneath import NotPlainError
@@ -19,6 +15,9 @@ from trust_gates.visible import characters
 
 FieldPath = tuple[str | int, ...]
 """Keys and indices from the top of a document down to a field."""
+
+Place = Callable[[Sequence[str | int]], tuple[int, int]]
+"""Line and column, from 0, of the field at a path, or of the nearest thing above it."""
 
 _MOST_NODES = 200_000
 _DEEPEST = 100
@@ -35,8 +34,8 @@ class Document:
     source: str
     """File name, or the run's name for a document that came from no file."""
 
-    marks: Any = None
-    """ruamel's tree of the same document; None where there is no file to point into."""
+    place: Place | None = None
+    """Where a field stands; None where there is no file to point into."""
 
     text: str = ""
     """As it was typed, where it is the only document of its source."""
@@ -52,16 +51,9 @@ class Document:
 
     def location(self, path: Sequence[str | int] = ()) -> str:
         """`file:line:column` of the field at `path`, or of the nearest thing above it."""
-        if self.marks is None:
+        if self.place is None:
             return self.source
-        node, line, column = self.marks, self.marks.lc.line, self.marks.lc.col
-        for part in path:
-            try:
-                is_map = isinstance(node, CommentedMap)
-                line, column = node.lc.key(part) if is_map else node.lc.item(part)
-                node = node[part]
-            except (KeyError, IndexError, TypeError, AttributeError):
-                break
+        line, column = self.place(path)
         return f"{self.source}:{line + 1}:{column + 1}"
 
     def error(
@@ -82,8 +74,14 @@ def field_name(path: Sequence[str | int]) -> str:
     return text
 
 
-def load_files(paths: Iterable[Path]) -> list[Document]:
+def load_files(
+    paths: Iterable[Path], *, read: Callable[[str, str], list[Document]] | None = None
+) -> list[Document]:
     """Every document of the given YAML files; a folder stands for all YAML files below it.
+
+    Args:
+        paths: files and folders.
+        read: reads a text as standing in a source; `load_text` where none is given.
 
     Raises ManifestError for broken YAML, a document that is no mapping, or a missing file.
     """
@@ -95,7 +93,7 @@ def load_files(paths: Iterable[Path]) -> list[Document]:
             else [path]
         )
         for file in files:
-            documents.extend(load_text(_read(file), str(file)))
+            documents.extend((read or load_text)(_read(file), str(file)))
     return documents
 
 
@@ -104,6 +102,10 @@ def load_text(text: str, source: str) -> list[Document]:
 
     Raises ManifestError for broken YAML, a key given twice, or a document that is no mapping.
     """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.error import MarkedYAMLError
+
     try:
         trees = list(YAML(typ="rt").load_all(text))
     except Exception as error:  # of a value no type can hold ruamel passes on what int() says
@@ -123,7 +125,7 @@ def load_text(text: str, source: str) -> list[Document]:
     alone = text if len(trees) == 1 else ""
     try:
         return [
-            Document(body=plain(tree), source=source, marks=tree, text=alone)
+            Document(body=plain(tree), source=source, place=partial(_place, tree), text=alone)
             for tree in trees
             if tree is not None
         ]
@@ -133,18 +135,42 @@ def load_text(text: str, source: str) -> list[Document]:
         ) from None
 
 
-def _measure(trees: list[Any], source: str) -> None:
-    """Refuse an alias within its own anchor, and aliases of aliases without end."""
-    waiting, seen = [(tree, 1) for tree in trees], 0
-    while waiting:
-        node, depth = waiting.pop()
-        seen += 1
-        if seen > _MOST_NODES or depth > _DEEPEST:
+def _place(tree: Any, path: Sequence[str | int]) -> tuple[int, int]:
+    """Line and column in ruamel's tree of a document."""
+    node: Any = tree
+    line, column = node.lc.line, node.lc.col
+    for part in path:
+        try:
+            lines = node.lc
+            line, column = (lines.key if isinstance(node, Mapping) else lines.item)(part)
+            node = node[part]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            break
+    return line, column
+
+
+class Limits:
+    """Refuses an alias within its own anchor, and aliases of aliases without end."""
+
+    def __init__(self, source: str) -> None:
+        self._source, self._seen = source, 0
+
+    def count(self, depth: int) -> None:
+        """Count one more value at that depth. Raises ManifestError for one too many."""
+        self._seen += 1
+        if self._seen > _MOST_NODES or depth > _DEEPEST:
             raise ManifestError(
                 f"got more than {_MOST_NODES} values or {_DEEPEST} levels, expected fewer",
-                location=source,
+                location=self._source,
                 hint="does an alias (*x) stand within its own anchor (&x)?",
             )
+
+
+def _measure(trees: list[Any], source: str) -> None:
+    waiting, limits = [(tree, 1) for tree in trees], Limits(source)
+    while waiting:
+        node, depth = waiting.pop()
+        limits.count(depth)
         if isinstance(node, Mapping):
             waiting += [(item, depth + 1) for pair in node.items() for item in pair]
         elif isinstance(node, list | tuple | set):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -16,6 +16,17 @@ class Model(BaseModel):
     """Frozen, named as in YAML, and strict."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        """A field that is null is one that is not there, an object that is null an empty one."""
+        if not isinstance(data, dict):
+            return {} if data is None else data
+        known = {field.alias for field in cls.model_fields.values()}
+        return {
+            name: value for name, value in data.items() if value is not None or name not in known
+        }
 
 
 class Metadata(Model):
@@ -131,7 +142,7 @@ class BindingRef(Model):
 class ParamSpec(Model):
     """A param that a template declares."""
 
-    name: str
+    name: str = ""
     description: str = ""
     default: str | None = None
 
@@ -202,8 +213,8 @@ class ListenerSpec(Model):
 class BindingParam(Model):
     """One param of a (Cluster)TriggerBinding."""
 
-    name: str
-    value: str
+    name: str = ""
+    value: str = ""
 
 
 class BindingSpec(Model):

@@ -18,9 +18,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
+from touchstone.documents.kubectl import load_files
 from touchstone.documents.naming import check_metadata
 from touchstone.documents.problems import Field as Cursor
-from touchstone.documents.yaml import Document, load_files
+from touchstone.documents.yaml import Document
 from touchstone.errors import ManifestError
 from touchstone.events import inside
 from touchstone.events.kinds import Metadata, Model

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from touchstone.documents.kubectl import load_files
 from touchstone.documents.problems import Problem
-from touchstone.documents.yaml import Document, load_files
+from touchstone.documents.yaml import Document
 from touchstone.errors import ManifestError
 from touchstone.events.kinds import SPECS
 from touchstone.events.rules import GROUP, checked

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.documents.yaml import load_text
+from touchstone.documents.kubectl import load_text
 from touchstone.engine.plan.references import References
 from touchstone.engine.text.catalog import Catalog
 from touchstone.errors import ManifestError

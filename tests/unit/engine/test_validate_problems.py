@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from touchstone import cli
 from touchstone.commands.validate import examine
-from touchstone.documents.yaml import load_files, load_text
+from touchstone.engine.text.load import load_files, load_text
 
 _ROOT = Path(__file__).parents[3]
 _MANY = """\

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from touchstone.documents import gojson
 from touchstone.engine.language.substitute import Value, parse, plain_references, scope_of
 from touchstone.errors import ManifestError
 
@@ -21,14 +21,21 @@ _REFERENCE = re.compile(r"\$\(params\.(.*?)\)")
 
 
 def as_value(raw: Any) -> Value:
-    """A YAML value as Tekton reads a param: scalars become the text of their JSON."""
-    if isinstance(raw, str):
-        return raw
-    if isinstance(raw, Mapping):
-        return {str(key): _text(item) for key, item in raw.items()}
-    if isinstance(raw, list | tuple):
-        return [_text(item) for item in raw]
-    return _text(raw)
+    """A YAML value as Tekton reads a param: strings, lists and mappings of strings, or JSON's text.
+
+    A null is empty; a list or mapping that holds anything but strings is one string, its JSON.
+    """
+    if isinstance(raw, Mapping) and _are_texts(raw.values()):
+        return {str(key): item or "" for key, item in raw.items()}
+    if isinstance(raw, list | tuple) and _are_texts(raw):
+        return [item or "" for item in raw]
+    if raw is None or isinstance(raw, str):
+        return raw or ""
+    return gojson.dumps(raw)
+
+
+def _are_texts(items: Iterable[Any]) -> bool:
+    return all(item is None or isinstance(item, str) for item in items)
 
 
 def type_of(value: Value) -> str:
@@ -249,9 +256,3 @@ def _is_reference(value: Value) -> bool:
 
 def _keys(value: Value) -> dict[str, str]:
     return value if isinstance(value, dict) else {}
-
-
-def _text(item: Any) -> str:
-    if isinstance(item, float) and item.is_integer() and abs(item) < 1e21:
-        item = int(item)  # JSON has one kind of number: 1.0 reaches Tekton as 1
-    return item if isinstance(item, str) else json.dumps(item)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+import yaml
 
 from touchstone.home import SHIPPED
 
@@ -100,4 +100,4 @@ def interpreter_path() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _entries() -> tuple[dict[str, Any], ...]:
-    return tuple(YAML(typ="safe", pure=True).load(_MAP.read_text(encoding="utf-8")))
+    return tuple(yaml.load(_MAP.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from touchstone.documents.fits import check_shape
 from touchstone.documents.naming import check_metadata
 from touchstone.documents.problems import Field, Problem
 from touchstone.documents.yaml import Document
@@ -14,7 +15,6 @@ from touchstone.engine.rules.step_action import check_step_action
 from touchstone.engine.rules.task import check_task
 from touchstone.engine.rules.variables import task_names
 from touchstone.engine.text.fields import KINDS
-from touchstone.engine.text.shapes import check_shape
 
 _OLDER = "tekton.dev/v1beta1"
 """Still served by Tekton; the engine reads v1 alone."""

@@ -44,6 +44,14 @@ def check_params(holder: Field, *, of_task: bool = True) -> None:
                 param.refuse(f"got {default!r}, expected one of {', '.join(allowed)}", "default")
 
 
+def check_names(holder: Field) -> None:
+    """Params, given or declared, that reach into a Task embedded in a run."""
+    for param in holder.each("params"):
+        kind = type_of(as_value(param.get("value"))) if "value" in param.value else ""
+        form = _OBJECT if (kind or declared_type(param.value)) == "object" else _NAME
+        _check_form(param, param.get("name", ""), form, "name")
+
+
 def check_results(holder: Field) -> None:
     """Declared results of a Task or step: names, types and properties."""
     check_unique(holder.each("results"), by="embedded")
@@ -72,7 +80,7 @@ def _check_form(param: Field, name: str, form: re.Pattern[str], *at: str) -> Non
 
 
 def _check_properties(declared: Field, kind: str) -> None:
-    if kind == "object" and declared.get("properties") is None:
+    if kind == "object" and not declared.get("properties"):
         declared.refuse("got an object without properties, expected its keys")
     for key, item in declared.get("properties", {}).items():
         if item.get("type", "string") != "string":

@@ -14,11 +14,24 @@ from touchstone.engine.language.propagation import used_workspaces
 from touchstone.engine.language.substitute import Key, Scope, references, walk_strings
 from touchstone.engine.language.values import declared_type
 from touchstone.engine.rules.matrix import check_matrix, matrix_params
-from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
+from touchstone.engine.rules.params import (
+    check_bound,
+    check_given,
+    check_names,
+    check_params,
+    known_params,
+)
 from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_inside, problem_of
 from touchstone.engine.rules.refs import OWN_VERSION, check_custom, check_reference, is_custom
 from touchstone.engine.rules.task import check_on_error, check_task
-from touchstone.engine.rules.variables import Names, Who, refuse, task_names, written
+from touchstone.engine.rules.variables import (
+    Names,
+    Who,
+    no_references,
+    refuse,
+    task_names,
+    written,
+)
 from touchstone.engine.rules.when import check_when
 
 Json = Mapping[str, Any]
@@ -64,16 +77,19 @@ class _Pipeline:
     def check(self) -> None:
         pipeline = self._pipeline
         if not pipeline.get("tasks"):
-            bare = pipeline.get("finally") or len(pipeline.value) == 1
+            bare = pipeline.get("finally") or not any(pipeline.value.values())
             pipeline.refuse(
                 "got no task, expected at least one", "tasks", by="tekton" if bare else "embedded"
             )
         check_params(pipeline, of_task=False)
+        if not (self._alone or self._inner) and any(
+            task.at("taskSpec").get("steps") for task in pipeline.each("tasks")
+        ):
+            # What reaches into an embedded Task is named as its own params are.
+            for holder in (pipeline, *pipeline.each("tasks")):
+                check_names(holder)
         check_unique(pipeline.each("workspaces"))
         check_unique(pipeline.each("results"), by="embedded")
-        for index, name in enumerate(pipeline.names("workspaces")):
-            if not name:
-                pipeline.refuse("got no name, expected one", "workspaces", index, "name")
         seen: set[str] = set()
         for section in ("tasks", "finally"):
             for task in pipeline.each(section):
@@ -116,6 +132,10 @@ class _Pipeline:
         def visit(text: str, inner: FieldPath) -> None:
             if inner[:2] == ("matrix", "include") and inner[-1] == "name":
                 return  # a combination's name is read by the param it stands for
+            if self._looks(final=final) and inner[0] in ("params", "when", "matrix"):
+                for odd, root in no_references(text):
+                    if root == "params":
+                        task.refuse(f"got {odd}, expected the name of a declared one in it", *inner)
             for key in references(text):
                 problem, who = self._problem(key, text, inner, final=final)
                 if problem:
@@ -124,9 +144,12 @@ class _Pipeline:
         fields = ("params", "when", "matrix", "workspaces", "taskRef")
         walk_strings({key: task.get(key) for key in fields}, visit)
 
+    def _looks(self, *, final: bool) -> bool:
+        """Whether the webhook looks for params in a task."""
+        return self._alone or not (self._inner or final)
+
     def _problem(self, key: Key, text: str, inner: FieldPath, *, final: bool) -> tuple[str, Who]:
-        looks = self._alone or not (self._inner or final)
-        admitted = self._admitted if looks else None
+        admitted = self._admitted if self._looks(final=final) else None
         return problem_of(key, text, inner, names=self._names, admitted=admitted, final=final)
 
     def _check_behind(self, task: Field, *, final: bool) -> None:
@@ -177,7 +200,7 @@ class _Pipeline:
         return task_names(embedded, params, admitted, workspaces, known, unbound)
 
     def _check_given(self, task: Field, spec: Json, *, embedded: bool) -> None:
-        given = {item["name"]: item["value"] for item in task.get("params", [])}
+        given = {item["name"]: item.get("value", "") for item in task.get("params", [])}
         given |= {item.get("name"): "$(a string of the matrix)" for item in matrix_params(task)}
         check_given(task, spec.get("params", []), given)
         used = used_workspaces(spec, Scope()) if embedded else []

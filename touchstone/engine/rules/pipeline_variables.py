@@ -154,7 +154,9 @@ def _result(key: Key, names: PipelineNames, *, field: str, final: bool) -> tuple
     elif not orders:
         looks = "nobody"
     if name not in names.tasks:
-        return f"expected a task outside finally ({', '.join(names.tasks)})", looks
+        # Of every task Tekton draws the links first, those of a matrix too.
+        by: Who = looks if final else "tekton"
+        return f"expected a task outside finally ({', '.join(names.tasks)})", by
     target = names.tasks[name]
     if "pipelineRef" in target or "pipelineSpec" in target:
         return (

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
-from touchstone.documents.naming import check_unique
+from touchstone.documents.naming import check_unique, is_qualified
 from touchstone.documents.problems import Field
 from touchstone.engine.text.remote import REFUSED
 
 _URL = re.compile(r"[\w-]+://")
-_NAME = re.compile(r"([A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _GROUP_VERSION = re.compile(r"[^/]+/[^/]+")
 OWN_VERSION = "tekton.dev/v1"
 """To Tekton a taskRef with it is a custom task; here it names a Task."""
@@ -23,7 +22,7 @@ def check_reference(ref: Field) -> None:
         ref.refuse("got params without a resolver, expected them only with one", "params")
     elif name and resolver:
         ref.refuse("got name and resolver, expected exactly one", "name")
-    elif name and not _NAME.fullmatch(name):
+    elif name and not is_qualified(name):
         what = "a URL" if _URL.match(name) else repr(name)
         ref.refuse(f"got {what}, expected the name of an object; a URL needs a resolver", "name")
     elif not name and not resolver:

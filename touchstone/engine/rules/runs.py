@@ -11,7 +11,7 @@ from touchstone.documents.yaml import Document
 from touchstone.engine.language import durations
 from touchstone.engine.language.graph import is_result
 from touchstone.engine.language.substitute import references
-from touchstone.engine.rules.params import check_bound, check_given, known_params
+from touchstone.engine.rules.params import check_bound, check_given, check_names, known_params
 from touchstone.engine.rules.pipeline import check_pipeline
 from touchstone.engine.rules.refs import check_reference
 from touchstone.engine.rules.task import check_task
@@ -38,6 +38,8 @@ def check_task_run(document: Field, others: Sequence[Document]) -> None:
     task = run.at("taskSpec")
     if "taskRef" in run.value:
         check_reference(run.at("taskRef"))
+    if task.get("steps"):
+        check_names(run)
     if task.value is not None:
         params = known_params(task.value, run.value)
         check_task(task, task_names(task, params, params, run.names("workspaces")))
@@ -68,6 +70,8 @@ def check_pipeline_run(document: Field, others: Sequence[Document]) -> None:
     if "pipelineRef" in run.value:
         check_reference(run.at("pipelineRef"))
     pipeline = run.at("pipelineSpec")
+    if any(task.at("taskSpec").get("steps") for task in pipeline.each("tasks")):
+        check_names(run)
     if pipeline.value is not None:
         check_pipeline(pipeline, others, run=run.value)
     definition = pipeline.value or _named("Pipeline", run.at("pipelineRef"), others)
@@ -98,13 +102,15 @@ def _check_inputs(run: Field) -> None:
         check_one_of(binding, *_VOLUMES)
         if "projected" in binding.value and not binding.at("projected").get("sources"):
             binding.refuse("got no source, expected at least one", "projected", "sources")
+        if "csi" in binding.value and not binding.at("csi").get("driver"):
+            binding.refuse("got no driver, expected one", "csi", "driver")
 
 
 def _check_against(run: Field, spec: Mapping[str, Any] | None) -> None:
     """What the run gives against what it runs declares."""
     if spec is None:
         return
-    given = {item["name"]: item["value"] for item in run.get("params", [])}
+    given = {item["name"]: item.get("value", "") for item in run.get("params", [])}
     check_given(run, spec.get("params", []), given)
     check_bound(run, spec.get("workspaces", []), run.names("workspaces"))
 

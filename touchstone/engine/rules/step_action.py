@@ -30,7 +30,7 @@ def check_step_action(document: Field) -> None:
         results=results,
         around=lambda key, _: None if key[0] == "params" else ("", "nobody"),
     )
-    check_step(action, around)
+    check_step(action, around, results=results)
     for mount in action.each("volumeMounts"):
         name = mount.get("name", "")
         if not (is_whole(name) and name.startswith("$(params")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +31,9 @@ _SEEN_OF_STEPS = (*_SEEN, "envFrom", "imagePullPolicy")
 """Those in which it looks for results and artifacts of steps."""
 
 _STEP_RESULTS_IN = ("env", "command", "args", "params", "when", "results", "displayName")
+_ANYTHING = re.compile(r"\$\((params|results|step\.results)\..*?\)")
+"""What the webhook takes for a reference: whatever stands there up to the first bracket."""
+
 _ARTIFACTS_IN = (*_STEP_RESULTS_IN, "script")
 
 
@@ -95,14 +99,10 @@ def check_variables(task: Field, names: Names) -> None:
     for step in steps:
         check_step(step, names)
     if task.get("stepTemplate") is not None:
+        template = task.at("stepTemplate")
+        own = [step for step in steps if "ref" not in step.value]
         # The webhook reads it in the steps that take something of it.
-        lists = ("env", "volumeMounts")
-        given = [
-            field
-            for field in task.get("stepTemplate")
-            if field not in lists and all(step.get(field) for step in steps)
-        ]
-        check_step(task.at("stepTemplate"), names, unread=given)
+        check_step(template, names, reads=lambda at: any(_takes(one, template, at) for one in own))
     for part in ("sidecars", "volumes"):
         if task.get(part) is not None:
             _check_others(task.at(part), names, part)
@@ -146,15 +146,25 @@ def _seen_texts(value: Any, scope: Scope) -> list[str]:
     return list(scope.apply(texts)) + [scope.text(text) for text in held if text]
 
 
-def check_step(step: Field, names: Names, *, unread: Collection[str] = ()) -> None:
+def check_step(
+    step: Field,
+    names: Names,
+    *,
+    reads: Callable[[FieldPath], bool] = lambda _: True,
+    results: Collection[str] | None = None,
+) -> None:
     """Every reference in a step, stepTemplate or StepAction.
 
-    The webhook looks into some of the fields, and of these not into those that are `unread`.
+    The webhook looks into some of the fields, and of these into those that it `reads`. `results`
+    are those that the step declares; by default only a step that declares any is held to them.
     """
-    own = step.names("results") if step.get("results") is not None else None
+    own = step.names("results") if step.get("results") is not None else results
 
     def visit(text: str, inner: FieldPath) -> None:
-        field = "" if inner[0] in unread else str(inner[0])
+        field = str(inner[0]) if _is_text(inner) and reads(inner) else ""
+        for odd, root in no_references(text):
+            if field in _SEEN and (field == "script" or root == "params"):
+                step.refuse(f"got {odd}, expected the name of a declared one in it", *inner)
         for key in references(text):
             problem, who = _problem(key, names, text, field, orders=field in graph.ORDERING)
             match key:
@@ -164,6 +174,23 @@ def check_step(step: Field, names: Names, *, unread: Collection[str] = ()) -> No
                 refuse(step, f"got {written(key)}, {problem}", *inner, who=who)
 
     walk_strings(step.value, visit)
+
+
+def _is_text(inner: FieldPath) -> bool:
+    """Whether the field is a text of its own: of a variable the webhook reads the value alone."""
+    match inner:
+        case ("env", _, *part):
+            return part == ["value"]
+        case ("volumeMounts", _, part, *_):
+            return part in ("name", "mountPath", "subPath")
+    return True
+
+
+def _takes(step: Field, template: Field, inner: FieldPath) -> bool:
+    """Whether a step takes this field over from the stepTemplate."""
+    if inner[0] == "env":
+        return template.at(*inner[:2]).get("name") not in step.names("env")
+    return inner[0] == "volumeMounts" or not step.get(str(inner[0]))
 
 
 def _check_others(holder: Field, names: Names, part: str) -> None:
@@ -267,6 +294,13 @@ def _misused(kind: str, rest: Key, text: str, place: Place) -> str:
     if place != "list":
         return "which is an array; expected it as an item of a list, or one item of it"
     return "" if is_whole(text) else "which is an array; expected it to stand alone"
+
+
+def no_references(text: str) -> list[tuple[str, str]]:
+    """What the webhook takes for a reference and is none, because of its letters; with its root."""
+    return [
+        (found[0], found[1]) for found in _ANYTHING.finditer(text) if not any(references(found[0]))
+    ]
 
 
 def is_whole(text: str) -> bool:

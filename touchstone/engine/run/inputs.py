@@ -18,6 +18,7 @@ from typing import Any
 from touchstone import beneath, confine
 from touchstone.artifacts.store import digest_bytes, digest_stream
 from touchstone.beneath import NotPlainError
+from touchstone.documents.shapes import Inert
 from touchstone.engine.language.substitute import Key, Scope, references, scope_of
 from touchstone.engine.language.values import task_params
 from touchstone.engine.pod.credentials import files_of
@@ -27,7 +28,6 @@ from touchstone.engine.pod.workspaces import Folders, sub_folder
 from touchstone.engine.run.task_run import PlannedTaskRun
 from touchstone.engine.run.tools import tools
 from touchstone.engine.text.fields_pod import POD_TEMPLATE
-from touchstone.engine.text.shapes import INERT
 from touchstone.runs.record import Json
 
 CACHE = "touchstone.dev/cache"
@@ -60,7 +60,7 @@ _TOLD_IN_ORDER = {
 }
 """What is in the document, or has no say in the results. Whatever else there is, is refused."""
 
-_WITHOUT_EFFECT = {name for name, shape in POD_TEMPLATE.fields.items() if shape is INERT}
+_WITHOUT_EFFECT = {name for name, shape in POD_TEMPLATE.fields.items() if isinstance(shape, Inert)}
 """What a podTemplate may say that means nothing to a local process."""
 
 _IRRELEVANT = {"HOME", "USER", "LOGNAME", "TMPDIR"}

@@ -1,7 +1,10 @@
 """How does Tekton read an object? As Go's JSON decoder does, with a type of its own for values.
 
-Facts from encoding/json, which takes a field's name in whatever case, and from
-`ParamValue.UnmarshalJSON` in pkg/apis/pipeline/v1/param_types.go.
+A field that is null is one that is not there, and a text that a rule reads and that is not there is
+empty. Names are told apart by letter case: Go's decoder does not, but an API server refuses or
+prunes what the CRD's schema does not have before Go sees it. Only where no schema looks, below a
+taskSpec or pipelineSpec say, a name may be written in any case.
+Facts from encoding/json and from `ParamValue.UnmarshalJSON` in pkg/apis/pipeline/v1/param_types.go.
 """
 
 from __future__ import annotations
@@ -9,13 +12,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from touchstone.documents import core_types
+from touchstone.documents.shapes import (
+    ANY,
+    TEXT,
+    VALUE,
+    Choice,
+    Core,
+    Inert,
+    ListOf,
+    MapOf,
+    Open,
+    Refused,
+    Shape,
+    Table,
+)
 from touchstone.engine.language.values import as_value
 from touchstone.engine.text.fields import KINDS
-from touchstone.engine.text.shapes import VALUE, ListOf, MapOf, Shape, Table
 
 
 def decoded(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with its fields named as Tekton names them, and its values as strings.
+    """The object without its nulls, and with the values of params as strings.
 
     What fits no field or has another shape stays as it is, for validation to name.
     """
@@ -23,22 +40,50 @@ def decoded(body: Mapping[str, Any]) -> dict[str, Any]:
     return dict(body if shape is None else _decoded(body, shape))
 
 
-def _decoded(value: Any, shape: Shape) -> Any:
+def _decoded(value: Any, shape: Shape, *, fold: bool = False) -> Any:
     match shape:
-        case Table() if isinstance(value, Mapping):
-            names = {name.lower(): name for name in shape.fields}
-            named = {
-                key if key in shape.fields else names.get(key.lower(), key): item
-                for key, item in value.items()
-            }
-            return {
-                key: _decoded(item, shape.fields[key]) if key in shape.fields else item
-                for key, item in named.items()
-            }
+        case Open(of=of):
+            return _decoded(value, of, fold=True)
+        case Inert(of=of) | Refused(of=of):
+            return _decoded(value, of, fold=fold)
+        case Core(name=name):
+            return _decoded(value, core_types.table(name), fold=fold)
+        case Table() if value is None or isinstance(value, Mapping):
+            return _fields(value or {}, shape, fold=fold)
         case MapOf(of=of) if isinstance(value, Mapping):
-            return {key: _decoded(item, of) for key, item in value.items()}
+            return {
+                key: _decoded(item, of, fold=fold)
+                for key, item in value.items()
+                if item is not None
+            }
         case ListOf(of=of) if isinstance(value, list):
-            return [_decoded(item, of) for item in value]
-        case _ if shape == VALUE and value is not None:
+            return [_decoded(item, of, fold=fold) for item in value]
+        case _ if shape == VALUE:
             return as_value(value)
+        case _ if shape == TEXT and value is None:
+            return ""
     return value
+
+
+def _fields(value: Mapping[str, Any], table: Table, *, fold: bool) -> dict[str, Any]:
+    folded = {name.lower(): name for name in table.fields} if fold else {}
+    named = {
+        name if name in table.fields else folded.get(name.lower(), name): item
+        for name, item in value.items()
+    }
+    empty = {
+        name: "" if table.fields[name] == TEXT else {}
+        for name in table.required
+        if table.fields[name] == TEXT or isinstance(table.fields[name], Table)
+    }
+    return empty | {
+        name: _decoded(item, table.fields.get(name, ANY), fold=fold)
+        for name, item in named.items()
+        if name not in table.fields or not _is_absent(item, table.fields[name], fold=fold)
+    }
+
+
+def _is_absent(item: Any, shape: Shape, *, fold: bool) -> bool:
+    if item is None:  # an API server prunes a value that is null where it looks, Go reads it as ""
+        return shape != VALUE or not fold
+    return item == "" and isinstance(shape, Choice)

@@ -6,8 +6,30 @@ no effect; `Refused` fields are known to Tekton but cannot be honoured by local 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from touchstone.documents.shapes import (
+    ANY,
+    FLAG,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    VALUE,
+    Choice,
+    Core,
+    Inert,
+    Leaf,
+    ListOf,
+    MapOf,
+    Open,
+    Refused,
+    Shape,
+    Table,
+)
+from touchstone.engine.language import durations
 from touchstone.engine.text.fields_pod import (
     FIELD_REF,
+    METADATA,
     OBJECT_KINDS,
     POD_TEMPLATE,
     PROBE,
@@ -15,39 +37,28 @@ from touchstone.engine.text.fields_pod import (
     VOLUME,
     VOLUME_MOUNT,
     VOLUME_SOURCES,
-)
-from touchstone.engine.text.shapes import (
-    ANY,
-    DURATION,
-    FLAG,
-    INERT,
-    NUMBER,
-    TEXT,
-    TEXTS,
-    VALUE,
-    Choice,
-    ListOf,
-    MapOf,
-    Refused,
-    Shape,
-    Table,
+    part,
 )
 
-DEVICES = Refused("there is no storage driver on this machine")
+DEVICES = Refused("there is no storage driver on this machine", ListOf(Core("VolumeDevice")))
+RESOURCES = Inert(Core("ResourceRequirements"))
+
+
+def _duration(text: str) -> str:
+    if text.startswith("-"):
+        return f"got {text!r}, expected 0 or more"
+    if "$(" in text:
+        return f"got {text!r}, expected a duration: no reference is replaced in one"
+    try:
+        durations.seconds(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+DURATION = Leaf("duration", (str,), _duration)
 TYPES = Choice(("string", "array", "object"))
 
-METADATA = Table(
-    "metadata",
-    {
-        "name": TEXT,
-        "generateName": TEXT,
-        "namespace": TEXT,
-        "labels": MapOf(TEXT),
-        "annotations": MapOf(TEXT),
-        "uid": TEXT,
-        "creationTimestamp": ANY,
-    },
-)
 PROPERTIES = MapOf(Table("property", {"type": TYPES}))
 PARAM_SPEC = Table(
     "param",
@@ -71,33 +82,28 @@ WHEN = Table(
         "cel": TEXT,
     },
 )
-_REF: dict[str, Shape] = {"name": TEXT, "optional": FLAG}
-KEY_REF = Table("key reference", {"name": TEXT, "key": TEXT, "optional": FLAG}, ("name", "key"))
-ENV = Table(
+KEY_REF = part("key reference", "SecretKeySelector", ("name", "key"))
+ENV = part(
     "environment variable",
-    {
-        "name": TEXT,
-        "value": TEXT,
-        "valueFrom": Table(
-            "valueFrom",
-            {
-                "secretKeyRef": KEY_REF,
-                "configMapKeyRef": KEY_REF,
-                "fieldRef": FIELD_REF,
-                "resourceFieldRef": Refused("there is no container with resource limits"),
-                "fileKeyRef": Refused("use a secretKeyRef or configMapKeyRef"),
-            },
-        ),
-    },
+    "EnvVar",
     ("name",),
+    valueFrom=part(
+        "valueFrom",
+        "EnvVarSource",
+        refused={
+            "resourceFieldRef": "there is no container with resource limits",
+            "fileKeyRef": "use a secretKeyRef or configMapKeyRef",
+        },
+        secretKeyRef=KEY_REF,
+        configMapKeyRef=KEY_REF,
+        fieldRef=FIELD_REF,
+    ),
 )
-ENV_FROM = Table(
+ENV_FROM = part(
     "envFrom",
-    {
-        "prefix": TEXT,
-        "configMapRef": Table("configMapRef", _REF, ("name",)),
-        "secretRef": Table("secretRef", _REF, ("name",)),
-    },
+    "EnvFromSource",
+    configMapRef=part("configMapRef", "ConfigMapEnvSource", ("name",)),
+    secretRef=part("secretRef", "SecretEnvSource", ("name",)),
 )
 STEP_RESULT = Table(
     "result",
@@ -111,8 +117,8 @@ _CONTAINER: dict[str, Shape] = {
     "env": ListOf(ENV),
     "envFrom": ListOf(ENV_FROM),
     "workingDir": TEXT,
-    "imagePullPolicy": INERT,
-    "computeResources": INERT,
+    "imagePullPolicy": Inert(TEXT),
+    "computeResources": RESOURCES,
     "securityContext": SECURITY_CONTEXT,
     "volumeMounts": ListOf(VOLUME_MOUNT),
     "volumeDevices": DEVICES,
@@ -128,15 +134,17 @@ SIDECAR = Table(
         "workspaces": _USED_WORKSPACES,
         "readinessProbe": PROBE,
         "startupProbe": PROBE,
-        "livenessProbe": INERT,
-        "lifecycle": Refused("start and end the process in the sidecar's own script"),
-        "restartPolicy": INERT,
-        "ports": INERT,
-        "terminationMessagePath": INERT,
-        "terminationMessagePolicy": INERT,
-        "stdin": INERT,
-        "stdinOnce": INERT,
-        "tty": INERT,
+        "livenessProbe": Inert(Core("Probe")),
+        "lifecycle": Refused(
+            "start and end the process in the sidecar's own script", Core("Lifecycle")
+        ),
+        "restartPolicy": Inert(TEXT),
+        "ports": Inert(ListOf(Core("ContainerPort"))),
+        "terminationMessagePath": Inert(TEXT),
+        "terminationMessagePolicy": Inert(TEXT),
+        "stdin": Inert(FLAG),
+        "stdinOnce": Inert(FLAG),
+        "tty": Inert(FLAG),
     },
 )
 STEP = Table(
@@ -185,18 +193,20 @@ TASK_SPEC = Table(
             )
         ),
         "sidecars": ListOf(SIDECAR),
-        "volumes": ListOf(VOLUME),
+        "volumes": Open(ListOf(VOLUME)),
     },
     ("steps",),
 )
+CUSTOM = "custom tasks need their own controller"
+LABELED = Table("metadata", {"labels": MapOf(TEXT), "annotations": MapOf(TEXT)})
 EMBEDDED_TASK = Table(
     "taskSpec",
     {
         **TASK_SPEC.fields,
-        "metadata": METADATA,
-        "apiVersion": Refused("custom tasks need their own controller"),
-        "kind": Refused("custom tasks need their own controller"),
-        "spec": Refused("custom tasks need their own controller"),
+        "metadata": LABELED,
+        "apiVersion": Refused(CUSTOM, TEXT),
+        "kind": Refused(CUSTOM, TEXT),
+        "spec": Refused(CUSTOM, ANY),
     },
     ("steps",),
 )
@@ -208,7 +218,6 @@ TASK_REF = Table(
         "apiVersion": TEXT,
         "resolver": TEXT,
         "params": ListOf(PARAM),
-        "bundle": Refused("v1 has no such field any more; use resolver: bundles"),
     },
 )
 PIPELINE_TASK = Table(
@@ -218,7 +227,7 @@ PIPELINE_TASK = Table(
         "displayName": TEXT,
         "description": TEXT,
         "taskRef": TASK_REF,
-        "taskSpec": EMBEDDED_TASK,
+        "taskSpec": Open(EMBEDDED_TASK),
         "params": ListOf(PARAM),
         "runAfter": TEXTS,
         "retries": NUMBER,
@@ -245,7 +254,6 @@ PIPELINE_REF = Table(
         "apiVersion": Choice(("tekton.dev/v1",)),
         "resolver": TEXT,
         "params": ListOf(PARAM),
-        "bundle": Refused("v1 has no such field any more; use resolver: bundles"),
     },
 )
 PIPELINE_SPEC = Table(
@@ -255,35 +263,48 @@ PIPELINE_SPEC = Table(
         "displayName": TEXT,
         "params": ListOf(PARAM_SPEC),
         "workspaces": ListOf(
-            Table("workspace", {"name": TEXT, "description": TEXT, "optional": FLAG}, ("name",))
+            Table(
+                "workspace",
+                {"name": TEXT, "description": TEXT, "optional": FLAG},
+                ("name",),
+                strict=True,
+            )
         ),
         "tasks": ListOf(PIPELINE_TASK),
         "finally": ListOf(PIPELINE_TASK),
         "results": ListOf(
             Table(
                 "result",
-                {"name": TEXT, "type": TYPES, "description": TEXT, "value": VALUE},
+                {"name": TEXT, "type": TEXT, "description": TEXT, "value": VALUE},
                 ("name", "value"),
             )
         ),
     },
-    ("tasks",),
 )
 BINDING = Table(
     "workspace binding",
-    {"name": TEXT, "subPath": TEXT, "volumeClaimTemplate": ANY, **VOLUME_SOURCES},
+    {
+        "name": TEXT,
+        "subPath": TEXT,
+        "volumeClaimTemplate": Open(Core("PersistentVolumeClaim")),
+        **{
+            name: replace(source, strict=True) if isinstance(source, Table) else source
+            for name, source in VOLUME_SOURCES.items()
+        },
+    },
     ("name",),
 )
 TASK_RUN_TEMPLATE = Table(
     "taskRunTemplate", {"serviceAccountName": TEXT, "podTemplate": POD_TEMPLATE}
 )
+SPECS = Inert(ListOf(Table("spec", {"name": TEXT, "computeResources": RESOURCES})))
 # A pipeline inside a pipeline has the same shape at any depth.
-PIPELINE_TASK.fields.update(pipelineRef=PIPELINE_REF, pipelineSpec=PIPELINE_SPEC)
+PIPELINE_TASK.fields.update(pipelineRef=PIPELINE_REF, pipelineSpec=Open(PIPELINE_SPEC))
 PIPELINE_RUN_SPEC = Table(
     "PipelineRun spec",
     {
         "pipelineRef": PIPELINE_REF,
-        "pipelineSpec": PIPELINE_SPEC,
+        "pipelineSpec": Open(PIPELINE_SPEC),
         "params": ListOf(PARAM),
         "workspaces": ListOf(BINDING),
         "timeouts": Table(
@@ -298,10 +319,10 @@ PIPELINE_RUN_SPEC = Table(
                     "timeout": DURATION,
                     "serviceAccountName": TEXT,
                     "podTemplate": POD_TEMPLATE,
-                    "computeResources": INERT,
-                    "metadata": INERT,
-                    "stepSpecs": INERT,
-                    "sidecarSpecs": INERT,
+                    "computeResources": RESOURCES,
+                    "metadata": Inert(LABELED),
+                    "stepSpecs": SPECS,
+                    "sidecarSpecs": SPECS,
                 },
                 ("pipelineTaskName",),
             )
@@ -309,23 +330,23 @@ PIPELINE_RUN_SPEC = Table(
         "status": Choice(
             ("Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending", "")
         ),
-        "managedBy": Refused("the embedded engine is the only controller"),
+        "managedBy": Refused("the embedded engine is the only controller", TEXT),
     },
 )
 TASK_RUN_SPEC = Table(
     "TaskRun spec",
     {
         "taskRef": TASK_REF,
-        "taskSpec": EMBEDDED_TASK,
+        "taskSpec": Open(EMBEDDED_TASK),
         "params": ListOf(PARAM),
         "workspaces": ListOf(BINDING),
         "timeout": DURATION,
         "retries": NUMBER,
         "serviceAccountName": TEXT,
         "podTemplate": POD_TEMPLATE,
-        "computeResources": INERT,
-        "stepSpecs": INERT,
-        "sidecarSpecs": INERT,
+        "computeResources": RESOURCES,
+        "stepSpecs": SPECS,
+        "sidecarSpecs": SPECS,
         "debug": Table(
             "debug",
             {
@@ -336,7 +357,7 @@ TASK_RUN_SPEC = Table(
         ),
         "status": Choice(("TaskRunCancelled", "TaskRunPending", "")),
         "statusMessage": TEXT,
-        "managedBy": Refused("the embedded engine is the only controller"),
+        "managedBy": Refused("the embedded engine is the only controller", TEXT),
     },
 )
 
@@ -363,7 +384,7 @@ def _kind(name: str, spec: Table, *versions: str) -> Table:
         "spec": spec,
     }
     if name.endswith("Run"):
-        fields["status"] = INERT
+        fields["status"] = Inert(MapOf(ANY))
     return Table(name, fields, ("apiVersion", "metadata", "spec"))
 
 

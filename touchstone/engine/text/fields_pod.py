@@ -1,215 +1,147 @@
-"""Which fields the parts of a Pod have that a Task writes out: volumes, mounts, probes, users."""
+"""Which parts of a Pod that a Task writes out are honored here: volumes, mounts, probes, users?"""
 
 from __future__ import annotations
 
-from touchstone.engine.text.shapes import (
+from collections.abc import Iterable, Mapping
+
+from touchstone.documents import core_types
+from touchstone.documents.shapes import (
     ANY,
     FLAG,
-    INERT,
-    NUMBER,
     TEXT,
-    TEXTS,
+    Core,
+    Inert,
     ListOf,
     MapOf,
+    Open,
     Refused,
     Shape,
     Table,
 )
 
-_ITEMS = ListOf(Table("item", {"key": TEXT, "path": TEXT, "mode": NUMBER}, ("key", "path")))
-_SECRET: dict[str, Shape] = {
-    "secretName": TEXT, "items": _ITEMS, "optional": FLAG, "defaultMode": NUMBER,
-}  # fmt: skip
-_CONFIG_MAP: dict[str, Shape] = {
-    "name": TEXT, "items": _ITEMS, "optional": FLAG, "defaultMode": NUMBER,
-}  # fmt: skip
-FIELD_REF = Table("fieldRef", {"fieldPath": TEXT, "apiVersion": INERT}, ("fieldPath",))
-_DOWNWARD: Shape = Table(
-    "downwardAPI",
-    {
-        "defaultMode": NUMBER,
-        "items": ListOf(
-            Table(
-                "item",
-                {
-                    "path": TEXT,
-                    "mode": NUMBER,
-                    "fieldRef": FIELD_REF,
-                    "resourceFieldRef": Refused("there is no container with resource limits"),
-                },
-                ("path", "fieldRef"),
-            )
-        ),
-    },
-)
-_NO_API = Refused("there is no Kubernetes API here that could fill it")
-_NO_DRIVER = Refused("there is no storage driver on this machine")
+_NO_API = "there is no Kubernetes API here that could fill it"
+_NO_DRIVER = "there is no storage driver on this machine"
+_NO_LIMITS = "there is no container with resource limits"
 
-VOLUME_SOURCES: dict[str, Shape] = {
-    "emptyDir": Table("emptyDir", {"medium": INERT, "sizeLimit": INERT}),
-    "persistentVolumeClaim": Table(
-        "persistentVolumeClaim", {"claimName": TEXT, "readOnly": FLAG}, ("claimName",)
-    ),
-    "secret": Table("secret", _SECRET, ("secretName",)),
-    "configMap": Table("configMap", _CONFIG_MAP, ("name",)),
-    "projected": Table(
-        "projected",
-        {
-            "defaultMode": NUMBER,
-            "sources": ListOf(
-                Table(
-                    "projected source",
-                    {
-                        "secret": Table("secret", {**_CONFIG_MAP}, ("name",)),
-                        "configMap": Table("configMap", _CONFIG_MAP, ("name",)),
-                        "serviceAccountToken": _NO_API,
-                        "downwardAPI": _DOWNWARD,
-                        "clusterTrustBundle": _NO_API,
-                        "podCertificate": _NO_API,
-                    },
-                )
-            ),
-        },
-    ),
-    "csi": _NO_DRIVER,
-}
-VOLUME = Table(
-    "volume",
-    {
-        "name": TEXT,
-        **VOLUME_SOURCES,
-        "hostPath": Refused("it reaches into the cluster's nodes; use a workspace"),
-        "downwardAPI": _DOWNWARD,
-        "ephemeral": _NO_DRIVER,
-        **dict.fromkeys(
-            (
-                "awsElasticBlockStore",
-                "azureDisk",
-                "azureFile",
-                "cephfs",
-                "cinder",
-                "fc",
-                "flexVolume",
-                "flocker",
-                "gcePersistentDisk",
-                "gitRepo",
-                "glusterfs",
-                "image",
-                "iscsi",
-                "nfs",
-                "photonPersistentDisk",
-                "portworxVolume",
-                "quobyte",
-                "rbd",
-                "scaleIO",
-                "storageos",
-                "vsphereVolume",
-            ),
-            _NO_DRIVER,
-        ),
-    },
-    ("name",),
-)
-VOLUME_MOUNT = Table(
-    "volume mount",
-    {
-        "name": TEXT,
-        "mountPath": TEXT,
-        "subPath": TEXT,
-        "readOnly": FLAG,
-        "subPathExpr": Refused("write the path out as subPath"),
-        "mountPropagation": INERT,
-        "recursiveReadOnly": INERT,
-    },
-    ("name", "mountPath"),
-)
-SECURITY_CONTEXT = Table(
-    "securityContext",
-    {
-        "runAsUser": NUMBER,
-        "runAsGroup": NUMBER,
-        "runAsNonRoot": INERT,
-        "allowPrivilegeEscalation": INERT,
-        "privileged": INERT,
-        "readOnlyRootFilesystem": INERT,
-        "capabilities": INERT,
-        "seccompProfile": INERT,
-        "appArmorProfile": INERT,
-        "seLinuxOptions": INERT,
-        "procMount": INERT,
-        "windowsOptions": Refused("this is not a Windows machine"),
-    },
-)
-POD_TEMPLATE = Table(
-    "podTemplate",
-    {
-        "env": ListOf(Table("variable", {"name": TEXT, "value": TEXT, "valueFrom": ANY})),
-        "volumes": ListOf(VOLUME),
-        "securityContext": Table(
-            "securityContext",
-            {
-                **SECURITY_CONTEXT.fields,
-                "fsGroup": INERT,
-                "fsGroupChangePolicy": INERT,
-                "supplementalGroups": INERT,
-                "supplementalGroupsPolicy": INERT,
-                "sysctls": INERT,
-            },
-        ),
-        **dict.fromkeys(
-            (
-                "affinity", "automountServiceAccountToken", "dnsConfig", "dnsPolicy",
-                "enableServiceLinks", "hostAliases", "hostNetwork", "hostUsers",
-                "imagePullSecrets", "nodeSelector", "priorityClassName", "runtimeClassName",
-                "schedulerName", "tolerations", "topologySpreadConstraints",
-            ),
-            INERT,
-        ),
-    },
+
+def part(
+    title: str,
+    kind: str,
+    required: tuple[str, ...] = (),
+    *,
+    inert: Iterable[str] = (),
+    refused: Mapping[str, str] | None = None,
+    **own: Shape,
+) -> Table:
+    """The table of one of Kubernetes' types, of which some fields are not simply honored.
+
+    Args:
+        title: what messages call it.
+        kind: the type.
+        required: the fields that must be there.
+        inert: fields without effect.
+        refused: fields that cannot be honored, with the reason.
+        own: fields with a table of their own.
+    """
+    fields = core_types.table(kind).fields
+    quiet = {name: Inert(fields[name]) for name in inert}
+    loud = {name: Refused(why, fields[name]) for name, why in (refused or {}).items()}
+    return Table(title, {**fields, **quiet, **loud, **own}, required)
+
+
+_ITEMS = ListOf(part("item", "KeyToPath", ("key", "path")))
+FIELD_REF = part("fieldRef", "ObjectFieldSelector", ("fieldPath",), inert=["apiVersion"])
+_DOWNWARD_ITEM = part(
+    "item", "DownwardAPIVolumeFile", ("path", "fieldRef"),
+    refused={"resourceFieldRef": _NO_LIMITS}, fieldRef=FIELD_REF,
 )  # fmt: skip
-PROBE = Table(
-    "probe",
-    {
-        "exec": Table("exec", {"command": TEXTS}, ("command",)),
-        "httpGet": Table(
-            "httpGet",
-            {"host": TEXT, "port": ANY, "path": TEXT, "scheme": TEXT, "httpHeaders": ANY},
-            ("port",),
-        ),
-        "tcpSocket": Table("tcpSocket", {"host": TEXT, "port": ANY}, ("port",)),
-        "grpc": Refused("use exec, httpGet or tcpSocket"),
-        "initialDelaySeconds": NUMBER,
-        "periodSeconds": NUMBER,
-        "timeoutSeconds": NUMBER,
-        "failureThreshold": NUMBER,
-        "successThreshold": INERT,
-        "terminationGracePeriodSeconds": INERT,
-    },
+_DOWNWARD = part("downwardAPI", "DownwardAPIVolumeSource", items=ListOf(_DOWNWARD_ITEM))
+_SOURCE = part(
+    "projected source",
+    "VolumeProjection",
+    refused=dict.fromkeys(("serviceAccountToken", "clusterTrustBundle", "podCertificate"), _NO_API),
+    secret=part("secret", "SecretProjection", ("name",), items=_ITEMS),
+    configMap=part("configMap", "ConfigMapProjection", ("name",), items=_ITEMS),
+    downwardAPI=part("downwardAPI", "DownwardAPIProjection", items=ListOf(_DOWNWARD_ITEM)),
 )
-_OBJECT_METADATA = Table(
-    "metadata",
-    {
-        "name": TEXT,
-        "generateName": TEXT,
-        "namespace": TEXT,
-        "labels": MapOf(TEXT),
-        "annotations": MapOf(TEXT),
+VOLUME_SOURCES: dict[str, Shape] = {
+    "emptyDir": part("emptyDir", "EmptyDirVolumeSource", inert=["medium", "sizeLimit"]),
+    "persistentVolumeClaim": part(
+        "persistentVolumeClaim", "PersistentVolumeClaimVolumeSource", ("claimName",)
+    ),
+    "secret": part("secret", "SecretVolumeSource", ("secretName",), items=_ITEMS),
+    "configMap": part("configMap", "ConfigMapVolumeSource", ("name",), items=_ITEMS),
+    "projected": part("projected", "ProjectedVolumeSource", sources=ListOf(_SOURCE)),
+    "csi": Refused(_NO_DRIVER, Core("CSIVolumeSource")),
+}
+_OTHER_SOURCES = core_types.table("Volume").fields.keys() - {"name", "downwardAPI", "hostPath"}
+_VOLUME = part(
+    "volume",
+    "Volume",
+    refused={
+        "hostPath": "it reaches into the cluster's nodes; use a workspace",
+        **dict.fromkeys(_OTHER_SOURCES, _NO_DRIVER),
     },
+    downwardAPI=_DOWNWARD,
+)
+VOLUME = Table("volume", {**_VOLUME.fields, **VOLUME_SOURCES}, ("name",))
+VOLUME_MOUNT = part(
+    "volume mount",
+    "VolumeMount",
+    ("name", "mountPath"),
+    inert=["mountPropagation", "recursiveReadOnly"],
+    refused={"subPathExpr": "write the path out as subPath"},
+)
+
+
+def _security_context(kind: str) -> Table:
+    honored = {"runAsUser", "runAsGroup", "windowsOptions"}
+    quiet = core_types.table(kind).fields.keys() - honored
+    refused = {"windowsOptions": "this is not a Windows machine"}
+    return part("securityContext", kind, inert=quiet, refused=refused)
+
+
+SECURITY_CONTEXT = _security_context("SecurityContext")
+_POD_TEMPLATE = core_types.table("PodTemplate").fields
+POD_TEMPLATE = part(
+    "podTemplate",
+    "PodTemplate",
+    inert=_POD_TEMPLATE.keys() - {"env", "volumes", "securityContext"},
+    affinity=Inert(Open(Core("Affinity"))),
+    volumes=Open(ListOf(VOLUME)),
+    securityContext=Open(_security_context("PodSecurityContext")),
+)
+PROBE = part(
+    "probe",
+    "Probe",
+    inert=["successThreshold", "terminationGracePeriodSeconds"],
+    refused={"grpc": "use exec, httpGet or tcpSocket"},
+    exec=part("exec", "ExecAction", ("command",)),
+    httpGet=part("httpGet", "HTTPGetAction", ("port",)),
+    tcpSocket=part("tcpSocket", "TCPSocketAction", ("port",)),
+)
+_READ = {"name", "generateName", "namespace", "labels", "annotations", "uid", "creationTimestamp"}
+METADATA = part(
+    "metadata", "ObjectMeta", inert=core_types.table("ObjectMeta").fields.keys() - _READ
 )
 _OBJECTS: dict[str, dict[str, Shape]] = {
-    "ConfigMap": {"data": ANY, "binaryData": ANY, "immutable": INERT},
-    "Secret": {"data": ANY, "stringData": ANY, "type": TEXT, "immutable": INERT},
-    "PersistentVolumeClaim": {"spec": INERT, "status": INERT},
-    "ServiceAccount": {
-        "secrets": ListOf(Table("secret", {"name": TEXT})),
-        "imagePullSecrets": INERT,
-        "automountServiceAccountToken": INERT,
+    "ConfigMap": {"data": MapOf(TEXT), "binaryData": MapOf(ANY), "immutable": Inert(FLAG)},
+    "Secret": {
+        "data": MapOf(ANY), "stringData": MapOf(TEXT), "type": TEXT, "immutable": Inert(FLAG),
     },
-}
+    "PersistentVolumeClaim": {
+        "spec": Inert(Core("PersistentVolumeClaimSpec")), "status": Inert(ANY),
+    },
+    "ServiceAccount": {
+        "secrets": ListOf(part("secret", "ObjectReference")),
+        "imagePullSecrets": Inert(ListOf(Core("LocalObjectReference"))),
+        "automountServiceAccountToken": Inert(FLAG),
+    },
+}  # fmt: skip
 OBJECT_KINDS: dict[str, Table] = {
     name: Table(
         name,
-        {"apiVersion": TEXT, "kind": TEXT, "metadata": _OBJECT_METADATA, **fields},
+        {"apiVersion": TEXT, "kind": TEXT, "metadata": METADATA, **fields},
         ("apiVersion", "metadata"),
     )
     for name, fields in _OBJECTS.items()

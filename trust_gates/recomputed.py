@@ -63,7 +63,8 @@ def _held(check: Check, required: Mapping[str, Required], gate: str, confidence:
         if check.outcome is Outcome.PASSED and shown is not Outcome.PASSED:
             why = (
                 f"it was said to have passed, but got {number(check.measured, 6)} in "
-                f"[{number(check.interval.low, 6)}, {number(check.interval.high, 6)}], expected {known}"
+                f"[{number(check.interval.low, 6)}, {number(check.interval.high, 6)}], "
+                f"expected {known}"
             )
     if not why:
         return check

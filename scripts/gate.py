@@ -20,14 +20,14 @@ from touchstone.errors import UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.dataset import Dataset
 from touchstone.training.target import open_described
-from trust_gates import GATES, evaluation, integrity, quality
+from trust_gates import GATES, evaluation, integrity, progress, quality
 from trust_gates.gates import Gates
 from trust_gates.integrity.policy import Integrity
 from trust_gates.policy import GatePolicy, Setting
 from trust_gates.quality.policy import Quality
 from trust_gates.samples import Samples
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Outcome
+from trust_gates.verdict import Evidence, Outcome, decisive
 from trust_gates.visible import one_line
 
 
@@ -100,7 +100,9 @@ def main(
             source=repository,
             model=artifacts.get(model, folder / "model"),
         )
-        evidence = _judge(name, inputs, remedy.judged_by(spec), seed=spec.data.seed)
+        typer.echo(one_line(f"judging {spec.entrypoint} by the {name} gate"))
+        with progress.heard_by(typer.echo):
+            evidence = _judge(name, inputs, remedy.judged_by(spec), seed=spec.data.seed)
         evidence = replace(evidence, asked_as="; ".join(sorted(inputs.asked_as)))
         evidence.write(folder / "evidence")
         digest = artifacts.put(folder / "evidence")
@@ -110,8 +112,8 @@ def main(
         typer.echo(one_line(f"warning: {warning}"))
     for note in evidence.notes:
         typer.echo(one_line(f"note: {note}"))
-    # What did not pass comes last: the last line is what people see of a stage.
-    for check in sorted(evidence.checks, key=lambda check: check.outcome is not Outcome.PASSED):
+    # What decided comes last: the last line is what people see of a stage.
+    for check in reversed(decisive(evidence.checks)):
         mark = "ok" if check.outcome is Outcome.PASSED else check.outcome.value
         typer.echo(one_line(f"{mark}: {check.reason}"))
     stage.write_result(result_evidence, digest)

@@ -9,7 +9,7 @@ import typer
 from touchstone.commands import stage
 from touchstone.requests import open_control
 from touchstone.requests.object_store import created
-from touchstone.requests.start import Wanted, changes_only, resolve, start
+from touchstone.requests.start import Ref, Wanted, look, start
 
 
 def main(
@@ -22,40 +22,45 @@ def main(
     gitops_url: Annotated[str, typer.Option(help="The GitOps repository.")],
     event: Annotated[str, typer.Option(help="Id of the event.")],
     seen: Annotated[str, typer.Option(help="Beginning of the commit that was seen.")] = "",
-    since: Annotated[str, typer.Option(help="The commit before, for --ignore.")] = "",
+    since: Annotated[str, typer.Option(help="The commit or ref before, for --ignore.")] = "",
     ignore: Annotated[str, typer.Option(help="Expression of files that start nothing.")] = "",
+    target: Annotated[str, typer.Option(help="What must be the default branch.")] = "",
+    further: Annotated[str, typer.Option(help="Further refs of the event (JSON).")] = "[]",
     forge: Annotated[str, typer.Option(help="Whose API takes the commit status.")] = "",
     pull_request: Annotated[str, typer.Option(help="Number of the pull request.")] = "",
     records: Annotated[str, typer.Option(help="S3 records (JSON): one run for each object.")] = "",
     bucket: Annotated[str, typer.Option(help="The records' bucket.")] = "",
     prefix: Annotated[str, typer.Option(help="The records' keys begin so.")] = "",
 ) -> None:
-    """Resolve the ref and create the run; twice for one event is the same as once."""
+    """Resolve each ref and create its run; twice for one event is the same as once."""
     data = created(records, bucket=bucket, prefix=prefix) if records else [""]
     if not data:
         typer.echo(f"nothing to start: no new object in s3://{bucket}/{prefix}")
         return
-    revision = resolve(url, ref, seen=seen)
-    if ignore and changes_only(url, since, revision, ignore):
-        typer.echo(f"nothing to start: every file that changed since {since[:12]} is left out")
-        return
+    first = Ref(branch=branch, ref=ref, revision=seen, since=since, ignore=ignore, target=target)
+    looked = [(about, look(url, about)) for about in (first, *Ref.read(further))]
     control = open_control()
-    for uri in data:
-        wanted = Wanted(
-            template=template,
-            repo_url=url,
-            repository=repository,
-            branch=branch,
-            revision=revision,
-            image_registry=image_registry,
-            gitops_url=gitops_url,
-            event=event,
-            forge=forge,
-            pull_request=pull_request,
-            data=uri,
-        )
-        name = start(control, wanted)
-        typer.echo(f"{name}: {branch} at {revision[:12]}" + (f" with {uri}" if uri else ""))
+    for about, found in looked:
+        if found.reason:
+            typer.echo(f"nothing to start for {about.branch}: {found.reason}")
+            continue
+        for uri in data:
+            wanted = Wanted(
+                template=template,
+                repo_url=url,
+                repository=repository,
+                branch=about.branch,
+                revision=found.revision,
+                image_registry=image_registry,
+                gitops_url=gitops_url,
+                event=event,
+                forge=forge,
+                pull_request=pull_request,
+                data=uri,
+            )
+            name = start(control, wanted)
+            there = f"{about.branch} at {found.revision[:12]}"
+            typer.echo(f"{name}: {there}" + (f" with {uri}" if uri else ""))
 
 
 if __name__ == "__main__":

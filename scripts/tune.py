@@ -13,6 +13,7 @@ from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo, recipe
 from touchstone.contract import remedy as remedies
+from trust_gates import progress
 
 
 def main(
@@ -70,17 +71,19 @@ def _search(spec: model_repo.Spec, tune: recipe.Tune, folder: Path) -> dict[str,
             value=value, reason="" if value is not None else f"it printed only {printed}"
         )
 
-    def report(trial: study.Trial) -> None:
+    def report(trial: study.Trial, best: study.Trial | None, total: int) -> None:
         values = " ".join(
             f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
             for key, value in trial.parameters.items()
         )
-        outcome = f"{tune.objective.metric}={trial.value:.4f}" if trial.value is not None else "-"
-        typer.echo(
-            f"trial {trial.number + 1}/{tune.max_trials} {values} {outcome} "
-            f"({trial.seconds:.1f} s) {trial.reason}".rstrip()
-        )
+        metric = tune.objective.metric
+        outcome = f"{metric}={trial.value:.4f}" if trial.value is not None else trial.reason
+        so_far = f"best {metric}={best.value:.4f}; " if best is not None else ""
+        known = f"{so_far}{values} {outcome} ({trial.seconds:.1f} s)"
+        typer.echo(progress.line("trial", trial.number + 1, total, known))
 
+    at_once = f", {tune.parallel_trials} at once" if tune.parallel_trials > 1 else ""
+    typer.echo(f"tuning for {tune.objective.metric}: at most {tune.max_trials} trials{at_once}")
     best, trials = study.search(tune, run, seed=spec.data.seed, report=report)
     typer.echo(f"best: trial {best.number + 1}, {tune.objective.metric}={best.value:.4f}")
     return {

@@ -20,7 +20,7 @@ from touchstone.training.export import describe, read_metrics
 from trust_gates import GATES
 from trust_gates.recomputed import recomputed
 from trust_gates.software import versions
-from trust_gates.verdict import Evidence, Outcome, Verdict
+from trust_gates.verdict import Evidence, Outcome, Verdict, decisive
 
 
 def main(
@@ -79,8 +79,7 @@ def main(
         ],
         required=policy.spec.gates.declared,
     )
-    refusals = [check for check in verdict.checks if check.outcome is not Outcome.PASSED]
-    refusals.sort(key=lambda check: check.outcome.rank)
+    refusals = [one for one in decisive(verdict.checks) if one.outcome is not Outcome.PASSED]
     offered = remedies.offered(policy.spec, current, {check.gate for check in refusals})
     digest = artifacts.put_json(
         {

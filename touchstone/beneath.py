@@ -126,10 +126,12 @@ def identity(base: Path, path: str) -> tuple[int, int]:
 
     Raises:
         FileNotFoundError: nothing is there.
-        NotPlainError: the way leads through something else than folders.
+        NotPlainError: a link, or a way that leads through something else than folders.
     """
     with _parent(base, path) as (folder, name):
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if stat.S_ISLNK(found.st_mode):
+        raise NotPlainError(path, kind(found.st_mode), "a file or folder")
     return found.st_dev, found.st_ino
 
 
@@ -152,10 +154,13 @@ def _parts(path: str) -> Sequence[str]:
 
 
 def _walk(base: Path, parts: Sequence[str], path: str, *, make: int | None) -> int:
-    here = _enter(None, str(base), str(base))
+    here = _enter(None, str(base), str(base), os.O_PATH)
     for part in parts:
         try:
-            inner = _enter(here, part, path) if make is None else _made(here, part, path, make)
+            if make is None:
+                inner = _enter(here, part, path, os.O_PATH)
+            else:
+                inner = _made(here, part, path, make)
         finally:
             os.close(here)
         here = inner
@@ -176,9 +181,10 @@ def _made(folder: int, name: str, path: str, mode: int) -> int:
     return inner
 
 
-def _enter(folder: int | None, name: str, path: str) -> int:
+def _enter(folder: int | None, name: str, path: str, access: int = os.O_RDONLY) -> int:
+    """A folder's descriptor; one that only leads on, O_PATH, needs no right to list the folder."""
     try:
-        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | _SAFELY, dir_fd=folder)
+        return os.open(name, access | os.O_DIRECTORY | _SAFELY, dir_fd=folder)
     except PermissionError:
         raise NotPlainError(
             path, f"no right to enter {Path(name).name}", "a folder to enter"

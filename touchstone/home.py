@@ -3,7 +3,7 @@
 ```
 state.sqlite             events, runs and TaskRuns
 platform.json            who runs, and at which addresses
-git/model.git            what people push to
+git/<name>.git           what people push to, a repository for each model; the first is model.git
 git/gitops.git           what should be served
 volumes/<claim>/         PersistentVolumeClaims; the artifact store is touchstone-artifacts
 secrets/<name>/<key>     Secrets, readable by the owner alone
@@ -22,13 +22,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from touchstone.errors import PlatformError
 
 VARIABLE = "TOUCHSTONE_HOME"
+FOLDER = ".touchstone"
+PORT = 8470
+"""Of the listener, on loopback, unless told otherwise; serving takes the next one."""
 
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -47,18 +52,46 @@ class Home:
 
     @classmethod
     def default(cls) -> Home:
-        """$TOUCHSTONE_HOME, or .touchstone in the working directory."""
-        return cls(Path(os.environ.get(VARIABLE) or ".touchstone").resolve())
+        """$TOUCHSTONE_HOME, else the nearest .touchstone that holds something, as git finds .git.
+
+        Where no folder above has one, it is .touchstone in the working directory. What lies in it
+        decides what we run: one that may be somebody else's is never found.
+
+        Raises:
+            PlatformError: that of the working directory may be somebody else's.
+        """
+        if chosen := os.environ.get(VARIABLE):
+            return cls(Path(chosen).resolve())
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if _is_home(folder / FOLDER) and not _doubt(folder / FOLDER):
+                return cls((folder / FOLDER).resolve())
+        if _is_home(here / FOLDER):
+            raise PlatformError(
+                f"got {here / FOLDER}, {_doubt(here / FOLDER)}, expected a folder of your own",
+                hint=f"if you trust it: chmod 700, or {VARIABLE}={here / FOLDER}",
+            )
+        return cls(here / FOLDER)
 
     @property
     def model_repository(self) -> Path:
-        """The bare repository that people push to."""
-        return self.root / "git" / "model.git"
+        """The bare repository that people push to, before they add others."""
+        return self.repository("model")
+
+    def repository(self, name: str) -> Path:
+        """The bare repository of that name, whether there is one or not."""
+        return self.root / "git" / f"{name}.git"
+
+    @property
+    def model_repositories(self) -> dict[str, Path]:
+        """The bare repositories that people push to, by name."""
+        found = sorted((self.root / "git").glob("*.git"))
+        return {path.stem: path for path in found if path != self.gitops_repository}
 
     @property
     def gitops_repository(self) -> Path:
         """The bare repository that says what should be served."""
-        return self.root / "git" / "gitops.git"
+        return self.repository("gitops")
 
     @property
     def artifacts(self) -> Path:
@@ -100,9 +133,16 @@ class Home:
         """Written by `touchstone up`: who runs, and at which addresses."""
         return self.root / "platform.json"
 
+    def make(self) -> None:
+        """Create the folder, for its owner alone; what has become a home stays as it is."""
+        known = _is_home(self.root)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not known and self.root.name == FOLDER:  # another may hold more than ours
+            self.root.chmod(0o700)
+
     def prepare(self) -> None:
         """Create the folders and the webhook's secret; what exists stays as it is."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.make()
         folders = (self.artifacts, self.spool, self.logs, self.root / "git")
         keys = (self.signing_key, self.recording_key, self.reviewer_key)
         for folder in (*folders, *keys, self.webhook_token.parent):
@@ -121,12 +161,84 @@ class Home:
             ) from None
 
     def platform(self) -> dict[str, Any] | None:
-        """What `touchstone up` wrote of itself, or None where it never ran or ended in order."""
+        """What `touchstone up` wrote of itself, or None where it never ran or runs no more."""
+        life = self.life()
+        return life.document if life.state is Is.RUNNING else None
+
+    def life(self) -> Life:
+        """Whether a platform runs here, died, or was never started since it last ended in order."""
         try:
             document: dict[str, Any] = json.loads(self.platform_file.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        return document if is_running(document["pid"], document["started"]) else None
+            running = is_running(document["pid"], document["started"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return Life(self.root, Is.DOWN, {})
+        return Life(self.root, Is.RUNNING if running else Is.DEAD, document)
+
+
+class Is(Enum):
+    """How a platform is."""
+
+    RUNNING = "running"
+    DEAD = "dead"
+    """It was killed, or its machine stopped."""
+    DOWN = "down"
+    """None ever ran, or it ended in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The platform of a home, or what is left of it."""
+
+    root: Path
+    state: Is
+    document: dict[str, Any]
+    """What it wrote of itself; empty where it is down."""
+
+    def __str__(self) -> str:
+        process = f"process {self.document.get('pid')}"
+        return {
+            Is.RUNNING: f"a platform runs in {self.root} ({process})",
+            Is.DEAD: f"the platform in {self.root} died ({process} is gone)",
+            Is.DOWN: f"no platform runs in {self.root}",
+        }[self.state]
+
+    @property
+    def remedy(self) -> str:
+        """What to type so that one runs; empty where one does."""
+        # On the port that it had: what was connected to it finds it again.
+        port = str(self.document.get("listener", "")).rpartition(":")[2]
+        up = "touchstone up --detach" + (f" --port {port}" if port not in ("", str(PORT)) else "")
+        return {
+            Is.RUNNING: "",
+            Is.DEAD: f"{up} starts it again, unfinished runs go on",
+            Is.DOWN: f"{up} starts one",
+        }[self.state]
+
+    @property
+    def missing(self) -> PlatformError:
+        """The error of a command that cannot do without one."""
+        return PlatformError(str(self), hint=self.remedy)
+
+
+def _is_home(folder: Path) -> bool:
+    """Whether a platform was laid out here, or `touchstone run` has left its runs."""
+    return any(os.path.lexists(folder / mark) for mark in ("git", "run/state.sqlite"))
+
+
+def _doubt(folder: Path) -> str:
+    """Why it may be somebody else's; empty where it is certainly ours.
+
+    Ours is private. A folder that a clone of a model repository has brought along is not, nor is
+    one into which others may put something.
+    """
+    try:
+        found = (folder.lstat(), folder.stat())
+    except OSError as error:
+        return f"which cannot be looked at ({error.strerror})"
+    if {one.st_uid for one in found} != {os.geteuid()}:
+        return "which is somebody else's"
+    mode = stat.S_IMODE(found[1].st_mode)
+    return f"which others may enter (mode {mode:o})" if mode & 0o077 else ""
 
 
 def write_private(path: Path, text: str) -> None:

@@ -28,8 +28,14 @@ if TYPE_CHECKING:
     from trust_gates.outside import Subject
     from trust_gates.verdict import Evidence
 
+
+def _begun(incomplete: str) -> list[str]:
+    return [name for name in GATES if name.startswith(incomplete)]
+
+
 Names = Annotated[
-    list[str], typer.Argument(help=f"Some of: {', '.join(GATES)}.", metavar="NAME...")
+    list[str],
+    typer.Argument(help=f"Some of: {', '.join(GATES)}.", metavar="NAME...", autocompletion=_begun),
 ]
 Model = Annotated[
     Path | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -162,6 +162,29 @@ class Check:
             reason=document["reason"],
             samples_needed=document["samplesNeeded"],
         )
+
+
+def decisive(checks: Iterable[Check]) -> list[Check]:
+    """The checks, what decided first: failed, then insufficient evidence, then the closest ones.
+
+    How close a check came: the distance from the measured value to the nearer end of what is
+    required, in widths of the interval on that side; 1 is as close as passes. What was counted has
+    no interval: it comes after, by its distance alone, and last what is at its end, as 0 of 0 are.
+    """
+    return sorted(checks, key=lambda check: (check.outcome.rank, *_room(check)))
+
+
+def _room(check: Check) -> tuple[float, float]:
+    """How close it came with an interval and without; infinity is farthest."""
+    if check.outcome is not Outcome.PASSED:
+        return 0.0, 0.0  # as they were asked
+    measured, interval, required = check.measured, check.interval, check.required
+    sides = (
+        (measured - required.low, measured - interval.low),
+        (required.high - measured, interval.high - measured),
+    )
+    within = min((room / width for room, width in sides if width > 0), default=math.inf)
+    return within, min((room for room, _ in sides if room > 0), default=math.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

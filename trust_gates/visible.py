@@ -7,6 +7,9 @@ it is made visible.
 
 from __future__ import annotations
 
+import codecs
+import io
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -20,6 +23,13 @@ _HIDDEN = re.compile(
     "\u202a-\u202e\u2066-\u2069"  # overrides of the direction of writing
     "\ud800-\udfff]"  # bytes that were no text, as Python keeps them
 )
+
+_PLAIN = "touchstone-plain"
+_SIGNS = {
+    **{"✓": "+", "✗": "x", "⛔": "!!", "…": "~", "─": "-", "│": "|", "├": "+", "└": "+", "≡": "="},
+    **{"“": '"', "”": '"', "’": "'", "–": "-", "—": "-", "→": ">", "≤": "<", "≥": ">"},
+}
+"""What is written in their place where the encoding has them not."""
 
 
 def visible(text: str) -> str:
@@ -56,15 +66,38 @@ def escape(text: str) -> str:
 
 
 def guard_output() -> None:
-    """Make all that this process prints visible, from now on; `console` alone has styles."""
+    """Make all that this process prints visible, from now on; `console` alone has styles.
+
+    What the locale's encoding lacks is written in signs that it has, of the same width.
+    """
+    codecs.register_error(_PLAIN, _plainer)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, _Visible):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors=_PLAIN)
             setattr(sys, name, _Visible(stream))
 
 
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    plain = "".join(_SIGNS.get(sign) or visible(f"\\u{ord(sign):04x}") for sign in text)
+    return plain, error.end
+
+
+def on_terminal(*, stderr: bool = False) -> bool:
+    """Whether a person sees the output as it comes, and lines are as wide as the screen."""
+    stream = sys.stderr if stderr else sys.stdout
+    return stream is not None and stream.isatty()
+
+
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """rich's console for styles of our own: text stays text, without markup and with no links."""
+    """rich's console for styles of our own: text stays text, without markup and with no links.
+
+    With NO_COLOR it has no style at all: not bold, dim or underlined either.
+    """
     from rich.console import Console
 
     class Visible(Console):
@@ -74,7 +107,14 @@ def console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     bare = stream.bare if isinstance(stream, _Visible) else stream
-    return Visible(file=bare, quiet=quiet, markup=False, emoji=False, highlight=False)
+    return Visible(
+        file=bare,
+        quiet=quiet,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+    )
 
 
 class _Visible:

@@ -45,7 +45,12 @@ def body(number: int) -> bytes:
         "ref": "refs/heads/main",
         "after": f"{number:040x}",
         "deleted": False,
-        "repository": {"name": "m", "full_name": "me/m", "clone_url": "file:///srv/m.git"},
+        "repository": {
+            "name": "m",
+            "full_name": "me/m",
+            "clone_url": "file:///srv/m.git",
+            "default_branch": "main",
+        },
         "head_commit": {"id": f"{number:040x}", "message": "Train longer"},
         "commits": [{"id": "x", "message": "m", "added": ["a.py"] * 20}],
     }

@@ -9,6 +9,8 @@ import grimp
 import pytest
 import yaml
 
+from touchstone.events.interceptors.senders import SENDERS
+
 ROOT = Path(__file__).parents[2]
 TEKTON = ROOT / "tekton"
 STARTED = ("triggers", "sources")
@@ -136,8 +138,8 @@ def test_every_account_that_a_run_names_is_defined_and_only_requests_get_a_token
             *(spec["serviceAccountName"] for spec in run["taskRunSpecs"]),
         ]
     }
-    assert used == set(ACCOUNTS) - {"touchstone-requests"}
-    for name in used:
+    assert used == set(ACCOUNTS) - {"touchstone-requests", "touchstone-interceptor"}
+    for name in {*used, "touchstone-interceptor"}:
         assert ACCOUNTS[name]["automountServiceAccountToken"] is False
         assert ACCOUNTS[name].keys() <= {
             *("apiVersion", "kind", "metadata", "automountServiceAccountToken")
@@ -249,7 +251,7 @@ def test_what_loads_the_models_code_reaches_the_web_to_fetch_data_and_nothing_el
     }
 
 
-def test_the_kustomization_names_everything_but_forges_and_sources():
+def test_the_kustomization_names_everything_but_sources():
     (kustomization,) = yaml.safe_load_all((TEKTON / "kustomization.yaml").read_text())
     listed = kustomization["resources"]
     assert len(listed) == len(set(listed))
@@ -259,6 +261,59 @@ def test_the_kustomization_names_everything_but_forges_and_sources():
             for folder in ("base", "tasks", "pipelines")
             for file in (TEKTON / folder).glob("*.yaml")
         ),
-        *(f"triggers/{name}.yaml" for name in ("bindings", "listener", "requests", "template")),
+        *(
+            f"triggers/{name}.yaml"
+            for name in ("bindings", "forges", "interceptor", "listener", "requests", "template")
+        ),
     }
     assert set(listed) == expected
+
+
+SERVED = {
+    document["kind"]: document
+    for document in yaml.safe_load_all((TEKTON / "triggers" / "interceptor.yaml").read_text())
+}
+
+
+def test_the_interceptors_pod_is_nobody_and_may_run_under_pod_security_restricted():
+    pod = SERVED["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["serviceAccountName"] == "touchstone-interceptor"
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"].keys() == {"requests", "limits"}
+    started = [part for part in container["command"] if part.startswith("/opt/touchstone/")]
+    assert (ROOT / started[0].removeprefix("/opt/touchstone/")).is_file()
+
+
+def test_the_interceptor_reads_the_webhooks_secrets_and_no_other_each_where_it_looks():
+    pod = SERVED["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {
+        mounted[volume["name"]]: volume["secret"]["secretName"] for volume in pod["volumes"]
+    } == {f"/etc/touchstone/webhooks/{sender.held_in}": sender.held_in for sender in SENDERS}
+    assert "--secrets=/etc/touchstone/webhooks" in container["args"]
+    # A forge that is not connected has no Secret.
+    assert all(volume["secret"]["optional"] for volume in pod["volumes"])
+
+
+def test_the_interceptor_is_asked_by_the_eventlistener_alone_and_asks_nobody():
+    policy = SERVED["NetworkPolicy"]["spec"]
+    labels = SERVED["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert policy["policyTypes"] == ["Ingress", "Egress"] and "egress" not in policy
+    (listener,) = [d for d in documents("triggers") if d["kind"] == "EventListener"]
+    (rule,) = policy["ingress"]
+    name = listener["metadata"]["name"]
+    assert rule["from"] == [{"podSelector": {"matchLabels": {"eventlistener": name}}}]
+    assert SERVED["Service"]["spec"]["selector"].items() <= labels.items()
+    url = SERVED["Interceptor"]["spec"]["clientConfig"]["url"]
+    assert url == f"http://{SERVED['Service']['metadata']['name']}"  # no namespace, port 80
+    assert [port["port"] for port in SERVED["Service"]["spec"]["ports"]] == [80]

@@ -81,6 +81,16 @@ def test_steps_are_command_and_args_and_run_as_non_root(file):
 
 
 @pytest.mark.parametrize("file", TASKS, ids=lambda path: path.stem)
+def test_no_step_takes_a_secret_into_the_environment_that_a_param_could_name(file):
+    (task,) = documents(file)
+    containers = [*task["spec"]["steps"], *task["spec"].get("sidecars", [])]
+    for container in (*containers, task["spec"].get("stepTemplate", {})):
+        sources = [item.get("valueFrom", {}) for item in container.get("env", [])]
+        assert not any("secretKeyRef" in source for source in sources)
+        assert not any("secretRef" in source for source in container.get("envFrom", []))
+
+
+@pytest.mark.parametrize("file", TASKS, ids=lambda path: path.stem)
 def test_everything_a_task_takes_or_gives_is_described(file):
     (task,) = documents(file)
     assert task["metadata"]["name"] == file.stem

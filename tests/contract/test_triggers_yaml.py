@@ -57,7 +57,12 @@ def test_the_run_that_a_push_creates_is_a_tekton_v1_pipelinerun(tmp_path):
         "ref": "refs/heads/main",
         "after": "0123456789abcdef0123456789abcdef01234567",
         "deleted": False,
-        "repository": {"name": "m", "full_name": "me/m", "clone_url": "file:///srv/m.git"},
+        "repository": {
+            "name": "m",
+            "full_name": "me/m",
+            "clone_url": "file:///srv/m.git",
+            "default_branch": "main",
+        },
     }
     body = json.dumps(push).encode()
     listener = Listener(

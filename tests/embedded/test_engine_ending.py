@@ -29,7 +29,8 @@ spec:
       taskSpec: {steps: [{name: s, script: exit 0}]}
     finally:
     - name: last
-      taskSpec: {steps: [{name: s, script: "echo $(tasks.slow.status) $(tasks.slow.reason)"}]}
+      params: [{name: ended, value: "$(tasks.slow.status) $(tasks.slow.reason)"}]
+      taskSpec: {steps: [{name: s, script: "echo $(params.ended)"}]}
 """
 
 
@@ -225,7 +226,8 @@ def test_cel_decides_skips_cascade_and_an_ignored_failure_says_so(tmp_path: Path
       taskSpec: {steps: [{name: s, script: exit 0}]}
     finally:
     - name: last
-      taskSpec: {steps: [{name: s, script: "echo $(tasks.yes.reason) $(tasks.no.status)"}]}
+      params: [{name: ended, value: "$(tasks.yes.reason) $(tasks.no.status)"}]
+      taskSpec: {steps: [{name: s, script: "echo $(params.ended)"}]}
 """,
         tmp_path,
     )

@@ -109,14 +109,14 @@ def test_a_listener_over_a_locked_state_asks_to_send_again_and_tells_nobody_why(
 def test_what_breaks_a_task_run_ends_it_and_finally_still_runs(
     state, engine, tmp_path, monkeypatch, caplog
 ):
-    read = attempt.read_results
+    read = attempt.raw_results
 
     def broken(specs, folder, **options):
         if "t0" in str(folder):
             raise ZeroDivisionError("nobody thought of this")
         return read(specs, folder, **options)
 
-    monkeypatch.setattr(attempt, "read_results", broken)
+    monkeypatch.setattr(attempt, "raw_results", broken)
     state.add_run(manifest("true", last=f"touch {tmp_path}/last"))
     status = engine.execute("r")
     assert not record.succeeded(status)

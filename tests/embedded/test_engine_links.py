@@ -100,8 +100,8 @@ def test_a_result_that_is_no_file_of_the_step_fails_the_taskrun_unread(
 
 def test_of_a_result_without_an_end_no_more_than_the_limit_is_read(tmp_path: Path) -> None:
     ran = _run(tmp_path, _RESULT.replace("LEAVE", "truncate -s 20G $(results.r.path)"))
-    assert ran.condition["reason"] == "TaskRunResultLargerThanAllowedLimit"
-    assert "results size exceeds configured limit of 4096" in ran.condition["message"]
+    assert ran.condition["reason"] == "StepFailed"
+    assert "expected at most 4096: write large values to" in _log(ran, "s")
 
 
 @pytest.mark.parametrize("left", ["mkfifo", "ln -s /dev/zero", "mkdir"])
@@ -196,7 +196,7 @@ def test_no_output_is_copied_through_a_link_or_into_a_fifo(
     out.mkdir()
     spec = _COPIED.replace("LEAVE", leave.replace("OUT", str(out))).replace("PATH", path)
     ran = _run(tmp_path, spec)
-    assert ran.condition["message"] == '"step-b" exited with code 127: Error'
+    assert ran.condition["message"] == '"step-b" exited with code 1: Error'
     assert "could not start" in _log(ran, "b") and "got a" in _log(ran, "b")
     assert not list(out.iterdir())
 
@@ -242,7 +242,7 @@ steps:
 - {{name: b, image: bash, script: "true"}}
 """
     ran = _run(tmp_path, spec, before=_LOGIN)
-    assert ran.condition["message"] == '"step-b" exited with code 127: Error'
+    assert ran.condition["message"] == '"step-b" exited with code 1: Error'
     assert "its credentials cannot be written" in _log(ran, "b")
     after = out.stat()
     assert not list(out.iterdir()) and (before.st_uid, before.st_mode) == (
@@ -274,7 +274,7 @@ steps:
 - {{name: b, image: bash, workingDir: $(workspaces.w.path)/way/new, script: "true"}}
 """
     ran = _run(tmp_path, spec)
-    assert ran.condition["message"] == '"step-b" exited with code 127: Error'
+    assert ran.condition["message"] == '"step-b" exited with code 1: Error'
     assert not list(out.iterdir())
 
 

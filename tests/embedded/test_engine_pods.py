@@ -440,5 +440,5 @@ spec:
 """,
         tmp_path / "home",
     )
-    assert ran.condition["message"] == '"step-a" exited with code 127: Error'
+    assert ran.condition["message"] == '"step-a" exited with code 1: Error'
     assert "something else took its volume's place" in _log(ran, "a")

@@ -184,9 +184,8 @@ _RESULTS = {
     "size": (
         "{name: r}",
         "head -c 4097 /dev/zero",
-        "TaskRunResultLargerThanAllowedLimit",
-        '[User error]  TaskRun ""run"" failed: invalid result "r": results size exceeds configured'
-        " limit of 4096",
+        "StepFailed",
+        '"step-s" exited with code 1: Error',
     ),
 }
 

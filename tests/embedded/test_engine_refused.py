@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.reference.refused import FOLDER, Case, cases
+from touchstone.cli import _app
 from touchstone.commands.validate import examine
 from touchstone.documents.yaml import load_text
 from touchstone.engine import Engine
@@ -38,6 +40,19 @@ def test_a_wrong_document_is_told_what_its_case_says_and_no_more(case: Case) -> 
             validate(documents)
         assert str(caught.value) == f"{stopping[0].location}: {stopping[0].message}"
         assert caught.value.exit_code == 4
+
+
+def test_a_reference_that_nothing_replaces_is_told_and_refused_by_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "task.yaml"
+    file.write_text(
+        "apiVersion: tekton.dev/v1\nkind: Task\nmetadata: {name: t}\nspec:\n"
+        "  steps: [{name: s, image: bash, script: 'echo ok # $(workspaces.w.path)'}]\n"
+    )
+    result = CliRunner().invoke(_app(), ["validate", str(file)])
+    assert result.exit_code == 0
+    place = f"{file}:5:34: stays text: spec.steps[0].script: got $(workspaces.w.path)"
+    assert result.stdout.startswith(place)
+    validate(load_text(file.read_text(), "x.yaml"))
 
 
 def test_a_kind_nobody_runs_is_refused_by_name() -> None:

@@ -82,6 +82,15 @@ def test_an_event_starts_one_run_and_is_known_by_its_source_and_id(tmp_path, enc
     assert runs[0].manifest["spec"]["params"] == [{"name": "model", "value": "detector"}]
 
 
+def test_who_proves_nothing_hears_nothing_of_what_came_of_an_event(tmp_path):
+    client, listener = serve(tmp_path, "$(body.model)")
+    headers, body = to_binary(event())
+    client.post("/", headers=headers, content=body)
+    listener.process_pending()
+    again = client.post("/", headers={**headers, "prefer": "wait=2"}, content=body).json()
+    assert again["status"] == "duplicate" and "outcome" not in again and "runs" not in again
+
+
 @pytest.mark.parametrize(
     ("changes", "status"),
     [

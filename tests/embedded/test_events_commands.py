@@ -11,13 +11,19 @@ from touchstone.cli import _app
 from touchstone.errors import TouchstoneError
 from touchstone.events import inside, signature
 from touchstone.home import Home
+from touchstone.platform.embedded import listener_of
 from touchstone.runs.store import State
 
 PUSH = {
     "ref": "refs/heads/main",
     "after": "0123456789abcdef0123456789abcdef01234567",
     "deleted": False,
-    "repository": {"name": "m", "full_name": "me/m", "clone_url": "file:///srv/m.git"},
+    "repository": {
+        "name": "m",
+        "full_name": "me/m",
+        "clone_url": "file:///srv/m.git",
+        "default_branch": "main",
+    },
 }
 
 
@@ -54,11 +60,22 @@ def test_events_lists_what_came_in_with_its_outcome(home):
     assert (event["source"], event["type"], event["processed"]) == ("github", "push", None)
 
 
+def test_events_says_in_one_line_what_came_of_each_before_the_details(home):
+    store(home, json.dumps({**PUSH, "ref": "refs/heads/feature"}).encode())
+    listener_of(home, State(home.root)).process_pending()
+    head, told, *details = touchstone("events").splitlines()
+    assert "github  push" in head
+    assert told.strip().startswith("nothing started: ")
+    assert any("push: nothing started, " in line for line in details)
+    assert touchstone("events", "--model", "m") == touchstone("events", "--model", "me/m") != ""
+    assert "no event yet" in touchstone("events", "--model", "another")
+
+
 def test_replay_explains_each_step_and_only_a_dry_run_starts_nothing(home):
     store(home, json.dumps(PUSH).encode())
     said = touchstone("replay", "1", "--dry-run")
-    assert "github-push: fired" in said and "param revision" in said
-    assert "gitlab-push: not fired" in said and "is not allowed" in said
+    assert "push: fired" in said and "param revision" in said
+    assert "comment: not fired" in said and "event type push is for other triggers" in said
     assert len(State(home.root).pending_events()) == 1
     touchstone("replay", "1")
     assert len(State(home.root).pending_events()) == 2
@@ -76,7 +93,7 @@ def test_an_event_of_the_platforms_own_can_be_replayed(home):
     inside.put(State(home.root), headers, body, listener=inside.SOURCES)
     said = touchstone("replay", "1", "--dry-run")
     assert "remedy: not fired" in said
-    assert "github-push" not in said
+    assert "push" not in said
 
 
 @pytest.mark.parametrize("event", ["7", "absent.json"])
@@ -93,13 +110,82 @@ def test_trigger_needs_no_platform_and_shows_the_objects(home, tmp_path):
     arguments = ["-H", "X-GitHub-Event: push", "--secret", f"{reference}={secret}", "--json"]
     found = json.loads(touchstone("trigger", str(body), *arguments, "--sign", reference))
     (fired,) = [item for item in found if item["fired"]]
-    assert fired["trigger"] == "github-push"
+    assert fired["trigger"] == "push"
     assert fired["objects"][0]["kind"] == "PipelineRun"
     unsigned = json.loads(touchstone("trigger", str(body), *arguments))
     assert not any(item["fired"] for item in unsigned)
 
 
-def test_trigger_says_which_part_of_a_filter_was_false(home, tmp_path):
+TWICE = """
+apiVersion: v1
+kind: Secret
+metadata: {name: hook}
+stringData: {token: hush}
+data: {token: b3RoZXI=}
+---
+apiVersion: triggers.tekton.dev/v1beta1
+kind: EventListener
+metadata: {name: l}
+spec:
+  triggers:
+  - name: t
+    interceptors:
+    - ref: {name: gitlab}
+      params: [{name: secretRef, value: {secretName: hook, secretKey: token}}]
+    bindings: [{name: team, value: $(header.X-Team)}]
+    template:
+      spec:
+        params: [{name: team}]
+        resourcetemplates:
+        - apiVersion: v1
+          kind: ConfigMap
+          metadata: {name: out}
+          data: {team: $(tt.params.team)}
+"""
+
+
+def test_a_secret_of_the_same_files_serves_and_the_given_one_takes_its_place(home, tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "all.yaml").write_text(TWICE)
+    (tmp_path / "body.json").write_text("{}")
+    (tmp_path / "token").write_text("given")
+    body = (str(tmp_path / "body.json"), "-f", str(files), "--json")
+
+    def fired(*more: str) -> bool:
+        sent = (*body, "-H", "X-Team: a", *more)
+        return bool(json.loads(touchstone("trigger", *sent))[0]["fired"])
+
+    assert fired("-H", "X-Gitlab-Token: hush")
+    given = ("--secret", f"hook/token={tmp_path / 'token'}")
+    assert not fired("-H", "X-Gitlab-Token: hush", *given)
+    assert fired("-H", "X-Gitlab-Token: given", *given)
+
+
+def test_a_secret_that_is_not_there_is_told_from_a_key_that_it_lacks(home, tmp_path):
+    (tmp_path / "body.json").write_text("{}")
+    (tmp_path / "all.yaml").write_text(TWICE.replace("secretKey: token", "secretKey: other"))
+    arguments = (str(tmp_path / "body.json"), "-f", str(tmp_path / "all.yaml"))
+    asked = (*arguments, "-H", "X-Gitlab-Token: hush")
+    assert "got the keys ['token'] of the Secret hook" in touchstone("trigger", *asked)
+    (tmp_path / "all.yaml").write_text(TWICE.partition("---")[2])
+    assert "got no Secret hook in the files" in touchstone("trigger", *asked)
+
+
+def test_headers_of_one_name_reach_a_binding_joined_by_commas(home, tmp_path):
+    (tmp_path / "body.json").write_text("{}")
+    (tmp_path / "all.yaml").write_text(TWICE)
+    headers = ("X-Gitlab-Token: hush", "X-Team: a", "x-team: b, c")
+    arguments = [part for header in headers for part in ("-H", header)]
+    (found,) = json.loads(
+        touchstone(
+            "trigger", str(tmp_path / "body.json"), "-f", str(tmp_path), "--json", *arguments
+        )
+    )
+    assert found["objects"][0]["data"] == {"team": "a,b, c"}
+
+
+def test_trigger_says_in_a_sentence_why_nothing_starts(home, tmp_path):
     body = tmp_path / "push.json"
     body.write_text(json.dumps(PUSH | {"ref": "refs/heads/other"}))
     (tmp_path / "token").write_bytes(b"key")
@@ -114,7 +200,8 @@ def test_trigger_says_which_part_of_a_filter_was_false(home, tmp_path):
         "--sign",
         reference,
     )
-    assert "body.ref == 'refs/heads/main' is false" in said
+    sentence = "only the default branch, main, starts a run, and this was a push to other"
+    assert f"because {sentence}" in said
 
 
 def test_a_number_and_a_truth_value_become_text_as_on_a_cluster(home, tmp_path):

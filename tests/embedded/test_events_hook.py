@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 
@@ -132,6 +134,68 @@ def test_a_push_reaches_the_listener_and_starts_a_run_of_that_commit(work, tmp_p
     assert sorted(body["head_commit"]["added"]) == ["model.py", "old name é.txt"]
 
 
+@contextmanager
+def processing(listener: Listener) -> Iterator[None]:
+    """Process what comes in, as the platform does."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.02):
+            listener.process_pending()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_push_hears_which_run_it_started_or_why_none(work, tmp_path, port):
+    git(work, "tag", "rc1")
+    with listening(tmp_path, port) as listener, processing(listener):
+        started = git(work, "push", "origin", "main").stderr
+        several = git(work, "push", "origin", "main:feature/x", "rc1").stderr
+        commit(work, "Explain", **{"README.md": "more"})
+        documents = git(work, "push", "origin", "main").stderr
+        commit(work, "Change [skip ci]", **{"model.py": "3"})
+        skipped = git(work, "push", "origin", "main").stderr
+        deleted = git(work, "push", "origin", ":feature/x").stderr
+        (run,) = [one.name for one in listener.state.runs()]
+    assert f"main: started {run}; follow it: touchstone watch {run}" in " ".join(started.split())
+    assert run.startswith("object-detector-")
+    for ref, said, why in (
+        ("refs/heads/feature/x", several, "only the default branch, main, starts a run"),
+        ("refs/tags/rc1", several, "only tags like ^v[0-9] start a run"),
+        ("refs/heads/main", documents, "only documents changed: README.md"),
+        ("refs/heads/main", skipped, "[skip ci] in "),
+        ("refs/heads/feature/x", deleted, "the branch feature/x was deleted"),
+    ):
+        assert f"touchstone: {ref}: nothing started: {why}" in " ".join(said.split())
+    summaries = [event.summary for event in listener.state.events()]
+    assert sum(text.startswith("nothing started: ") for text in summaries) == 5
+
+
+def test_a_listener_that_says_nothing_costs_a_push_no_more_than_its_patience(
+    work, tmp_path, monkeypatch
+):
+    git(work, "push", "-q", "origin", "main", "main:feature/x", "main:feature/y")
+    asked = []
+
+    def post(url, delivery, *, attempts, timeout):
+        if "prefer" not in delivery.headers:
+            return httpx.Response(202, json={"status": "stored"})
+        asked.append(timeout)
+        time.sleep(timeout)
+        raise httpx.ReadTimeout("")
+
+    monkeypatch.setattr(forge_hook, "_post", post)
+    sent = forge_hook.drain_spool(tmp_path / "spool", url="", secret=SECRET, patience=0.3)
+    assert [(one.taken, one.message, one.outcome) for one in sent] == [(True, "stored", "")] * 3
+    assert len(asked) == 1 and asked[0] <= 0.3
+
+
 def test_each_pushed_commit_is_listed_oldest_first_with_its_files(work, tmp_path, port):
     git(work, "push", "-q", "origin", "main")
     for file in (tmp_path / "spool").iterdir():
@@ -247,3 +311,55 @@ def test_the_first_push_of_the_default_branch_lists_its_commits(work, tmp_path):
     (file,) = (tmp_path / "spool").glob("*.json")
     body = json.loads(json.loads(file.read_text())["body"])
     assert [item["message"] for item in body["commits"]] == ["Start"]
+
+
+def updated(work, tmp_path, before):
+    """What the hook sends of a push that moved main from `before` to where it is."""
+    head = git(work, "rev-parse", "HEAD").stdout.strip()
+    git(work, "push", "-qf", "origin", "HEAD:refs/heads/main")
+    update = forge_hook.Update(before=before, after=head, ref="refs/heads/main")
+    return forge_hook.push_payload(tmp_path / "model.git", update, clone_url=CLONE_URL, now=1)
+
+
+def test_of_a_long_push_it_is_said_how_many_commits_are_not_listed(work, tmp_path):
+    before = git(work, "rev-parse", "HEAD").stdout.strip()
+    for number in range(103):
+        git(work, "commit", "-q", "--allow-empty", "-m", str(number))
+    payload = updated(work, tmp_path, before)
+    assert (len(payload["commits"]), payload["total_commits"]) == (100, 103)
+    assert payload["forced"] is False
+
+
+def test_a_push_that_takes_a_commit_back_is_called_forced(work, tmp_path):
+    first = git(work, "rev-parse", "HEAD").stdout.strip()
+    before = commit(work, "Code", **{"model.py": "2"})
+    git(work, "push", "-q", "origin", "main")
+    git(work, "reset", "-q", "--hard", first)
+    commit(work, "Words", **{"README.md": "1"})
+    payload = updated(work, tmp_path, before)
+    assert payload["forced"] is True
+    assert [item["message"] for item in payload["commits"]] == ["Words"]
+
+
+def test_a_merge_lists_what_it_changed_in_the_branch_that_it_came_upon(work, tmp_path):
+    git(work, "checkout", "-q", "-b", "side")
+    commit(work, "Words", **{"README.md": "1"})
+    git(work, "checkout", "-q", "main")
+    before = commit(work, "More words", **{"docs.md": "1"})
+    git(work, "merge", "-q", "--no-ff", "--no-commit", "side")
+    (work / "model.py").write_text("changed while merging")
+    git(work, "add", "model.py")
+    git(work, "commit", "-q", "-m", "Merge")
+    merge = updated(work, tmp_path, before)["commits"][-1]
+    assert merge["message"] == "Merge"
+    assert (merge["modified"], merge["added"]) == (["model.py"], ["README.md"])
+
+
+def test_two_tags_of_one_push_start_two_runs_under_their_whole_names(work, tmp_path, port):
+    for tag in ("v1.0/rc", "v1.1"):
+        git(work, "tag", tag)
+    with listening(tmp_path, port) as listener:
+        git(work, "push", "-q", "origin", "v1.0/rc", "v1.1")
+        names = listener.process_pending()
+    runs = [listener.state.run(name).manifest["metadata"]["annotations"] for name in names]
+    assert [run["touchstone.dev/branch"] for run in runs] == ["v1.0/rc", "v1.1"]

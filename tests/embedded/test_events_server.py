@@ -95,6 +95,19 @@ def test_a_body_sent_again_is_a_duplicate_whatever_its_delivery_id(platform, del
     assert platform.listener.process_pending() == []
 
 
+def test_a_sender_who_asks_hears_what_came_of_the_event_and_no_other_does(platform):
+    first = platform.post(GOOD, prefer="wait=0")
+    assert "outcome" not in first.json()
+    (name,) = platform.listener.process_pending()
+    again = platform.post(GOOD, prefer="respond-async, wait=1").json()
+    assert again["status"] == "duplicate"
+    assert (again["outcome"], again["runs"]) == (f"started {name}", [name])
+    assert "outcome" not in platform.post(GOOD).json()
+    for proof in ("", "sha256=" + "0" * 64):
+        refused = platform.post(GOOD, prefer="wait=1", x_hub_signature_256=proof)
+        assert refused.status_code == 401 and name not in refused.text
+
+
 GOOD = json.dumps(PUSH).encode()
 
 

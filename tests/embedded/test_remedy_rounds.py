@@ -9,7 +9,8 @@ from touchstone.artifacts.store import Store
 from touchstone.delivery import status as statuses
 from touchstone.git import git
 from touchstone.home import SHIPPED, Home
-from touchstone.platform.embedded import Addresses, Platform, prepare
+from touchstone.platform.addresses import Addresses
+from touchstone.platform.embedded import Platform, prepare
 from touchstone.requests.embedded import EmbeddedControl
 from touchstone.requests.start import Wanted, start
 

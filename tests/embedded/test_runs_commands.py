@@ -165,3 +165,30 @@ spec:
     )  # fmt: skip
     engine.join(20)
     assert told.stdout == "[slow : s] early\n[slow : s] late\n"
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_run_goes_on_when_nobody_reads_what_it_prints(taken, tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    (tmp_path / "t.yaml").write_text("""
+apiVersion: tekton.dev/v1
+kind: TaskRun
+metadata: {name: told}
+spec:
+  taskSpec:
+    steps: [{name: s, image: bash, script: "for i in 1 2 3; do echo $i; sleep 0.3; done"}]
+""")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "touchstone", "run", "-f", str(tmp_path / "t.yaml")],
+        env={**os.environ, "TOUCHSTONE_HOME": str(tmp_path / "home")},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for _ in range(taken):
+        process.stdout.readline()
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == ("", 0)
+    log = tmp_path / "home" / "run" / "logs" / "told" / "told" / "s.log"
+    assert log.read_text() == "1\n2\n3\n"

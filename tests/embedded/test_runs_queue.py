@@ -67,7 +67,8 @@ def home(tmp_path, monkeypatch):
 
 
 def test_models_run_side_by_side_and_one_models_runs_in_turn(home, tmp_path):
-    from touchstone.platform.embedded import Addresses, Platform, prepare
+    from touchstone.platform.addresses import Addresses
+    from touchstone.platform.embedded import Platform, prepare
     from touchstone.runs.queue import Limits
 
     port = free_ports()
@@ -86,8 +87,8 @@ def test_models_run_side_by_side_and_one_models_runs_in_turn(home, tmp_path):
         rows = json.loads(CliRunner().invoke(_app(), ["runs", "--json"]).stdout)
         told = {row["name"]: (row["status"], row["waits"]) for row in rows}
         assert {told["a1"][0], told["b1"][0]} == {"Running"}
-        assert told["a2"] == ("Queued", "waits for 1 running of model a")
-        assert told["c1"] == ("Queued", "waits for one of 2 running on this machine")
+        assert told["a2"] == ("Queued", "waits for a slot of model a: run a1 is before it")
+        assert told["c1"] == ("Queued", "waits for a slot: runs a1, b1 are before it")
         status = json.loads(CliRunner().invoke(_app(), ["status", "--json"]).stdout)
         assert {run["name"]: run["waits"] for run in status["runs"]}["a2"] == told["a2"][1]
         (tmp_path / "go").touch()

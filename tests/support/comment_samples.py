@@ -82,7 +82,7 @@ COMMENTS = [
         "github-comment",
         "pull/7",
         started={**_ABOUT, "forge": "github", "ref": "refs/pull/7/head", "revision": "",
-                 "branch": "pull/7", "text": "/test\r"},
+                 "branch": "pull/7"},
     ),
     Sample(
         "github",
@@ -91,7 +91,7 @@ COMMENTS = [
         "github-comment",
         "better",
         started={**_ABOUT, "forge": "github", "ref": "refs/pull/7/head", "revision": SHA,
-                 "text": "/test\r"},
+                 "text": "/test"},
     ),
     Sample(
         "forgejo",
@@ -100,7 +100,7 @@ COMMENTS = [
         "forgejo-comment",
         "pull/7",
         started={**_ABOUT, "forge": "forgejo", "ref": "refs/pull/7/head", "revision": "",
-                 "branch": "pull/7", "text": "/test\r"},
+                 "branch": "pull/7"},
     ),
     Sample(
         "gitlab",

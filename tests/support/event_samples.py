@@ -21,6 +21,7 @@ def push(**changes: Any) -> dict[str, Any]:
             "name": "Object-Detector",
             "full_name": "vision/Object-Detector",
             "clone_url": "file:///srv/model.git",
+            "default_branch": "main",
         },
         **changes,
     }

@@ -40,16 +40,28 @@ def post(listener: Listener, headers: dict[str, str], body: bytes) -> httpx.Resp
 
 @dataclass(frozen=True)
 class Sample:
-    """One delivery and the trigger that takes it."""
+    """One delivery and what it starts."""
 
     forge: str
     event: str
     body: dict[str, Any]
-    trigger: str
+    name: str
     branch: str
     url: str = "https://git.example.com/vision/Detector.git"
     started: dict[str, str] = field(default_factory=dict)
     """Params of the TaskRun start-run; empty where the trigger creates the PipelineRun itself."""
+
+    @property
+    def trigger(self) -> str:
+        """The trigger that takes it."""
+        for word, trigger in (
+            ("comment", "comment"),
+            ("pull", "pull-request"),
+            ("merge", "pull-request"),
+        ):
+            if word in self.name:
+                return trigger
+        return "push-to-look-at" if self.started else "push"
 
     def delivery(self, **changes: Any) -> tuple[dict[str, str], bytes]:
         """Headers (names in lower case) and body; `changes` are dotted paths to new values."""
@@ -290,15 +302,57 @@ SYNCHRONIZED = {**PULL, "action": "synchronized"}
 SAMPLES = [
     Sample("github", "push", PUSH, "github-push", "main"),
     Sample("github", "push", TAG, "github-tag", "v1.2"),
-    Sample("github", "pull_request", PULL, "github-pull-request", "better"),
+    Sample(
+        "github",
+        "pull_request",
+        PULL,
+        "github-pull-request",
+        "better",
+        started={
+            "template": "model-check",
+            "ref": "refs/heads/better",
+            "seen": SHA,
+            "since": "refs/heads/main",
+            "pull-request": "7",
+            "target": "",
+        },
+    ),
     Sample("forgejo", "push", PUSH, "forgejo-push", "main"),
     Sample("forgejo", "push", TAG, "forgejo-tag", "v1.2"),
-    Sample("forgejo", "pull_request", SYNCHRONIZED, "forgejo-pull-request", "better"),
+    Sample(
+        "forgejo",
+        "pull_request",
+        SYNCHRONIZED,
+        "forgejo-pull-request",
+        "better",
+        started={
+            "template": "model-check",
+            "ref": "refs/heads/better",
+            "seen": SHA,
+            "since": "refs/heads/main",
+            "pull-request": "7",
+            "target": "",
+        },
+    ),
     Sample("gitlab", "Push Hook", GITLAB_PUSH, "gitlab-push", "main"),
     Sample(
         "gitlab", "Tag Push Hook", {**GITLAB_PUSH, "ref": "refs/tags/v1.2"}, "gitlab-tag", "v1.2"
     ),
-    Sample("gitlab", "Merge Request Hook", MERGE, "gitlab-merge-request", "better"),
+    Sample(
+        "gitlab",
+        "Merge Request Hook",
+        MERGE,
+        "gitlab-merge-request",
+        "better",
+        started={
+            "template": "model-check",
+            "ref": "refs/heads/better",
+            "seen": SHA,
+            "since": "refs/heads/main",
+            "pull-request": "7",
+            "target": "",
+        },
+    ),
     Sample(
         "bitbucket-cloud",
         "repo:push",
@@ -306,7 +360,13 @@ SAMPLES = [
         "bitbucket-cloud-push",
         "main",
         CLOUD_URL,
-        {"template": "model", "ref": "refs/heads/main", "seen": SHA, "since": "f" * 40},
+        {
+            "template": "model",
+            "ref": "refs/heads/main",
+            "seen": SHA,
+            "since": "f" * 40,
+            "target": "main",
+        },
     ),
     Sample(
         "bitbucket-cloud",
@@ -315,7 +375,6 @@ SAMPLES = [
         "bitbucket-cloud-tag",
         "v1.2",
         CLOUD_URL,
-        {"template": "model", "ref": "refs/tags/v1.2", "seen": SHA, "ignore": ""},
     ),
     Sample(
         "bitbucket-cloud",
@@ -328,7 +387,9 @@ SAMPLES = [
             "template": "model-check",
             "ref": "refs/heads/better",
             "seen": SHA[:12],
+            "since": "refs/heads/main",
             "pull-request": "7",
+            "target": "main",
         },
     ),
     Sample(
@@ -338,7 +399,13 @@ SAMPLES = [
         "bitbucket-data-center-push",
         "main",
         CENTER_URL,
-        {"template": "model", "ref": "refs/heads/main", "seen": SHA, "since": "f" * 40},
+        {
+            "template": "model",
+            "ref": "refs/heads/main",
+            "seen": SHA,
+            "since": "f" * 40,
+            "target": "main",
+        },
     ),
     Sample(
         "bitbucket-data-center",
@@ -356,6 +423,14 @@ SAMPLES = [
         "bitbucket-data-center-pull-request",
         "better",
         CENTER_URL,
+        {
+            "template": "model-check",
+            "ref": "refs/heads/better",
+            "seen": SHA,
+            "since": "refs/heads/main",
+            "pull-request": "7",
+            "target": "main",
+        },
     ),
 ]
-BY_TRIGGER = {sample.trigger: sample for sample in SAMPLES}
+BY_NAME = {sample.name: sample for sample in SAMPLES}

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from touchstone.commands.completing import runs
 from touchstone.home import Home
 
 
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def cancel(
-    run: Annotated[str, typer.Argument(help="Name of the run.")],
+    run: Annotated[str, typer.Argument(help="Name of the run.", autocompletion=runs)],
     mode: Annotated[
         Mode, typer.Option(help="End all; end tasks but run finally; let what runs end first.")
     ] = Mode.CANCELLED,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from touchstone.commands.completing import RunName
 from touchstone.errors import UsageError
 from touchstone.home import Home
 
@@ -20,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def debug(
-    run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    run: RunName = "",
     stage: Annotated[str, typer.Argument(help="The stage, where several wait.")] = "",
     proceed: Annotated[
         bool, typer.Option("--continue", help="Only let the step start, or pass.")

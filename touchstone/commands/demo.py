@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from touchstone.errors import DeadlineError, PlatformError, TouchstoneError
-from touchstone.home import SHIPPED, Home
+from touchstone.home import PORT, SHIPPED, Home
 from trust_gates.verdict import UNCONFINED
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    port: Annotated[int, typer.Option(help="Port of the listener; serving takes the next.")] = 8470,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="Port of the listener; serving takes the next.", envvar="TOUCHSTONE_PORT"
+        ),
+    ] = PORT,
     keep: Annotated[bool, typer.Option(help="Leave the platform running at the end.")] = False,
 ) -> None:
     """Show a push become a served model, and a worse one refused.
@@ -77,7 +82,6 @@ def _play(home: Home, port: int) -> None:
     _touchstone("review", "approve", "object-detector", f"--reviewer={_REVIEWER}")
 
     _title("5. The merged release is served")
-    _wait_served(home)
     _touchstone("predict", "object-detector")
 
     _title("6. A worse citizen: it has hardly seen a night")
@@ -168,27 +172,6 @@ def _follow(home: Home, run: str) -> View:
     from touchstone.commands.watch import follow
 
     return follow(home, run, timeout=900)
-
-
-def _wait_served(home: Home, seconds: float = 120) -> None:
-    import httpx
-
-    platform = home.platform()
-    if platform is None:
-        raise PlatformError("the platform ended", hint=f"see {home.logs / 'platform.log'}")
-    url = f"{platform['serving']}/v2/models/object-detector/ready"
-    typer.echo(f"waiting for {url}")
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass  # not listening yet counts as not ready
-        time.sleep(0.2)
-    raise DeadlineError(
-        f"the model was not ready within {seconds:g} s", hint=f"see {home.logs / 'platform.log'}"
-    )
 
 
 def _say(text: str, *, style: str) -> None:

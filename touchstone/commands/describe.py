@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from touchstone.commands.completing import RunName
 from touchstone.errors import PlatformError
 from touchstone.home import Home
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
     from touchstone.runs.tree import StageDetail
 
+_INDENT, _LEAST = 13, 12
+"""Columns before and behind a stage's name, and those that it keeps."""
+
 _MARKS = {"True": ("✓", "green"), "False": ("✗", "red"), "Unknown": ("…", "yellow")}
 
 
@@ -27,7 +32,8 @@ def register(app: typer.Typer) -> None:
 
 
 def describe(
-    run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    run: RunName = "",
+    model: Annotated[str, typer.Option(help="The newest run of this model.")] = "",
     lines: Annotated[int, typer.Option(min=0, help="Last lines of a failed step.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -36,15 +42,18 @@ def describe(
     Example: touchstone describe model-1a2b3c
     """
     from touchstone.commands.runs import summary, waiting
+    from touchstone.commands.waiting import way_on
     from touchstone.runs.lookup import annotations_of, find
     from touchstone.runs.tree import RERUN_OF, details
 
     home = Home.default()
-    found = find(home, run)
+    found = find(home, run, model=model)
     stages = details(found.place.state, found.run, found.place.logs, lines=lines)
     spec = found.run.manifest.get("spec", {})
+    about = summary(found, waiting(home))
     document = {
-        **summary(found, waiting(home)),
+        **about,
+        "next": way_on(home, found) if about["status"] == "Interrupted" else "",
         "rerunOf": annotations_of(found.run.manifest).get(RERUN_OF, ""),
         "specStatus": spec.get("status", ""),
         "asked": _asked(found.place.root, found.run.name, stages),
@@ -62,8 +71,10 @@ def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
-    from trust_gates.visible import console
+    from trust_gates.visible import console, on_terminal
 
+    screen = console()
+    width = screen.width if on_terminal() else sys.maxsize
     tree = Tree(Text(f"{document['name']}  {document['status']}  {document['message']}".rstrip()))
     about = ("model", "branch", "commit", "created", "rerunOf", "specStatus", "waits")
     for key in about:
@@ -75,13 +86,14 @@ def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
         _add_values(tree, "params", document["params"])
     if document["asked"]:
         _add_asked(tree, document["asked"])
+    if document["next"]:
+        tree.add(Text(f"next: {document['next']}", style="yellow"))
     branch = tree.add("stages")
     for stage in stages:
-        _add_stage(branch, stage)
+        _add_stage(branch, stage, document["name"], width)
     if document["results"]:
         _add_values(tree, "results", document["results"])
-    screen = console()
-    screen.print(tree, soft_wrap=not screen.is_terminal)
+    screen.print(tree, soft_wrap=not on_terminal())
 
 
 def _asked(root: Path, run: str, stages: list[StageDetail]) -> dict[str, list[str]]:
@@ -121,30 +133,46 @@ def _add_values(tree: Tree, title: str, values: dict[str, Any]) -> None:
         branch.add(Text(f"{name} = {shown}"))
 
 
-def _add_stage(tree: Tree, stage: StageDetail) -> None:
+def _add_stage(tree: Tree, stage: StageDetail, run: str, width: int) -> None:
     from rich.text import Text
 
+    from touchstone.commands.fitted import middle
+
     mark, style = _MARKS.get(stage.status, ("-", "dim"))
-    label = Text(f"{mark} {stage.name}  ", style=style)
-    if stage.status == "Skipped":
-        label.append(f"skipped: {stage.reason}")
-    else:
-        label.append(stage.reason)
-    if stage.seconds is not None:
-        label.append(f"  {stage.seconds:g} s")
     if stage.cached_from:
-        label.append(f"  from the cache: {stage.cached_from}")
+        mark, style = "≡", "cyan"
+    if stage.outcome not in ("", "passed"):
+        mark, style = "✗", "red" if stage.outcome == "failed" else "yellow"
+    if stage.status == "Skipped":
+        how = f"skipped: {stage.reason}"
+    else:
+        how = stage.reason if stage.outcome in ("", "passed") else stage.outcome
+    if stage.cached_from:
+        how += f"  cached: results of {stage.cached_from}"
+    elif stage.seconds is not None:
+        how += f"  {stage.seconds:g} s"
     if stage.taken_from:
-        label.append(f"  taken over from {stage.taken_from}")
+        how += f"  taken over from {stage.taken_from}"
+    # The name gives way, so that mark, reason and time stand on its line.
+    name = middle(stage.name, max(_LEAST, width - _INDENT - len(how)))
+    label = Text(f"{mark} {name}  {how}", style=style)
     if stage.message and stage.status != "True":
         label.append(f"  {stage.message}")
     branch = tree.add(label)
+    for line in filter(None, (stage.progress, stage.decided)):
+        branch.add(Text(line))
     for number, past in enumerate(stage.retries):
         branch.add(Text(f"attempt {number + 1} of {len(stage.retries) + 1}: {past}"))
-    for name, value in stage.results.items():
-        branch.add(Text(f"{name} = {value if isinstance(value, str) else json.dumps(value)}"))
-    if stage.last_lines:
+    for key, value in stage.results.items():
+        branch.add(Text(f"{key} = {value if isinstance(value, str) else json.dumps(value)}"))
+    if stage.error:
+        error = branch.add(Text(f"error of step {stage.failed_step}", style="red"))
+        for line in stage.error:
+            error.add(Text(line))
+    elif stage.last_lines:
         title = f"last lines of step {stage.failed_step}" if stage.failed_step else "last lines"
         tail = branch.add(title)
         for line in stage.last_lines:
             tail.add(Text(line))
+    if stage.failed_step:
+        branch.add(Text(f"see more: touchstone logs {run} {stage.name}"))

@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def events(
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
+    model: Annotated[str, typer.Option(help="Only those of this model's repository.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines, with the bodies.")] = False,
 ) -> None:
     """List the events that the platform stored, each with its outcome trigger by trigger.
@@ -30,7 +31,7 @@ def events(
     from touchstone.runs.store import State
 
     home = Home.default()
-    found = State(home.root).events(limit=limit) if home.root.exists() else []
+    found = State(home.root).events(limit=limit, repository=model) if home.root.exists() else []
     if as_json:
         typer.echo(json.dumps([_document(item) for item in found], indent=2))
         return
@@ -41,17 +42,20 @@ def events(
 
 
 def _print(item: Received) -> None:
+    from touchstone.events.headers import first
     from touchstone.events.identity import event_type
 
     when = datetime.fromtimestamp(item.received).strftime("%Y-%m-%d %H:%M:%S")
-    kind = event_type(item.event.headers) or item.event.headers.get("ce-type", "")
+    kind = event_type(item.event.headers) or first(item.event.headers, "ce-type")
     typer.echo(f"{item.event.id:>5}  {when}  {item.event.source}  {kind}")
-    for sentence in item.outcome.split("; ") if item.outcome else ["waits to be processed"]:
-        typer.echo(f"       {sentence}")
+    typer.echo(f"       {'waits to be processed' if item.processed is None else item.summary}")
+    for sentence in item.outcome.split("; ") if item.outcome else []:
+        typer.echo(f"         {sentence}")
 
 
 def _document(item: Received) -> dict[str, Any]:
     from touchstone.events.credentials import shown
+    from touchstone.events.headers import first
     from touchstone.events.identity import delivery_of, event_type
 
     headers = item.event.headers
@@ -59,10 +63,11 @@ def _document(item: Received) -> dict[str, Any]:
         "id": item.event.id,
         "source": item.event.source,
         "eventID": item.event.event_id,
-        "type": event_type(headers) or headers.get("ce-type", ""),
+        "type": event_type(headers) or first(headers, "ce-type"),
         "delivery": delivery_of(headers),
         "received": _time(item.received),
         "processed": None if item.processed is None else _time(item.processed),
+        "summary": item.summary,
         "outcome": item.outcome,
         "runs": list(item.runs),
         "headers": shown(headers),

@@ -49,21 +49,23 @@ def document(item: Explanation) -> dict[str, Any]:
 
 
 def read_headers(file: Path | None, given: Sequence[str]) -> dict[str, str]:
-    """`Name: value` lines of a file and of the command line; names in lower case.
+    """`Name: value` lines of a file and of the command line, as touchstone.events.headers has them.
 
     Raises:
         UsageError: the file cannot be read, or a line has no colon.
     """
+    from touchstone.events.headers import gathered
+
     lines = [*_read(file).decode("utf-8", "replace").splitlines()] if file else []
-    headers = {"content-type": "application/json"}
+    pairs = []
     for line in (*lines, *given):
         name, colon, value = line.partition(":")
         if not line.strip():
             continue
         if not colon or not name.strip():
             raise UsageError(f"got the header {line!r}, expected 'Name: value'")
-        headers[name.strip().lower()] = value.strip()
-    return headers
+        pairs.append((name.strip(), value.strip()))
+    return {"content-type": "application/json"} | gathered(pairs)
 
 
 def read_body(file: Path) -> bytes:

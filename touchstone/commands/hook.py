@@ -6,11 +6,17 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from touchstone.errors import PlatformError
+
+if TYPE_CHECKING:
+    from touchstone.events.forge_hook import Sent
+
+_PATIENCE = 2.0
+"""Seconds that a push may take longer to hear what came of it."""
 
 _EXAMPLE = (
     "Example, as hooks/post-receive: exec touchstone hook post-receive"
@@ -37,7 +43,8 @@ def register(app: typer.Typer) -> None:
         """Send GitHub-shaped push webhooks for the refs on standard input.
 
         Never fails the push, which is done by then: what cannot be sent waits in the spool, and
-        the person who pushed is told, also where not even the spool can be written.
+        the person who pushed is told, also where not even the spool can be written. What comes of
+        the push is told too where it shows within two seconds.
         """
         from touchstone.events import forge_hook
 
@@ -51,17 +58,27 @@ def register(app: typer.Typer) -> None:
             except OSError as error:
                 text = f"{update.ref} was not announced: {error}; push again once it is mended"
                 typer.echo(f"touchstone: {text}", err=True)
-        for sent in forge_hook.drain_spool(spool, url=url, secret=secret):
+        for sent in forge_hook.drain_spool(spool, url=url, secret=secret, patience=_PATIENCE):
             if sent.taken:
-                typer.echo(f"touchstone: {sent.ref}: {sent.message}", err=True)
+                typer.echo(f"touchstone: {sent.ref}: {_words(sent)}", err=True)
             else:
                 typer.echo(f"touchstone: {sent.ref} was not announced: {sent.message}", err=True)
         if waiting := len(list(spool.glob("*.json"))):
             typer.echo(
                 f"touchstone: {waiting} of your pushes wait in {spool};"
-                " `touchstone up` sends what waits there, every ten seconds",
+                " `touchstone up --detach` sends what waits there, every ten seconds",
                 err=True,
             )
+
+
+def _words(sent: Sent) -> str:
+    """What came of a push, and what its author can do next."""
+    known = "known already, " if sent.message == "duplicate" else ""
+    if not sent.outcome:
+        return f"{sent.message}; what comes of it: touchstone events"
+    if not sent.runs:
+        return f"{known}{sent.outcome}"
+    return f"{known}{sent.outcome}; follow it: touchstone watch {sent.runs[0]}"
 
 
 def _secret(file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""`init`: a model repository that works, to start one's own from."""
+"""`init`: a model repository that works, to start one's own from; also files to try commands on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from touchstone.errors import UsageError
 from touchstone.home import SHIPPED
 
 _EXAMPLES = SHIPPED / "training" / "examples"
+_SUFFIXES = {".csv", ".onnx", ".py", ".yaml"}
 
 
 class Example(StrEnum):
@@ -20,6 +21,10 @@ class Example(StrEnum):
 
     TABULAR = "tabular"
     OBJECT_DETECTION = "object-detection"
+    GATES = "gates"
+    """No model repository: predictions, data and a model for `touchstone gate`."""
+    TEKTON = "tekton"
+    """No model repository: a Pipeline for `touchstone run`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,10 +38,12 @@ def init(
 ) -> None:
     """Write a model repository: touchstone.yaml and the Python file it names.
 
+    The examples gates and tekton are files to try `touchstone gate` and `touchstone run` on.
+
     Example: touchstone init my-model
     """
     source = _EXAMPLES / example.value
-    files = sorted(path for path in source.iterdir() if path.suffix in {".py", ".yaml"})
+    files = sorted(path for path in source.iterdir() if path.suffix in _SUFFIXES)
     taken = [file.name for file in files if (folder / file.name).exists()]
     if taken:
         raise UsageError(
@@ -47,4 +54,5 @@ def init(
     for file in files:
         shutil.copyfile(file, folder / file.name)
         typer.echo(f"wrote {folder / file.name}")
-    typer.echo("Change model.py and touchstone.yaml, commit, and push to the model repository.")
+    if (folder / "touchstone.yaml").exists():
+        typer.echo("Change model.py and touchstone.yaml, commit, and push to the model repository.")

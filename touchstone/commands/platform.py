@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,10 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from touchstone.errors import DeadlineError, PlatformError
-from touchstone.home import Home, is_running
+from touchstone.home import FOLDER, PORT, VARIABLE, Home, Is, is_running
 
 if TYPE_CHECKING:
+    from touchstone.platform.addresses import Addresses
     from touchstone.runs.queue import Limits
+
+_RUNS = 5
+"""How many of the newest runs `status` shows."""
 
 
 def register(app: typer.Typer) -> None:
@@ -30,8 +35,12 @@ def register(app: typer.Typer) -> None:
 
 def up(
     port: Annotated[
-        int, typer.Option(help="Port of the EventListener on loopback; serving takes the next.")
-    ] = 8470,
+        int,
+        typer.Option(
+            help="Port of the EventListener on loopback; serving takes the next.",
+            envvar="TOUCHSTONE_PORT",
+        ),
+    ] = PORT,
     detach: Annotated[bool, typer.Option(help="Return once it is ready.")] = False,
     parallel: Annotated[
         int, typer.Option(min=0, help="Runs, and TaskRuns of all runs, at once; 0: one a core.")
@@ -62,19 +71,23 @@ def up(
 ) -> None:
     """Start the embedded platform: git repositories, listener, engine, sync and serving.
 
-    Code of the models that are pushed sees its own workspace and nothing of the platform.
+    Code of the models that are pushed sees its own workspace and nothing of the platform. In a
+    folder below one with a .touchstone it is that platform which is started.
 
     Example: touchstone up --detach --schedule tekton/sources
     """
     from touchstone import confine
+    from touchstone.platform.addresses import Addresses
     from touchstone.runs.queue import Limits
 
     home = Home.default()
-    if running := home.platform():
+    if home.platform():
         raise PlatformError(
-            f"a platform already runs in {home.root} (process {running['pid']})",
-            hint="touchstone status shows it, touchstone down stops it",
+            str(home.life()), hint="touchstone status shows it, touchstone down stops it"
         )
+    addresses = Addresses.of(port)
+    if home.root.parent != Path.cwd() and VARIABLE not in os.environ:
+        typer.echo(f"using {home.root}; for another one: {VARIABLE}={FOLDER} touchstone up")
     if unconfined:
         os.environ[confine.SWITCH] = "off"
     confine.require()
@@ -87,26 +100,43 @@ def up(
         schedules = [f"--schedule={path.resolve()}" for path in schedule or ()]
         _start_detached(home, [*options, f"--sink={sink}", *schedules])
         status()
+        _print_next(home)
         return
-    _run(home, port, Limits(parallel or os.cpu_count() or 1, per_model), sink, schedule or ())
+    limits = Limits(parallel or os.cpu_count() or 1, per_model)
+    _run(home, addresses, limits, sink, schedule or ())
 
 
-def _run(home: Home, port: int, limits: Limits, sink: str, schedules: Sequence[Path]) -> None:
+def _print_next(home: Home) -> None:
+    """What to type now: a first push, or a look at what there is."""
+    from touchstone.platform import repositories
+
+    known = home.model_repositories
+    empty = next((one for one in known.values() if not repositories.commits(one)), None)
+    if empty is None:
+        typer.echo("next: touchstone runs, or push to a model repository")
+        return
+    typer.echo("next: push a model; touchstone init my-model writes one to start from")
+    typer.echo(f"  git push {shlex.quote(str(empty))} main")
+
+
+def _run(
+    home: Home, addresses: Addresses, limits: Limits, sink: str, schedules: Sequence[Path]
+) -> None:
     import logging
 
     from touchstone import confine
-    from touchstone.platform.embedded import Addresses, Platform, prepare, serve_until_signal
+    from touchstone.platform.embedded import Platform, prepare, serve_until_signal
 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    addresses = Addresses(listener=port, serving=port + 1)
     prepare(home, addresses)
     typer.echo(f"Touchstone in {home.root}")
     typer.echo(f"  events   {addresses.listener_url}")
     typer.echo(f"  models   {addresses.serving_url}")
-    typer.echo(f"  push to  {home.model_repository}")
+    for repository in home.model_repositories.values():
+        typer.echo(f"  push to  {repository}")
     typer.echo(f"  models' code {confine.described()}")
     typer.echo("Ctrl-C stops it; unfinished runs go on at the next start.")
     platform = Platform(home, addresses, limits=limits, sink=sink, schedules=schedules)
@@ -129,8 +159,11 @@ def _start_detached(home: Home, options: Sequence[str], seconds: float = 60) -> 
     while home.platform() is None:
         if (code := process.poll()) is not None:
             lines = log.read_text(errors="replace").splitlines()
+            said = [line for line in lines if line.startswith("touchstone: ")] or lines
+            said = said or ["it could write nothing to its log"]
             raise PlatformError(
-                f"the platform ended with {code} while starting: {lines[-1] if lines else ''}",
+                f"the platform ended with {code} while starting: "
+                f"{said[-1].removeprefix('touchstone: ')}",
                 hint=f"its log is {log}",
             )
         if time.monotonic() > deadline:
@@ -151,7 +184,7 @@ def down(
     home = Home.default()
     running = home.platform()
     if running is None:
-        typer.echo(f"nothing runs in {home.root}")
+        typer.echo(home.life())
         return
     os.kill(running["pid"], signal.SIGTERM)
     deadline = time.monotonic() + seconds
@@ -166,65 +199,77 @@ def down(
 
 
 def status(
+    model: Annotated[str, typer.Option(help="Only this model or model repository.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Say what runs, at which addresses, and what is served.
+    """Say what runs, at which addresses, where to push, and what is served.
 
     Example: touchstone status --json
     """
     home = Home.default()
-    document = _status(home)
+    document = _status(home, model)
     if as_json:
         typer.echo(json.dumps(document, indent=2))
         return
-    if document["platform"] is None:
-        typer.echo(f"nothing runs in {home.root}; start it with: touchstone up")
-        return
-    platform = document["platform"]
-    typer.echo(f"running since process {platform['pid']} in {home.root}")
-    typer.echo(f"  events        {platform['listener']}")
-    typer.echo(f"  models        {platform['serving']}")
-    typer.echo(f"  model repo    {document['modelRepository']}")
-    typer.echo(f"  GitOps repo   {document['gitopsRepository']}")
+    life, platform = home.life(), document["platform"]
+    if life.state is not Is.RUNNING:
+        typer.echo(f"{life}; {life.remedy}")
+    if platform is not None:
+        typer.echo(f"running in {home.root} (process {platform['pid']})")
+        typer.echo(f"  events        {platform['listener']}")
+        typer.echo(f"  models        {platform['serving']}")
+    for repository in document["modelRepositories"].values():
+        typer.echo(f"  push to       {repository}")
+    if home.gitops_repository.exists():
+        typer.echo(f"  GitOps repo   {document['gitopsRepository']}")
     for run in document["runs"]:
         waits = f", {run['waits']}" if run["waits"] else ""
         typer.echo(f"  run           {run['name']}: {run['reason']}{waits}")
-    for model in document["models"]:
-        name = f"{model['model']} {model['version']} in {model['environment']}"
-        typer.echo(f"  served        {name}: {platform['serving']}/v2/models/{model['model']}")
+    for served in document["models"]:
+        name = f"{served['model']} {served['version']} in {served['environment']}"
+        typer.echo(f"  served        {name}: {platform['serving']}/v2/models/{served['model']}")
 
 
-def _status(home: Home) -> dict[str, Any]:
+def _status(home: Home, model: str) -> dict[str, Any]:
     from touchstone.commands.runs import waiting
-    from touchstone.runs import record
-    from touchstone.runs.store import State
+    from touchstone.runs.lookup import about, all_runs, names_of, status_word
 
     platform = home.platform()
     waits = waiting(home)
-    runs = State(home.root).runs()[-5:] if home.root.exists() else []
+    here = [item for item in all_runs(home) if item.place.root == home.root and about(item, model)]
+    names = {model}.union(*map(names_of, here)) if model else set()
     return {
         "home": str(home.root),
+        "state": home.life().state.value,
         "platform": platform,
-        "modelRepository": str(home.model_repository),
+        "modelRepositories": {
+            name: str(path)
+            for name, path in home.model_repositories.items()
+            if not model or name in names
+        },
         "gitopsRepository": str(home.gitops_repository),
         "runs": [
             {
-                "name": run.name,
-                "done": run.done,
-                "reason": record.succeeded_condition(run.status)["reason"],
-                "waits": waits.get(run.name, ""),
+                "name": item.run.name,
+                "done": item.run.done,
+                "reason": status_word(item),
+                "waits": waits.get(item.run.name, ""),
             }
-            for run in runs
+            for item in reversed(here[:_RUNS])
         ],
-        "models": _served(platform["serving"]) if platform else [],
+        "models": [one for one in served(home) if not model or one["model"] in names],
     }
 
 
-def _served(url: str) -> list[Any]:
+def served(home: Home) -> list[Any]:
+    """What is served, as the proxy says it: environment, model and version of each; or nothing."""
     import httpx
 
+    platform = home.platform()
+    if platform is None:
+        return []
     try:
-        models: list[Any] = httpx.get(url, timeout=5).json()["serving"]
+        models: list[Any] = httpx.get(platform["serving"], timeout=5).json()["serving"]
     except (httpx.HTTPError, ValueError):
         return []
     return models

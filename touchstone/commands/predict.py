@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from touchstone.commands.completing import ModelName
 from touchstone.errors import PlatformError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
     from touchstone.delivery.sample import Sample
+
+_NOT_YET = (404, 503)
+"""What the proxy answers of a model that is not served, and of one whose server starts."""
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +27,9 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="Name of the served model.")],
+    model: ModelName,
     sample: Annotated[int, typer.Option(min=0, help="Which held-out sample to send.")] = 0,
+    wait: Annotated[float, typer.Option(help="Seconds in which what was approved is served.")] = 60,
     environment: Annotated[str, typer.Option(help="Of several, which one to ask.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The server's answer as it is.")] = False,
 ) -> None:
@@ -37,7 +43,7 @@ def predict(
     home = Home.default()
     platform = home.platform()
     if platform is None:
-        raise PlatformError(f"nothing runs in {home.root}", hint="start it with: touchstone up")
+        raise home.life().missing
     asked = held_out(
         str(home.gitops_repository),
         Store(home.artifacts),
@@ -50,7 +56,7 @@ def predict(
     file.write_text(json.dumps(asked.request()), encoding="utf-8")
     prefix = f"{platform['serving']}/{environment}" if environment else platform["serving"]
     url = f"{prefix}/v2/models/{model}/infer"
-    answer, version = _ask(url, file)
+    answer, version = _ask(url, file, wait)
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return
@@ -62,15 +68,23 @@ def predict(
     typer.echo(f"again: {shlex.join(curl)}")
 
 
-def _ask(url: str, file: Path) -> tuple[dict[str, Any], str]:
-    """The answer, and the version that gave it."""
+def _ask(url: str, file: Path, wait: float) -> tuple[dict[str, Any], str]:
+    """The answer, and the version that gave it; a release that was just merged is waited for."""
     import httpx
 
     headers = {"content-type": "application/json"}
+    deadline, told = time.monotonic() + wait, False
     try:
-        response = httpx.post(
-            url, content=file.read_bytes(), headers=headers, timeout=60, trust_env=False
-        )
+        while True:
+            response = httpx.post(
+                url, content=file.read_bytes(), headers=headers, timeout=60, trust_env=False
+            )
+            if response.status_code not in _NOT_YET or time.monotonic() > deadline:
+                break
+            if not told:
+                typer.echo("waiting until it is served", err=True)
+            told = True
+            time.sleep(0.3)
     except httpx.HTTPError as error:
         raise PlatformError(
             f"{url} cannot be reached ({type(error).__name__})", hint="touchstone status"
@@ -78,7 +92,7 @@ def _ask(url: str, file: Path) -> tuple[dict[str, Any], str]:
     if response.status_code != 200:
         raise PlatformError(
             f"{url} answered {response.status_code}, expected 200: {response.text[:200]}",
-            hint="touchstone status says what is served",
+            hint="touchstone status says what is served, logs/platform.log beside it why not",
         )
     document: dict[str, Any] = response.json()
     return document, response.headers.get("x-touchstone-version", "")

@@ -28,6 +28,9 @@ class Printer:
         self._held: list[str] | None = None
         """What is to be printed once the terminal is free; None while it is."""
 
+        self._unwritten: OSError | None = None
+        """Why what is printed goes nowhere: the pipe is closed, or the disk is full."""
+
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._follow, self._open_shells)
         ]
@@ -42,6 +45,9 @@ class Printer:
         for thread in self._threads:
             thread.join()
         self._drain()
+        if self._unwritten and not isinstance(self._unwritten, BrokenPipeError):
+            why = self._unwritten.strerror
+            typer.echo(f"note: not all could be printed: {why}; touchstone logs has it", err=True)
 
     def notice(self, notice: Notice) -> None:
         """Take a notice of the engine; called from its threads."""
@@ -111,12 +117,21 @@ class Printer:
             finally:
                 with self._voice:
                     for line in self._held:
-                        typer.echo(line, err=self._err, color=True)
+                        self._print(line)
                     self._held = None
 
     def _say(self, line: str) -> None:
         with self._voice:
             if self._held is None:
-                typer.echo(line, err=self._err, color=True)
+                self._print(line)
             else:
                 self._held.append(line)
+
+    def _print(self, line: str) -> None:
+        """Print, until nobody takes it any more: the run goes on, and its logs keep everything."""
+        if self._unwritten:
+            return
+        try:
+            typer.echo(line, err=self._err, color=True)
+        except OSError as error:
+            self._unwritten = error

@@ -72,4 +72,4 @@ def replay(
         source=again.source, event_id=again.event_id, headers=again.headers, body=again.body
     )
     if home.platform() is None:
-        typer.echo("stored; `touchstone up` processes it", err=True)
+        typer.echo(f"stored; {home.life()}: {home.life().remedy}", err=True)

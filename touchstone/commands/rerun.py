@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from touchstone.commands.completing import RunName
 from touchstone.commands.run import Stop, StopBefore
 from touchstone.errors import PlatformError
 from touchstone.home import Home
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def rerun(
-    run: Annotated[str, typer.Argument(help="Name of the run; the newest one by default.")] = "",
+    run: RunName = "",
     failed: Annotated[
         bool, typer.Option("--failed", help="Take over what finished well; run the rest.")
     ] = False,
@@ -73,5 +74,5 @@ def rerun(
     elif as_json:
         typer.echo(json.dumps({"name": name, "rerunOf": found.run.name}))
     else:
-        waits = "" if home.platform() else "; touchstone up starts it"
+        waits = "" if home.platform() else f"; {home.life()}: {home.life().remedy}"
         typer.echo(f"{name}: queued{waits}")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from touchstone.errors import PlatformError, UsageError
+from touchstone.commands.completing import ModelName, models
+from touchstone.errors import UsageError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from touchstone.delivery.review import Detail, Review
 
 _Branch = Annotated[
-    str, typer.Argument(help="The promotion's branch, its model or its version.", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="The promotion's branch, its model or its version.",
+        metavar="MODEL",
+        autocompletion=models,
+    ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 _Reviewer = Annotated[
@@ -177,7 +183,7 @@ def unhold(
 
 
 def rollback(
-    model: Annotated[str, typer.Argument(help="The model's name.")],
+    model: ModelName,
     to: Annotated[str, typer.Option(help="The version to serve again.")],
     environment: Annotated[
         str, typer.Option(help="Where; may be left out where the model is in one alone.")
@@ -206,9 +212,7 @@ def _tell(outcome: str, as_json: bool) -> None:
 def _home() -> Home:
     home = Home.default()
     if not home.gitops_repository.exists():
-        raise PlatformError(
-            f"there is no GitOps repository in {home.root}", hint="touchstone up makes one"
-        )
+        raise home.life().missing
     return home
 
 

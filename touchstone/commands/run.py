@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import secrets
 import sqlite3
@@ -62,13 +63,18 @@ def run(
     ] = None,
     parallel: Annotated[int, typer.Option(min=1, help="TaskRuns at the same time.")] = 2,
     result_limit: Annotated[
-        int, typer.Option(min=1, help="Bytes that all results of a TaskRun may take together.")
+        int,
+        typer.Option(min=1, help="Bytes that a step's results may take as JSON, together."),
     ] = RESULT_LIMIT,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
     ] = False,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Run every stage, whatever the cache holds.")
+        bool,
+        typer.Option("--no-cache", help="Run every stage, whatever the cache holds; as --fresh."),
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew also where the same run was cut short.")
     ] = False,
     stop: Stop = False,
     stop_before: StopBefore = None,
@@ -76,10 +82,12 @@ def run(
     """Run Tekton YAML: its PipelineRuns and TaskRuns, else its one Pipeline or Task.
 
     Volumes, secrets/NAME/KEY, logs and state are kept in the folder run/ of $TOUCHSTONE_HOME. The
-    same command again after a kill goes on with the run that was cut short.
+    same command again after a kill goes on with the run that was cut short, unless its files have
+    changed since.
 
     Example: touchstone run -f pipeline.yaml -p revision=main -w source=./src
     """
+    from touchstone.artifacts.store import digest_bytes
     from touchstone.engine import Engine
     from touchstone.engine.rules import validate
     from touchstone.engine.text.load import load_files
@@ -97,7 +105,11 @@ def run(
     home = Home.default().root / "run"
     given = _pairs(param or [], "-p")
     folders = {name: Path(path) for name, path in _pairs(workspace or [], "-w").items()}
-    manifests = [_bound(manifest, documents, given, folders, home) for manifest in _runs(documents)]
+    runs = _runs(documents)
+    _refuse_unknown(given, runs, documents, "-p", "params")
+    _refuse_unknown(folders, runs, documents, "-w", "workspaces")
+    manifests = [_bound(manifest, documents, given, folders, home) for manifest in runs]
+    Home(home.parent).make()
     state = State(home)
     engine = Engine(state, home, definitions=file, parallel=parallel)
     for manifest in manifests:
@@ -106,7 +118,11 @@ def run(
     if no_cache:
         extra[lookup.NO_CACHE] = "true"
     extra |= breakpoints(stop, stop_before)
-    names = [_store(state, home, manifest, extra) for manifest in manifests]
+    definitions = digest_bytes(json.dumps([item.body for item in documents]).encode())
+    names = [
+        _store(state, home, manifest, extra, definitions, fresh=fresh or no_cache)
+        for manifest in manifests
+    ]
     execute(
         state,
         home,
@@ -195,6 +211,49 @@ def _runs(documents: Sequence[Document]) -> list[Json]:
     raise UsageError("got no PipelineRun, TaskRun, Pipeline or Task in the files, expected one")
 
 
+def _refuse_unknown(
+    given: Mapping[str, Any],
+    runs: Sequence[Json],
+    documents: Sequence[Document],
+    option: str,
+    field: str,
+) -> None:
+    """Refuse a name that no run takes: it would have no effect, and a typo would go unseen.
+
+    As Tekton propagates params and workspaces to embedded specs, a mere reference takes one too.
+    """
+    from touchstone.engine.language.substitute import references
+
+    targets = [_target(run["spec"], documents) for run in runs]
+    if not given or None in targets:  # what is fetched later may declare anything
+        return
+    specs = [
+        spec for run, target in zip(runs, targets, strict=True) for spec in (run["spec"], target)
+    ]
+    declared = {item["name"] for spec in specs if spec for item in spec.get(field) or []}
+    referred = {key[1] for key in references(specs) if key[0] == field and len(key) > 1}
+    for name in given:
+        if name not in declared | referred:
+            close = difflib.get_close_matches(name, declared | referred, n=1)
+            raise UsageError(
+                f"{option} {name}: got a name that nothing declares, expected one of:"
+                f" {', '.join(sorted(declared)) or 'none'}",
+                hint=f"did you mean {close[0]}?" if close else "",
+            )
+
+
+def _target(spec: Mapping[str, Any], documents: Sequence[Document]) -> Mapping[str, Any] | None:
+    """The spec of the Pipeline or Task that a run is of; None where it is not among the files."""
+    for kind, field in (("Pipeline", "pipeline"), ("Task", "task")):
+        if f"{field}Spec" in spec:
+            return dict(spec[f"{field}Spec"])
+        name = spec.get(f"{field}Ref", {}).get("name")
+        for document in documents:
+            if document.kind == kind and document.name == name:
+                return dict(document.body["spec"])
+    return None
+
+
 def _bound(
     manifest: Json,
     documents: Sequence[Document],
@@ -223,15 +282,8 @@ def _bound(
 def _param_types(spec: Mapping[str, Any], documents: Sequence[Document]) -> dict[str, str]:
     from touchstone.engine.language.values import declared_type
 
-    for kind, field in (("Pipeline", "pipeline"), ("Task", "task")):
-        target = spec.get(f"{field}Spec")
-        reference = spec.get(f"{field}Ref", {}).get("name")
-        for document in documents:
-            if document.kind == kind and document.name == reference:
-                target = document.body["spec"]
-        if target is not None:
-            return {item["name"]: declared_type(item) for item in target.get("params", [])}
-    return {}
+    target = _target(spec, documents) or {}
+    return {item["name"]: declared_type(item) for item in target.get("params", [])}
 
 
 def _typed(name: str, text: str, kind: str) -> Any:
@@ -270,21 +322,41 @@ def _claim(home: Path, folder: Path) -> str:
     return claim
 
 
-def _store(state: State, home: Path, manifest: Json, extra: Mapping[str, str]) -> str:
-    """Store the run under a free name; the name of the same run where one was cut short."""
+def _store(
+    state: State,
+    home: Path,
+    manifest: Json,
+    extra: Mapping[str, str],
+    definitions: str,
+    *,
+    fresh: bool,
+) -> str:
+    """Store the run under a free name; the name of the same run where one was cut short.
+
+    `definitions` is the digest of all that the run is made from. Where it has changed, what the
+    run had done by then came from something else, and it starts anew.
+    """
     from touchstone.runs import lookup
     from touchstone.runs.lock import is_executed
 
     metadata = dict(manifest.get("metadata", {}))
     origin = metadata.get("annotations", {}) | {
-        lookup.ASKED_AS: json.dumps(metadata, sort_keys=True)
+        lookup.ASKED_AS: json.dumps(metadata, sort_keys=True),
+        lookup.DEFINED_AS: definitions,
     }
     for known in state.runs(done=False):
-        asked = known.manifest["metadata"].get("annotations", {}).get(lookup.ASKED_AS)
-        same = asked == origin[lookup.ASKED_AS] and known.manifest["spec"] == manifest["spec"]
-        if same and not is_executed(home, known.name):
+        annotations = lookup.annotations_of(known.manifest)
+        if annotations.get(lookup.ASKED_AS) != origin[lookup.ASKED_AS]:
+            continue
+        if known.manifest["spec"] != manifest["spec"] or is_executed(home, known.name):
+            continue
+        changed = annotations.get(lookup.DEFINED_AS) != definitions
+        if not changed and not fresh:
             typer.echo(f"{known.name}: going on where it was cut short", err=True)
             return known.name
+        why = "as asked" if fresh else "its files have changed since"
+        typer.echo(f"{known.name}: was cut short; starting anew: {why}", err=True)
+        break
     name = metadata.get("name") or f"{metadata['generateName']}{_suffix()}"
     if state.run(name):
         name = f"{name}-{_suffix()}"

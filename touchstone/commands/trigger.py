@@ -36,26 +36,34 @@ def trigger(
 ) -> None:
     """Show for every trigger, step by step, why it fires or not, and the objects it creates.
 
-    Any kind of object may be created here, as on a cluster.
+    Any kind of object may be created here, as on a cluster. Secrets of the same files serve;
+    --secret takes the place of theirs.
 
     Example: touchstone trigger push.json -H 'X-GitHub-Event: push' --secret
     touchstone-webhook/token=token --sign touchstone-webhook/token
     """
     from touchstone.artifacts.store import digest_bytes
     from touchstone.commands.explained import read_body, read_headers, show, signed
+    from touchstone.documents.yaml import load_files
+    from touchstone.engine.text.objects import collect
     from touchstone.events.evaluate import Delivery, evaluate
     from touchstone.events.listener import event_uuid
     from touchstone.events.triggers import load_listeners
     from touchstone.platform.embedded import DEFINITIONS
 
-    values = dict(_secret(text) for text in secret or [])
+    paths = file or [DEFINITIONS / "triggers"]
+    held = {name: dict(item.contents) for name, item in collect(load_files(paths)).secrets.items()}
+    for (name, key), value in map(_secret, secret or []):
+        held.setdefault(name, {})[key] = value
 
     def lookup(name: str, key: str) -> bytes:
-        if (name, key) not in values:
-            raise PlatformError(
-                f"secret {name} has no key {key}", hint=f"give --secret {name}/{key}=FILE"
-            )
-        return values[name, key]
+        if (value := held.get(name, {}).get(key)) is not None:
+            return value
+        if name not in held:
+            problem = f"got no Secret {name} in the files, expected it there"
+        else:
+            problem = f"got the keys {sorted(held[name])} of the Secret {name}, expected {key}"
+        raise PlatformError(problem, hint=f"give --secret {name}/{key}=FILE")
 
     content = read_body(body)
     sent = read_headers(headers, header or [])
@@ -69,7 +77,7 @@ def trigger(
     )
     found = [
         evaluate(listener, item, delivery, secrets=lookup, overrides={})
-        for listener in load_listeners(file or [DEFINITIONS / "triggers"])
+        for listener in load_listeners(paths)
         for item in listener.triggers
     ]
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,9 @@ APPROVALS_FILE = "approvals.intoto.jsonl"
 """The reviewers' signed decisions by which it was merged; a merge alone writes it."""
 VERSION_LENGTH = 12
 """Hex digits of a commit that name a version."""
+
+_SHORTEST = 7
+"""Digits that a shortened version has at least, as git shows them."""
 
 Digest = str
 _DIGEST = Field(pattern=r"^sha256:[0-9a-f]{64}$")
@@ -102,6 +106,14 @@ class Release(_Strict):
         """What the test result says that it rests on; without a floor it names none."""
         floor = {"floor": self.floor} if self.floor else {}
         return {"verdict": self.digests.verdict, "policy": self.policy, **floor}
+
+
+def means(given: str, version: str) -> bool:
+    """Whether a person who typed `given` may mean the version: itself, its start, its commit."""
+    if given == version:
+        return True
+    digits = re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},64}}", given) is not None
+    return digits and (version.startswith(given) or given.startswith(version))
 
 
 def subjects(release: Release, text: bytes) -> dict[str, str]:

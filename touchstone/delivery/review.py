@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -385,21 +384,24 @@ def _held(
     """A merge of that version, the newest of another release than the folder holds now, if any."""
     commits = checkout.git("log", "--first-parent", "--merges", "--format=%H", _MAIN, "--", folder)
     found: list[tuple[str, Release]] = []
-    path = f"{folder}/{releases.RELEASE_FILE}"
-    now = checkout.read(_MAIN, path)
     for commit in commits.splitlines():
         old = admission.held(checkout, commit, folder, public_key)
-        if old is None or old.version != version:
-            continue
-        if checkout.read(commit, path) != now:
-            return commit, old
-        found.append((commit, old))
-    if found:
-        return found[0]
-    raise UsageError(
-        f"got version {version!r}, expected one that was merged into {folder}",
-        hint=f"git log --first-parent {gitops.MAIN} -- {folder}",
-    )
+        if old is not None and releases.means(version, old.version):
+            found.append((commit, old))
+    meant = sorted({old.version for _, old in found})
+    if not found:
+        raise UsageError(
+            f"got version {version!r}, expected one that was merged into {folder}",
+            hint=f"git log --first-parent {gitops.MAIN} -- {folder}",
+        )
+    if len(meant) > 1:
+        raise UsageError(
+            f"got version {version!r}, with which several begin: {', '.join(meant)}",
+            hint="type more of the version that is meant",
+        )
+    path = f"{folder}/{releases.RELEASE_FILE}"
+    now = checkout.read(_MAIN, path)
+    return next((one for one in found if checkout.read(one[0], path) != now), found[0])
 
 
 def _place_of(checkout: gitops.Checkout, model: str, environment: str) -> tuple[str, str]:
@@ -430,13 +432,12 @@ def _resolve(checkout: gitops.Checkout, wanted: str) -> str:
     branches = _branches(checkout)
     tail = wanted.removeprefix(BRANCH_PREFIX)
     of, _, version = tail.rpartition("/")
-    begins = len(version) >= SHORTEST and re.fullmatch("[0-9a-f]+", version) is not None
     exact, begun, of_model = [], [], []
     for name in branches:
         model, _, full = name.removeprefix(BRANCH_PREFIX).partition("/")
         if tail == f"{model}/{full}":
             exact.append(name)
-        if of in ("", model) and (full == version or (begins and full.startswith(version))):
+        if of in ("", model) and releases.means(version, full):
             begun.append(name)
         if tail == model:
             of_model.append(name)

@@ -115,7 +115,10 @@ def plain(value: Any) -> Any:
         case int():
             return value if abs(value) <= _SAFE else str(value)
         case float() if math.isfinite(value):
-            return int(value) if value.is_integer() and abs(value) < 1e21 else value
+            minus = value == 0 and math.copysign(1, value) < 0  # JSON has a zero with a sign
+            # From here on Go writes the shortest digits that say it, and zeros.
+            whole = value.is_integer() and abs(value) <= _SAFE and not minus
+            return int(value) if whole else value
         case bytes() | bytearray():
             return base64.b64encode(value).decode()
         case list():

@@ -1,7 +1,8 @@
-"""What may things be called, and do names differ?"""
+"""What may things be called, do names differ, and what is a name of elsewhere called here?"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -11,7 +12,11 @@ LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A DNS-1123 label."""
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_IMAGE = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
 _LONGEST = 63
+_LONGEST_IMAGE = 100
+_LONGEST_RUN = 42
+"""As long as a model's name: the suffix that makes it unique, and a stage's name, follow."""
 _SUFFIX = "xxxxx"
 """As long as what the API server appends to a generateName."""
 
@@ -34,6 +39,27 @@ def check_metadata(document: Field) -> None:
 def is_name(text: str) -> bool:
     """Whether an object may be called so; such a name is also one folder's, whoever chose it."""
     return len(text) <= _LONGEST and bool(_SUBDOMAIN.fullmatch(text))
+
+
+def image_name(text: str) -> str:
+    """A name of elsewhere as the last part of an image's name, the same for the same text.
+
+    Lower case letters and digits with single separators between, as distribution/reference has it.
+    Where letters are lost, a digest keeps two names apart.
+    """
+    lower = text.lower()
+    if _IMAGE.fullmatch(lower) and len(lower) <= _LONGEST_IMAGE:
+        return lower
+    legal = re.sub(r"[^a-z0-9]+", "-", lower)[:_LONGEST_IMAGE].strip("-")
+    if legal and text.isascii() and len(text) <= _LONGEST_IMAGE:
+        return legal
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{legal or 'model'}-{digest}"
+
+
+def run_name(text: str) -> str:
+    """A name of elsewhere as the beginning of a run's name, which is a label's value too."""
+    return re.sub(r"[^a-z0-9]+", "-", image_name(text))[:_LONGEST_RUN].strip("-")
 
 
 def check_label(field: Field) -> None:

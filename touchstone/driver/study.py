@@ -60,13 +60,14 @@ def search(
     run: Callable[[int, Mapping[str, Value]], Outcome],
     *,
     seed: int,
-    report: Callable[[Trial], None] = lambda trial: None,
+    report: Callable[[Trial, Trial | None, int], None] = lambda trial, best, total: None,
 ) -> tuple[Trial, list[Trial]]:
     """Run `max_trials` trials, `parallel_trials` at once; the best one, and all.
 
     Args:
         run: makes one trial of a number (from 0) and parameters; called from several threads.
-        report: called after each trial, in order.
+        report: called after each trial, in order, with the best one so far (None where none gave
+            a value) and how many there will be.
 
     Raises:
         ManifestError: the algorithm cannot search this space.
@@ -101,8 +102,14 @@ def search(
                 else:
                     study.tell(suggestion, trial.value)
                 trials.append(trial)
-                report(trial)
-    return _best(tune, trials), trials
+                report(trial, _best(tune, trials), total)
+    best = _best(tune, trials)
+    if best is None:
+        raise TouchstoneError(
+            f"none of {len(trials)} trials gave {tune.objective.metric}: {trials[-1].reason}",
+            hint="a trial prints name=value lines; is spec.tune.objective.metric one of them?",
+        )
+    return best, trials
 
 
 def _timed(
@@ -120,15 +127,10 @@ def _timed(
     )
 
 
-def _best(tune: Tune, trials: Sequence[Trial]) -> Trial:
+def _best(tune: Tune, trials: Sequence[Trial]) -> Trial | None:
     valued = [(trial.value, trial) for trial in trials if trial.value is not None]
-    if not valued:
-        raise TouchstoneError(
-            f"none of {len(trials)} trials gave {tune.objective.metric}: {trials[-1].reason}",
-            hint="a trial prints name=value lines; is spec.tune.objective.metric one of them?",
-        )
     choose = max if tune.objective.goal == "maximize" else min
-    return choose(valued, key=lambda pair: pair[0])[1]
+    return choose(valued, key=lambda pair: pair[0])[1] if valued else None
 
 
 def _grid(parameters: Sequence[Parameter], seed: int) -> list[dict[str, Value]]:

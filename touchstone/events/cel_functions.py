@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from cel_expr_python import cel
 
@@ -77,7 +77,7 @@ def _parse_url(text: str) -> Any:
     document: dict[str, Any] = {
         "scheme": parts.scheme,
         "host": parts.netloc.rpartition("@")[2],
-        "path": parts.path,
+        "path": unquote(parts.path),
         "rawQuery": parts.query,
         "fragment": parts.fragment,
         "queryStrings": queries,

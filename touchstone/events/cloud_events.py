@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from touchstone.events.headers import first
+
 _STRUCTURED = "application/cloudevents"
 
 
 def is_cloud_event(headers: Mapping[str, str]) -> bool:
     """Whether the headers (names in lower case) announce a CloudEvent in either mode."""
-    return headers.get("content-type", "").startswith(_STRUCTURED) or "ce-specversion" in headers
+    return first(headers, "content-type").startswith(_STRUCTURED) or "ce-specversion" in headers
 
 
 def identity(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
@@ -27,7 +29,8 @@ def identity(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
     from cloudevents.http import from_http
 
     try:
-        attributes = from_http(headers, body).get_attributes()
+        once = {name: first(headers, name) for name in headers}
+        attributes = from_http(once, body).get_attributes()
     except GenericException as error:
         raise ValueError(f"got a broken CloudEvent: {error}") from None
     if attributes["specversion"] != "1.0":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from touchstone.errors import TouchstoneError
@@ -36,7 +37,7 @@ def seal(
     sealed: dict[str, list[str | list[str]]] = {}
     for header, text in headers.items():
         words: list[str | list[str]] = []
-        for word in text.split(" "):
+        for word in re.split("([ \n])", text):
             given = word.encode("utf-8", "replace")
             fits = [[n, k] for n, k, value in values if value and hmac.compare_digest(given, value)]
             words.append(fits[0] if fits else word)
@@ -55,7 +56,7 @@ def unseal(headers: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
             texts = [w if isinstance(w, str) else secrets(w[0], w[1]).decode() for w in words]
         except (TouchstoneError, UnicodeDecodeError):
             continue
-        opened[header] = " ".join(texts)
+        opened[header] = "".join(texts)
     return opened
 
 
@@ -63,7 +64,7 @@ def shown(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers for people: references as `{secret NAME/KEY}`."""
     opened = {name: text for name, text in headers.items() if not name.startswith(":")}
     for header, words in json.loads(headers.get(SEALED, "{}")).items():
-        opened[header] = " ".join(
+        opened[header] = "".join(
             w if isinstance(w, str) else f"{{secret {w[0]}/{w[1]}}}" for w in words
         )
     return opened

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from touchstone.errors import TouchstoneError
 from touchstone.events import bindings, templates
-from touchstone.events.headers import canonical
-from touchstone.events.interceptors.interceptor import Request, Secrets, StoppedError
+from touchstone.events.headers import joined
+from touchstone.events.interceptors.interceptor import (
+    ElsewhereError,
+    Request,
+    Secrets,
+    StoppedError,
+    UnwantedError,
+)
 from touchstone.events.triggers import Trigger, Triggers
+
+Override: TypeAlias = str | Callable[[str], str]
+"""What the installation says of a param, or makes of what the event says; ValueError for no."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +40,11 @@ class Explanation:
     trigger: str
     group: str
     reason: str
-    """Why it did not fire; empty where it did."""
+    """Why it did not fire, and at which step; empty where it did."""
+    told: str
+    """The same for whoever sent the event and knows of no steps."""
+    elsewhere: bool
+    """Whether the event is one for other triggers, and nothing has to be said of it here."""
     steps: tuple[Step, ...]
     objects: tuple[dict[str, Any], ...]
     """What it creates, `metadata.name` set; empty where it did not fire."""
@@ -56,11 +69,11 @@ def evaluate(
     delivery: Delivery,
     *,
     secrets: Secrets,
-    overrides: Mapping[str, str],
+    overrides: Mapping[str, Override],
 ) -> Explanation:
     """Send the event through the trigger; nothing is written and nothing raised.
 
-    `overrides` are values of params, as texts, in place of what the bindings say.
+    `overrides` are values of params in place of what the bindings say.
     """
     steps: list[Step] = []
     try:
@@ -68,9 +81,15 @@ def evaluate(
         params = _params(trigger, request, delivery, overrides, steps)
         objects = _objects(listener, trigger, delivery, params)
     except (StoppedError, TouchstoneError, ValueError) as error:
-        reason = f"{steps[-1].what}: {error}" if steps and not steps[-1].passed else str(error)
+        stopped = steps and not steps[-1].passed and not isinstance(error, UnwantedError)
         return Explanation(
-            trigger=trigger.name, group=trigger.group, reason=reason, steps=tuple(steps), objects=()
+            trigger=trigger.name,
+            group=trigger.group,
+            reason=f"{steps[-1].what}: {error}" if stopped else str(error),
+            told=_told(trigger, steps, error),
+            elsewhere=isinstance(error, ElsewhereError),
+            steps=tuple(steps),
+            objects=(),
         )
     for made in objects:
         name = f"{made['kind']} {made['metadata']['name']}"
@@ -79,9 +98,20 @@ def evaluate(
         trigger=trigger.name,
         group=trigger.group,
         reason="",
+        told="",
+        elsewhere=False,
         steps=tuple(steps),
         objects=tuple(objects),
     )
+
+
+def _told(trigger: Trigger, steps: list[Step], error: Exception) -> str:
+    """What stopped the trigger; of an expression, which tells people little, only its name."""
+    passed = sum(step.passed for step in steps)
+    link = trigger.links[passed] if passed < len(trigger.links) else None
+    if link is not None and link.interceptor.kind == "cel":
+        return f"{trigger.name} starts something only where its filter {link.name} is met"
+    return str(error)
 
 
 def _intercepted(
@@ -103,6 +133,8 @@ def _intercepted(
             passed = link.interceptor.process(request, secrets)
         except StoppedError as error:
             steps.append(Step(what=what, passed=False, notes=error.notes))
+            if type(error) is StoppedError and link.interceptor.secrets_used:
+                raise ElsewhereError(str(error), notes=error.notes) from error  # not its sender
             raise
         steps.append(Step(what=what, passed=True, notes=passed.notes))
         request = replace(
@@ -118,12 +150,12 @@ def _params(
     trigger: Trigger,
     request: Request,
     delivery: Delivery,
-    overrides: Mapping[str, str],
+    overrides: Mapping[str, Override],
     steps: list[Step],
 ) -> dict[str, str]:
     event = {
         "body": request.body,
-        "header": {canonical(name): value for name, value in request.headers.items()},
+        "header": joined(request.headers),
         "extensions": dict(request.extensions),
         "context": {"eventID": delivery.event_id},
     }
@@ -139,9 +171,21 @@ def _params(
             raise ValueError(str(error)) from None
         steps.append(Step(what=what, passed=True, notes=(f"{value} is {params[name]}",)))
     for name in sorted(set(overrides) & ({*params, *trigger.bindings})):
-        params[name] = bindings.pasted([overrides[name]])
-        steps.append(Step(what=f"param {name}", passed=True, notes=("of this installation",)))
+        what, override = f"param {name}", overrides[name]
+        try:
+            text = override if isinstance(override, str) else override(_said(trigger, name, event))
+        except ValueError as error:
+            steps.append(Step(what=what, passed=False, notes=("of this installation",)))
+            raise ValueError(str(error)) from None
+        params[name] = bindings.pasted([text])
+        steps.append(Step(what=what, passed=True, notes=("of this installation",)))
     return params
+
+
+def _said(trigger: Trigger, name: str, event: Mapping[str, Any]) -> str:
+    """What the event says of a param; empty where it says nothing."""
+    default = trigger.defaults.get(name, "")
+    return bindings.resolve(trigger.bindings.get(name, default), event, default=default)
 
 
 def _objects(

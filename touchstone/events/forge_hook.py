@@ -7,11 +7,12 @@ it, so a push is announced also when the listener is down at that moment.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,11 @@ class Sent:
     ref: str
     taken: bool
     message: str
-    """The run's cause as the listener sees it, or why the delivery waits or was refused."""
+    """The listener's word, stored or duplicate; or why the delivery waits or was refused."""
+    outcome: str = ""
+    """What came of it, in one sentence; empty where that is not known yet."""
+    runs: tuple[str, ...] = ()
+    """Names of the runs that it started."""
 
 
 def read_updates(lines: Iterable[str]) -> list[Update]:
@@ -83,14 +88,15 @@ def _is_object(text: str) -> bool:
 def push_payload(repository: Path, update: Update, *, clone_url: str, now: float) -> dict[str, Any]:
     """GitHub's `push` payload for one update of the bare `repository`; `now` in epoch seconds.
 
-    At most 100 commits are listed, the newest; their lists of files, then the commits themselves,
-    are left out where the payload would not fit into a webhook.
+    At most 100 commits are listed, the newest, and fewer where the payload would not fit into a
+    webhook; `total_commits`, a field of Forgejo's, says how many there are.
 
     Raises:
         PlatformError: git cannot read the repository.
     """
     name = clone_url.rstrip("/").rpartition("/")[2].removesuffix(".git")
     commits = [] if update.deleted else list(_commits(repository, update))
+    total, forced = (0, False) if update.deleted else _extent(repository, update)
     head = None if update.deleted else next(_log(repository, ["-1", update.after]))
     pusher = os.environ.get("GIT_PUSHER") or os.environ.get("USER") or "unknown"
     payload: dict[str, Any] = {
@@ -99,10 +105,12 @@ def push_payload(repository: Path, update: Update, *, clone_url: str, now: float
         "after": update.after,
         "created": update.created,
         "deleted": update.deleted,
+        "forced": forced,
         "base_ref": None,
         "repository": {
             "name": name,
-            "full_name": f"{pusher}/{name}",
+            # Without an owner: whoever pushes, it is the same repository.
+            "full_name": name,
             "clone_url": clone_url,
             "default_branch": _default_branch(repository),
             # Two pushes of one commit (there, back and there again) are two events.
@@ -111,6 +119,7 @@ def push_payload(repository: Path, update: Update, *, clone_url: str, now: float
         "pusher": {"name": pusher},
         "head_commit": head,
         "commits": commits,
+        "total_commits": total,
     }
     while len(_encode(payload)) > _MAX_PAYLOAD and payload["commits"]:
         payload["commits"] = payload["commits"][len(payload["commits"]) // 2 + 1 :]
@@ -136,13 +145,24 @@ def _default_branch(repository: Path) -> str:
 def _commits(repository: Path, update: Update) -> Iterator[dict[str, Any]]:
     """The commits that the push added, oldest first."""
     limit = f"--max-count={_MAX_COMMITS}"
-    # A new branch adds what is on none of the others; --all would count HEAD, which may be it.
-    base = (
-        ["--not", f"--exclude={update.ref}", "--glob=refs/*"]
-        if update.created
-        else [f"^{update.before}"]
-    )
-    yield from reversed(list(_log(repository, [limit, update.after, *base])))
+    yield from reversed(list(_log(repository, [limit, *_added(update)])))
+
+
+def _added(update: Update) -> list[str]:
+    """What the push added, in git's words."""
+    if update.created:
+        # A new branch adds what is on none of the others; --all would count HEAD, which may be it.
+        return [update.after, "--not", f"--exclude={update.ref}", "--glob=refs/*"]
+    return [update.after, f"^{update.before}"]
+
+
+def _extent(repository: Path, update: Update) -> tuple[int, bool]:
+    """How many commits the push added, and whether it took some back."""
+    total = int(_git(repository, "rev-list", "--count", *_added(update)))
+    if update.created:
+        return total, False
+    lost = _git(repository, "rev-list", "--max-count=1", update.before, f"^{update.after}")
+    return total, bool(lost.strip())
 
 
 def _log(repository: Path, arguments: list[str]) -> Iterator[dict[str, Any]]:
@@ -153,7 +173,9 @@ def _log(repository: Path, arguments: list[str]) -> Iterator[dict[str, Any]]:
     """
     layout = "%H%x00%T%x00%aI%x00%an%x00%ae%x00%cn%x00%ce%x00%B%x00"
     text = _git(
-        repository, "log", "-z", "--name-status", "--no-renames", f"--format={layout}", *arguments
+        repository,
+        *("log", "-z", "--name-status", "--no-renames", "--diff-merges=first-parent"),
+        *(f"--format={layout}", *arguments),
     )
     tokens = iter(text.split("\0"))
     token = next(tokens, "").lstrip("\n")
@@ -203,45 +225,72 @@ def spool(folder: Path, payload: dict[str, Any]) -> Path:
 
 
 def drain_spool(
-    folder: Path, *, url: str, secret: bytes, attempts: int = 3, timeout: float = 5.0
+    folder: Path,
+    *,
+    url: str,
+    secret: bytes,
+    attempts: int = 3,
+    timeout: float = 5.0,
+    patience: float = 0,
 ) -> list[Sent]:
     """Send every delivery in `folder`, oldest first, and remove those that the listener took.
 
     A delivery that the listener will never take moves to `folder/refused`; one that it may take
     later stays. `timeout` is in seconds for each attempt. Stops at the first that must wait, so
-    that the order of pushes is kept.
+    that the order of pushes is kept. Then the listener has `patience` seconds, for all of them
+    together, to say what came of them.
     """
-    results = []
+    results: list[tuple[Sent, _Delivery | None]] = []
     for file in sorted(folder.glob("*.json")):
-        sent = _deliver(file, url=url, secret=secret, attempts=attempts, timeout=timeout)
-        if sent is None:  # someone else delivered it meanwhile
+        try:
+            delivery = _Delivery.read(file, secret)
+        except FileNotFoundError:  # someone else delivered it meanwhile
             continue
-        results.append(sent)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _refuse(file)
+            broken = Sent(ref=file.name, taken=False, message=f"not a delivery: {error!r}")
+            results.append((broken, None))
+            continue
+        sent = _deliver(file, delivery, url=url, attempts=attempts, timeout=timeout)
+        results.append((sent, delivery))
         if not sent.taken and file.exists():
             break
-    return results
+    deadline = time.monotonic() + patience
+    return [
+        _with_outcome(sent, delivery, url, deadline - time.monotonic())
+        if sent.taken and delivery
+        else sent
+        for sent, delivery in results
+    ]
 
 
-def _deliver(file: Path, *, url: str, secret: bytes, attempts: int, timeout: float) -> Sent | None:
-    import httpx
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivery:
+    """A webhook, ready to be sent."""
 
-    try:
-        delivery = json.loads(file.read_text(encoding="utf-8"))
-        body = delivery["body"].encode()
-        ref = json.loads(body)["ref"]
+    ref: str
+    headers: dict[str, str]
+    body: bytes
+
+    @classmethod
+    def read(cls, file: Path, secret: bytes) -> _Delivery:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        body = document["body"].encode()
         headers = {
             "content-type": "application/json",
-            "x-github-event": delivery["event"],
-            "x-github-delivery": delivery["delivery"],
+            "x-github-event": document["event"],
+            "x-github-delivery": document["delivery"],
             signature.HEADER: signature.sign(body, secret),
         }
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        _refuse(file)
-        return Sent(ref=file.name, taken=False, message=f"not a delivery: {error!r}")
+        return cls(ref=json.loads(body)["ref"], headers=headers, body=body)
+
+
+def _deliver(file: Path, delivery: _Delivery, *, url: str, attempts: int, timeout: float) -> Sent:
+    import httpx
+
+    ref = delivery.ref
     try:
-        answer = _post(url, headers, body, attempts=attempts, timeout=timeout)
+        answer = _post(url, delivery, attempts=attempts, timeout=timeout)
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         return Sent(ref=ref, taken=False, message=f"no answer from {url}: {reason}")
@@ -254,7 +303,25 @@ def _deliver(file: Path, *, url: str, secret: bytes, attempts: int, timeout: flo
     return Sent(ref=ref, taken=False, message=f"{url} answered {answer.status_code}: {reason}")
 
 
-def _post(url: str, headers: dict[str, str], body: bytes, *, attempts: int, timeout: float) -> Any:
+def _with_outcome(sent: Sent, delivery: _Delivery, url: str, seconds: float) -> Sent:
+    """What was sent, and what came of it, where the listener knows within so many seconds.
+
+    It is asked by the delivery itself, which it knows by then: no one else can ask.
+    """
+    import httpx
+
+    if seconds <= 0:
+        return sent
+    headers = {**delivery.headers, "prefer": f"wait={math.ceil(seconds)}"}
+    try:
+        answer = _post(url, replace(delivery, headers=headers), attempts=1, timeout=seconds)
+        content = answer.json()
+        return replace(sent, outcome=content["outcome"], runs=tuple(content["runs"]))
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return sent
+
+
+def _post(url: str, delivery: _Delivery, *, attempts: int, timeout: float) -> Any:
     """The listener's last answer; tried again where there is none, or a 5xx or 429."""
     import httpx
     import tenacity
@@ -271,7 +338,7 @@ def _post(url: str, headers: dict[str, str], body: bytes, *, attempts: int, time
     )
     # The listener is on this machine: a proxy from the environment must not see the webhook.
     with httpx.Client(timeout=timeout, trust_env=False) as client:
-        return retrying(client.post, url, headers=headers, content=body)
+        return retrying(client.post, url, headers=delivery.headers, content=delivery.body)
 
 
 def _field(answer: Any, name: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from touchstone.artifacts.store import digest_bytes
 from touchstone.events import cloud_events
+from touchstone.events.headers import first
 
 _FORGES = (
     ("x-forgejo-event", "forgejo"),
@@ -42,24 +43,26 @@ _DELIVERIES = (
 
 def source_of(headers: Mapping[str, str]) -> str:
     """Who seems to have sent a webhook: `github`, `gitlab`, …, or `webhook`."""
-    return next((name for header, name in (*_FORGES, *_OTHERS) if headers.get(header)), "webhook")
+    return next(
+        (name for header, name in (*_FORGES, *_OTHERS) if first(headers, header)), "webhook"
+    )
 
 
 def event_type(headers: Mapping[str, str]) -> str:
     """The kind of event as its sender names it; empty where it names none."""
-    return next((headers[name] for name, _ in _FORGES if headers.get(name)), "")
+    return next((text for name, _ in _FORGES if (text := first(headers, name))), "")
 
 
 def delivery_of(headers: Mapping[str, str]) -> str:
     """The id under which the sender's own page lists the delivery; empty where there is none."""
-    return next((headers[name] for name in _DELIVERIES if headers.get(name)), "")
+    return next((text for name in _DELIVERIES if (text := first(headers, name))), "")
 
 
 def of_webhook(headers: Mapping[str, str], body: bytes, *, signed: bool) -> tuple[str, str]:
     """(source, id) of a webhook whose sender was proved; `signed` where a signature proved it."""
     source = source_of(headers)
     if source == "gitlab" and not signed:
-        key = next((headers[name] for name in _GITLAB if headers.get(name)), "")
+        key = next((text for name in _GITLAB if (text := first(headers, name))), "")
         if key:
             return source, key
     return source, digest_bytes(body)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from touchstone.events import cloud_events, credentials, identity, signature
+from touchstone.events.headers import first
+from touchstone.events.interceptors.delivery import Delivery
 from touchstone.events.interceptors.forge import Forge
-from touchstone.events.interceptors.interceptor import FORM, Request, Secrets, StoppedError
+from touchstone.events.interceptors.interceptor import (
+    FORM,
+    Interceptor,
+    Request,
+    Secrets,
+    StoppedError,
+)
 from touchstone.events.interceptors.params import SecretRef
+from touchstone.events.interceptors.senders import SENDERS
 from touchstone.events.triggers import Trigger, Triggers
 
 _JSON = ("application/json", "application/cloudevents+json")
 _PINGS = ("ping", "diagnostics:ping")
-_SIGNED = (signature.HEADER, "x-hub-signature", "x-forgejo-signature", "x-gitea-signature")
+_SIGNED = {sender.check.PROOF for sender in SENDERS if sender.check.SIGNS} | {*signature.BARE}
 
 _DEEPEST = 100
 """Levels of a body; payloads of forges have fewer than ten."""
@@ -43,6 +52,8 @@ class Accepted:
     """Without any secret; see touchstone.events.credentials."""
     ping: bool
     """Only a forge that tries the address; nothing to store."""
+    proved: bool
+    """A secret of a trigger proves who sent it."""
 
 
 def accept(
@@ -56,7 +67,7 @@ def accept(
     among: tuple[str, ...] = ()
     cloud_event = cloud_events.is_cloud_event(headers)
     request = Request(headers=headers, raw=body, url=url)
-    if cloud_event and not any(headers.get(name) for name in _SIGNED):
+    if cloud_event and not any(first(headers, name) for name in _SIGNED):
         proved = _proved(listener, request, secrets, check=False)
         if not proved and all(trigger.secrets_used for trigger in listener.triggers):
             raise RefusedError(422, "got a CloudEvent, expected a webhook: no trigger takes it")
@@ -73,33 +84,49 @@ def accept(
         if not ping:
             _wanted(proved, event)
         _object(listener, headers, body)
-        signed = any(forge.SIGNS and forge.secret for item in proved for forge in _forges(item))
+        signed = any(forge.SIGNS and forge.secret for item in proved for forge in item.by)
         source, event_id = identity.of_webhook(headers, body, signed=signed)
         among = identity.WEBHOOKS
     known = {secret for trigger in listener.triggers for secret in trigger.secrets_used}
     stored = credentials.seal(headers, known, secrets)
-    return Accepted(source=source, event_id=event_id, among=among, headers=stored, ping=ping)
+    return Accepted(
+        source=source,
+        event_id=event_id,
+        among=among,
+        headers=stored,
+        ping=ping,
+        proved=bool(proved),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proved:
+    """A trigger whose secrets prove the sender."""
+
+    trigger: Trigger
+    by: tuple[Forge, ...]
+    """The forges' checks that hold; none where expressions prove the sender."""
 
 
 def _proved(
     listener: Triggers, request: Request, secrets: Secrets, *, check: bool
-) -> list[Trigger]:
+) -> list[_Proved]:
     """The triggers whose secrets prove the sender; with `check`, at least one or refused.
 
     What a stranger's request costs is bounded: each secret signs the body once, however many
     triggers use it. Expressions are tried only where no forge's own check proves the sender: they
     cost ten times as much.
     """
-    proved: list[Trigger] = []
+    proved: list[_Proved] = []
     tried: _Tried = {}
     problems: list[tuple[bool, StoppedError]] = []
     asking = [trigger for trigger in listener.triggers if trigger.secrets_used]
-    for trigger in sorted(asking, key=lambda trigger: not _forges(trigger)):
-        if proved and not _forges(trigger):
+    for trigger in sorted(asking, key=lambda trigger: not _by_forges(trigger)):
+        if proved and not _by_forges(trigger):
             break
         try:
-            _authenticate(trigger, request, secrets, tried)
-            proved.append(trigger)
+            by = _authenticate(trigger, request, secrets, tried)
+            proved.append(_Proved(trigger=trigger, by=by))
         except StoppedError as error:
             problems.append((_addressed(trigger, request), error))
     if proved or not check:
@@ -118,18 +145,35 @@ _Tried = dict[tuple[str, SecretRef], StoppedError | None]
 """By a forge's interceptor and its secret: why the request is not accepted, None where it is."""
 
 
-def _authenticate(trigger: Trigger, request: Request, secrets: Secrets, tried: _Tried) -> None:
-    for forge in _forges(trigger):
-        if forge.secret is None:
-            continue
-        key = (forge.kind, forge.secret)
-        if key not in tried:
-            tried[key] = _refusal(forge, request, secrets)
-        if error := tried[key]:
-            raise error
+def _authenticate(
+    trigger: Trigger, request: Request, secrets: Secrets, tried: _Tried
+) -> tuple[Forge, ...]:
+    """The checks that hold. Raises StoppedError where one interceptor has none that does."""
+    held: list[Forge] = []
     for link in trigger.links:
-        if link.interceptor.secrets_used and not isinstance(link.interceptor, Forge):
+        checks = _checks(link.interceptor)
+        problems = {id(check): _problem(check, request, secrets, tried) for check in checks}
+        here = [check for check in checks if problems[id(check)] is None]
+        if checks and not here:
+            addressed = [check for check in checks if request.header(check.EVENT)] or checks
+            errors = [error for check in addressed if (error := problems[id(check)])]
+            raise next((error for error in errors if error.__cause__ is None), errors[0])
+        held += here
+    for link in trigger.links:
+        if link.interceptor.secrets_used and not _checks(link.interceptor):
             link.interceptor.authenticate(request, secrets)
+    return tuple(held)
+
+
+def _problem(
+    check: Forge, request: Request, secrets: Secrets, tried: _Tried
+) -> StoppedError | None:
+    if check.secret is None:
+        return None
+    key = (check.kind, check.secret)
+    if key not in tried:
+        tried[key] = _refusal(check, request, secrets)
+    return tried[key]
 
 
 def _refusal(forge: Forge, request: Request, secrets: Secrets) -> StoppedError | None:
@@ -140,19 +184,26 @@ def _refusal(forge: Forge, request: Request, secrets: Secrets) -> StoppedError |
     return None
 
 
-def _forges(trigger: Trigger) -> list[Forge]:
-    return [link.interceptor for link in trigger.links if isinstance(link.interceptor, Forge)]
+def _checks(interceptor: Interceptor) -> Sequence[Forge]:
+    """The forges' checks of which one must hold."""
+    if isinstance(interceptor, Delivery):
+        return interceptor.checks
+    return (interceptor,) if isinstance(interceptor, Forge) else ()
+
+
+def _by_forges(trigger: Trigger) -> list[Forge]:
+    return [check for link in trigger.links for check in _checks(link.interceptor)]
 
 
 def _addressed(trigger: Trigger, request: Request) -> bool:
-    """Whether the request names an event as this trigger's forge does."""
-    return any(request.header(forge.EVENT) for forge in _forges(trigger))
+    """Whether the request names an event as this trigger's forges do."""
+    return any(request.header(check.EVENT) for check in _by_forges(trigger))
 
 
-def _wanted(proved: list[Trigger], event: str) -> None:
+def _wanted(proved: list[_Proved], event: str) -> None:
     types: set[str] = set()
-    for trigger in proved:
-        listed = [f.event_types for f in _forges(trigger) if f.event_types is not None]
+    for one in proved:
+        listed = [check.event_types for check in one.by if check.event_types is not None]
         if not listed or any(event in kinds for kinds in listed):
             return
         types |= {kind for kinds in listed for kind in kinds}
@@ -164,7 +215,7 @@ def _wanted(proved: list[Trigger], event: str) -> None:
 
 
 def _object(listener: Triggers, headers: Mapping[str, str], body: bytes) -> None:
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = first(headers, "content-type").partition(";")[0].strip().lower()
     if content_type == FORM and listener.forms:
         return
     if content_type not in _JSON:

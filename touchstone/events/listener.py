@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from touchstone.documents.naming import is_name
 from touchstone.errors import ManifestError
 from touchstone.events import credentials
-from touchstone.events.evaluate import Delivery, Explanation, evaluate
+from touchstone.events.evaluate import Delivery, Explanation, Override, evaluate
 from touchstone.events.interceptors.interceptor import Secrets
+from touchstone.events.outcome import details, relevant, sentence
 from touchstone.events.triggers import Triggers
 from touchstone.runs import faults
 from touchstone.runs.store import Event, State
@@ -35,7 +35,9 @@ class Processed:
     """The result of one event."""
 
     outcome: str
-    """One sentence for each trigger, separated by semicolons."""
+    """One sentence for each trigger that the event is for, separated by semicolons."""
+    summary: str
+    """One sentence for all."""
     runs: tuple[dict[str, Any], ...]
     """PipelineRuns and TaskRuns with `metadata.name` set."""
 
@@ -61,7 +63,7 @@ class Listener:
         secrets: Secrets,
         also: Sequence[Triggers] = (),
         inside: Sequence[Triggers] = (),
-        overrides: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Override] | None = None,
     ) -> None:
         self.state = state
         self.triggers = triggers
@@ -107,7 +109,9 @@ class Listener:
         try:
             result = self.process(event)
             try:
-                self.state.finish_event(event.id, outcome=result.outcome, runs=result.runs)
+                self.state.finish_event(
+                    event.id, outcome=result.outcome, summary=result.summary, runs=result.runs
+                )
             except sqlite3.IntegrityError:
                 names = ", ".join(run["metadata"]["name"] for run in result.runs)
                 raise ValueError(
@@ -118,8 +122,9 @@ class Listener:
             if faults.passing(error):
                 raise
             _log.exception("event %s failed", event.event_id)
-            result = Processed(outcome=f"failed: {faults.words(error)}", runs=())
-            self.state.finish_event(event.id, outcome=result.outcome)
+            failed = f"failed: {faults.words(error)}"
+            result = Processed(outcome=failed, summary=failed, runs=())
+            self.state.finish_event(event.id, outcome=failed, summary=failed)
         _log.info("event %s: %s", event.event_id, result.outcome)
         return [run["metadata"]["name"] for run in result.runs]
 
@@ -129,19 +134,12 @@ class Listener:
         Raises:
             ValueError: the stored body is not a JSON object.
         """
-        outcomes: list[str] = []
-        runs: list[dict[str, Any]] = []
-        for found in self.explain(event):
-            if found.reason:
-                outcomes.append(f"{found.trigger}: nothing started, {found.reason}")
-                continue
-            if problem := next(filter(None, map(_misshapen, found.objects)), ""):
-                outcomes.append(f"{found.trigger}: nothing started, {problem}")
-                continue
-            runs += found.objects
-            made = ", ".join(f"{run['kind']} {run['metadata']['name']}" for run in found.objects)
-            outcomes.append(f"{found.trigger}: created {made}")
-        return Processed(outcome="; ".join(outcomes), runs=tuple(runs))
+        outcomes = relevant(self.explain(event))
+        return Processed(
+            outcome=details(outcomes),
+            summary=sentence(outcomes),
+            runs=tuple(run for one in outcomes for run in one.runs),
+        )
 
     def explain(self, event: Event) -> list[Explanation]:
         """What each trigger makes of the event, step by step; nothing is written.
@@ -167,20 +165,6 @@ class Listener:
             evaluate(listener, trigger, delivery, secrets=self.secrets, overrides=self.overrides)
             for trigger in listener.triggers
         ]
-
-
-def _misshapen(made: Mapping[str, Any]) -> str:
-    """Why the object cannot be kept as a run; empty where it can."""
-    metadata = made["metadata"]
-    name, annotations = metadata.get("name"), metadata.get("annotations") or {}
-    if not isinstance(name, str) or not is_name(name):
-        return (
-            f"got the name {name!r}, expected lower case letters, digits, - and ., at most 63:"
-            " metadata.generateName makes one"
-        )
-    if not isinstance(made.get("spec"), Mapping) or not isinstance(annotations, Mapping):
-        return f"got {name} without a spec, or with annotations that are no mapping"
-    return ""
 
 
 def event_uuid(source: str, identity: str) -> str:

@@ -16,6 +16,9 @@ pushed, and because what was not signed should not fill the disk:
 | 431 | more than 100 headers, or more than 32 KiB of them |
 | 503 | it cannot be stored or verified now; send it again |
 
+Who proved to be the sender and asks by `Prefer: wait=2` (RFC 7240, section 4.3) hears in the 202
+also what came of the event: `outcome`, a sentence, and `runs`; neither where it takes longer.
+
 A request is accepted where one trigger's secrets prove its sender: an HMAC of the body, or a token
 that is compared in constant time. CloudEvents may come without a proof, but then start only
 triggers that ask for none. What makes two deliveries one is in touchstone.events.identity.
@@ -23,8 +26,12 @@ triggers that ask for none. What makes two deliveries one is in touchstone.event
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
+import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -32,13 +39,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from touchstone.events.headers import gathered
 from touchstone.events.identity import delivery_of
-from touchstone.events.intake import RefusedError, accept
+from touchstone.events.intake import Accepted, RefusedError, accept
 from touchstone.events.listener import LISTENER, PATH, Listener, event_uuid
 from touchstone.events.triggers import Triggers
 
 MAX_BODY = 1 << 20
 """Bytes accepted in one body unless told otherwise."""
+
+_MOST_PATIENCE = 2
+"""Seconds that an answer waits at most for what comes of its event."""
+
+_LOOK_SECONDS = 0.02
+"""Seconds between two looks for it."""
 
 _MOST_HEADERS, _MAX_HEADERS = 100, 32 << 10
 """How many headers, and how many bytes of them; forges send some twenty."""
@@ -62,15 +76,28 @@ def create_app(
                 raise RefusedError(404, f"got no EventListener {name!r}")
             _check_headers(request)
             body = await _read(request, max_body)
-            headers = {
-                name.lower(): value
+            headers = gathered(
+                (name, value)
                 for name, value in request.headers.items()
                 if not name.startswith(":")  # names of our own, see touchstone.events.credentials
-            }
-            url = f"/?{request.url.query}" if request.url.query else "/"
-            return await run_in_threadpool(
-                _take, listener, listener.reachable[name], headers, body, url, on_stored
             )
+            url = f"/?{request.url.query}" if request.url.query else "/"
+            accepted = await run_in_threadpool(
+                accept,
+                listener.reachable[name],
+                headers,
+                body,
+                url=url,
+                secrets=listener.secrets,
+            )
+            if accepted.ping:
+                return _answer(200, status="pong")
+            told = await run_in_threadpool(
+                _store, listener, listener.reachable[name], accepted, headers, body, url, on_stored
+            )
+            if accepted.proved:  # nobody hears of an event that they could not have sent
+                told |= await _outcome(listener, accepted, _patience(headers))
+            return _answer(202, **told)
         except ClientDisconnect:
             _log.warning("a sender went away before its body was complete")
             return _answer(400, error="got an incomplete body")
@@ -94,7 +121,7 @@ def create_app(
     )
 
 
-def _answer(code: int, **content: str) -> JSONResponse:
+def _answer(code: int, **content: Any) -> JSONResponse:
     # The rest of a refused body is never read, so the connection cannot be used again.
     headers = {"connection": "close"} if code >= 400 else None
     return JSONResponse(content, status_code=code, headers=headers)
@@ -125,17 +152,15 @@ async def _read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _take(
+def _store(
     listener: Listener,
     triggers: Triggers,
+    accepted: Accepted,
     headers: Mapping[str, str],
     body: bytes,
     url: str,
     on_stored: Callable[[], None],
-) -> Response:
-    accepted = accept(triggers, headers, body, url=url, secrets=listener.secrets)
-    if accepted.ping:
-        return _answer(200, status="pong")
+) -> dict[str, Any]:
     source, identity = accepted.source, accepted.event_id
     stored = listener.state.add_event(
         source=source,
@@ -147,14 +172,31 @@ def _take(
     delivery = delivery_of(headers) or identity
     if stored is None:
         _log.info("delivery %s from %s is a duplicate of %s", delivery, source, identity)
-        return _answer(202, status="duplicate", event=identity)
+        return {"status": "duplicate", "event": identity}
     _log.info("delivery %s from %s stored as %s", delivery, source, identity)
     on_stored()
-    return _answer(
-        202,
-        status="stored",
-        event=identity,
-        eventListener=triggers.name,
-        namespace=triggers.namespace,
-        eventID=event_uuid(source, identity),
-    )
+    return {
+        "status": "stored",
+        "event": identity,
+        "eventListener": triggers.name,
+        "namespace": triggers.namespace,
+        "eventID": event_uuid(source, identity),
+    }
+
+
+def _patience(headers: Mapping[str, str]) -> int:
+    """Seconds that the sender asks to wait for the outcome, as far as we do."""
+    asked = re.search(r"(?:^|[,;\s])wait=(\d{1,9})(?:$|[,;\s])", headers.get("prefer", ""))
+    return min(int(asked[1]), _MOST_PATIENCE) if asked else 0
+
+
+async def _outcome(listener: Listener, accepted: Accepted, seconds: int) -> dict[str, Any]:
+    """What came of the event within so many seconds; empty where nothing has yet."""
+    deadline = time.monotonic() + seconds
+    sources = (accepted.source, *accepted.among)
+    while time.monotonic() < deadline:
+        found = await run_in_threadpool(listener.state.event_known_as, accepted.event_id, sources)
+        if found is not None and found.processed is not None:
+            return {"outcome": found.summary, "runs": list(found.runs)}
+        await asyncio.sleep(_LOOK_SECONDS)
+    return {}

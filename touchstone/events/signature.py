@@ -11,11 +11,13 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from touchstone.events.headers import first
+
 HEADER = "x-hub-signature-256"
 """GitHub's header, in lower case."""
 
 _PREFIX = "sha256="
-_BARE = ("x-forgejo-signature", "x-gitea-signature")
+BARE = ("x-forgejo-signature", "x-gitea-signature")
 
 
 def sign(body: bytes, secret: bytes) -> str:
@@ -25,9 +27,9 @@ def sign(body: bytes, secret: bytes) -> str:
 
 def of_github(headers: Mapping[str, str]) -> str:
     """The signature that GitHub, Forgejo or Gitea sent, as GitHub writes it; empty where none."""
-    if header := headers.get(HEADER):
+    if header := first(headers, HEADER):
         return header
-    return next((_PREFIX + headers[name] for name in _BARE if headers.get(name)), "")
+    return next((_PREFIX + bare for name in BARE if (bare := first(headers, name))), "")
 
 
 def problem(header: str | None, body: bytes, secret: bytes, *, name: str = HEADER) -> str:

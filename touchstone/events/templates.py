@@ -21,6 +21,8 @@ from typing import Any
 _PARAM = re.compile(r"\$\(tt\.params\.(?P<name>[_a-zA-Z][_a-zA-Z0-9.-]*)\)")
 _VARIABLE = re.compile(rf"{_PARAM.pattern}|\$\(uid\)")
 _SUFFIX_DIGITS = 10
+_LONGEST = 58
+"""Characters of a generated name: an object's has 63, and a remedy's run appends its round."""
 _NAMESPACE = uuid.UUID("1c9d7f0a-8e0c-5b1b-9a7e-6a5b1d1f3c55")
 
 
@@ -61,7 +63,8 @@ def render(
         rendered: dict[str, Any] = _fill(template, escaped, uid)
         metadata = rendered.setdefault("metadata", {})
         if prefix := metadata.pop("generateName", ""):
-            metadata.setdefault("name", prefix + _digest(f"{seed}/{index}")[:_SUFFIX_DIGITS])
+            suffix = _digest(f"{seed}/{index}")[:_SUFFIX_DIGITS]
+            metadata.setdefault("name", prefix[: _LONGEST - _SUFFIX_DIGITS] + suffix)
         objects.append(rendered)
     return objects
 

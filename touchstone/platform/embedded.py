@@ -12,19 +12,17 @@ import json
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from touchstone.artifacts.store import Store
 from touchstone.errors import PlatformError, TouchstoneError
-from touchstone.git import git
 from touchstone.home import SHIPPED, Home, write_private
+from touchstone.platform.addresses import Addresses
 from touchstone.runs import faults, outbox
 from touchstone.runs.faults import Postponed
 from touchstone.runs.queue import Limits, decide
@@ -33,6 +31,7 @@ from touchstone.runs.store import State
 if TYPE_CHECKING:
     import uvicorn
 
+    from touchstone.events.evaluate import Override
     from touchstone.events.listener import Listener
 
 _log = logging.getLogger(__name__)
@@ -46,36 +45,12 @@ _TRIES = 12
 _LONGEST_PAUSE = 10.0
 """Seconds that a thread waits at most after a failure, so that it is back soon once all is well."""
 
-_HOOK = """\
-#!/bin/sh
-# Written by `touchstone up`: tells the listener what was pushed.
-exec '{python}' -m touchstone hook post-receive --url '{url}' --secret-file '{secret}' \\
-  --spool '{spool}' --clone-url '{clone_url}'
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
-    """Where the platform listens; always on loopback."""
-
-    listener: int
-    serving: int
-
-    @property
-    def listener_url(self) -> str:
-        """Base URL of the EventListener."""
-        return f"http://127.0.0.1:{self.listener}"
-
-    @property
-    def serving_url(self) -> str:
-        """Base URL of the serving proxy."""
-        return f"http://127.0.0.1:{self.serving}"
-
 
 def prepare(home: Home, addresses: Addresses) -> None:
-    """Lay out $TOUCHSTONE_HOME: keys, secrets and the two repositories; idempotent."""
+    """Lay out $TOUCHSTONE_HOME: keys, secrets and the repositories; idempotent."""
     from touchstone.delivery import gitops
     from touchstone.delivery.attestation import generate_keys, key_text
+    from touchstone.platform import repositories
 
     home.prepare()
     for folder in (home.signing_key, home.recording_key, home.reviewer_key):
@@ -89,34 +64,26 @@ def prepare(home: Home, addresses: Addresses) -> None:
             recorder=key_text(home.recording_key / "public.pem"),
         )
         gitops.create(home.gitops_repository, founders=founders)
-    repository = home.model_repository
-    if not repository.exists():
-        git("init", "--quiet", "--bare", "--initial-branch=main", str(repository))
-        # The pipeline fetches the pushed commit itself, which need not be a branch's tip any more.
-        git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=repository)
-    for one in (repository, home.gitops_repository):
+    if not home.model_repositories:
+        repositories.create(home, home.model_repository.stem)
+    for one in [*home.model_repositories.values(), home.gitops_repository]:
         gitops.unlock(one)
-    hook = repository / "hooks" / "post-receive"
-    hook.write_text(
-        _HOOK.format(
-            python=sys.executable,
-            url=addresses.listener_url + "/",
-            secret=home.webhook_token,
-            spool=home.spool,
-            clone_url=repository.as_uri(),
-        ),
-        encoding="utf-8",
-    )
-    hook.chmod(0o755)
+    repositories.connect(home, addresses.listener_url)
 
 
-def overrides(home: Home) -> dict[str, str]:
+def overrides(home: Home) -> dict[str, Override]:
     """Params of the triggers that this installation alone knows."""
+
+    from touchstone.platform import repositories
+
+    def own(given: str) -> Path:
+        return home.model_repositories[repositories.meant(home, given)]
+
     return {
         "gitops-url": home.gitops_repository.as_uri(),
         "image-registry": "localhost/models",
-        "model-url": home.model_repository.as_uri(),
-        "model-repository": home.model_repository.stem,
+        "model-url": lambda given: own(given).as_uri(),
+        "model-repository": lambda given: own(given).stem,
     }
 
 

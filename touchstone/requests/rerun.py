@@ -11,12 +11,12 @@ from typing import Any
 from touchstone.engine.language import graph
 from touchstone.errors import UsageError
 from touchstone.runs import record
-from touchstone.runs.lookup import ASKED_AS, BREAKPOINTS, NO_CACHE, Found
+from touchstone.runs.lookup import ASKED_AS, BREAKPOINTS, DEFINED_AS, NO_CACHE, Found
 from touchstone.runs.store import State
 from touchstone.runs.tree import RERUN_OF
 
 _NAME_LIMIT = 63
-_OF_ONE_RUN = (ASKED_AS, NO_CACHE, BREAKPOINTS)
+_OF_ONE_RUN = (ASKED_AS, DEFINED_AS, NO_CACHE, BREAKPOINTS)
 """Annotations that a run does not pass on to the one that repeats it."""
 
 

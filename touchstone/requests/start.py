@@ -1,16 +1,19 @@
 """From a ref of a repository to a run of its commit, made from a TriggerTemplate.
 
 Some events name no whole commit: a schedule and new data none, a GitHub comment only the pull
-request, Bitbucket Cloud 12 of the 40 digits. The ref is asked for it here, once.
+request, Bitbucket Cloud 12 of the 40 digits. Others leave open which files changed, or which branch
+is the repository's default one. The repository is asked for it here, once.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from touchstone.documents.naming import image_name, run_name
 from touchstone.errors import PlatformError, UsageError
 from touchstone.events import bindings, templates
 from touchstone.git import git
@@ -48,13 +51,15 @@ def start(control: Control, wanted: Wanted) -> str:
         UsageError: the template needs another param, or a value does not fit into it.
     """
     template = control.template(wanted.template)
+    name = wanted.repository.rpartition("/")[2]
     given = {
         "repo-url": wanted.repo_url,
         "repository": wanted.repository,
         "branch": wanted.branch,
         "revision": wanted.revision,
         "short-revision": wanted.revision[:_SHORT],
-        "image-name": wanted.repository.rpartition("/")[2].lower().replace(" ", "-"),
+        "image-name": image_name(name),
+        "run-name": run_name(name),
         "image-registry": wanted.image_registry,
         "gitops-url": wanted.gitops_url,
         "event-id": wanted.event,
@@ -71,7 +76,8 @@ def start(control: Control, wanted: Wanted) -> str:
         )
     defaults = {param.name: param.default for param in template.params if param.default is not None}
     params = {name: bindings.pasted([text]) for name, text in {**defaults, **given}.items()}
-    seed = f"{wanted.event}/{wanted.revision}/{wanted.data}"
+    # Of one commit an event may tell under two names: two tags.
+    seed = f"{wanted.event}/{wanted.branch}/{wanted.revision}/{wanted.data}"
     try:
         (run,) = templates.render(template.resourcetemplates, params, seed=seed)
     except ValueError as error:
@@ -80,6 +86,80 @@ def start(control: Control, wanted: Wanted) -> str:
         ) from None
     control.create(run)
     return str(run["metadata"]["name"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ref:
+    """A branch or tag that an event tells of, and what is open about it."""
+
+    branch: str
+    """Its name, for people."""
+    ref: str
+    """The whole of it, such as refs/heads/main."""
+    revision: str = ""
+    """The commit that the event is about, or its beginning; empty for what is there."""
+    since: str = ""
+    """The commit before, or a whole ref to compare with; empty for none."""
+    ignore: str = ""
+    """Regular expression of files that start nothing where nothing else differs."""
+    target: str = ""
+    """The branch that must be the repository's default one; empty where that is decided."""
+
+    @classmethod
+    def read(cls, text: str) -> list[Ref]:
+        """Those of a JSON list of objects. Raises UsageError where it is none."""
+        try:
+            return [cls(**item) for item in json.loads(text)]
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"got {text[:80]!r}, expected a JSON list of refs: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What git says of a ref."""
+
+    revision: str
+    reason: str
+    """Why nothing is to be started; empty where something is."""
+
+
+def look(url: str, about: Ref) -> Looked:
+    """Which commit the ref is, and whether it starts a run.
+
+    Raises:
+        UsageError: there is no such ref, or it has moved on since the event.
+        PlatformError: git cannot reach the repository.
+    """
+    if about.target and (default := default_branch(url)) != about.target:
+        reason = f"only the default branch, {default}, starts a run, and this was {about.target}"
+        return Looked(revision="", reason=reason)
+    revision = resolve(url, about.ref, seen=about.revision)
+    since = about.since
+    if about.ignore and since:
+        if since.startswith("refs/"):
+            since = resolve(url, since)
+        if changes_only(url, since, revision, about.ignore):
+            reason = f"only documents differ from {since[:12]}"
+            return Looked(revision=revision, reason=reason)
+    return Looked(revision=revision, reason="")
+
+
+def default_branch(url: str) -> str:
+    """The branch that the repository's HEAD names.
+
+    Raises:
+        UsageError: it names none.
+        PlatformError: git cannot reach the repository.
+    """
+    lines = git("ls-remote", "--symref", "--", url, "HEAD").splitlines()
+    prefix, suffix = "ref: refs/heads/", "\tHEAD"
+    for line in lines:
+        if line.startswith(prefix) and line.endswith(suffix):
+            return line.removeprefix(prefix).removesuffix(suffix)
+    raise UsageError(
+        f"got no default branch of {url}, expected HEAD to name one",
+        hint="say which branch counts: the param branch of the triggers' interceptor",
+    )
 
 
 def resolve(url: str, ref: str, *, seen: str = "") -> str:
@@ -126,4 +206,4 @@ def changes_only(url: str, since: str, revision: str, pattern: str) -> bool:
             return False
         names = git("diff", "--name-only", "--no-renames", "-z", since, revision, cwd=folder)
     files = [file for file in names.split("\0") if file]
-    return bool(files) and all(re.search(pattern, file) for file in files)
+    return bool(files) and all("\n" not in file and re.search(pattern, file) for file in files)

@@ -7,19 +7,24 @@ lists, shows or ends runs sees both.
 from __future__ import annotations
 
 import difflib
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from touchstone.errors import UsageError
-from touchstone.home import Home
+from touchstone.home import Home, Is
 from touchstone.runs import record
 from touchstone.runs.lock import is_executed
 from touchstone.runs.store import Run, State
 
 ASKED_AS = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
+
+DEFINED_AS = "touchstone.dev/defined-as"
+"""Annotation with the digest of the files that the run was made from."""
 
 NO_CACHE = "touchstone.dev/no-cache"
 """Annotation of a run: `true` lets every TaskRun of it run, whatever the cache holds."""
@@ -31,6 +36,9 @@ REPOSITORY = "touchstone.dev/repository"
 BRANCH = "touchstone.dev/branch"
 MODEL = "touchstone.dev/model"
 REVISION = "touchstone.dev/revision"
+_SHORTEST, _NAMED = 7, 3
+"""Signs that a shortened name has at least; runs that are named where it could be several."""
+
 UNQUEUED = "touchstone.dev/unqueued"
 """Annotation: `true` for a short TaskRun that waits for no other and takes no other's place."""
 
@@ -73,30 +81,89 @@ def all_runs(home: Home) -> list[Found]:
     return sorted(found, key=lambda item: item.run.created, reverse=True)
 
 
-def find(home: Home, name: str = "") -> Found:
-    """The run called `name`, or the newest one.
+def find(home: Home, name: str = "", *, model: str = "") -> Found:
+    """The run called `name`, or the newest one, with `model` the newest one about it.
 
     Raises:
         UsageError: there is none.
     """
     if not name:
-        newest = all_runs(home)
-        if not newest:
+        known = all_runs(home)
+        newest = next((item for item in known if about(item, model)), None)
+        if newest is None and known:
             raise UsageError(
-                f"there is no run in {home.root} yet",
-                hint="touchstone run -f FILE makes one, and so does a push while touchstone is up",
+                f"there is no run of the model {model!r} in {home.root}",
+                hint="touchstone runs lists them all, with the models that they are about",
             )
-        return newest[0]
+        if newest is None:
+            raise UsageError(f"there is no run in {home.root} yet", hint=_how(home))
+        return newest
     for place in places(home):
         run = place.state.run(name)
         if run is not None:
             return Found(place, run)
-    names = [item.run.name for item in all_runs(home)]
+    known = all_runs(home)
+    if meant := _meant(known, name):
+        return meant
+    names = [item.run.name for item in known]
     close = difflib.get_close_matches(name, names, n=1)
     raise UsageError(
         f"there is no run {name!r} in {home.root}",
         hint=f"did you mean {close[0]}?" if close else "touchstone runs lists them",
     )
+
+
+def settle(home: Home, *, seconds: float = 10) -> None:
+    """Wait until what came in by now has become runs: who has just pushed means the run of that."""
+    if not home.platform():
+        return
+    state, deadline = State(home.root), time.monotonic() + seconds
+    while state.pending_events() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _how(home: Home) -> str:
+    """How a first run comes about."""
+    life = home.life()
+    push = "a push to the platform makes one" if life.state is Is.RUNNING else life.remedy
+    return f"touchstone run -f FILE makes one, or else: {push}"
+
+
+def _meant(known: list[Found], given: str) -> Found | None:
+    """The one run whose name, or else whose commit, begins so, or was shown as `abc…xyz`.
+
+    Of several runs of one commit it is the newest.
+
+    Raises:
+        UsageError: several runs are meant.
+    """
+    start, sign, end = given.partition("…")
+    if len(start) < _SHORTEST and not sign:
+        return None
+    found = [one for one in known if one.run.name.startswith(start) and one.run.name.endswith(end)]
+    if not found and re.fullmatch(r"[0-9a-f]{7,64}", given):
+        found = [one for one in known if _begins(_revision(one.run.manifest), given)][:1]
+    if len(found) > 1:
+        raise UsageError(
+            f"got {given!r}, which several runs begin with: "
+            + ", ".join(one.run.name for one in found[:_NAMED])
+            + (" and others" if len(found) > _NAMED else ""),
+            hint="type more of the name of the one that is meant",
+        )
+    return found[0] if found else None
+
+
+def _begins(commit: str, given: str) -> bool:
+    """Whether two beginnings of a commit, each perhaps the whole, are of the same one."""
+    return bool(commit) and (commit.startswith(given) or given.startswith(commit))
+
+
+def _revision(manifest: Mapping[str, Any]) -> str:
+    """The commit in full where the run has it as its param; else as its label shortens it."""
+    params = manifest.get("spec", {}).get("params") or []
+    full = [p.get("value") for p in params if p.get("name") == "revision"]
+    shortened = commit_of(manifest)
+    return next((one for one in full if str(one).startswith(shortened)), shortened)
 
 
 def annotations_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
@@ -108,6 +175,29 @@ def model_of(manifest: Mapping[str, Any]) -> str:
     """The model that the run is about: as annotated, else its repository; empty where neither."""
     given = annotations_of(manifest)
     return given.get(MODEL) or given.get(REPOSITORY, "")
+
+
+def names_of(found: Found) -> set[str]:
+    """All that people call the run's model: by its repository, with or without the owner, and by
+    its name in touchstone.yaml, once a stage has read that.
+    """
+    name = model_of(found.run.manifest)
+    statuses = found.place.state.taskruns(found.run.name)
+    stages = {
+        child["name"]: child.get("pipelineTaskName")
+        for child in found.run.status.get("childReferences", [])
+    }
+    declared = {
+        str(record.results(status).get("model", ""))
+        for taskrun, status in statuses.items()
+        if stages.get(taskrun) == "fetch-source"
+    }
+    return ({name, name.rpartition("/")[2]} | declared) - {""}
+
+
+def about(found: Found, model: str) -> bool:
+    """Whether the run is about `model`, by any of its names; every run is about the empty one."""
+    return not model or model_of(found.run.manifest) == model or model in names_of(found)
 
 
 def commit_of(manifest: Mapping[str, Any]) -> str:
@@ -126,4 +216,8 @@ def status_word(found: Found) -> str:
     reason = str(condition["reason"]) if condition else ""
     if run.done or is_executed(found.place.root, run.name):
         return reason or "Started"
-    return "Interrupted" if run.status.get("startTime") else "Queued"
+    begun = run.status.get("startTime") or (
+        # The status of a TaskRun by itself stands beside it until it ends.
+        run.manifest.get("kind") == "TaskRun" and found.place.state.taskruns(run.name)
+    )
+    return "Interrupted" if begun else "Queued"

@@ -6,7 +6,7 @@ the commands that show the queue cannot disagree.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +21,9 @@ CANCELLATIONS = ("Cancelled", "CancelledRunFinally", "StoppedRunFinally")
 
 PENDING = ("PipelineRunPending", "TaskRunPending")
 """spec.status of a run that is to begin later."""
+
+_NAMED = 3
+"""Runs that are named where more have the slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ class Queue:
 def decide(unfinished: Sequence[Run], executing: Collection[str], limits: Limits) -> Queue:
     """What to do with the `unfinished` runs, oldest first, while `executing` are under way."""
     queue = Queue(cancel=_replaced(unfinished))
-    taken = sum(run.name in executing and not _unqueued(run) for run in unfinished)
-    models = Counter(model_of(run.manifest) for run in unfinished if run.name in executing)
+    under_way = [run for run in unfinished if run.name in executing]
+    taken = [run.name for run in under_way if not _unqueued(run)]
+    models = defaultdict[str, list[str]](list)
+    for run in under_way:
+        models[model_of(run.manifest)].append(run.name)
     for run in unfinished:
         if run.name in executing:
             continue
@@ -62,15 +68,23 @@ def decide(unfinished: Sequence[Run], executing: Collection[str], limits: Limits
             queue.start.append(run.name)
         elif _spec_status(run) in PENDING:
             queue.waits[run.name] = f"spec.status is {_spec_status(run)}"
-        elif model and models[model] >= limits.per_model and not cancelled:
-            queue.waits[run.name] = f"waits for {models[model]} running of model {model}"
-        elif taken >= limits.runs and not cancelled:
-            queue.waits[run.name] = f"waits for one of {taken} running on this machine"
+        elif model and len(models[model]) >= limits.per_model and not cancelled:
+            queue.waits[run.name] = f"waits for a slot of model {model}: {_before(models[model])}"
+        elif len(taken) >= limits.runs and not cancelled:
+            queue.waits[run.name] = f"waits for a slot: {_before(taken)}"
         else:
-            queue.start.append(run.name)  # a cancelled run only has its end written
-            taken += not cancelled
-            models[model] += not cancelled
+            queue.start.append(run.name)
+            if not cancelled:  # one that is only has its end written
+                taken.append(run.name)
+                models[model].append(run.name)
     return queue
+
+
+def _before(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"run {names[0]} is before it"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"runs {', '.join(names[:_NAMED])}{more} are before it"
 
 
 def _replaced(unfinished: Sequence[Run]) -> dict[str, str]:

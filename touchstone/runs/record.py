@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 Json: TypeAlias = dict[str, Any]
 
 RESULT_LIMIT = 4096
-"""Bytes that all results of a TaskRun may take together, as in Tekton by default."""
+"""Bytes of the message in which a step tells the results, as in Tekton by default."""
 
 
 def now() -> str:
@@ -73,6 +73,21 @@ def seconds(status: Mapping[str, Any], *, until: float | None = None) -> float |
     return max(0.0, end - datetime.fromisoformat(started).timestamp())
 
 
+def cached_from(status: Mapping[str, Any]) -> str:
+    """RUN/TASKRUN that made the results of a TaskRun from the cache; empty of one that ran."""
+    source = (status.get("provenance") or {}).get("touchstoneCache")
+    return f"{source['run']}/{source['taskRun']}" if source else ""
+
+
+def failed_step(status: Mapping[str, Any]) -> str:
+    """The step that ended a TaskRun: the first that failed and was not let pass; empty if none."""
+    for step in status.get("steps", []):
+        bad = step.get("terminated", {}).get("exitCode", 0) != 0
+        if bad and step.get("terminationReason") not in ("Continued", "Skipped"):
+            return str(step["name"])
+    return ""
+
+
 def result(name: str, value: Any) -> Json:
     """One entry of `status.results`."""
     kind = "array" if isinstance(value, list) else "object" if isinstance(value, dict) else "string"
@@ -80,7 +95,7 @@ def result(name: str, value: Any) -> Json:
 
 
 def terminated(exit_code: int, reason: str, started: str) -> Json:
-    """`status.steps[].terminated` of a step that ended just now."""
+    """`status.steps[].terminated` of a step that ended just now; `exit_code` as Tekton has it."""
     return {
         "exitCode": exit_code,
         "reason": reason,

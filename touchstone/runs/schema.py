@@ -70,7 +70,9 @@ _LASTING = (
     )""",
 )
 
-MIGRATIONS = (_FOUNDATION, _LASTING)
+_SAID = ("ALTER TABLE events ADD COLUMN summary TEXT NOT NULL DEFAULT ''",)
+
+MIGRATIONS = (_FOUNDATION, _LASTING, _SAID)
 """The statements that lead from each version to the next one."""
 
 

@@ -41,6 +41,9 @@ class Received:
     """Seconds since the epoch."""
     processed: float | None
     outcome: str
+    """Trigger by trigger."""
+    summary: str
+    """The same in one sentence; empty of what an older Touchstone processed."""
     runs: tuple[str, ...]
     """Names of the runs it started."""
 
@@ -91,6 +94,10 @@ class Outgoing:
     error: str
     """Why the last try failed."""
 
+
+_REPOSITORY = ("$.repository", "$.repository.name", "$.repository.full_name",
+               "$.project.name", "$.project.path_with_namespace")  # fmt: skip
+"""Where forges and schedules name the repository in a body."""
 
 SINK = "sink"
 """Setting: the URL that gets the CloudEvents."""
@@ -173,15 +180,33 @@ class State:
             for row in rows
         ]
 
-    def events(self, *, limit: int = 50, event: int | None = None) -> list[Received]:
-        """The newest `limit` deliveries, newest first; with `event`, only the one of that id."""
-        where, values = ("", (limit,)) if event is None else (" WHERE e.id = ?", (event, limit))
+    def events(
+        self, *, limit: int = 50, event: int | None = None, repository: str = ""
+    ) -> list[Received]:
+        """The newest `limit` deliveries, newest first.
+
+        With `event`, only the one of that id; with `repository`, only those whose body names it.
+        """
+        if event is not None:
+            return self._received("e.id = ?", (event,), limit)
+        if not repository:
+            return self._received("true", (), limit)
+        named = ", ".join(f"json_extract(CAST(body AS TEXT), '{path}')" for path in _REPOSITORY)
+        where = f"CASE WHEN json_valid(CAST(body AS TEXT)) THEN ? IN ({named}) END"
+        return self._received(where, (repository,), limit)
+
+    def event_known_as(self, event_id: str, sources: Sequence[str]) -> Received | None:
+        """The delivery that has this id from one of the sources, or None."""
+        where = "event_id = ? AND source IN (SELECT value FROM json_each(?))"
+        return next(iter(self._received(where, (event_id, json.dumps(list(sources))), 1)), None)
+
+    def _received(self, where: str, values: Sequence[Any], limit: int) -> list[Received]:
         with self.transaction() as connection:
             rows = connection.execute(
                 "SELECT e.id, source, event_id, headers, body, received, processed, outcome,"  # noqa: S608  fixed text
-                " (SELECT json_group_array(name) FROM runs WHERE runs.event = e.id)"
-                " FROM events e" + where + " ORDER BY e.id DESC LIMIT ?",
-                values,
+                " summary, (SELECT json_group_array(name) FROM runs WHERE runs.event = e.id)"
+                f" FROM events e WHERE {where} ORDER BY e.id DESC LIMIT ?",
+                (*values, limit),
             ).fetchall()
         return [
             Received(
@@ -195,13 +220,19 @@ class State:
                 received=row[5],
                 processed=row[6],
                 outcome=row[7],
-                runs=tuple(json.loads(row[8])),
+                summary=row[8],
+                runs=tuple(json.loads(row[9])),
             )
             for row in rows
         ]
 
     def finish_event(
-        self, event: int, *, outcome: str, runs: Sequence[Mapping[str, Any]] = ()
+        self,
+        event: int,
+        *,
+        outcome: str,
+        summary: str = "",
+        runs: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Mark the event processed and create the runs it started, in one transaction.
 
@@ -210,8 +241,9 @@ class State:
         """
         with self.transaction() as connection:
             cursor = connection.execute(
-                "UPDATE events SET processed = ?, outcome = ? WHERE id = ? AND processed IS NULL",
-                (time.time(), outcome, event),
+                "UPDATE events SET processed = ?, outcome = ?, summary = ?"
+                " WHERE id = ? AND processed IS NULL",
+                (time.time(), outcome, summary, event),
             )
             if cursor.rowcount:
                 for manifest in runs:
@@ -334,6 +366,16 @@ class State:
                 "SELECT name, status FROM taskruns WHERE run = ? ORDER BY rowid", (run,)
             ).fetchall()
         return {name: json.loads(status) for name, status in rows}
+
+    def cached_of(self, run: str) -> tuple[int, int]:
+        """How many TaskRuns of `run` have their results from the cache, and how many it has."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT count(json_extract(status, '$.provenance.touchstoneCache')), count(*)"
+                " FROM taskruns WHERE run = ?",
+                (run,),
+            ).fetchone()
+        return int(row[0]), int(row[1])
 
     def setting(self, name: str) -> str | None:
         """What is stored under `name`, or None."""

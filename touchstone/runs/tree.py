@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from touchstone.runs import record
-from touchstone.runs.logs import logs_of, stages
+from touchstone.runs import record, said
+from touchstone.runs.logs import stages
 from touchstone.runs.store import Run, State
-
-RERUN_OF = "touchstone.dev/rerun-of"
-"""Annotation of a run that repeats another, and of a TaskRun taken over from one: its name."""
 
 CACHED_FROM = "touchstone.dev/cached-from"
 """Annotation of a TaskRun whose results came from the cache: RUN/TASKRUN that made them."""
+
+RERUN_OF = "touchstone.dev/rerun-of"
+"""Annotation of a run that repeats another, and of a TaskRun taken over from one: its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +45,20 @@ class StageDetail:
     """RUN/TASKRUN whose results these are; empty where it did not come from the cache."""
 
     failed_step: str = ""
+    error: tuple[str, ...] = ()
+    """Every line of the error that the failed step ended with, then its hint."""
+
     last_lines: tuple[str, ...] = ()
     """What the failed step printed last."""
+
+    progress: str = ""
+    """How far a stage that runs is, as it says."""
+
+    outcome: str = ""
+    """What a gate found: passed, failed or insufficient evidence; empty of other stages."""
+
+    decided: str = ""
+    """The check of a gate that decided, in words."""
 
 
 def details(state: State, run: Run, logs: Path, *, lines: int) -> list[StageDetail]:
@@ -55,7 +66,7 @@ def details(state: State, run: Run, logs: Path, *, lines: int) -> list[StageDeta
     manifests = state.taskrun_manifests(run.name)
     statuses = state.taskruns(run.name)
     found = [
-        _stage(task, name, manifests[name], statuses[name], logs / run.name / name, lines)
+        _stage(task, name, manifests[name], statuses[name], logs, f"{run.name}/{name}", lines)
         for name, task in stages(state, run).items()
     ]
     for item in run.status.get("skippedTasks", []):
@@ -77,12 +88,15 @@ def _stage(
     name: str,
     manifest: Mapping[str, Any],
     status: Mapping[str, Any],
-    logs: Path,
+    folder: Path,
+    own: str,
     lines: int,
 ) -> StageDetail:
     condition = record.succeeded_condition(status)
     annotations = manifest["metadata"].get("annotations", {})
-    failed = _failed_step(status) if condition["status"] == "False" else ""
+    failed = condition["status"] == "False"
+    logs, outcome = folder / own, said.outcome_of(status)
+    cached_from = record.cached_from(status)
     return StageDetail(
         name=task,
         taskrun=name,
@@ -96,30 +110,14 @@ def _stage(
             for past in map(record.succeeded_condition, status.get("retriesStatus", []))
         ),
         taken_from=annotations.get(RERUN_OF, ""),
-        cached_from=annotations.get(CACHED_FROM, ""),
-        failed_step=failed,
-        last_lines=_last_lines(logs, failed, status, lines)
-        if condition["status"] == "False"
-        else (),
+        cached_from=cached_from,
+        failed_step=record.failed_step(status) if failed else "",
+        error=tuple(said.last_error(logs, status)) if failed else (),
+        last_lines=tuple(said.last_lines(logs, status, lines)) if failed else (),
+        progress=said.progress_of(said.last_line(logs)) if not record.finished(status) else "",
+        outcome=outcome,
+        decided=said.last_line(folder / (cached_from or own)) if outcome else "",
     )
-
-
-def _failed_step(status: Mapping[str, Any]) -> str:
-    """The step that ended the TaskRun: the first that failed and was not let pass."""
-    for step in status.get("steps", []):
-        bad = step.get("terminated", {}).get("exitCode", 0) != 0
-        if bad and step.get("terminationReason") not in ("Continued", "Skipped"):
-            return str(step["name"])
-    return ""
-
-
-def _last_lines(folder: Path, step: str, status: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    files = [folder / f"{step}.log"] if step else logs_of(folder, status)[-1:]
-    try:
-        with files[0].open(encoding="utf-8", errors="replace") as stream:
-            return tuple(line.rstrip("\n") for line in deque(stream, maxlen=count))
-    except (IndexError, FileNotFoundError):
-        return ()
 
 
 def _expressions(expressions: list[Mapping[str, Any]]) -> str:

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from touchstone.runs import record
+from touchstone.runs import record, said
 from touchstone.runs.store import Run, State
+from trust_gates.visible import one_line
 
 REFUSED = 5
 """The exit code of a step that refused the model; see touchstone.errors."""
+
+_OF_A_STEP = ("Failed", "StepFailed")
+"""Reasons that say no more than that a step failed."""
+
+_LAST_LINES = 5
+"""Of a stage that failed without saying `error: …`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +32,20 @@ class Stage:
 
     seconds: float
     detail: str
-    """The last line it printed; of a skipped stage, why."""
+    """The last line it printed; of a failed stage what its error begins with, of a skipped one
+    why."""
+
+    progress: str = ""
+    """The same, where it is how far a stage is that runs."""
+
+    error: tuple[str, ...] = ()
+    """Of a failed stage: every line of its error, then its hint; else its last lines."""
+
+    outcome: str = ""
+    """Of a gate: passed, failed or insufficient evidence."""
+
+    cached_from: str = ""
+    """The run whose results these are; empty where they did not come from the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +57,13 @@ class View:
     reason: str
     message: str
     stages: tuple[Stage, ...]
+    planned: int
+    """How many stages there will be, those of a matrix counted once."""
+
+    @property
+    def ended(self) -> int:
+        """How many stages have ended, or were skipped."""
+        return sum(stage.state != "running" for stage in self.stages)
 
     @property
     def exit_code(self) -> int:
@@ -54,30 +81,54 @@ def view(state: State, run: Run, logs: Path) -> View:
         for child in run.status.get("childReferences", [])
     }
     stages = [
-        _stage(names.get(name, name), status, logs / run.name / name)
+        _stage(names.get(name, name), status, logs, f"{run.name}/{name}")
         for name, status in state.taskruns(run.name).items()
     ]
     stages += [
         Stage(name=skipped["name"], state="skipped", seconds=0.0, detail=skipped["reason"])
         for skipped in run.status.get("skippedTasks", [])
     ]
+    spec = run.status.get("pipelineSpec") or {}
     return View(
         run=run.name,
         done=run.done,
         reason=condition["reason"],
         message=condition["message"],
         stages=tuple(stages),
+        planned=max(len(stages), len(spec.get("tasks", [])) + len(spec.get("finally", []))),
     )
 
 
-def _stage(name: str, status: Mapping[str, Any], logs: Path) -> Stage:
+def _stage(name: str, status: Mapping[str, Any], logs: Path, own: str) -> Stage:
     codes = [step.get("terminated", {}).get("exitCode", 0) for step in status.get("steps", [])]
+    state = _state(status, codes)
+    source = record.cached_from(status)
+    # What a stage from the cache would have said stands in the log of the one that ran.
+    folder = logs / (source or own)
+    detail, error = said.last_line(folder), []
+    if state in ("failed", "refused"):
+        error = _why(folder, status)
+        detail = error[0] if error else detail
     return Stage(
         name=name,
-        state=_state(status, codes),
+        state=state,
         seconds=record.seconds(status, until=time.time()) or 0.0,
-        detail=last_line(logs),
+        detail=detail,
+        progress=said.progress_of(detail) if state == "running" else "",
+        error=tuple(error),
+        outcome=said.outcome_of(status),
+        cached_from=source.partition("/")[0],
     )
+
+
+def _why(folder: Path, status: Mapping[str, Any]) -> list[str]:
+    """What the step that failed said last; first what Tekton says, where no step failed."""
+    condition = record.succeeded_condition(status)
+    found = said.last_error(folder, status)
+    found = found or [*filter(str.strip, said.last_lines(folder, status, _LAST_LINES))]
+    if found and record.failed_step(status) and condition["reason"] in _OF_A_STEP:
+        return found
+    return [one_line(f"{condition['reason']}: {condition['message']}"), *found]
 
 
 def _state(status: Mapping[str, Any], codes: list[int]) -> str:
@@ -88,16 +139,3 @@ def _state(status: Mapping[str, Any], codes: list[int]) -> str:
             return "refused" if REFUSED in codes else "failed"
         case _:
             return "running"
-
-
-def last_line(folder: Path, size: int = 4096) -> str:
-    """The last line that is not blank of the newest log in `folder`; reads at most `size` bytes."""
-    logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for log in logs:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - size))
-            lines = stream.read().decode("utf-8", "replace").split("\n")
-        for line in reversed(lines):
-            if line.strip():
-                return line.strip()
-    return ""

@@ -26,12 +26,16 @@ from touchstone.training.mitigation import Mitigation
 from touchstone.training.ranks import RENDEZVOUS
 from touchstone.training.spec import Batch, ModelSpec, Parameter, Precision
 from trust_gates.policy import Strict
+from trust_gates.progress import line
 
 if TYPE_CHECKING:
     import torch
 
 PREEMPTED = 143
 """Exit code after SIGTERM with a checkpoint written: 128 + 15, so a scheduler may retry."""
+
+_LOOKS = 5
+"""Looks at the validation split in one training, the last one included."""
 
 
 class TrainConfig(Strict):
@@ -114,11 +118,16 @@ def train(
             if checkpoint is not None and ranks.rank == 0:
                 run.save(checkpoint, epoch + 1)
             if ranks.rank == 0:
-                report(f"epoch {epoch + 1}/{config.epochs} loss={loss:.4f}")
-    figures = evaluate(
-        spec, module, dataset.description, dataset.splits["validation"], device=ranks.device
-    )
-    return module, {f"val_{name}": value for name, value in figures.items()}
+                known = {"loss": loss} | (run.validated(dataset) if _looks(config, epoch) else {})
+                told = " ".join(f"{name}={value:.4f}" for name, value in known.items())
+                report(line("epoch", epoch + 1, config.epochs, told))
+    return module, run.validated(dataset)
+
+
+def _looks(config: TrainConfig, epoch: int) -> bool:
+    """Whether a look at the validation split follows the epoch: after each fifth of them all."""
+    done = epoch + 1
+    return done < config.epochs and done % -(-config.epochs // _LOOKS) == 0
 
 
 class _Run:
@@ -188,6 +197,15 @@ class _Run:
         low, high = int(least[0]), -int(least[1])
         if low != high:
             raise RuntimeError(f"the ranks found checkpoints after {low} and {high} epochs")
+
+    def validated(self, dataset: Dataset) -> dict[str, float]:
+        """The figures on the validation split; what the training draws next stays as it was."""
+        import torch
+
+        device, arrays = self.ranks.device, dataset.splits["validation"]
+        with torch.random.fork_rng([device] if device.startswith("cuda") else []):
+            found = evaluate(self.spec, self.module, dataset.description, arrays, device=device)
+        return {f"val_{name}": value for name, value in found.items()}
 
     def save(self, checkpoint: Checkpoint, done: int) -> None:
         """Write what `resume` loads."""

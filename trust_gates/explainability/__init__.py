@@ -25,6 +25,7 @@ from trust_gates.explainability.parts import Parts
 from trust_gates.explainability.policy import Explainability
 from trust_gates.explainability.subject import Subject, feature_names, of_samples
 from trust_gates.policy import Setting
+from trust_gates.progress import tell
 from trust_gates.samples import Samples
 from trust_gates.statistics import (
     decide,
@@ -38,6 +39,9 @@ from trust_gates.written import number
 
 GATE = "explainability"
 Array = NDArray[np.float64]
+
+_PARTS = 4
+"""Of the measuring, as `progress` counts them: each asks the model many times."""
 
 _OF_A_GROUP = 32
 """Decisions of each group that are explained at least, where there are so many."""
@@ -73,12 +77,16 @@ def judge(
         return _nothing(samples, policy, setting)
     attributions = methods.attribute(policy.method, subject, parts, seed=setting.seed)
     relevance = parts.total(attributions)
+    tell("part", 1, _PARTS, f"{len(subject)} decisions are attributed by {policy.method}")
     similarity = sanity.check_depends_on_model(
         policy.method, subject, parts, relevance, setting.seed
     )
+    tell("part", 2, _PARTS, "random models are attributed otherwise")
     curves = faithfulness.measure(subject, parts, relevance, setting.seed)
+    tell("part", 3, _PARTS, "faithfulness is measured")
     weights = resample_weights(len(subject), setting.seed)
     stable = sanity.stability(policy.method, subject, parts, relevance, setting.seed)
+    tell("part", 4, _PARTS, "stability is measured")
     measures = {**known_bad.gains(curves, weights), "stability": mean(stable, weights)}
     proof = known_bad.check_policy(
         policy.requirements,

@@ -21,11 +21,15 @@ from trust_gates.integrity import (
 from trust_gates.integrity.findings import GATE, Finding
 from trust_gates.integrity.policy import DEFAULTS, Integrity, Poisoning
 from trust_gates.policy import Setting
+from trust_gates.progress import tell
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, decide, exact, named
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Required
 from trust_gates.written import number
+
+_PARTS = 4
+"""Of the examination, as `progress` counts them; the search for backdoors is the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,6 +88,7 @@ def judge(
         files.digests(subject.expected, subject.actual),
         *files.weights(subject.model, found),
     ]
+    tell("part", 1, _PARTS, f"{len(found)} files are examined")
     schema = data.schema(subject.splits, subject.low, subject.high)
     groups = data.empty_groups(subject.splits, subject.groups)
     own = {requirement.metric: requirement.required for requirement in policy.requirements}
@@ -97,8 +102,10 @@ def judge(
     # What broke the schema would break the arithmetic too; the gate has failed already.
     measures = {} if schema.items else _measures(subject, setting.seed, notes)
     required = named({**{n: one for n, one in DEFAULTS.items() if n in measures}, **own})
+    tell("part", 2, _PARTS, "data and labels are measured")
     tried, warnings = _specimens(subject, leaked, measures, own, setting)
     measures |= {r.metric: _missing() for r in required if r.metric not in measures}
+    tell("part", 3, _PARTS, "faults of ours were tried on them")
     scanned = _scan(subject, policy.poisoning, setting, notes, [*of_files, schema])
     return Evidence(
         gate=GATE,

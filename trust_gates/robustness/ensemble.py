@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.progress import tell
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.victim import Inputs, Victim, totals
@@ -77,7 +78,7 @@ def attack(
     held, worst = clean.copy(), samples.inputs.copy()
     after: dict[str, Held] = {}
     spared = False
-    for name in names:
+    for number, name in enumerate(names, start=1):
         spared = spared or (bool(after) and enough(held))
         alive = np.flatnonzero(held > 0)
         if len(alive) and not spared:
@@ -88,6 +89,8 @@ def attack(
             worst[alive[better]] = attacked[better]
             held[alive[better]] = now[better]
         after[name] = held.copy()
+        standing = f"{int((held > 0).sum())} of {len(samples)} samples stand"
+        tell("attack", number, len(names), f"{name}: {standing}")
     return Attacked(inputs=worst, total=totals(samples), clean=clean, after=after, spared=spared)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from trust_gates.matching import PrecisionTable
 from trust_gates.policy import Setting
+from trust_gates.progress import tell
 from trust_gates.robustness.ensemble import Attacked, Held, attack, share
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
@@ -75,6 +76,7 @@ def _in_looks(victim: Victim, samples: Samples, policy: Robustness, setting: Set
         parts.append(attack(victim, part, policy.names, policy.budget(setting.seed), hopeless))
         hits = looks[-1][0] if looks else 0
         looks.append((hits + int(parts[-1].held.sum()), rows.stop))
+        tell("sample", rows.stop, len(samples), f"attacked: {looks[-1][0]} stand")
         if settled(checks(looks)):
             break
     used = looks[-1][1]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trust_gates.progress import tell
 from trust_gates.robustness import attacks
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Attacked, Held, ratio, share
@@ -116,7 +117,7 @@ def _falling(
     """What the attack alone leaves at each budget."""
     hurt = attacked.held < attacked.clean
     held, column = attacked.clean, []
-    for epsilon in epsilons:
+    for place, epsilon in enumerate(epsilons, start=1):
         held = held.copy()
         alive = np.flatnonzero((held > 0) & (hurt | (epsilon > budget.epsilon)))
         if len(alive):
@@ -125,4 +126,5 @@ def _falling(
             now = victim.held(attacks.run(name, victim, part, within), part)
             held[alive] = np.minimum(held[alive], now)
         column.append(held)
+        tell("epsilon", place, len(epsilons), f"of the sweep by {name}")
     return column

@@ -84,6 +84,8 @@ def test_an_option_that_does_not_exist_is_a_usage_error(
         ("replay 7", 2),
         ("trigger absent.json", 2),
         ("gc", 2),
+        ("up --port 80000", 2),
+        ("up --detach --port 65535", 2),
         ("outbox retry 5", 2),
         ("predict absent", 3),
         ("review list", 3),

@@ -221,11 +221,13 @@ def test_a_rollback_is_of_what_was_merged_and_meets_the_policy_of_now(platform):
     platform.approve()
     platform.promote(newer(platform))
     platform.approve()
-    with pytest.raises(UsageError, match="expected one that was merged into"):
-        put_back(platform, "0" * 12)
+    for absent in ("0" * 12, COMMIT[:6], COMMIT[:7] + "0"):
+        with pytest.raises(UsageError, match="expected one that was merged into"):
+            put_back(platform, absent)
     platform.change("main", POLICY, b"freeze: true\n")
-    with pytest.raises(TouchstoneError, match="staging is frozen"):
-        put_back(platform, COMMIT[:12])
+    for version in (COMMIT[:12], COMMIT[:7], COMMIT):
+        with pytest.raises(TouchstoneError, match="staging is frozen"):
+            put_back(platform, version)
 
 
 def forge(checkout, platform, branch, who, *, kind=decisions.APPROVED, environment="staging"):

@@ -93,3 +93,17 @@ def test_the_last_printed_value_of_the_metric_counts():
     output = "score=0.1\nother = 5\nscore = 2.5e-1\n"
     assert local.metric(output, "score") == 0.25
     assert local.metric(output, "absent") is None
+
+
+def test_each_trial_is_reported_with_the_best_so_far_and_how_many_there_will_be():
+    told = []
+    values = iter([None, 0.2, 0.5, 0.3])
+
+    def some(number, parameters):
+        return Outcome(value=next(values))
+
+    def report(trial, best, total):
+        told.append((trial.number, best and best.value, total))
+
+    search(tune(trials=4, parallel=1), some, seed=0, report=report)
+    assert told == [(0, None, 4), (1, 0.2, 4), (2, 0.5, 4), (3, 0.5, 4)]

@@ -3,6 +3,7 @@
 import pytest
 
 from touchstone.events.bindings import check, expressions, resolve
+from touchstone.events.interceptors.interceptor import Request
 
 EVENT = {
     "body": {
@@ -120,3 +121,21 @@ def test_a_default_stands_in_for_what_the_event_does_not_have():
 def test_an_expression_that_is_not_closed_is_refused():
     with pytest.raises(ValueError, match="to be closed"):
         check("$(body.after")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("12345678901234567890", "12345678901234567000"),
+        ("9007199254740993", "9007199254740992"),
+        ("9007199254740991", "9007199254740991"),
+        ("1.0", "1"),
+        ("1e3", "1000"),
+        ("-0.0", "-0"),
+        ("1e-7", "1e-7"),
+    ],
+)
+def test_a_number_of_the_body_is_a_double_as_in_go(number, text):
+    """As tektoncd/triggers 0889029 writes them, run on these bodies."""
+    body = Request(headers={}, raw=f'{{"n": {number}}}'.encode(), url="/").body
+    assert resolve("$(body.n)", {"body": body}) == text

@@ -118,7 +118,7 @@ def test_an_event_is_stopped_with_tektons_words(name, params, headers, message):
 @pytest.mark.parametrize(
     ("name", "params", "reason"),
     [
-        ("github", {"secretref": REF}, "'secretref'"),
+        ("github", {"secretReference": REF}, "'secretReference'"),
         ("github", {"secretRef": {"secretName": "s"}}, "secretName and secretKey"),
         ("github", {"githubOwners": {"enabled": True, "checkType": "me"}}, "checkType"),
         ("github", {"addChangedFiles": {"enabled": "yes"}}, "true or false"),
@@ -132,6 +132,38 @@ def test_an_event_is_stopped_with_tektons_words(name, params, headers, message):
 def test_params_that_tekton_does_not_define_are_refused_at_load(name, params, reason):
     with pytest.raises(ValueError, match=reason):
         build(name, params, config=None, namespace="default")
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("github", {"githubOwners": {"Enabled": False, "CheckType": "orgMembers"}}),
+        ("github", {"SecretRef": {"secretname": "s", "SECRETKEY": "k"}, "EVENTTYPES": ["push"]}),
+        ("github", {"addChangedFiles": None, "secretRef": None}),
+        ("gitlab", {"EventTypes": ["Push Hook"]}),
+        ("slack", {"RequestedFields": ["text"]}),
+        ("cel", {"Filter": "true", "Overlays": [{"Key": "a", "Expression": "'b'"}]}),
+    ],
+)
+def test_params_are_read_as_go_reads_them_whatever_the_case_of_a_key(name, params):
+    build(name, params, config=None, namespace="default")
+
+
+def test_of_one_param_in_two_cases_the_last_in_the_order_of_bytes_counts():
+    params = {"filter": "true", "FILTER": "false"}
+    assert process("cel", params).notes == ("true is true",)
+
+
+def test_a_header_that_came_twice_has_both_values_and_the_first_counts():
+    params = {
+        "overlays": [
+            {"key": "all", "expression": "header['X-Team']"},
+            {"key": "one", "expression": "header.canonical('x-team')"},
+            {"key": "match", "expression": "header.match('X-Team', 'b')"},
+        ]
+    }
+    passed = process("cel", params, x_team="a\nb")
+    assert passed.extensions == {"all": ["a", "b"], "one": "a", "match": False}
 
 
 def test_the_gitlab_token_and_compare_secret_let_the_right_secret_pass():

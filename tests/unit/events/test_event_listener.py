@@ -19,7 +19,7 @@ def test_a_push_becomes_one_run_of_the_pipeline_with_what_the_event_says(state, 
     store(state, push())
     (name,) = listener.process_pending()
     run = state.run(name).manifest
-    assert run["metadata"]["name"].startswith("model-")
+    assert run["metadata"]["name"].startswith("object-detector-")
     assert "generateName" not in run["metadata"]
     assert run["spec"]["pipelineRef"] == {"name": "model"}
     assert {param["name"]: param["value"] for param in run["spec"]["params"]} == {
@@ -32,7 +32,7 @@ def test_a_push_becomes_one_run_of_the_pipeline_with_what_the_event_says(state, 
         "repository": "vision/Object-Detector",
         "branch": "main",
     }
-    assert run["metadata"]["labels"]["triggers.tekton.dev/trigger"] == "github-push"
+    assert run["metadata"]["labels"]["triggers.tekton.dev/trigger"] == "push"
     assert "push" in listener.triggers.triggers[0].name
 
 
@@ -65,11 +65,11 @@ def test_different_events_give_different_names(state, listener):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"ref": "refs/heads/other"}, "did not return true"),
-        ({"deleted": True}, "did not return true"),
-        ({"repository": {"name": "x"}}, r"without $(body.repository.clone_url)"),
-        ({"repository": None}, "failed"),
-        ({"after": 7}, "failed"),
+        ({"ref": "refs/heads/other"}, "only the default branch, main, starts a run"),
+        ({"deleted": True}, "was deleted"),
+        ({"repository": {"name": "x"}}, "without repository.full_name"),
+        ({"repository": None}, "without repository.full_name"),
+        ({"after": 7}, "got a delivery without after"),
     ],
 )
 def test_an_event_that_is_not_for_the_trigger_starts_nothing_and_says_why(
@@ -98,7 +98,12 @@ def test_an_event_that_breaks_the_listener_does_not_stop_the_next(state, listene
 
 
 def test_a_value_that_looks_like_a_variable_stays_text(state, listener):
-    repository = {"name": "a", "full_name": "$(tt.params.gitops-url)$(uid)", "clone_url": "u"}
+    repository = {
+        "name": "a",
+        "full_name": "$(tt.params.gitops-url)$(uid)",
+        "clone_url": "u",
+        "default_branch": "main",
+    }
     store(state, push(repository=repository))
     (name,) = listener.process_pending()
     annotations = state.run(name).manifest["metadata"]["annotations"]

@@ -102,7 +102,7 @@ def test_a_trigger_of_any_event_takes_a_signed_body_once_whoever_is_named_as_its
 
 
 def test_gitlabs_own_key_tells_a_second_push_from_a_retry(listener):
-    (sample,) = (item for item in SAMPLES if item.trigger == "gitlab-push")
+    (sample,) = (item for item in SAMPLES if item.name == "gitlab-push")
     headers, body = sample.delivery()
     keys = ("1", "1", "2")
     told = [post(listener, headers | {"idempotency-key": key}, body) for key in keys]
@@ -167,7 +167,7 @@ def test_a_strangers_body_is_parsed_for_its_proof_up_to_64_kib(state, tmp_path, 
     assert answer.status_code == 401 and reason in answer.json()["error"]
 
 
-@pytest.mark.parametrize("sample", SIGNED, ids=lambda sample: sample.trigger)
+@pytest.mark.parametrize("sample", SIGNED, ids=lambda sample: sample.name)
 def test_nothing_of_a_body_with_a_wrong_signature_is_read(listener, sample, monkeypatch):
     asked = []
     evaluate = cel.DIALECT.evaluate

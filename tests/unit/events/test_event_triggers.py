@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_repositorys_own_triggers_load():
     loaded = load_triggers([TRIGGERS])
     assert loaded.name == "touchstone"
-    assert "github-push" in [trigger.name for trigger in loaded.triggers]
+    assert "push" in [trigger.name for trigger in loaded.triggers]
 
 
 def test_documents_of_other_groups_are_left_to_the_cluster(folder):
@@ -34,34 +34,43 @@ def test_documents_of_other_groups_are_left_to_the_cluster(folder):
 @pytest.mark.parametrize(
     ("file", "old", "new", "reason"),
     [
-        ("github.yaml", "name: cel", "name: sed", "'sed'"),
-        ("github.yaml", "- name: filter", "- name: fliter", "'fliter'"),
-        ("github.yaml", "body.deleted", "body.deleted &&", "CEL expression"),
-        ("github.yaml", "truncate", "shorten", "'shorten'"),
-        ("github.yaml", "value: [push]", "value: push", "eventTypes"),
-        ("github.yaml", "secretKey: token", "key: token", "secretName and secretKey"),
-        ("github.yaml", "- ref: github-push", "- ref: gitlab", "no TriggerBinding 'gitlab'"),
-        ("github.yaml", "- ref: github-push", "- {}", "either ref"),
-        ("github.yaml", "ref: model", "ref: other", "no TriggerTemplate 'other'"),
-        ("github.yaml", "  bindings:", "  triggerRef: x\n  bindings:", "no such field"),
+        ("object-store.yaml", "name: cel", "name: sed", "'sed'"),
+        ("object-store.yaml", "- name: filter", "- name: fliter", "'fliter'"),
+        ("object-store.yaml", "has(body.Records)", "has(body.Records) &&", "CEL expression"),
+        ("object-store.yaml", "marshalJSON", "shorten", "'shorten'"),
+        ("forges.yaml", "value: [push, tag]", "value: push", "events 'push', expected a list"),
+        ("forges.yaml", "value: [push, tag]", "value: [branch]", "expected some of"),
+        ("forges.yaml", "- name: tags", "- name: tag", "the param 'tag'"),
+        ("forges.yaml", "value: ^v[0-9]", "value: (v[0-9]", "expected a regular expression"),
+        ("forges.yaml", "value: true", "value: yes please", "true or false"),
+        ("forges.yaml", "name: touchstone\n", "name: touchstoen\n", "no Interceptor 'touchstoen'"),
+        ("forges.yaml", "- ref: forge-event", "- ref: gitlab", "no TriggerBinding 'gitlab'"),
+        ("forges.yaml", "- ref: forge-event", "- {}", "either ref"),
+        ("forges.yaml", "ref: model", "ref: other", "no TriggerTemplate 'other'"),
+        ("forges.yaml", "  bindings:", "  triggerRef: x\n  bindings:", "no such field"),
         (
-            "github.yaml",
+            "forges.yaml",
             "    ref: model",
             "    ref: model\n    spec: {}",
             "got nothing",
         ),
-        ("github.yaml", "v1beta1\nkind: Trigger\n", "v1alpha1\nkind: Trigger\n", "v1alpha1"),
-        ("github.yaml", "kind: TriggerBinding", "kind: Pod", "Pod"),
-        ("github.yaml", "  name: github-push\n", "", "no name"),
+        ("forges.yaml", "v1beta1\nkind: Trigger\n", "v1alpha1\nkind: Trigger\n", "v1alpha1"),
+        ("forges.yaml", "kind: TriggerBinding", "kind: Pod", "Pod"),
+        ("forges.yaml", "  name: push\n", "", "no name"),
         ("listener.yaml", "labelSelector:", "labelSelektor:", "no such field"),
         ("listener.yaml", "matchLabels:", "matchLabel:", "no such field"),
-        ("github.yaml", "$(body.after)", "$(tt.params.x)", "tt.params.x"),
-        ("github.yaml", "name: repository\n", "name: repo-url\n", "'repo-url' twice"),
+        ("forges.yaml", "$(extensions.ref)", "$(tt.params.x)", "tt.params.x"),
+        ("forges.yaml", "name: repository\n", "name: repo-url\n", "'repo-url' twice"),
         ("bindings.yaml", "name: gitops-url", "name: git-url", "no value for the param"),
         ("bindings.yaml", "  labels:\n", "  labels: 5\n  annotations:\n", "metadata.labels: got 5"),
-        ("github.yaml", "value: $(body.after)", "value: 7", "string"),
+        ("forges.yaml", "value: $(extensions.ref)", "value: 7", "string"),
         ("template.yaml", "      kind: PipelineRun", "      kind: ''", "apiVersion and kind"),
-        ("template.yaml", "generateName: model-", "finalizers: []", "generateName"),
+        (
+            "template.yaml",
+            "generateName: $(tt.params.run-name)-",
+            "finalizers: []",
+            "generateName",
+        ),
         ("template.yaml", "$(tt.params.revision)", "$(tt.params.comit)", "tt.params.comit"),
         ("template.yaml", "resourcetemplates:", "templates:", "got nothing"),
         ("template.yaml", "spec:\n  params:", "spec:\n  params: [", "broken YAML"),

@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 import stat
 
 import psutil
 import pytest
 
 from touchstone.errors import PlatformError
-from touchstone.home import Home
+from touchstone.home import Home, Is
 
 
 @pytest.fixture
@@ -54,3 +55,91 @@ def test_a_platform_that_was_killed_does_not_count_as_running(home):
         json.dumps({"pid": os.getpid(), "started": own.create_time() - 100})
     )
     assert home.platform() is None
+
+
+@pytest.fixture
+def found(monkeypatch, tmp_path):
+    """A home called .touchstone, with the working directory two folders below its own."""
+    monkeypatch.delenv("TOUCHSTONE_HOME", raising=False)
+    home = Home(tmp_path / ".touchstone")
+    home.prepare()
+    below = tmp_path / "my-model" / "src"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    return home
+
+
+def test_a_platform_is_found_from_any_folder_below_it(found):
+    assert Home.default() == found
+
+
+def test_the_nearest_one_is_taken_and_an_empty_folder_is_none(found, tmp_path):
+    nearer = tmp_path / "my-model" / ".touchstone"
+    nearer.mkdir(mode=0o700)
+    assert Home.default() == found
+    (nearer / "run").mkdir()
+    (nearer / "run" / "state.sqlite").touch()
+    assert Home.default() == Home(nearer)
+
+
+def test_one_of_somebody_else_is_never_found_and_never_used_unasked(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert Home.default() == Home(tmp_path / "my-model" / "src" / ".touchstone")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PlatformError, match="somebody else's"):
+        Home.default()
+    monkeypatch.setenv("TOUCHSTONE_HOME", str(found.root))
+    assert Home.default() == found
+
+
+def test_one_that_a_clone_has_brought_along_is_not_used(found, tmp_path, monkeypatch):
+    cloned = tmp_path / "my-model" / ".touchstone"
+    (cloned / "git" / "gitops.git").mkdir(parents=True)
+    cloned.chmod(0o755)  # as git makes folders
+    assert Home.default() == found
+    (tmp_path / "other").mkdir()
+    shutil.move(cloned, tmp_path / "other")
+    found.root.rename(tmp_path / "gone")
+    monkeypatch.chdir(tmp_path / "other")
+    with pytest.raises(PlatformError, match=r"others may enter \(mode 755\)"):
+        Home.default()
+    (tmp_path / "other" / ".touchstone").chmod(0o700)
+    assert Home.default().gitops_repository.exists()
+
+
+def test_a_folder_that_was_there_before_becomes_private_with_its_first_use(tmp_path, monkeypatch):
+    monkeypatch.delenv("TOUCHSTONE_HOME", raising=False)
+    (tmp_path / ".touchstone").mkdir(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    Home.default().prepare()
+    assert stat.S_IMODE(Home.default().root.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_a_link_that_somebody_else_planted_leads_nowhere(found, tmp_path):
+    planted = tmp_path / "my-model" / ".touchstone"
+    planted.symlink_to(tmp_path / "other")
+    Home(tmp_path / "other").prepare()
+    assert Home.default() == Home(tmp_path / "other")
+    os.lchown(planted, 12345, 12345)
+    assert Home.default() == found
+
+
+def test_one_that_was_killed_is_told_from_one_that_ended_or_never_ran(home):
+    assert home.life().state is Is.DOWN
+    assert home.life().remedy == "touchstone up --detach starts one"
+    document = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    home.platform_file.write_text(json.dumps(document))
+    assert home.life().state is Is.RUNNING
+    document |= {"started": 0, "listener": "http://127.0.0.1:9000"}
+    home.platform_file.write_text(json.dumps(document))
+    assert home.life().state is Is.DEAD
+    assert str(home.life()) == f"the platform in {home.root} died (process {os.getpid()} is gone)"
+    expected = "touchstone up --detach --port 9000 starts it again, unfinished runs go on"
+    assert home.life().missing.hint == expected
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "started": 0}'])
+def test_a_broken_platform_file_counts_as_none(home, text):
+    home.platform_file.write_text(text)
+    assert home.life().state is Is.DOWN

@@ -7,7 +7,16 @@ from typer.testing import CliRunner
 
 from touchstone.errors import PlatformError, UsageError
 from touchstone.git import git
-from touchstone.requests.start import Wanted, changes_only, resolve, start
+from touchstone.requests.start import (
+    Looked,
+    Ref,
+    Wanted,
+    changes_only,
+    default_branch,
+    look,
+    resolve,
+    start,
+)
 from touchstone.runs.lookup import REPOSITORY
 
 DOCUMENTS = r"([.]md$)|(^LICENSE$)"
@@ -71,7 +80,7 @@ def test_in_doubt_about_what_changed_a_run_is_started(repository, since):
 
 def test_a_run_is_made_from_the_template_and_once_an_event(control):
     name = start(control, WANTED)
-    assert name.startswith("model-check-")
+    assert name.startswith("my-detector-check-")
     assert start(control, WANTED) == name
     (run,) = control.runs("vision/My Detector", "7")
     assert (run.name, run.revision, run.done) == (name, WANTED.revision, False)
@@ -149,3 +158,81 @@ def test_the_stage_starts_a_run_for_each_new_object(repository, home, monkeypatc
         ("s3://b/1.npz", commit),
         ("s3://b/2.npz", commit),
     ]
+
+
+def test_the_default_branch_is_the_one_that_head_names(repository):
+    commit = repository.commit(model__py="1")
+    repository.push("refs/heads/main", "refs/heads/trunk")
+    git("symbolic-ref", "HEAD", "refs/heads/trunk", cwd=repository.bare)
+    assert default_branch(repository.url) == "trunk"
+    asked = Ref(branch="trunk", ref="refs/heads/trunk", target="trunk")
+    assert look(repository.url, asked) == Looked(revision=commit, reason="")
+    other = look(repository.url, Ref(branch="main", ref="refs/heads/main", target="main"))
+    assert other.reason == "only the default branch, trunk, starts a run, and this was main"
+
+
+def test_a_pull_request_is_compared_with_the_branch_it_is_to_be_merged_into(repository):
+    repository.commit(model__py="1", README__md="a")
+    repository.push("refs/heads/main")
+    repository.commit(README__md="b")
+    repository.push("refs/heads/words")
+    about = {"since": "refs/heads/main", "ignore": DOCUMENTS, "target": "main"}
+    words = Ref(branch="words", ref="refs/heads/words", **about)
+    assert look(repository.url, words).reason.startswith("only documents differ from ")
+    commit = repository.commit(model__py="2")
+    repository.push("refs/heads/code")
+    code = Ref(branch="code", ref="refs/heads/code", **about)
+    assert look(repository.url, code) == Looked(revision=commit, reason="")
+
+
+def test_a_renamed_file_counts_under_both_names(repository):
+    first = repository.commit(model__py="1")
+    (repository.work / "model.py").rename(repository.work / "model.md")
+    second = repository.commit()
+    repository.push("refs/heads/main")
+    assert not changes_only(repository.url, first, second, DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"a": 1}', "[7]", '[{"branch": "a"}]', '[{"path": "x"}]', "null"]
+)
+def test_further_refs_that_are_none_are_refused(text):
+    with pytest.raises(UsageError, match="expected a JSON list of refs"):
+        Ref.read(text)
+
+
+def test_two_tags_of_one_push_start_two_runs_and_a_branch_beside_them_none(
+    repository, home, monkeypatch
+):
+    import json
+
+    import typer
+
+    from scripts import start_run
+    from touchstone.runs.store import State
+
+    monkeypatch.setenv("TOUCHSTONE_HOME", str(home.root))
+    commit = repository.commit(model__py="1")
+    repository.push("refs/heads/main", "refs/heads/other", "refs/tags/v1", "refs/tags/v2")
+    git("symbolic-ref", "HEAD", "refs/heads/main", cwd=repository.bare)
+    tags = [{"branch": f"v{n}", "ref": f"refs/tags/v{n}", "revision": commit} for n in (1, 2)]
+    arguments = {
+        "template": "model",
+        "url": repository.url,
+        "repository": "me/m",
+        "branch": "other",
+        "ref": "refs/heads/other",
+        "target": "other",
+        "image-registry": "localhost",
+        "gitops-url": "file:///g.git",
+        "event": "e",
+        "further": json.dumps(tags),
+    }
+    app = typer.Typer()
+    app.command()(start_run.main)
+    for _ in range(2):
+        result = CliRunner().invoke(app, [f"--{name}={text}" for name, text in arguments.items()])
+        assert result.exit_code == 0, result.output
+        assert "nothing to start for other: only the default branch, main," in result.output
+    runs = [run.manifest["metadata"]["annotations"] for run in State(home.root).runs()]
+    assert sorted(run["touchstone.dev/branch"] for run in runs) == ["v1", "v2"]

@@ -28,10 +28,10 @@ def run(name, repository="", branch="main", status="", progress="", unqueued="")
 @pytest.mark.parametrize(
     ("runs", "executing", "start", "waits"),
     [
-        ([run("a"), run("b"), run("c")], [], ["a", "b"], {"c": "waits for one of 2 running"}),
+        ([run("a"), run("b"), run("c")], [], ["a", "b"], {"c": "waits for a slot: runs a, b are"}),
         ([run("a"), run("b")], ["a"], ["b"], {}),
         ([run("a", "m"), run("b", "m"), run("c", "n")], [], ["a", "c"], {"b": "of model m"}),
-        ([run("a", "m"), run("b", "m")], ["a"], [], {"b": "waits for 1 running of model m"}),
+        ([run("a", "m"), run("b", "m")], ["a"], [], {"b": "a slot of model m: run a is before it"}),
         ([run("a", status="PipelineRunPending"), run("b")], [], ["b"], {"a": "PipelineRunPending"}),
         # One that is cancelled has only its end written, and waits for nobody.
         ([run("a", "m"), run("b", "m", status="Cancelled")], ["a"], ["b"], {}),

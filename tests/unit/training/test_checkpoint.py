@@ -13,6 +13,7 @@ from defended import dataset, rows_arrays, rows_net
 from touchstone.artifacts.store import digest_bytes
 from touchstone.training.checkpoint import Checkpoint, RefusedError
 from touchstone.training.trainer import TrainConfig, train
+from trust_gates.progress import is_told
 
 DATA = dataset(rows_arrays, (128, 20, 20))
 CONFIG = TrainConfig(epochs=2, batch_size=64)
@@ -173,3 +174,26 @@ def test_the_digests_are_sha256_of_the_bytes(kept):
     head = kept.path.read_bytes().partition(b"\n")[0].decode().split()
     content = "sha256:" + hashlib.sha256(STATE).hexdigest()
     assert head == ["touchstone-checkpoint-1", kept.training, content]
+
+
+def test_what_training_tells_on_its_way_has_five_looks_at_the_validation_split():
+    said = []
+    config = CONFIG.model_copy(update={"epochs": 12})
+    train(rows_net(), DATA, config, report=said.append)
+    assert all(is_told(line) for line in said)
+    looks = [number for number, line in enumerate(said, start=1) if "val_accuracy=" in line]
+    assert looks == [3, 6, 9]  # the last one is what training ends with
+
+
+def test_a_look_at_the_validation_split_changes_nothing_of_what_is_learned(
+    undisturbed, monkeypatch
+):
+    def drawing(spec, module, *arguments, **options):
+        torch.rand(1)
+        return {"accuracy": 0.0}
+
+    monkeypatch.setattr("touchstone.training.trainer._looks", lambda config, epoch: True)
+    monkeypatch.setattr("touchstone.training.trainer.evaluate", drawing)
+    module, _ = train(rows_net(), DATA, CONFIG)
+    for left, right in zip(undisturbed.parameters(), module.parameters(), strict=True):
+        assert torch.equal(left, right)

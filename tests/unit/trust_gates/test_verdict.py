@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required
+from trust_gates.verdict import Check, Evidence, Interval, Outcome, Required, decisive
 
 NAN = math.nan
 
@@ -69,3 +69,35 @@ def test_a_check_survives_json(measured):
 )
 def test_evidence_is_as_good_as_its_worst_check(outcomes, worst):
     assert Evidence(gate="quality", checks=[check(o) for o in outcomes]).outcome is worst
+
+
+def _named(name, outcome, measured, low, high, required):
+    return Check(
+        gate="quality",
+        name=name,
+        measured=measured,
+        interval=interval(low, high),
+        required=required,
+        samples=100,
+        outcome=outcome,
+        reason=name,
+    )
+
+
+def test_the_check_that_decided_comes_first():
+    passed, failed, open_ = Outcome.PASSED, Outcome.FAILED, Outcome.INSUFFICIENT
+    checks = [
+        _named("of none", passed, 0, 0, 0, Required(high=0)),
+        _named("counted", passed, 0.6, 0.6, 0.6, Required(high=0.9)),
+        _named("far", passed, 0.9, 0.85, 0.95, Required(low=0.5)),
+        _named("close", passed, 0.9, 0.85, 0.95, Required(low=0.84)),
+        _named("close above", passed, 0.1, 0.05, 0.19, Required(low=-0.9, high=0.2)),
+        _named("open", open_, 0.5, 0.4, 0.6, Required(low=0.45)),
+        _named("broken", failed, NAN, NAN, NAN, Required(low=0.45)),
+        _named("failed", failed, 0.2, 0.1, 0.3, Required(low=0.45)),
+    ]
+    names = [check.name for check in decisive(checks)]
+    assert names == [
+        *("broken", "failed", "open"),
+        *("close above", "close", "far", "counted", "of none"),
+    ]

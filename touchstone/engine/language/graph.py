@@ -8,6 +8,11 @@ from typing import Any
 
 from touchstone.engine.language.substitute import Key, references
 
+ORDERING = (
+    *("name", "image", "imagePullPolicy", "script", "workingDir", "command", "args", "env"),
+)
+"""The fields of an embedded Task's steps and sidecars in which a result orders the tasks."""
+
 
 def result_references(task: Mapping[str, Any]) -> list[Key]:
     """The $(tasks.NAME.results.RESULT...) references of a pipeline task."""
@@ -41,6 +46,9 @@ def find_cycle(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _references(task: Mapping[str, Any]) -> Iterable[Key]:
-    parts = [task.get(field, {}) for field in ("params", "matrix", "when", "taskSpec", "taskRef")]
+    parts = [task.get(field, {}) for field in ("params", "matrix", "when", "taskRef")]
+    spec = task.get("taskSpec", {})
+    for container in (*spec.get("steps", []), *spec.get("sidecars", [])):
+        parts += [container.get(field, "") for field in ORDERING]
     parts.append([item.get("subPath", "") for item in task.get("workspaces", [])])
     return references(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from touchstone.engine.language.substitute import Scope
@@ -53,13 +54,44 @@ def fan_out(matrix: Mapping[str, Any], scope: Scope, *, task: str) -> list[Combi
     return [_sorted(combination) for combination in combinations]
 
 
-def display_name(matrix: Mapping[str, Any], params: Mapping[str, Any], scope: Scope) -> str:
-    """The names of the included combinations that a run with these params belongs to."""
+def count(matrix: Mapping[str, Any]) -> int:
+    """How many runs Tekton counts before any of them is made: the value of `matrix.length`.
+
+    An array that is known only later counts as one, an included combination for each value that
+    is new.
+    """
+    values = {item.get("name"): item.get("value") for item in matrix.get("params") or []}
+    included = matrix.get("include") or []
+    if not values:
+        return len(included)
+    lists = {name: value for name, value in values.items() if isinstance(value, list) and value}
+    added = sum(_adds(item.get("params") or [], {**values, **lists}) for item in included)
+    return prod(len(value) for value in lists.values()) + added
+
+
+def _adds(params: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> int:
+    added = 0
+    for item in params:
+        if item.get("name") in values:
+            known = values[item["name"]]
+            if isinstance(known, list) and item.get("value") in known:
+                break
+            added += 1
+    return added
+
+
+def display_name(
+    matrix: Mapping[str, Any], params: Mapping[str, Any], scope: Scope, strings: Scope
+) -> str:
+    """The names of the included combinations that a run with these params belongs to.
+
+    `scope` is what the matrix may refer to, `strings` what the names may.
+    """
     names = []
     for item in matrix.get("include", []):
         wanted = {p["name"]: scope.apply(as_value(p["value"])) for p in item.get("params", [])}
         if item.get("name") and all(params.get(name) == value for name, value in wanted.items()):
-            names.append(scope.text(item["name"]))
+            names.append(strings.text(item["name"]))
     return " ".join(names)
 
 

@@ -1,10 +1,10 @@
-"""What does each $(...) reference stand for? One pass, so a value is never read as a reference."""
+"""What does each $(...) reference stand for, and in which pass is it replaced?"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from touchstone.errors import ManifestError
 
@@ -15,6 +15,9 @@ Key: TypeAlias = tuple[str, ...]
 """A reference taken apart: ("params", "name") for $(params.name) and $(params['name'])."""
 
 _REFERENCE = re.compile(r"\$\(([_a-zA-Z0-9.\-\[\]'\"*]+)\)")
+_ALONE = re.compile(r"\$\([_a-zA-Z0-9.-]+(\[(\d+|\*)\])?\)")
+"""A string for which Tekton takes a whole array or object; not with the name in brackets."""
+
 _EXPANSION = re.compile(r"\$(?:\$|\(([^)]*)\))")
 _TOKEN = re.compile(r"""\.?([^.\[\]'"]+)|\['([^']+)'\]|\["([^"]+)"\]|(\[(?:\d+|\*)\])""")
 
@@ -46,102 +49,117 @@ def references(value: Any) -> Iterator[Key]:
             yield from references(item)
 
 
+def plain_references(text: str) -> list[Key]:
+    """The references of a string that have no name in brackets."""
+    found = [parse(match[0][2:-1]) for match in _ALONE.finditer(text)]
+    return [key for key in found if key]
+
+
 class Scope:
-    """The values known at one place of a run; what it does not know is left as it stands."""
+    """The values known at one place of a run; what it does not know is left as it stands.
 
-    def __init__(self, values: Mapping[Key, Value] | None = None) -> None:
-        self._values: dict[Key, Value] = dict(values or {})
+    Tekton replaces in passes, each of which reads what the last one left and never what it wrote
+    itself: params, then contexts, then results and workspaces. So a reference that a value brings
+    along is replaced by a later pass and stays as text for its own. `then` adds a pass.
+    """
 
-    def __or__(self, other: Scope) -> Scope:
-        """Both scopes; where both know a reference, `other` wins."""
-        return Scope({**self._values, **other._values})
+    def __init__(self, values: Mapping[Key, Value] | None = None, *, parts: bool = True) -> None:
+        """One pass; without `parts` it knows arrays as a whole and none of their items."""
+        self._passes = [_Pass(dict(values), parts)] if values else []
 
-    def without(self, root: str) -> Scope:
-        """The scope with no reference that begins with `root`, such as `params`."""
-        return Scope({key: value for key, value in self._values.items() if key[0] != root})
-
-    def known(self, key: Key) -> Value | None:
-        """The value that `key` itself stands for; None also for a part of a value."""
-        return self._values.get(key)
+    def then(self, other: Scope) -> Scope:
+        """A scope that goes on with the passes of `other`."""
+        both = Scope()
+        both._passes = [*self._passes, *other._passes]
+        return both
 
     def find(self, key: Key) -> Value | None:
         """The value of a reference, None where it is not known here.
 
-        Raises ManifestError for an index out of range and for [*] on a string.
+        Raises ManifestError for an index out of range.
         """
-        if key[:2] == ("inputs", "params"):
-            key = key[1:]  # as params were called before v1, and may still be
-        if key in self._values:
-            return self._values[key]
-        holder, last = self._values.get(key[:-1]), key[-1]
-        if holder is None:
-            return None
-        if last == "[*]":
-            if isinstance(holder, str):
-                raise ManifestError(f"got [*] on the string {_text(key[:-1])}, expected an array")
-            return holder
-        if isinstance(holder, list) and last.startswith("["):
-            index = int(last[1:-1])
-            if index >= len(holder):
-                raise ManifestError(
-                    f"got index {index} of {_text(key[:-1])}, expected less than {len(holder)}"
-                )
-            return holder[index]
-        if isinstance(holder, dict):
-            return holder.get(last)
+        for index, one in enumerate(self._passes):
+            found = one.find(key)
+            if found is not None:
+                later = Scope()
+                later._passes = self._passes[index + 1 :]
+                return later.apply(found)  # type: ignore[no-any-return]
         return None
 
     def apply(self, value: Any) -> Any:
-        """`value` with every known reference replaced, in lists and maps too.
+        """`value` with every known reference replaced, as Tekton replaces in a param's value.
 
         A string that is nothing but a whole array or object becomes that array or object; as an
-        item of a list, an array takes the place of the item.
+        item of a list, an array takes the place of the item. Deeper down there are only strings.
+        Raises ManifestError for an index out of range.
         """
-        if isinstance(value, str):
-            return self._string(value)
-        if isinstance(value, Mapping):
-            return {key: self.apply(item) for key, item in value.items()}
-        if isinstance(value, list):
-            items: list[Any] = []
-            for item in value:
-                replaced = self.apply(item)
-                if isinstance(item, str) and isinstance(replaced, list):
-                    items.extend(replaced)
-                else:
-                    items.append(replaced)
-            return items
+        for one in self._passes:
+            value = one.apply(value)
         return value
 
     def text(self, value: str) -> str:
-        """`value` with every known reference replaced, where only a string makes sense."""
-        replaced = self._string(value)
-        if not isinstance(replaced, str):
-            raise ManifestError(f"got a whole array or object in {value!r}, expected a string")
-        return replaced
+        """`value` with every known reference to a string replaced. Raises as `apply` does."""
+        for one in self._passes:
+            value = one.text(value)
+        return value
 
-    def _string(self, value: str) -> Value:
-        if "$(" not in value:
-            return value
-        whole = _REFERENCE.fullmatch(value)
-        if whole:
-            key = parse(whole[1])
-            found = self.find(key) if key else None
-            if found is None:
-                return value
-            return found
-        return _REFERENCE.sub(self._inside, value)
+
+class _Pass(NamedTuple):
+    values: dict[Key, Value]
+    parts: bool
+
+    def find(self, key: Key) -> Value | None:
+        if key[:2] == ("inputs", "params"):
+            key = key[1:]  # as params were called before v1, and may still be
+        if key in self.values:
+            return self.values[key]
+        holder, last = self.values.get(key[:-1]), key[-1]
+        if isinstance(holder, dict):
+            return holder if last == "[*]" else holder.get(last)
+        if not isinstance(holder, list) or not last.startswith("["):
+            return None
+        if last == "[*]":
+            return holder
+        index = int(last[1:-1])
+        if self.parts and index >= len(holder):
+            raise ManifestError(
+                f"got index {index} of {_text(key[:-1])}, expected less than {len(holder)}"
+            )
+        return holder[index] if self.parts else None
+
+    def apply(self, value: Any) -> Any:
+        if isinstance(value, str):
+            found = self._whole(value) if _ALONE.fullmatch(value) else None
+            return self.text(value) if found is None else found
+        if isinstance(value, list):
+            items: list[Any] = []
+            for item in value:
+                array = self._whole(item) if isinstance(item, str) else None
+                items += array if isinstance(array, list) else [self.deep(item)]
+            return items
+        return self.deep(value)
+
+    def deep(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {key: self.deep(item) for key, item in value.items()}
+        return [self.deep(item) for item in value] if isinstance(value, list) else value
+
+    def text(self, value: str) -> str:
+        return _REFERENCE.sub(self._inside, value) if "$(" in value else value
+
+    def _whole(self, value: str) -> Value | None:
+        """The array or object that the reference stands for; None for whatever else `value` is."""
+        match = _REFERENCE.fullmatch(value) if value.startswith("$(") else None
+        key = parse(match[1]) if match else None
+        found = self.find(key) if key else None
+        return None if isinstance(found, str) else found
 
     def _inside(self, match: re.Match[str]) -> str:
         key = parse(match[1])
         found = self.find(key) if key else None
-        if found is None:
-            return match[0]
-        if not isinstance(found, str):
-            raise ManifestError(
-                f"got the array or object $({match[1]}) inside a longer string,"
-                " expected it to stand alone"
-            )
-        return found
+        return found if isinstance(found, str) else match[0]
 
 
 def scope_of(prefix: Key, values: Mapping[str, Value]) -> Scope:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def evaluate(
 
     Raises CelEvaluationError.
     """
-    resolved = [dict(scope.apply(expression)) for expression in expressions]
+    resolved = [_replaced(expression, scope) for expression in expressions]
     return all(_holds(expression) for expression in resolved), resolved
 
 
@@ -37,6 +38,21 @@ def check_cel(source: str) -> None:
     except CelError as error:
         hint = _HINT if "undeclared reference" in str(error) else ""
         raise CelEvaluationError(f"{error}{hint}") from None
+
+
+def _replaced(expression: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """The expression as it is evaluated; a whole array as the input counts as its JSON."""
+    replaced = dict(expression)
+    if "values" in expression:
+        replaced["values"] = scope.apply(expression["values"])
+    if "cel" in expression:
+        replaced["cel"] = scope.text(expression["cel"])
+    if "input" in expression:
+        text = expression["input"]
+        replaced["input"] = scope.text(text)
+        if text.startswith("$(") and (items := scope.apply([text])) != [replaced["input"]]:
+            replaced["input"] = json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+    return replaced
 
 
 def _holds(expression: Mapping[str, Any]) -> bool:

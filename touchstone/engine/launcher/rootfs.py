@@ -32,7 +32,8 @@ class Mount(NamedTuple):
 
     target: str
     source: str = ""
-    """Empty for an empty folder that is gone when the process is."""
+    """A path without links: what a link says would be looked up in the new root. Empty for an
+    empty folder that is gone when the process is."""
 
     read_only: bool = False
     identity: tuple[int, int] | None = None
@@ -88,7 +89,7 @@ def _fill(root: _Root, folder: str) -> None:
 
 
 def _place(root: _Root, mount: Mount) -> None:
-    source = root.old + os.path.realpath(mount.source) if mount.source else ""
+    source = root.old + mount.source if mount.source else ""
     is_folder = not source or os.path.isdir(source)
     _point(root, mount.target, is_folder)
     here = root.new + mount.target

@@ -48,7 +48,7 @@ def planned_pipeline_run(run: Document, references: References) -> PlannedPipeli
     document, name, source = run, run.name, None
     path: FieldPath = ("spec", "pipelineSpec")
     if "pipelineRef" in spec:
-        definition = references.find("Pipeline", spec["pipelineRef"], run, ("spec",))
+        definition = references.pipeline_of(run)
         document, path = definition.document, ("spec",)
         name, source = definition.name, definition.source
     return PlannedPipelineRun(

@@ -8,8 +8,8 @@ from typing import Any
 
 from touchstone.documents.yaml import Document, FieldPath
 from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
-from touchstone.engine.language.values import as_value, resolve
-from touchstone.engine.plan.references import Definition, References
+from touchstone.engine.language.values import as_value, pipeline_params
+from touchstone.engine.plan.references import Definition, References, replaced_reference
 from touchstone.engine.plan.task_run import Metadata, uid
 from touchstone.errors import ManifestError
 from touchstone.runs.record import Json
@@ -65,7 +65,7 @@ class PlannedPipelineRun:
 
         Raises RunFailedError in Tekton's words where there is none.
         """
-        reference = scope.apply(task[f"{kind.lower()}Ref"])
+        reference = replaced_reference(task[f"{kind.lower()}Ref"], scope)
         try:
             return self.references.find(kind, reference, self.document, self.place(task))
         except ManifestError as error:
@@ -75,6 +75,17 @@ class PlannedPipelineRun:
                 f"Pipeline default/{self.pipeline} can't be Run; it contains {what} that don't"
                 f' exist: Couldn\'t retrieve {kind} "{reference.get("name", "")}": {error}',
             ) from None
+
+    def contexts(self, pipeline: str) -> Scope:
+        """What $(context...) stands for in a pipeline of that name."""
+        return Scope(
+            {
+                ("context", "pipelineRun", "name"): self.name,
+                ("context", "pipelineRun", "namespace"): "default",
+                ("context", "pipelineRun", "uid"): uid(self.name),
+                ("context", "pipeline", "name"): pipeline,
+            }
+        )
 
     def tasks(self) -> Iterator[Mapping[str, Any]]:
         """The pipeline tasks, those of `finally` last."""
@@ -92,10 +103,40 @@ class PlannedPipelineRun:
 
 @dataclass(frozen=True)
 class Values:
-    """What the whole pipeline may refer to."""
+    """What the whole pipeline may refer to, pass by pass."""
 
     params: Mapping[str, Value]
-    scope: Scope
+    written: Mapping[str, Value]
+    """The params as far as the Pipeline's author wrote them: those that were given are empty."""
+
+    contexts: Scope
+    bound: Scope
+    """Which workspaces are bound."""
+
+    @property
+    def scope(self) -> Scope:
+        """All of it."""
+        return scope_of(("params",), self.params).then(self.contexts).then(self.bound)
+
+    def inside(self, task: Mapping[str, Any], *, written: bool = False) -> Scope:
+        """What the spec of an embedded Task may refer to; only what is `written`, if so asked.
+
+        The params that its pipeline task gives go before the pipeline's of the same name, items of
+        an array and absent keys of an object left out; one of another type leaves nothing.
+        """
+        params = self.written if written else self.params
+        given = given_params(task.get("params", []), scope_of(("params",), params))
+        values: dict[Key, Value] = {("params", name): value for name, value in params.items()}
+        for name in params.keys() & given.keys():
+            ours, own = params[name], given[name]
+            if isinstance(ours, list):
+                values |= {("params", name, f"[{i}]"): item for i, item in enumerate(ours)}
+                values["params", name] = own if isinstance(own, list) else []
+            elif isinstance(ours, dict):
+                values["params", name] = {**ours, **(own if isinstance(own, dict) else {})}
+            else:
+                values["params", name] = own if isinstance(own, str) else ""
+        return Scope(values).then(self.contexts).then(self.bound)
 
 
 def values_of(plan: PlannedPipelineRun) -> Values:
@@ -113,13 +154,10 @@ def values_of(plan: PlannedPipelineRun) -> Values:
                 " does not exist in Pipeline",
                 hint=f"expected one of {', '.join(tasks)}",
             )
-    params = resolve(spec.get("params", []), plan.given, of=f"Pipeline {plan.pipeline}")
-    values: dict[Key, Value] = {
-        ("context", "pipelineRun", "name"): plan.name,
-        ("context", "pipelineRun", "namespace"): "default",
-        ("context", "pipelineRun", "uid"): uid(plan.name),
-        ("context", "pipeline", "name"): plan.pipeline,
-    }
+    specs, of = spec.get("params", []), f"Pipeline {plan.pipeline}"
+    params = pipeline_params(specs, plan.given, of=of)
+    written = pipeline_params(specs, {k: _empty(v) for k, v in plan.given.items()}, of=of)
+    bound: dict[Key, Value] = {}
     for workspace in spec.get("workspaces", []):
         name = workspace["name"]
         if name not in plan.bindings and not workspace.get("optional"):
@@ -128,10 +166,17 @@ def values_of(plan: PlannedPipelineRun) -> Values:
                 " which is not optional",
                 hint=f"-w {name}=FOLDER",
             )
-        values["workspaces", name, "bound"] = "false"
+        bound["workspaces", name, "bound"] = "false"
     for name in plan.bindings:
-        values["workspaces", name, "bound"] = "true"
-    return Values(params, scope_of(("params",), params) | Scope(values))
+        bound["workspaces", name, "bound"] = "true"
+    return Values(params, written, plan.contexts(plan.pipeline), Scope(bound))
+
+
+def _empty(value: Value) -> Value:
+    """A value of the same form that says nothing."""
+    if isinstance(value, str):
+        return ""
+    return [""] * len(value) if isinstance(value, list) else dict.fromkeys(value, "")
 
 
 def given_params(items: Sequence[Mapping[str, Any]], scope: Scope) -> dict[str, Value]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.documents.yaml import Document, FieldPath
+from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
+from touchstone.engine.language.values import as_value
 from touchstone.engine.rules import validate
 from touchstone.engine.text.catalog import Catalog
 from touchstone.engine.text.load import load_text
@@ -102,6 +104,17 @@ class References:
         name = hashlib.sha256(key.encode()).hexdigest()
         return (self._keep or Path()) / f"{name}.json"
 
+    def pipeline_of(self, run: Document) -> Definition:
+        """The Pipeline that a PipelineRun refers to. Raises as `find` does."""
+        spec = run.body["spec"]
+        given = {item["name"]: as_value(item["value"]) for item in spec.get("params", [])}
+        contexts: dict[Key, Value] = {
+            ("context", "pipelineRun", "name"): run.name,
+            ("context", "pipelineRun", "namespace"): "default",
+        }
+        scope = scope_of(("params",), given).then(Scope(contexts))
+        return self.find("Pipeline", replaced_reference(spec["pipelineRef"], scope), run, ("spec",))
+
     def needed_by(self, run: Document) -> list[Definition]:
         """Every Task and Pipeline that a run refers to, as far as it is known before it runs.
 
@@ -115,7 +128,7 @@ class References:
         if isinstance(spec.get("taskRef"), dict):
             self._add(self.find("Task", spec["taskRef"], run, ("spec",)), found)
         if isinstance(spec.get("pipelineRef"), dict):
-            definition = self.find("Pipeline", spec["pipelineRef"], run, ("spec",))
+            definition = self.pipeline_of(run)
             self._add(definition, found)
             self._follow(definition.document, ("spec",), found, (definition.name,))
         elif isinstance(spec.get("pipelineSpec"), dict):
@@ -148,6 +161,18 @@ class References:
     @staticmethod
     def _add(definition: Definition, found: dict[int, Definition]) -> None:
         found[id(definition.document)] = definition
+
+
+def replaced_reference(reference: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """A reference to a Task, Pipeline or StepAction with those of `scope` replaced in it."""
+    replaced = dict(reference)
+    if isinstance(name := reference.get("name"), str):
+        replaced["name"] = scope.text(name)
+    if "params" in reference:
+        replaced["params"] = [
+            {**item, "value": scope.apply(item["value"])} for item in reference["params"]
+        ]
+    return replaced
 
 
 def _tasks(document: Document, path: FieldPath) -> Iterator[tuple[FieldPath, dict[str, Any]]]:

@@ -87,7 +87,7 @@ class Surroundings:
     """Those asked for from outside, for every TaskRun."""
 
     result_limit: int = RESULT_LIMIT
-    """Bytes that all results of a TaskRun may take together."""
+    """Bytes that a step's termination message may have; see `engine.pod.results`."""
 
 
 class Turn(Protocol):
@@ -103,10 +103,14 @@ class Turn(Protocol):
 class AttemptEndedError(Exception):
     """The attempt ended early: why, in a condition's words."""
 
-    def __init__(self, reason: str, message: str, *, retry: bool = True) -> None:
+    def __init__(
+        self, reason: str, message: str, *, retry: bool = True, later_steps: bool = False
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry = retry
+        self.later_steps = later_steps
+        """Whether the steps after it run all the same."""
 
 
 class StoppedError(Exception):

@@ -38,6 +38,11 @@ def fields_of(
     }
 
 
+def hostname(fields: Fields) -> str:
+    """What the Pod's containers take for the name of their machine: its own, cut to 63 letters."""
+    return str(fields["metadata.name"])[:63].rstrip("-.")
+
+
 def read(fields: Fields, path: str) -> str:
     """The field at `path`, a label or annotation that is not there being empty.
 

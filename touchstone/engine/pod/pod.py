@@ -72,6 +72,8 @@ class Pod:
         self._steps, self._sidecars = steps, sidecars
         self._volumes: dict[str, Volume] = {}
         self._bound: list[Bound] = []
+        self._unbound: list[str] = []
+        self._results: list[str] = []
 
     def make_folders(self) -> None:
         """Make the folders anew: what an earlier attempt left would pass for this one's."""
@@ -114,27 +116,36 @@ class Pod:
         spec: Mapping[str, Any],
         bindings: Mapping[str, Mapping[str, Any]],
         volumes: Sequence[Mapping[str, Any]],
+        params: Scope,
         scope: Scope,
     ) -> None:
-        """Find the volumes behind the Task's workspaces and the Pod's volumes."""
+        """Find the volumes behind the Task's workspaces and the Pod's volumes.
+
+        `params` is what bindings and `volumes`, those of the Pod's template, may refer to, `scope`
+        what the Task's own fields may before `passes`.
+        """
         isolated = {
             item["name"]
             for container in (*spec["steps"], *spec.get("sidecars", []))
             for item in container.get("workspaces", [])
         }
         declared = {item["name"]: item for item in spec.get("workspaces", [])}
+        self._unbound = [name for name in declared if name not in bindings]
+        self._results = [item["name"] for item in spec.get("results", [])]
         for name, binding in bindings.items():
-            volume = self.folders.workspace(name, scope.apply(binding), self.taskrun)
+            binding = params.apply(binding)
+            volume = self.folders.workspace(name, binding, self.taskrun)
             # The same volume is mounted elsewhere without the binding's subPath.
             self._volumes[volume.name] = volume
             item = declared.get(name, {})
             path = scope.text(item.get("mountPath", "")) or f"/workspace/{name}"
             read_only = bool(item.get("readOnly")) or volume.read_only
-            part = scope.text(binding.get("subPath", ""))
+            part = binding.get("subPath", "")
             self._bound.append(Bound(name, volume, part, path, read_only, name in isolated))
-        for item in volumes:
-            applied = scope.apply(dict(item))
-            self._volumes[applied["name"]] = self.folders.volume(applied, self.taskrun, self.fields)
+        scope = scope.then(self.passes())
+        wanted = [scope.apply(item) for item in spec.get("volumes", [])]
+        for item in (*wanted, *volumes):
+            self._volumes[item["name"]] = self.folders.volume(item, self.taskrun, self.fields)
 
     def path(self, part: str) -> str:
         """Where a process sees one of Tekton's folders: `workspace`, `results`, `home` …"""
@@ -142,33 +153,50 @@ class Pod:
             return str(self.folder / part)
         return "/workspace" if part == "workspace" else f"/tekton/{part}"
 
-    def values(self, container: Container | None = None) -> Scope:
-        """What $(workspaces…), $(results….path) and the like stand for, in one container."""
-        values: dict[Key, Value] = {
-            ("credentials", "path"): self.path("creds"),
-            ("artifacts", "path"): f"{self.path('artifacts')}/provenance.json",
+    def passes(self, container: Container | None = None, *, step: str = "") -> Scope:
+        """What is replaced after params and contexts: paths, of results, artifacts, workspaces.
+
+        `container` is the one whose fields these are, None for those of the Task; `step` its name
+        where it is a step, which has results and artifacts of its own.
+        """
+        steps = self.path("steps")
+        results = self.path("results")
+        scope = Scope()
+        if step:
+            own = [item["name"] for item in (container or {}).get("results", [])]
+            here = f"{steps}/step-{step}"
+            scope = Scope({("step", "results", n, "path"): f"{here}/results/{n}" for n in own})
+        scope = scope.then(
+            Scope({("results", name, "path"): f"{results}/{name}" for name in self._results})
+        )
+        if step:
+            artifacts: dict[Key, Value] = {
+                ("step", "artifacts", "path"): f"{here}/artifacts/provenance.json",
+                ("artifacts", "path"): f"{self.path('artifacts')}/provenance.json",
+            }
+            scope = scope.then(Scope(artifacts))
+        codes: dict[Key, Value] = {
+            ("steps", f"step-{name}", "exitCode", "path"): f"{steps}/step-{name}/exitCode"
+            for name in self._steps
         }
-        for name in self._steps:
-            steps = self.path("steps")
-            values["steps", f"step-{name}", "exitCode", "path"] = f"{steps}/step-{name}/exitCode"
-        own = {item["name"]: item for item in (container or {}).get("workspaces", [])}
+        credentials: dict[Key, Value] = {("credentials", "path"): self.path("creds")}
+        for last in (codes, self._workspaces(container or {}), credentials):
+            scope = scope.then(Scope(last))
+        return scope
+
+    def _workspaces(self, container: Container) -> dict[Key, Value]:
+        values: dict[Key, Value] = {}
+        for name in self._unbound:
+            values["workspaces", name, "bound"] = "false"
+            values["workspaces", name, "path"] = ""
+        own = {item["name"]: item for item in container.get("workspaces", [])}
         for bound in self._bound:
             path = own.get(bound.name, {}).get("mountPath") or bound.mount_path
             values["workspaces", bound.name, "path"] = path if self.real else str(bound.volume.path)
             values["workspaces", bound.name, "bound"] = "true"
             values["workspaces", bound.name, "claim"] = bound.volume.claim
             values["workspaces", bound.name, "volume"] = bound.volume.name
-        return Scope(values)
-
-    def step_values(self, name: str, step: Container) -> Scope:
-        """What only one step may refer to: its own results and artifacts."""
-        here = f"{self.path('steps')}/step-{name}"
-        values: dict[Key, Value] = {
-            ("step", "results", result["name"], "path"): f"{here}/results/{result['name']}"
-            for result in step.get("results", [])
-        }
-        values["step", "artifacts", "path"] = f"{here}/artifacts/provenance.json"
-        return self.values(step) | Scope(values)
+        return values
 
     def mounts(
         self, container: Container, name: str, scope: Scope, *, sidecar: bool

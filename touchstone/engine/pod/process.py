@@ -87,7 +87,7 @@ class Mount(NamedTuple):
 
     target: str
     source: str = ""
-    """Empty for an empty folder that is gone when the process is."""
+    """A path without links. Empty for an empty folder that is gone when the process is."""
 
     read_only: bool = False
     identity: tuple[int, int] | None = None
@@ -160,9 +160,8 @@ class Guard:
         return running
 
     def reap(self, pid: int) -> int:
-        """The exit code of a process that ended, 128 + signal where a signal ended it."""
-        code = self._ask({"reap": pid}, [])["code"]
-        return code if code >= 0 else 128 - code
+        """The exit code of a process that ended; the signal that ended it as a negative number."""
+        return self._ask({"reap": pid}, [])["code"]
 
     def without_namespaces(self) -> str:
         """Why processes cannot have mounts of their own here; empty where they can."""
@@ -232,7 +231,7 @@ class Running:
         _signal(self.pid, signal.SIGTERM)
 
     def end(self) -> int:
-        """Kill what is left of its session; its exit code."""
+        """Kill what is left of its session; its exit code, or minus the signal that ended it."""
         # The leader is still unreaped, so its number cannot have passed to another group.
         _signal(self.pid, signal.SIGKILL)
         _poll(self._handle, None, GRACE)
@@ -240,14 +239,21 @@ class Running:
         return self._guard.reap(self.pid)
 
 
+def shell_code(code: int) -> int:
+    """An exit code as shells and container runtimes write it: 128 + N after signal N."""
+    return code if code >= 0 else 128 - code
+
+
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How a process ended."""
 
     code: int
-    """Exit code; 128 + signal where a signal ended it, as a shell counts."""
+    """Exit code; minus the signal's number where a signal ended it."""
 
     ending: Ending
+    started: bool = True
+    """Whether there was a process at all."""
 
 
 def run(call: Call, *, streams: Streams, deadline: float | None, halt: Halt, guard: Guard) -> Exit:

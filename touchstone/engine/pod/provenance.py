@@ -19,20 +19,28 @@ Artifacts = dict[str, list[dict[str, Any]]]
 """`inputs` and `outputs`, each a list of artifacts with `name` and `values` (uri and digest)."""
 
 
-def read_artifacts(folder: Path) -> Artifacts:
-    """What the file in the folder of a step or TaskRun says; nothing where it is not there.
+def raw_artifacts(folder: Path) -> bytes:
+    """The file in the folder of a step or TaskRun; empty where it is not there.
 
-    Raises ManifestError for other content, and for what is no regular file.
+    Raises ManifestError for what is no regular file or too large.
     """
     try:
         content = beneath.read(folder, "artifacts/provenance.json", limit=_LIMIT)
-        if len(content) > _LIMIT:
-            raise ManifestError(f"artifacts: got more than {_LIMIT} bytes, expected at most these")
-        found = json.loads(content)
     except FileNotFoundError:
-        return {}
+        return b""
     except NotPlainError as error:
         raise ManifestError(f"artifacts: {error.problem}") from None
+    if len(content) > _LIMIT:
+        raise ManifestError(f"artifacts: got more than {_LIMIT} bytes, expected at most these")
+    return content
+
+
+def parsed(content: bytes) -> Artifacts:
+    """What such a file says. Raises ManifestError for other content."""
+    if not content:
+        return {}
+    try:
+        found = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"artifacts: got broken JSON ({error}), expected an object") from None
     sides = {side: found.get(side) for side in ("inputs", "outputs")} if _is_map(found) else None

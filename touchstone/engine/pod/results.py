@@ -1,9 +1,15 @@
-"""What did a task or step leave in its result files?"""
+"""What did a task or step leave in its result files, and does it fit where Tekton puts it?
+
+A step's container says what it left in its termination message, JSON of at most 4096 bytes, and
+with it when the step began. Every step tells all results of its Task that are there by then. Facts
+from pkg/entrypoint/entrypointer.go and pkg/termination/write.go.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +18,61 @@ from touchstone.beneath import NotPlainError
 from touchstone.engine.language.values import as_value, declared_type, type_of
 from touchstone.errors import ManifestError
 
+_BEGAN = '{"key":"StartedAt","value":"2006-01-02T15:04:05.000Z","type":3}'
+_EXIT_CODE = '{"key":"ExitCode","value":"%d","type":3}'
+_ENTRY = '{"key":%s,"value":%s,"type":1}'
+_ESCAPED = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
+"""What encoding/json escapes beyond JSON's own."""
 
-class ResultsTooLargeError(ManifestError):
-    """All results of a TaskRun together exceed the limit; the message is Tekton's."""
 
+def raw_results(
+    specs: Sequence[Mapping[str, Any]], folder: Path, *, limit: int
+) -> dict[str, bytes]:
+    """The declared results found as files in `folder`, of each at most `limit` + 1 bytes.
 
-def read_results(specs: Sequence[Mapping[str, Any]], folder: Path, *, limit: int) -> dict[str, Any]:
-    """The declared results found as files in `folder`, together at most `limit` bytes.
-
-    Raises ManifestError for a result that is no regular file and, in Tekton's words, for results
-    of the wrong type and objects without all their keys; ResultsTooLargeError beyond `limit`.
+    Raises ManifestError for a result that is no regular file.
     """
-    found: dict[str, Any] = {}
-    size = 0
+    found: dict[str, bytes] = {}
     for spec in specs:
-        name, kind = spec["name"], declared_type(spec)
         try:
-            raw = beneath.read(folder, name, limit=limit)
+            found[spec["name"]] = beneath.read(folder, spec["name"], limit=limit)
         except FileNotFoundError:
             continue
         except NotPlainError as error:
-            raise ManifestError(f'invalid result "{name}": {error.problem}') from None
-        size += len(raw)
-        if size > limit:
-            raise ResultsTooLargeError(
-                f'invalid result "{name}": results size exceeds configured limit of {limit}',
-                hint="write large values to the artifact store or a workspace, not to a result",
+            raise ManifestError(f'invalid result "{spec["name"]}": {error.problem}') from None
+    return found
+
+
+def message_size(left: Iterable[tuple[str, bytes]], *, exit_code: int | None = None) -> int:
+    """Bytes of the termination message of a step that left these, each with its name.
+
+    `exit_code` is told where the step failed and the Task goes on.
+    """
+    entries = [_BEGAN] if exit_code is None else [_BEGAN, _EXIT_CODE % exit_code]
+    entries += [_ENTRY % (_quoted(name.encode()), _quoted(raw)) for name, raw in left]
+    return len(f"[{','.join(entries)}]".encode())
+
+
+def _quoted(raw: bytes) -> str:
+    """A string as encoding/json writes it: a byte that is no UTF-8 takes six."""
+    text = raw.decode("utf-8", "surrogateescape")
+    plain = re.sub("[\udc80-\udcff]", "\x00", text)  # as long as the escape of U+FFFD
+    return json.dumps(plain, ensure_ascii=False).translate(_ESCAPED)
+
+
+def typed(specs: Sequence[Mapping[str, Any]], raw: Mapping[str, bytes]) -> dict[str, Any]:
+    """The values of declared results.
+
+    Raises ManifestError, in Tekton's words, for results of the wrong type and objects without all
+    their keys.
+    """
+    found: dict[str, Any] = {}
+    for spec in specs:
+        if spec["name"] in raw:
+            text = raw[spec["name"]].decode("utf-8", errors="replace")
+            found[spec["name"]] = (
+                text if declared_type(spec) == "string" else as_value(_parsed(text))
             )
-        text = raw.decode("utf-8", errors="replace")
-        found[name] = text if kind == "string" else as_value(_parsed(text))
     _check_types(specs, found)
     return found
 

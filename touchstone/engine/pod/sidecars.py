@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from touchstone.engine.pod.process import GRACE, Call, Guard, Halt, Running, run
+from touchstone.engine.pod.process import GRACE, Call, Guard, Halt, Running, run, shell_code
 from touchstone.engine.pod.streams import Streams
 from touchstone.runs import record
 from touchstone.runs.record import Json
@@ -106,7 +106,7 @@ class Sidecars:
         limit = time.monotonic() + GRACE
         for sidecar in self._all:
             sidecar.running.wait(limit, None)
-            code = sidecar.running.end()
+            code = shell_code(sidecar.running.end())
             # One that was told to end has done its work, however it took the signal.
             sidecar.code = code if sidecar.ended else 0
 

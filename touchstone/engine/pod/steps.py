@@ -7,13 +7,14 @@ import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from touchstone import beneath
 from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Scope, expand_environment
-from touchstone.engine.pod.downward import read
+from touchstone.engine.pod import downward
 from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.pod.pod import Container, Pod
 from touchstone.engine.pod.process import Call, Mount, shell
@@ -30,8 +31,23 @@ _PREAMBLE = "#!/bin/sh\nset -e\n"
 """What Tekton puts before a script that has no shebang."""
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What steps that ran have left: results and artifacts, which a script may name alone."""
+
+    results: Scope = field(default_factory=Scope)
+    artifacts: Scope = field(default_factory=Scope)
+
+    @property
+    def all(self) -> Scope:
+        return self.results.then(self.artifacts)
+
+    def __or__(self, more: Left) -> Left:
+        return Left(self.results.then(more.results), self.artifacts.then(more.artifacts))
+
+
 class StartError(Exception):
-    """The step cannot start on this machine; it fails with code 127."""
+    """The step cannot start on this machine; it fails with code 1, as where Tekton cannot."""
 
 
 def name_of(step: Mapping[str, Any], index: int) -> str:
@@ -64,25 +80,36 @@ def prepare(
     name: str,
     *,
     scope: Scope,
+    left: Left | None = None,
     pod: Pod,
     defaults: Mapping[str, Any],
     sidecar: bool = False,
 ) -> Call:
     """Resolve a container against `scope`, writing its script where it has one.
 
-    `defaults` is the Pod's template. Raises ManifestError for a reference that cannot be resolved
-    and StartError for a script nothing here can interpret.
+    `defaults` is the Pod's template, its references replaced. As Kubernetes does, the variables
+    that the container declares, and no others, are expanded in `command` and `args`; then what
+    steps have `left` is put in, which so names none of them.
+    Raises ManifestError for a reference that cannot be resolved and StartError for a script
+    nothing here can interpret.
     """
+    left = left or Left()
     image = stand_in_for(scope.text(container.get("image", "")))
-    environment = _environment(container, scope, pod, image.path, defaults)
-    args = [
-        expand_environment(item, environment) for item in scope.apply(container.get("args", []))
-    ]
-    command = [
-        expand_environment(item, environment) for item in scope.apply(container.get("command", []))
-    ]
+    declared = _declared(container, scope, pod, defaults)
+
+    def words(part: str) -> list[str]:
+        items = scope.apply(container.get(part, []))
+        expanded = left.all.apply([expand_environment(item, declared) for item in items])
+        return list(expanded)
+
+    args, command = words("args"), words("command")
+    for item in container.get("env", []):
+        if "valueFrom" not in item:
+            declared[item["name"]] = left.all.text(declared[item["name"]])
+    environment = {**_surrounding(pod, image.path), **declared}
     if container.get("script"):
-        argv = _script(scope.text(container["script"]), name, pod, sidecar=sidecar)
+        text = left.artifacts.text(scope.text(container["script"]))
+        argv = _script(text, name, pod, sidecar=sidecar)
     elif command:
         argv = image.command(command)
         argv = [*shell(), *argv[1:]] if Path(argv[0]).name in _SHELLS else argv
@@ -156,32 +183,42 @@ def _user(container: Container, defaults: Mapping[str, Any]) -> tuple[int | None
     return found.get("runAsUser"), found.get("runAsGroup")
 
 
-def _environment(
-    container: Container,
-    scope: Scope,
-    pod: Pod,
-    first_on_path: Sequence[str],
-    defaults: Mapping[str, Any],
-) -> dict[str, str]:
+def _surrounding(pod: Pod, first_on_path: Sequence[str]) -> dict[str, str]:
+    """The variables that a process has of this machine and its run; no reference names them."""
     folders = pod.folders
     environment = inherited()
     path = [*first_on_path, str(folders.root / "bin"), environment.get("PATH", os.defpath)]
     environment["PATH"] = os.pathsep.join(path)
     environment["HOME"] = pod.path("home")
+    environment["HOSTNAME"] = downward.hostname(pod.fields)
     environment["TOUCHSTONE_HOME"] = str(folders.home)
     environment["TOUCHSTONE_RUN"] = folders.run
     environment["TOUCHSTONE_TASKRUN"] = pod.taskrun
-    for source in scope.apply(container.get("envFrom", [])):
-        for field, kind in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
-            if field in source:
-                values = folders.read_all(kind, source[field])
-                prefix = source.get("prefix", "")
-                environment.update({prefix + key: value for key, value in values.items()})
-    for item in (*container.get("env", []), *defaults.get("env", [])):
-        value = _variable(item, scope, pod)
-        if value is not None:
-            environment[item["name"]] = expand_environment(value, environment)
     return environment
+
+
+def _declared(
+    container: Container, scope: Scope, pod: Pod, defaults: Mapping[str, Any]
+) -> dict[str, str]:
+    """The variables of a container's `envFrom` and `env`, and of its Pod's template.
+
+    In the value of one, those before it in `env` are expanded.
+    """
+    found: dict[str, str] = {}
+    for source in scope.apply(container.get("envFrom", [])):
+        for part, kind in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
+            if part in source:
+                values = pod.folders.read_all(kind, source[part])
+                prefix = source.get("prefix", "")
+                found.update({prefix + key: value for key, value in values.items()})
+    own: dict[str, str] = {}
+    for items, known in ((container.get("env", []), scope), (defaults.get("env", []), Scope())):
+        for item in items:
+            value = _variable(item, known, pod)
+            if value is not None:
+                plain = "valueFrom" not in item
+                own[item["name"]] = expand_environment(value, own) if plain else value
+    return {**found, **own}
 
 
 def _variable(item: Mapping[str, Any], scope: Scope, pod: Pod) -> str | None:
@@ -191,7 +228,7 @@ def _variable(item: Mapping[str, Any], scope: Scope, pod: Pod) -> str | None:
     if "configMapKeyRef" in source:
         return pod.folders.read_key("configmaps", source["configMapKeyRef"])
     if "fieldRef" in source:
-        return read(pod.fields, source["fieldRef"]["fieldPath"])
+        return downward.read(pod.fields, source["fieldRef"]["fieldPath"])
     return scope.text(item.get("value", ""))
 
 

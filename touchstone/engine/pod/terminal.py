@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from touchstone.engine.pod.process import Call, Guard, Running, shell
+from touchstone.engine.pod.process import Call, Guard, Running, shell, shell_code
 from touchstone.errors import PlatformError
 
 _TICK = 250
@@ -41,7 +41,7 @@ def open_shell(call: Call, *, prompt: str) -> int:
         if not has_terminal():
             running = guard.start(call, (0, 1, 2))
             running.wait(None, None)
-            return running.end()
+            return shell_code(running.end())
         return _on_terminal(guard, replace(call, argv=(*shell(), *_interactive())))
     except OSError as error:
         raise PlatformError(f"a shell could not be opened in {call.folder}: {error}") from None
@@ -63,7 +63,7 @@ def _on_terminal(guard: Guard, call: Call) -> int:
             os.close(follower)
         with _raw_terminal() as terminal:
             _relay(terminal, leader, running)
-        return running.end()
+        return shell_code(running.end())
     finally:
         os.close(leader)
 

@@ -49,7 +49,7 @@ class Folders:
     @property
     def root(self) -> Path:
         """Everything that belongs to the run alone."""
-        return folder_of(self.home, self.run)
+        return folder_of(self.home, self.run).resolve()
 
     def logs(self, taskrun: str) -> Path:
         return self.home / "logs" / self.run / taskrun
@@ -76,8 +76,9 @@ class Folders:
         if "persistentVolumeClaim" in spec:
             source = spec["persistentVolumeClaim"]
             claim = source["claimName"]
-            path = _made(self.home / "volumes" / _safe(claim))
-            return Volume(path, claim, _hashed(claim), source.get("readOnly", False))
+            path, identity = _claimed(self.home / "volumes", _safe(claim))
+            read_only = source.get("readOnly", False)
+            return Volume(path, claim, _hashed(claim), read_only, identity)
         if "volumeClaimTemplate" in spec:
             claim = f"{name}-{self.run}"
             path = _made(self.root / "claims" / _safe(name))
@@ -208,6 +209,27 @@ def _place(folder: Path, path: str, content: bytes, mode: int, *, of: str) -> No
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)
         os.fchmod(descriptor, mode)
+
+
+def _claimed(volumes: Path, claim: str) -> tuple[Path, tuple[int, int] | None]:
+    """The folder of a claim, and what tells it from another in its place.
+
+    Among the volumes a link stands for a folder elsewhere on this machine: that one link is
+    followed. Links on the way to the folder are not, as a step that writes there may have left
+    them; whoever made the link wrote the way down without any.
+    """
+    path = volumes / claim
+    if not path.is_symlink():
+        return _made(path).resolve(), None
+    target = path.parent.resolve() / path.readlink()
+    try:
+        return target, beneath.identity(Path("/"), str(target).lstrip("/"))
+    except (FileNotFoundError, NotPlainError) as error:
+        raise ManifestError(
+            f"volume {claim}: got {target}, which is gone or behind a link ({error}), expected the"
+            " folder that was bound",
+            hint="bind the folder by the path that it really has",
+        ) from None
 
 
 def _made(path: Path, mode: int | None = None) -> Path:

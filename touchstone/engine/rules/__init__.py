@@ -14,5 +14,6 @@ with every feature flag on.
 """
 
 from touchstone.engine.rules.check import find, is_shaped, validate
+from touchstone.engine.rules.variables import leftover
 
-__all__ = ["find", "is_shaped", "validate"]
+__all__ = ["find", "is_shaped", "leftover", "validate"]

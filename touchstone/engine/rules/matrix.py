@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 
 from touchstone.documents.naming import check_unique
 from touchstone.documents.problems import Field
-from touchstone.engine.language.matrix import MAX_COMBINATIONS
+from touchstone.engine.language.matrix import MAX_COMBINATIONS, count
 
 
 def check_matrix(task: Field) -> None:
@@ -30,7 +29,7 @@ def check_matrix(task: Field) -> None:
             if isinstance(value, list) != fans and not (fans and "[*])" in str(value)):
                 wanted, got = ("an array", "a string") if fans else ("a string", "an array")
                 item.refuse(f"got {got}, expected {wanted}", "value", by="embedded")
-    combinations = _combinations(matrix)
+    combinations = count(matrix.value)
     if combinations > MAX_COMBINATIONS:
         matrix.refuse(f"got {combinations} combinations, expected at most {MAX_COMBINATIONS}")
 
@@ -40,25 +39,3 @@ def matrix_params(task: Field) -> Iterator[Field]:
     matrix = task.at("matrix")
     for holder in (matrix, *matrix.each("include")):
         yield from holder.each("params")
-
-
-def _combinations(matrix: Field) -> int:
-    """At least how many runs there will be; arrays known only later count as one."""
-    values = {item.get("name"): item.get("value") for item in matrix.each("params")}
-    if not values:
-        return len(list(matrix.each("include")))
-    lists = {name: value for name, value in values.items() if isinstance(value, list) and value}
-    return prod(len(value) for value in lists.values()) + sum(
-        _adds(include, lists) for include in matrix.each("include")
-    )
-
-
-def _adds(include: Field, lists: dict[str, list[str]]) -> int:
-    """How many runs Tekton counts for an included combination: one for each value that is new."""
-    count = 0
-    for item in include.each("params"):
-        if item.get("name") in lists:
-            if item.get("value") in lists[item.get("name")]:
-                break
-            count += 1
-    return count

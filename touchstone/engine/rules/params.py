@@ -101,12 +101,11 @@ def known_params(*holders: Json) -> dict[str, Json]:
     return found
 
 
-def check_given(
-    holder: Field, specs: Sequence[Json], given: Mapping[str, Any], *, extra: bool
-) -> None:
-    """Values against declarations: all there, of the right type; undeclared only with `extra`.
+def check_given(holder: Field, specs: Sequence[Json], given: Mapping[str, Any]) -> None:
+    """Values against declarations: all there, of the right type.
 
-    Tekton looks at this when the run starts, and fails it.
+    Tekton looks at this when the run starts, and fails it. A param that is not declared is given
+    all the same.
     """
     found = misfits(specs, given, unresolved=True)
     places = holder.names("params")
@@ -115,9 +114,6 @@ def check_given(
         inner = ("params", places.index(name), part) if name in places else ()
         holder.refuse(problem, *inner, by="embedded")
 
-    for name in found.unknown if not extra else ():
-        names = ", ".join(found.declared) or "none is"
-        refuse(f"got the param {name!r}, expected one that is declared ({names})", name, "name")
     for name, (got, expected) in found.wrong_types.items():
         refuse(f"got {got}, expected {expected}", name, "value")
     for name, value in found.outside_enum.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,13 +10,15 @@ from touchstone.documents.naming import check_label, check_one_of, check_unique
 from touchstone.documents.problems import By, Field
 from touchstone.documents.yaml import Document, FieldPath
 from touchstone.engine.language import graph
-from touchstone.engine.language.substitute import Key, references, walk_strings
+from touchstone.engine.language.propagation import used_workspaces
+from touchstone.engine.language.substitute import Key, Scope, references, walk_strings
+from touchstone.engine.language.values import declared_type
 from touchstone.engine.rules.matrix import check_matrix, matrix_params
 from touchstone.engine.rules.params import check_bound, check_given, check_params, known_params
-from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_of
+from touchstone.engine.rules.pipeline_variables import PipelineNames, problem_inside, problem_of
 from touchstone.engine.rules.refs import OWN_VERSION, check_custom, check_reference, is_custom
 from touchstone.engine.rules.task import check_on_error, check_task
-from touchstone.engine.rules.variables import Names, task_names, written
+from touchstone.engine.rules.variables import Names, Who, refuse, task_names, written
 from touchstone.engine.rules.when import check_when
 
 Json = Mapping[str, Any]
@@ -25,7 +27,7 @@ Json = Mapping[str, Any]
 def check_pipeline(
     pipeline: Field, others: Sequence[Document], *, run: Json | None = None, inner: bool = False
 ) -> None:
-    """A Pipeline spec: one of its own, one that `run` embeds, or one `inner` of another's task."""
+    """A Pipeline spec: one of its own, or one that `run` embeds, `inner` where that is a task."""
     _Pipeline(pipeline, others, run, inner).check()
 
 
@@ -35,11 +37,14 @@ class _Pipeline:
     ) -> None:
         self._pipeline, self._others, self._inner = pipeline, others, inner
         self._alone = run is None and not inner
+        self._complete = run is not None
+        """Whether all that a run gives is known."""
+
         around = run or {}
         tasks = {task.get("name"): task.value for task in pipeline.each("tasks")}
         finals = {task.get("name"): task.value for task in pipeline.each("finally")}
         self._names = PipelineNames(
-            params=known_params(pipeline.value, around),
+            params={**known_params(pipeline.value, around), **_in_part(around, pipeline)},
             workspaces=[
                 *pipeline.names("workspaces"),
                 *(item["name"] for item in around.get("workspaces", [])),
@@ -54,7 +59,7 @@ class _Pipeline:
         if not self._alone:
             specs = [task.get("taskSpec", {}) for task in tasks.values()]
             holders = [*holders, *tasks.values(), *specs]
-        self._admitted = set(known_params(*holders))
+        self._admitted = {**known_params(*holders), **_in_part(around, pipeline)}
 
     def check(self) -> None:
         pipeline = self._pipeline
@@ -112,14 +117,14 @@ class _Pipeline:
             if inner[:2] == ("matrix", "include") and inner[-1] == "name":
                 return  # a combination's name is read by the param it stands for
             for key in references(text):
-                problem, by = self._problem(key, text, inner, final=final)
+                problem, who = self._problem(key, text, inner, final=final)
                 if problem:
-                    task.refuse(f"got {written(key)}, {problem}", *inner, by=by)
+                    refuse(task, f"got {written(key)}, {problem}", *inner, who=who)
 
         fields = ("params", "when", "matrix", "workspaces", "taskRef")
         walk_strings({key: task.get(key) for key in fields}, visit)
 
-    def _problem(self, key: Key, text: str, inner: FieldPath, *, final: bool) -> tuple[str, By]:
+    def _problem(self, key: Key, text: str, inner: FieldPath, *, final: bool) -> tuple[str, Who]:
         looks = self._alone or not (self._inner or final)
         admitted = self._admitted if looks else None
         return problem_of(key, text, inner, names=self._names, admitted=admitted, final=final)
@@ -138,7 +143,8 @@ class _Pipeline:
                     by="embedded",
                 )
             if task.get("pipelineSpec") is not None:
-                check_pipeline(task.at("pipelineSpec"), self._others, inner=True)
+                # The task is to it what a run is to a pipelineSpec of its own.
+                check_pipeline(task.at("pipelineSpec"), self._others, run=task.value, inner=True)
             return
         if is_custom(task):
             check_custom(task)
@@ -157,24 +163,26 @@ class _Pipeline:
         strings = {"params": [{"name": item["name"]} for item in given]}
         around = {"params": list(self._names.params.values())}
         params = known_params(embedded.value, task.value, strings, around)
-        admitted: Collection[str] | None = self._admitted
+        admitted: Mapping[str, Json] | None = self._admitted
         if self._alone:
-            admitted = {*embedded.names("params"), *self._names.params}
+            # Of the pipeline's arrays the webhook knows the names here.
+            kinds = [(item, declared_type(item) == "array") for item in around["params"]]
+            named = [{"name": item["name"]} if array else item for item, array in kinds]
+            admitted = known_params(embedded.value, {"params": named})
         elif self._inner or final:
             admitted = None
-        known = partial(self._problem, text="", inner=("taskSpec",), final=final)
-        workspaces = self._names.workspaces
-        return task_names(embedded, params, admitted, workspaces, lambda key: not known(key)[0])
+        known = partial(problem_inside, names=self._names, final=final)
+        workspaces = [*task.names("workspaces"), *self._names.workspaces]
+        unbound: Who = "embedded" if self._complete else "nobody"
+        return task_names(embedded, params, admitted, workspaces, known, unbound)
 
     def _check_given(self, task: Field, spec: Json, *, embedded: bool) -> None:
         given = {item["name"]: item["value"] for item in task.get("params", [])}
         given |= {item.get("name"): "$(a string of the matrix)" for item in matrix_params(task)}
-        specs = spec.get("params", [])
-        if embedded:
-            around = self._names.params
-            specs = [item for item in specs if item["name"] in given or item["name"] not in around]
-        check_given(task, specs, given, extra=embedded)
-        bound = [*task.names("workspaces"), *(self._names.workspaces if embedded else [])]
+        check_given(task, spec.get("params", []), given)
+        used = used_workspaces(spec, Scope()) if embedded else []
+        propagated = [name for name in used if name in self._names.workspaces]
+        bound = [*task.names("workspaces"), *propagated]
         check_bound(task, spec.get("workspaces", []), bound)
         declared = [item["name"] for item in spec.get("workspaces", [])]
         for item in task.each("workspaces"):
@@ -229,3 +237,14 @@ class _Pipeline:
                 problem, by = self._names.pipeline_result(key)
                 if problem:
                     result.refuse(f"got {written(key)}, {problem}", "value", by=by)
+
+
+def _in_part(run: Json, pipeline: Field) -> dict[str, Json]:
+    """Declared object params that the run gives without all their keys: they have no others."""
+    given = {item["name"]: item["value"] for item in run.get("params", [])}
+    found: dict[str, Json] = {}
+    for item in pipeline.get("params", []):
+        value = given.get(item.get("name"))
+        if isinstance(value, Mapping) and item.get("properties", {}).keys() - value.keys():
+            found[item["name"]] = {**item, "properties": dict.fromkeys(value, {})}
+    return found

@@ -11,7 +11,7 @@ from touchstone.documents.yaml import FieldPath
 from touchstone.engine.language import graph
 from touchstone.engine.language.substitute import Key
 from touchstone.engine.language.values import declared_type
-from touchstone.engine.rules.variables import Place, param_problem
+from touchstone.engine.rules.variables import Place, Who, param_problem
 
 Json = Mapping[str, Any]
 
@@ -68,22 +68,29 @@ def problem_of(
     inner: FieldPath,
     *,
     names: PipelineNames,
-    admitted: Collection[str] | None,
+    admitted: Mapping[str, Json] | None,
     final: bool,
-) -> tuple[str, By]:
-    """What is wrong with a reference at `inner` of a pipeline task, and who refuses it."""
+) -> tuple[str, Who]:
+    """What is wrong with a reference at `inner` of a pipeline task, and who refuses it.
+
+    Whatever the Task itself may replace passes in a param.
+    """
     field = inner[0]
-    looks: By = "tekton" if field in {"params", "when"} else "embedded"
-    given: By = "tekton" if field in {"params", "matrix"} else "embedded"
+    looks: Who = "tekton" if field in {"params", "when"} else "nobody"
+    given: Who = "tekton" if field in {"params", "matrix"} else "nobody"
     match key:
         case ("params", _, *_):
             seen = admitted if field in {"params", "when", "matrix"} else None
-            return param_problem(key, text, _place(inner), names.params, seen)
+            return param_problem(key, text, _place(inner), names.params, seen, unseen="nobody")
+        case ("context", "taskRun" | "task", _) | ("results", _, "path") if field == "params":
+            return "", "nobody"
+        case ("workspaces", _, "bound" | "path" | "claim" | "volume") if field == "params":
+            return "", "nobody"
         case ("context", of, name) if of in _CONTEXT:
             wanted = f"expected one of {', '.join(_CONTEXT[of])}"
             return ("" if name in _CONTEXT[of] else wanted), given
         case ("workspaces", name, "bound"):
-            return "" if name in names.workspaces else "expected a declared workspace", "embedded"
+            return "" if name in names.workspaces else "expected a declared workspace", "nobody"
         case ("tasks", "status"):
             return "" if final else "which only finally tasks know", looks
         case ("tasks", name, state) if state in _STATES:
@@ -91,16 +98,38 @@ def problem_of(
                 return "which only finally tasks know", looks
             return "" if name in names.tasks else "expected a task outside finally", looks
         case ("tasks", name, "results", _, *_):
-            return _result(key, names, final=final, looks=looks)
+            return _result(key, names, field=str(field), final=final)
         case ("tasks", name, "matrix", *_) if graph.is_matrix_length(key):
             matrixed = "matrix" in names.tasks.get(name, {})
-            return "" if matrixed else "expected a task with a matrix", "embedded"
+            return "" if matrixed else "expected a task with a matrix", "nobody"
         case ("tasks", name, "inputs" | "outputs", *_):
-            return "" if name in names.tasks else "expected a task outside finally", "embedded"
+            return "" if name in names.tasks else "expected a task outside finally", "nobody"
         case (prefix, *_) if prefix not in _PREFIXES:
             first = f"expected one of {', '.join(_PREFIXES)} first; a shell variable is ${{NAME}}"
-            return first, "tekton" if field in {"params", "when", "matrix"} else "embedded"
-    return "which a Pipeline does not know here", "embedded"
+            return first, "tekton" if field in {"params", "when", "matrix"} else "nobody"
+    return "which a Pipeline does not know here", "nobody"
+
+
+def problem_inside(
+    key: Key, orders: bool, *, names: PipelineNames, final: bool
+) -> tuple[str, Who] | None:
+    """What is wrong with a reference to the pipeline from inside an embedded Task.
+
+    None where the pipeline replaces nothing of the kind there, or does not know it.
+    """
+    match key:
+        case ("context", "pipelineRun" | "pipeline" as of, name):
+            wanted = f"expected one of {', '.join(_CONTEXT[of])}"
+            return ("" if name in _CONTEXT[of] else wanted), "nobody"
+        case ("workspaces", name, "bound") if name in names.workspaces:
+            return "", "nobody"
+        case ("tasks", _, "results", _, *_):
+            return _result(key, names, field="taskSpec" if orders else "", final=final)
+        case ("tasks", name, "inputs" | "outputs", *_) if name in names.tasks:
+            return "", "nobody"
+        case ("tasks", *_):
+            return "which is replaced in params of the task, and not in a taskSpec", "nobody"
+    return None
 
 
 def _place(inner: FieldPath) -> Place:
@@ -116,8 +145,14 @@ def _place(inner: FieldPath) -> Place:
     return "any"
 
 
-def _result(key: Key, names: PipelineNames, *, final: bool, looks: By) -> tuple[str, By]:
+def _result(key: Key, names: PipelineNames, *, field: str, final: bool) -> tuple[str, Who]:
     name = key[1]
+    orders = field in {"params", "when", "matrix", "taskSpec"}
+    looks: Who = "tekton" if field in {"params", "when"} else "embedded"
+    if orders and not final:
+        looks = "tekton"  # the order of the tasks comes from it
+    elif not orders:
+        looks = "nobody"
     if name not in names.tasks:
         return f"expected a task outside finally ({', '.join(names.tasks)})", looks
     target = names.tasks[name]
@@ -126,7 +161,7 @@ def _result(key: Key, names: PipelineNames, *, final: bool, looks: By) -> tuple[
             "but the referenced task uses pipelineRef or pipelineSpec, and Tekton propagates no"
             " results from child Pipelines"
         ), "tekton"
-    if "matrix" in target and not final and looks == "tekton":
+    if "matrix" in target and not final and field == "params":
         if key[-1] != "[*]":
             return "which a matrix makes an array; expected [*] after it", looks
         declared = (names.results(target) or {}).get(key[3], {})

@@ -41,7 +41,7 @@ def check_task_run(document: Field, others: Sequence[Document]) -> None:
     if task.value is not None:
         params = known_params(task.value, run.value)
         check_task(task, task_names(task, params, params, run.names("workspaces")))
-    _check_against(run, task.value or _named("Task", run.at("taskRef"), others), "taskSpec")
+    _check_against(run, task.value or _named("Task", run.at("taskRef"), others))
 
 
 def _named(kind: str, ref: Field, others: Sequence[Document]) -> Mapping[str, Any] | None:
@@ -71,7 +71,7 @@ def check_pipeline_run(document: Field, others: Sequence[Document]) -> None:
     if pipeline.value is not None:
         check_pipeline(pipeline, others, run=run.value)
     definition = pipeline.value or _named("Pipeline", run.at("pipelineRef"), others)
-    _check_against(run, definition, "pipelineSpec")
+    _check_against(run, definition)
     _check_configured(run, definition)
 
 
@@ -100,13 +100,12 @@ def _check_inputs(run: Field) -> None:
             binding.refuse("got no source, expected at least one", "projected", "sources")
 
 
-def _check_against(run: Field, spec: Mapping[str, Any] | None, embedded: str) -> None:
+def _check_against(run: Field, spec: Mapping[str, Any] | None) -> None:
     """What the run gives against what it runs declares."""
     if spec is None:
         return
     given = {item["name"]: item["value"] for item in run.get("params", [])}
-    extra = embedded in run.value or embedded == "pipelineSpec"
-    check_given(run, spec.get("params", []), given, extra=extra)
+    check_given(run, spec.get("params", []), given)
     check_bound(run, spec.get("workspaces", []), run.names("workspaces"))
 
 

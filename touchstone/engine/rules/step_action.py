@@ -25,7 +25,10 @@ def check_step_action(document: Field) -> None:
     params, results = known_params(action.value), action.names("results")
     # Everything but params is taken from the Task around the step.
     around = Names(
-        params=params, admitted=params, results=results, around=lambda key: key[0] != "params"
+        params=params,
+        admitted=params,
+        results=results,
+        around=lambda key, _: None if key[0] == "params" else ("", "nobody"),
     )
     check_step(action, around)
     for mount in action.each("volumeMounts"):

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from touchstone.documents.problems import By, Field
 from touchstone.documents.yaml import FieldPath
-from touchstone.engine.language.substitute import Key, references, walk_strings
+from touchstone.engine.language import graph
+from touchstone.engine.language.substitute import Key, Scope, references, walk_strings
 from touchstone.engine.language.values import declared_type
 from touchstone.engine.pod.steps import name_of
 
@@ -16,11 +17,17 @@ Json = Mapping[str, Any]
 Place = Literal["string", "list", "value", "any"]
 """Where a reference stands: in a string, an item of a list, alone as a value, not looked at."""
 
+Who = By | Literal["nobody"]
+"""Who refuses a reference. Where nobody does, it stays as text: Tekton runs it, and so do we."""
+
 _CONTEXT = {"taskRun": ("name", "namespace", "uid"), "task": ("name", "retry-count")}
 _OUTER = ("pipelineRun", "pipeline", "pipelineTask")
 _WORKSPACE = ("bound", "claim", "path", "volume")
 _SEEN = ("name", "image", "workingDir", "script", "command", "args", "env", "volumeMounts")
 """The fields of a step in which the webhook looks for references."""
+
+_SEEN_OF_STEPS = (*_SEEN, "envFrom", "imagePullPolicy")
+"""Those in which it looks for results and artifacts of steps."""
 
 _STEP_RESULTS_IN = ("env", "command", "args", "params", "when", "results", "displayName")
 _ARTIFACTS_IN = (*_STEP_RESULTS_IN, "script")
@@ -33,95 +40,169 @@ class Names:
     params: Mapping[str, Json]
     """By name; all that have a value here."""
 
-    admitted: Collection[str] | None
-    """The params that the webhook takes; None where it does not look."""
+    admitted: Mapping[str, Json] | None
+    """The params that the webhook takes, by name; None where it does not look."""
+
+    arrays: Collection[str] = ()
+    """The array params that the Task itself declares: at these the webhook looks in any case."""
 
     results: Collection[str] = ()
     workspaces: Collection[str] = ()
     steps: Collection[str] = ()
-    around: Callable[[Key], bool] = lambda _: False
-    """Whether a reference is known from around an embedded Task."""
+    around: Callable[[Key, bool], tuple[str, Who] | None] = lambda _, __: None
+    """What is wrong with a reference to the pipeline around an embedded Task; None for others. Told
+    is whether the order of the tasks comes from it."""
+
+    unbound: Who = "nobody"
+    """Who refuses a workspace of another name."""
 
 
 def task_names(
     task: Field,
     params: Mapping[str, Json],
-    admitted: Collection[str] | None,
+    admitted: Mapping[str, Json] | None,
     workspaces: Collection[str] = (),
-    around: Callable[[Key], bool] = lambda _: False,
+    around: Callable[[Key, bool], tuple[str, Who] | None] = lambda _, __: None,
+    unbound: Who = "nobody",
 ) -> Names:
     """What is known inside a Task that `workspaces` and `around` come into from outside."""
     steps = task.get("steps") or []
     return Names(
         params=params,
         admitted=admitted,
+        arrays=[
+            str(item.get("name"))
+            for item in task.each("params")
+            if declared_type(item.value) == "array"
+        ],
         results=task.names("results"),
         workspaces=[*task.names("workspaces"), *workspaces],
         steps=[name_of(step, index) for index, step in enumerate(steps)],
         around=around,
+        unbound=unbound,
     )
+
+
+def refuse(field: Field, problem: str, *inner: str | int, who: Who) -> None:
+    """Note what is wrong with a reference at `inner` of `field`."""
+    stays = who == "nobody"
+    field.refuse(problem, *inner, by="embedded" if who == "nobody" else who, runs_here=stays)
 
 
 def check_variables(task: Field, names: Names) -> None:
     """Every reference in a Task's steps, stepTemplate, sidecars, volumes and results."""
-    for step in task.each("steps"):
+    steps = list(task.each("steps"))
+    for step in steps:
         check_step(step, names)
-    for part in ("stepTemplate", "sidecars", "volumes"):
+    if task.get("stepTemplate") is not None:
+        # The webhook reads it in the steps that take something of it.
+        lists = ("env", "volumeMounts")
+        given = [
+            field
+            for field in task.get("stepTemplate")
+            if field not in lists and all(step.get(field) for step in steps)
+        ]
+        check_step(task.at("stepTemplate"), names, unread=given)
+    for part in ("sidecars", "volumes"):
         if task.get(part) is not None:
-            _check_others(task.at(part), names)
+            _check_others(task.at(part), names, part)
     for result in task.each("results"):
-        _check_others(result.at("value"), names)
+        _check_others(result.at("value"), names, "results")
 
 
-def check_step(step: Field, names: Names) -> None:
-    """Every reference in a step or StepAction; the webhook looks into some of its fields."""
+def leftover(step: Json, scope: Scope, task: Json) -> str:
+    """The text of a step that the webhook refuses once `scope` is replaced; empty where none is.
+
+    A reference that a param's value brought along is looked at then, like one that was written.
+    """
+    params = {item["name"]: item for item in task.get("params", [])}
+    results = [item["name"] for item in task.get("results", [])]
+    for field in (*_SEEN, "onError"):
+        for text in _seen_texts(step.get(field, ""), scope):
+            for key in references(text):
+                match key:
+                    case ("params", name, *rest):
+                        keys = params.get(name, {}).get("properties")
+                        part = rest and rest[0][0] != "["
+                        unknown = name not in params or (part and keys and rest[0] not in keys)
+                    case ("context", of, _):
+                        unknown = of in _CONTEXT
+                    case ("results", name, *_):
+                        unknown = field == "script" and name not in results
+                    case _:
+                        unknown = False
+                if unknown:
+                    return text
+    return ""
+
+
+def _seen_texts(value: Any, scope: Scope) -> list[str]:
+    """The texts of a step's field in which the webhook looks for references."""
+    if isinstance(value, str):
+        return [scope.text(value)]
+    texts = [item for item in value if isinstance(item, str)]
+    parts = ("value", "mountPath", "subPath")
+    held = [item.get(part) for item in value if isinstance(item, Mapping) for part in parts]
+    return list(scope.apply(texts)) + [scope.text(text) for text in held if text]
+
+
+def check_step(step: Field, names: Names, *, unread: Collection[str] = ()) -> None:
+    """Every reference in a step, stepTemplate or StepAction.
+
+    The webhook looks into some of the fields, and of these not into those that are `unread`.
+    """
     own = step.names("results") if step.get("results") is not None else None
 
     def visit(text: str, inner: FieldPath) -> None:
-        field = str(inner[0])
+        field = "" if inner[0] in unread else str(inner[0])
         for key in references(text):
-            problem, by = _problem(key, names, text, field)
+            problem, who = _problem(key, names, text, field, orders=field in graph.ORDERING)
             match key:
                 case ("step", "results", name, *_) if own is not None and name not in own:
-                    problem, by = _declared("result of this step", own), _in_script(field)
-            seen = field in _SEEN or (field == "onError" and key[0] == "params")
+                    problem, who = _declared("result of this step", own), _in_script(field)
             if problem:
-                admits: By = by if seen else "embedded"
-                step.refuse(f"got {written(key)}, {problem}", *inner, by=admits)
+                refuse(step, f"got {written(key)}, {problem}", *inner, who=who)
 
     walk_strings(step.value, visit)
 
 
-def _check_others(holder: Field, names: Names) -> None:
+def _check_others(holder: Field, names: Names, part: str) -> None:
     """References outside steps, which the webhook does not look into."""
 
     def visit(text: str, inner: FieldPath) -> None:
         for key in references(text):
-            problem, _ = _problem(key, names, text, "")
+            orders = part == "sidecars" and inner[1] in graph.ORDERING
+            problem, who = _problem(key, names, text, "", orders=orders)
             if problem:
-                holder.refuse(f"got {written(key)}, {problem}", *inner, by="embedded")
+                refuse(holder, f"got {written(key)}, {problem}", *inner, who=who)
 
     walk_strings(holder.value, visit)
 
 
-def _problem(key: Key, names: Names, text: str, field: str) -> tuple[str, By]:
+def _problem(key: Key, names: Names, text: str, field: str, *, orders: bool) -> tuple[str, Who]:
+    seen = field in _SEEN or (field == "onError" and key[0] == "params")
+    looks: Who = "tekton" if seen else "nobody"
+    around = names.around(key, orders)
     match key:
         case ("params", _, *_):
             place: Place = "list" if field in {"command", "args"} else "string"
-            place = place if field in _SEEN else "any"
-            return param_problem(key, text, place, names.params, names.admitted)
+            if not seen:
+                return param_problem(key, text, "any", names.params, None, unseen="nobody")
+            if key[1] in names.arrays and (wrong := _misused("array", key[2:], text, place)):
+                return wrong, "tekton"
+            return param_problem(key, text, place, names.params, names.admitted, unseen="embedded")
         case ("context", "taskRun" | "task" as of, name):
-            return _one_of(name, _CONTEXT[of]), "tekton"
-        case ("context", of, *_) if of in _CONTEXT or (of in _OUTER and not names.around(key)):
-            return "which a Task does not know", "embedded"
-        case ("results", name, *rest):
-            if name not in names.results and (field == "script" or not names.around(key)):
+            return _one_of(name, _CONTEXT[of]), looks
+        case ("context", of, *_) if of in _CONTEXT or (of in _OUTER and around is None):
+            return "which a Task does not know", "nobody"
+        case ("results", name, *rest) if around is None or field == "script":
+            if name not in names.results:
                 return _declared("result", names.results), _in_script(field)
-            return "" if rest == ["path"] else "expected $(results.NAME.path)", "embedded"
-        case ("workspaces", name, part) if field != "when" and not names.around(key):
+            return "" if rest == ["path"] else "expected $(results.NAME.path)", "nobody"
+        case ("workspaces", name, part) if field != "when" and around is None:
             if name not in names.workspaces:
-                return _declared("workspace", names.workspaces), "embedded"
-            return _one_of(part, _WORKSPACE), "embedded"
+                return _declared("workspace", names.workspaces), names.unbound
+            return _one_of(part, _WORKSPACE), "nobody"
         case ("steps", step, "results" | "outputs" | "inputs" as part, *_):
             allowed = _STEP_RESULTS_IN if part == "results" else _ARTIFACTS_IN
             if field and field not in allowed:
@@ -129,37 +210,50 @@ def _problem(key: Key, names: Names, text: str, field: str) -> tuple[str, By]:
                 places = (
                     "env, command and args" if part == "results" else "env, command, args, script"
                 )
-                return f"expected {what} only in {places}", "tekton"
-            return _step(key, step, names), "embedded"
+                by: Who = "tekton" if field in _SEEN_OF_STEPS else "nobody"
+                return f"expected {what} only in {places}", by
+            return _step(key, step, names), "nobody"
         case ("steps", step, "exitCode", "path"):
-            return _step(key, step.removeprefix("step-"), names), "embedded"
-        case ("tasks", _, *_) if not names.around(key):
-            return "which a Task of its own does not know; pass it as a param", "embedded"
-    return "", "embedded"
+            return _step(key, step.removeprefix("step-"), names), "nobody"
+        case ("tasks", _, *_) if around is None:
+            return "which a Task of its own does not know; pass it as a param", "nobody"
+    return around or ("", "nobody")
 
 
 def param_problem(
-    key: Key, text: str, place: Place, params: Mapping[str, Json], admitted: Collection[str] | None
-) -> tuple[str, By]:
+    key: Key,
+    text: str,
+    place: Place,
+    params: Mapping[str, Json],
+    admitted: Mapping[str, Json] | None,
+    *,
+    unseen: Who,
+) -> tuple[str, Who]:
     """What is wrong with a reference to a param, and who says so; empty where nothing is.
 
     `params` are those that have a value here, `admitted` those that the webhook takes, None where
-    it does not look.
+    it does not look: `unseen` says who refuses it then.
     """
     name, rest = key[1], key[2:]
-    seen: By = "embedded" if admitted is None else "tekton"
-    if admitted is not None and name not in admitted:
-        return _declared("param", admitted), seen
-    if name not in params:
-        return _declared("param", params), "embedded"
-    keys, length = params[name].get("properties"), params[name].get("length")
+    seen: Who = unseen if admitted is None else "tekton"
+    known = params if admitted is None else admitted
+    if name not in known:
+        return _declared("param", known), seen
+    keys = known[name].get("properties")
     if keys and rest and rest[0][0] != "[" and rest[0] not in keys:
         return f"expected a key of the object {name} ({', '.join(keys)})", seen
     if len(rest) > 1:
         return "expected at most a param and a key of it", seen
+    if problem := _misused(declared_type(known[name]), rest, text, place):
+        return problem, seen
+    if name not in params:
+        return _declared("param", params), unseen
+    if problem := _misused(declared_type(params[name]), rest, text, place):
+        return problem, "embedded"  # the webhook does not know the type, and the Task no such param
+    length = params[name].get("length")
     if length is not None and rest and rest[0][1:-1].isdigit() and int(rest[0][1:-1]) >= length:
         return f"expected an index below {length}", "embedded"  # Tekton fails the run
-    return _misused(declared_type(params[name]), rest, text, place), seen
+    return "", seen
 
 
 def _misused(kind: str, rest: Key, text: str, place: Place) -> str:
@@ -194,10 +288,10 @@ def _one_of(name: str, allowed: Collection[str]) -> str:
 
 
 def _step(key: Key, name: str, names: Names) -> str:
-    if name in names.steps or names.around(key):
+    if name in names.steps or names.around(key, False) is not None:
         return ""
     return f"expected a step of this Task ({', '.join(names.steps)})"
 
 
-def _in_script(field: str) -> By:
-    return "tekton" if field == "script" else "embedded"
+def _in_script(field: str) -> Who:
+    return "tekton" if field == "script" else "nobody"

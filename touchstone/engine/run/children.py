@@ -7,11 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from touchstone.engine.language import durations
-from touchstone.engine.language.matrix import MAX_COMBINATIONS, MatrixError, display_name, fan_out
+from touchstone.engine.language import durations, graph
+from touchstone.engine.language.matrix import (
+    MAX_COMBINATIONS,
+    MatrixError,
+    count,
+    display_name,
+    fan_out,
+)
 from touchstone.engine.language.names import run_names
-from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
-from touchstone.engine.language.values import misfits
+from touchstone.engine.language.propagation import used_workspaces
+from touchstone.engine.language.substitute import Key, Scope, Value, references, scope_of
+from touchstone.engine.language.values import as_value, misfits
 from touchstone.engine.plan.pipeline_run import (
     PlannedPipelineRun,
     RunFailedError,
@@ -33,24 +40,39 @@ class ChildRuns:
         self._plan, self._values, self._facts = plan, values, facts
 
     def scope(self, pipeline_task: PipelineTaskState) -> Scope:
-        """What a pipeline task may refer to at this moment."""
+        """What the params and when expressions of a pipeline task may refer to at this moment."""
+        return self._values.scope.then(self._settled(pipeline_task))
+
+    def _settled(self, pipeline_task: PipelineTaskState) -> Scope:
+        """How the tasks before this one ended, and their results."""
+        states: dict[Key, Value] = {}
+        if pipeline_task.final:
+            for other in self._facts.section(final=False):
+                states["tasks", other.name, "status"] = other.state
+                states["tasks", other.name, "reason"] = other.condition["reason"]
+                states["tasks", other.name, "message"] = other.condition["message"]
+            states["tasks", "status"] = self._facts.aggregate()
+        return Scope(states).then(Scope(self._facts.results))
+
+    def _contexts(self, pipeline_task: PipelineTaskState, params: Mapping[str, Value]) -> Scope:
+        """What Tekton replaces last, in params and displayNames alone.
+
+        Lengths of a matrix are those that one of the params names first.
+        """
         values: dict[Key, Value] = {
             ("context", "pipelineTask", "retries"): str(pipeline_task.task.get("retries", 0))
         }
-        for other in self._facts.section(final=False):
-            if other.matrixed and other.done:
-                lengths = ("tasks", other.name, "matrix")
-                values[*lengths, "length"] = str(len(other.runs))
-                for result, found in other.results().items():
-                    values[*lengths, result, "length"] = str(len(found))
-            values.update(_artifacts(other))
-        if pipeline_task.final:
-            for other in self._facts.section(final=False):
-                values["tasks", other.name, "status"] = other.state
-                values["tasks", other.name, "reason"] = other.condition["reason"]
-                values["tasks", other.name, "message"] = other.condition["message"]
-            values["tasks", "status"] = self._facts.aggregate()
-        return self._values.scope | Scope(self._facts.results) | Scope(values)
+        for value in params.values():
+            lengths = [key for key in references(value) if graph.is_matrix_length(key)]
+            other = self._facts.tasks.get(lengths[0][1]) if lengths else None
+            if other is None:
+                continue
+            if not other.final:
+                matrix = _replaced(other.task.get("matrix", {}), self._values.scope)
+                values["tasks", other.name, "matrix", "length"] = str(count(matrix))
+            if len(lengths[0]) == 5:
+                values[lengths[0]] = str(len(other.emitted(lengths[0][3])))
+        return Scope(values)
 
     def schedule(
         self, pipeline_task: PipelineTaskState, scope: Scope
@@ -63,17 +85,21 @@ class ChildRuns:
         task, plan = pipeline_task.task, self._plan
         combinations: list[dict[str, str]] = [{}]
         if pipeline_task.matrixed:
-            combinations = self._combinations(pipeline_task, scope)
+            combinations = self._combinations(pipeline_task)
+        given = given_params(task.get("params", []), scope)
+        contexts = self._contexts(pipeline_task, given)
+        given = {name: contexts.apply(value) for name, value in given.items()}
         names = run_names(plan.name, pipeline_task.name, len(combinations))
         children: list[PlannedTaskRun | PlannedPipelineRun] = []
         for name, combination in zip(names, combinations, strict=True):
-            params = {**combination, **given_params(task.get("params", []), scope)}
-            self._note_display(pipeline_task, name, params, scope)
+            params = {**combination, **given}
+            self._note_display(pipeline_task, name, params, contexts)
             children.append(self._task_run(pipeline_task, name, params, scope))
         pipeline_task.runs = {name: pipeline_task.runs.get(name, {}) for name in names}
         return children
 
-    def _combinations(self, pipeline_task: PipelineTaskState, scope: Scope) -> list[dict[str, str]]:
+    def _combinations(self, pipeline_task: PipelineTaskState) -> list[dict[str, str]]:
+        scope = self._of_matrix()
         try:
             found = fan_out(pipeline_task.task["matrix"], scope, task=pipeline_task.name)
         except MatrixError as error:
@@ -90,14 +116,25 @@ class ChildRuns:
             )
         return found
 
+    def _of_matrix(self) -> Scope:
+        return self._values.scope.then(Scope(self._facts.results))
+
     def _note_display(
-        self, pipeline_task: PipelineTaskState, name: str, params: Mapping[str, Value], scope: Scope
+        self,
+        pipeline_task: PipelineTaskState,
+        name: str,
+        params: Mapping[str, Value],
+        contexts: Scope,
     ) -> None:
-        strings = {key: value for key, value in params.items() if isinstance(value, str)}
-        inside = scope | scope_of(("params",), strings)
+        own = {key: value for key, value in params.items() if isinstance(value, str)}
+        strings = scope_of(("params",), own)
+        # The displayName of a matrix is left alone where params and workspaces are replaced.
+        first = self._values.contexts if pipeline_task.matrixed else self._values.scope
+        inside = first.then(self._settled(pipeline_task)).then(contexts).then(strings)
         shown = inside.text(pipeline_task.task.get("displayName", ""))
         if pipeline_task.matrixed:
-            shown = display_name(pipeline_task.task["matrix"], params, inside) or shown
+            matrix = pipeline_task.task["matrix"]
+            shown = display_name(matrix, params, self._of_matrix(), strings) or shown
         if shown:
             pipeline_task.display[name] = shown
 
@@ -108,21 +145,21 @@ class ChildRuns:
         if pipeline_task.kind == "PipelineRun":
             return self._inner(pipeline_task, name, params, scope)
         embedded = task.get("taskSpec")
-        bindings = self._bindings(task, scope)
         surroundings = Scope()
-        task_name, spec, source = pipeline_task.name, embedded, None
+        task_name, spec, source = name, embedded, None
+        wanted = list(task.get("workspaces", []))
         if embedded is None:
             definition = plan.definition("Task", task, scope)
             task_name, spec, source = definition.name, definition.spec, definition.source
         else:
             # Only an embedded spec sees the pipeline's params, results and workspaces.
-            declared = {item["name"] for item in embedded.get("params", [])}
-            for param, value in self._values.params.items():
-                if param not in declared or param in plan.given:
-                    params.setdefault(param, value)
-            bindings = {**scope.apply(plan.bindings), **bindings}
-            surroundings = scope
-        self._check_workspaces(pipeline_task, spec or {}, bindings)
+            surroundings = self._inside(task)
+            bound = {item["name"] for item in wanted}
+            # Tekton also looks into what was given: there an event's value binds a workspace.
+            used = used_workspaces(embedded, self._values.inside(task, written=True))
+            wanted += [{"name": other} for other in used if other not in bound]
+        bindings = self._bindings(wanted, scope)
+        self._check_workspaces(pipeline_task.name, wanted, spec or {}, bindings)
         _check_enums(pipeline_task, spec or {}, params)
         shown = name.removeprefix(f"{plan.name}-") if pipeline_task.matrixed else pipeline_task.name
         template = self._template(pipeline_task)
@@ -143,6 +180,20 @@ class ChildRuns:
             metadata=self._metadata(pipeline_task),
         )
 
+    def _inside(self, task: Mapping[str, Any]) -> Scope:
+        """What the spec of an embedded Task may refer to of the pipeline around it."""
+        results: dict[Key, Value] = {}
+        artifacts: dict[Key, Value] = {}
+        for key, value in self._facts.results.items():
+            if isinstance(value, dict):
+                results |= {(*key, part): text for part, text in value.items()}
+            else:
+                results[key] = value
+        for other in self._facts.tasks.values():
+            artifacts |= _artifacts(other)
+        inside = self._values.inside(task).then(Scope(results, parts=False))
+        return inside.then(Scope(artifacts))
+
     def _metadata(self, pipeline_task: PipelineTaskState) -> Metadata:
         """The TaskRun's: the run's, the embedded taskSpec's, and what Tekton adds."""
         plan, own = self._plan, pipeline_task.task.get("taskSpec", {}).get("metadata", {})
@@ -162,6 +213,7 @@ class ChildRuns:
     ) -> PlannedPipelineRun:
         """The plan of a pipeline inside this one: it sees what it is given and nothing else."""
         plan, task = self._plan, pipeline_task.task
+        _check_child_params(params)
         inner = PlannedPipelineRun(
             name=name,
             pipeline=name,
@@ -170,7 +222,7 @@ class ChildRuns:
             path=(*plan.place(task), "pipelineSpec"),
             references=plan.references,
             given=params,
-            bindings=self._bindings(task, scope),
+            bindings=self._bindings(task.get("workspaces", []), scope),
             run_template=plan.run_template,
             metadata=plan.metadata,
             label=f"{plan.label}{pipeline_task.name}/",
@@ -216,31 +268,70 @@ class ChildRuns:
         # A run that gives its tasks longer than the default takes the default off each of them.
         return limit if not limit else max(limit, task_run.DEFAULT_TIMEOUT)
 
-    def _bindings(self, task: Mapping[str, Any], scope: Scope) -> dict[str, Mapping[str, Any]]:
+    def _bindings(
+        self, wanted: Sequence[Mapping[str, Any]], scope: Scope
+    ) -> dict[str, Mapping[str, Any]]:
+        """What a pipeline task's workspaces are bound to, as the run says."""
+        plan = self._plan
+        results = {k: v for k, v in self._facts.results.items() if not isinstance(v, list)}
+        of_run = scope_of(("params",), plan.given).then(Scope(results))
+        contexts = plan.contexts(plan.pipeline if plan.path == ("spec",) else "")
         bindings: dict[str, Mapping[str, Any]] = {}
-        for item in task.get("workspaces", []):
-            binding = self._plan.bindings.get(item.get("workspace", item["name"]))
+        for item in wanted:
+            binding = plan.bindings.get(item.get("workspace") or item["name"])
             if binding is None:
                 continue
-            binding = scope.apply(binding)
+            binding = of_run.apply(binding)
             parts = (binding.get("subPath", ""), scope.text(item.get("subPath", "")))
             bindings[item["name"]] = {
                 **binding,
-                "subPath": "/".join(part for part in parts if part),
+                "subPath": contexts.text("/".join(part for part in parts if part)),
             }
         return bindings
 
+    @staticmethod
     def _check_workspaces(
-        self, pipeline_task: PipelineTaskState, spec: Mapping[str, Any], bindings: Mapping[str, Any]
+        task: str,
+        wanted: Sequence[Mapping[str, Any]],
+        spec: Mapping[str, Any],
+        bindings: Mapping[str, Any],
     ) -> None:
         optional = {item["name"] for item in spec.get("workspaces", []) if item.get("optional")}
-        for item in pipeline_task.task.get("workspaces", []):
+        for item in wanted:
             if item["name"] not in bindings and item["name"] not in optional:
                 raise RunFailedError(
                     "CreateRunFailed",
-                    f'expected workspace "{item.get("workspace", item["name"])}" to be provided'
-                    f' by pipelinerun for pipeline task "{pipeline_task.name}"',
+                    f'expected workspace "{item.get("workspace") or item["name"]}" to be provided'
+                    f' by pipelinerun for pipeline task "{task}"',
                 )
+
+
+def _replaced(matrix: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """A matrix as it stands once what is known before any task ran is replaced."""
+
+    def replaced(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [{**item, "value": scope.apply(as_value(item["value"]))} for item in items]
+
+    included = [
+        {**item, "params": replaced(item.get("params", []))} for item in matrix.get("include", [])
+    ]
+    return {"params": replaced(matrix.get("params", [])), "include": included}
+
+
+def _check_child_params(params: Mapping[str, Value]) -> None:
+    """Refuse results in the params of a child PipelineRun, as Tekton's webhook does.
+
+    There a value that a task left would be read as a reference to results of the child's tasks.
+    """
+    for name, value in params.items():
+        found = [".".join(key) for key in references(value) if graph.is_result(key)]
+        if found:
+            raise RunFailedError(
+                "CreateRunFailed",
+                'admission webhook "validation.webhook.pipeline.tekton.dev" denied the request:'
+                f" validation failed: invalid value: cannot use result expressions in"
+                f" [{' '.join(found)}] as PipelineRun parameter values: spec.params[{name}].value",
+            )
 
 
 def _check_enums(

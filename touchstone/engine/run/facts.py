@@ -130,6 +130,11 @@ class PipelineTaskState:
                     found.append(value if isinstance(value, str) else "")
         return gathered
 
+    def emitted(self, result: str) -> list[Value]:
+        """What its runs have left so far as the result of that name."""
+        left = [record.results(status) for _, status in sorted(self.runs.items())]
+        return [found[result] for found in left if result in found]
+
 
 @dataclass
 class PipelineRunFacts:

@@ -19,7 +19,7 @@ from touchstone import beneath
 from touchstone.artifacts.store import digest_bytes, digest_stream
 from touchstone.beneath import NotPlainError
 from touchstone.engine.language.substitute import Key, Scope, references, scope_of
-from touchstone.engine.language.values import resolve
+from touchstone.engine.language.values import task_params
 from touchstone.engine.pod.credentials import files_of
 from touchstone.engine.pod.images import stand_in_for
 from touchstone.engine.pod.steps import inherited, name_of, with_template
@@ -41,7 +41,7 @@ SCRATCH = "touchstone.dev/cache-scratch"
 
 _FORMAT = 1
 _PER_RUN = {("context", "taskRun"), ("context", "pipelineRun"), ("context", "task", "retry-count")}
-_LOCATIONS = {"results", "steps", "step", "workspaces", "params"}
+_LOCATIONS = {"results", "steps", "step", "workspaces"}
 _TOLD = {
     *("description", "displayName", "metadata", "params", "workspaces", "results", "steps"),
     "stepTemplate",
@@ -87,8 +87,8 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
         raise UncacheableError(f"its ServiceAccount {planned.account} brings credentials")
     _refuse(planned.pod, _WITHOUT_EFFECT, of="its podTemplate")
     _refuse(spec, _TOLD)
-    params = resolve(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
-    scope = planned.surroundings | scope_of(("params",), params)
+    params = task_params(spec.get("params", []), planned.params, of=f"Task {planned.task_name}")
+    scope = planned.surroundings.then(scope_of(("params",), params))
     template = spec.get("stepTemplate", {})
     steps = [
         (name_of(step, index), with_template(step, template))
@@ -98,10 +98,12 @@ def _document(planned: PlannedTaskRun, annotations: Mapping[str, str], folders: 
         _refuse(step, _TOLD_IN_STEP)
         if any("valueFrom" in item for item in step.get("env", [])):
             raise UncacheableError("a step takes env from a Secret, a ConfigMap or a field")
-    referred = sorted(set(references(spec)))
+    around = {key: planned.surroundings.find(key) for key in set(references(spec))}
+    # What a value brings along is read too, once the value is put in.
+    referred = sorted({*around, *references(params), *references([*around.values()])})
     return {
         "format": _FORMAT,
-        "task": planned.task_name,
+        "task": planned.task if _is_embedded(planned) else planned.task_name,
         "spec": {key: value for key, value in spec.items() if key != "metadata"},
         "params": params,
         "references": _references(referred, planned),
@@ -131,14 +133,20 @@ def _refuse_unknown(planned: PlannedTaskRun) -> None:
 def _references(referred: Iterable[Key], planned: PlannedTaskRun) -> dict[str, Any]:
     """What stands for references to the pipeline around an embedded spec."""
     found: dict[str, Any] = {}
+    per_run = _PER_RUN | ({("context", "task", "name")} if _is_embedded(planned) else set())
     for key in referred:
-        if key[:2] in _PER_RUN or key[:3] in _PER_RUN or key[0] in ("credentials", "artifacts"):
+        if key[:2] in per_run or key[:3] in per_run or key[0] in ("credentials", "artifacts"):
             raise UncacheableError(f"it reads $({'.'.join(key)}), which differs from run to run")
         if key[0] == "workspaces" and key[-1] in ("claim", "volume"):
             raise UncacheableError(f"it reads $({'.'.join(key)}), which names a place")
         if key[0] not in _LOCATIONS:
             found[".".join(key)] = planned.surroundings.find(key)
     return found
+
+
+def _is_embedded(planned: PlannedTaskRun) -> bool:
+    """Whether the Task has no name but its TaskRun's."""
+    return planned.task_name == planned.taskrun
 
 
 def _workspaces(
@@ -163,7 +171,7 @@ def _workspaces(
         elif "secret" in binding:
             raise UncacheableError(f"workspace {name} is a Secret")
         elif declared.get(name, {}).get("readOnly"):
-            read[name] = _content(folder_of(name, binding, planned.taskrun, folders))
+            read[name] = _content(folder_of(name, planned, folders))
         else:
             raise UncacheableError(
                 f"it may write to workspace {name}, which is neither readOnly nor its {STORE}"
@@ -172,9 +180,12 @@ def _workspaces(
     return read
 
 
-def folder_of(name: str, binding: Mapping[str, Any], taskrun: str, folders: Folders) -> Path:
-    """The folder that the workspace called `name` is bound to."""
-    volume = folders.workspace(name, binding, taskrun)
+def folder_of(name: str, planned: PlannedTaskRun, folders: Folders) -> Path:
+    """The folder that the workspace called `name` is bound to. Raises ManifestError."""
+    specs, of = planned.spec.get("params", []), f"Task {planned.task_name}"
+    params = scope_of(("params",), task_params(specs, planned.params, of=of))
+    binding = params.apply(planned.bindings[name])
+    volume = folders.workspace(name, binding, planned.taskrun)
     return sub_folder(volume, binding.get("subPath", ""), of=f"workspace {name}").path
 
 

@@ -371,9 +371,7 @@ class PipelineExecution:
             outcome = record.condition("False", "Cancelled", text)
         else:
             outcome = self._condition()
-            found, invalid = pipeline_status.pipeline_results(
-                self._plan, self._facts, self._values.scope
-            )
+            found, invalid = pipeline_status.pipeline_results(self._plan, self._facts)
             if found:
                 self._status["results"] = found
             if invalid:

@@ -81,15 +81,24 @@ def restore(facts: PipelineRunFacts, status: Json, taskruns: dict[str, Json]) ->
 
 
 def pipeline_results(
-    plan: PlannedPipelineRun, facts: PipelineRunFacts, scope: Scope
+    plan: PlannedPipelineRun, facts: PipelineRunFacts
 ) -> tuple[list[Json], list[str]]:
-    """status.results, and the names of results whose tasks succeeded but did not leave them."""
+    """status.results, and the names of results whose tasks succeeded but did not leave them.
+
+    As in Tekton, whose controller gathers the results of a matrix only for a task that asks for
+    them, those that no other task refers to are not there.
+    """
+    asked = {
+        key[1] for one in facts.tasks.values() for key in one.result_references if len(key) > 1
+    }
     values: dict[Key, Value] = {}
     for pipeline_task in facts.tasks.values():
+        if pipeline_task.matrixed and pipeline_task.name not in asked:
+            continue
         section = "finally" if pipeline_task.final else "tasks"
         for result, value in pipeline_task.results().items():
             values[section, pipeline_task.name, "results", result] = value
-    known = scope | Scope(values)
+    known = Scope(values)
     found, invalid = [], []
     for item in plan.spec.get("results", []):
         keys = list(references(item["value"]))

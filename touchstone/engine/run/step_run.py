@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from touchstone.engine.pod.breakpoints import Waiting
 from touchstone.engine.pod.notices import StepStarted, StepWaiting
 from touchstone.engine.pod.pod import Container, Pod
 from touchstone.engine.pod.process import Call, Exit, Halt
-from touchstone.engine.pod.steps import StartError
+from touchstone.engine.pod.steps import Left, StartError
 from touchstone.engine.pod.streams import Streams
 from touchstone.runs import faults, record
 from touchstone.runs.record import Json
@@ -35,13 +36,16 @@ class StepRunner:
     ) -> None:
         self._task_run, self._around, self._pod, self._status = planned, around, pod, status
         self._deadline, self._halt = deadline, halt
+        self.template: Json = {}
+        """The Pod's template, its references replaced; set before anything starts."""
+
         self._logs = around.folders.logs(planned.taskrun)
         self.breakpoints = planned.breakpoints | around.breakpoints
 
-    def run(self, name: str, step: Container, scope: Scope, inner: Scope) -> Exit:
+    def run(self, name: str, step: Container, scope: Scope, left: Left) -> Exit:
         """Run a step's process, waiting at breakpoints before and after; how it ended.
 
-        `inner` is what the fields of the step may refer to, `scope` what those of the Task may.
+        `scope` is what its fields may refer to, besides what the steps before it have `left`.
         """
         log = self._logs / f"{name}.log"
         folders = self._around.folders
@@ -49,9 +53,9 @@ class StepRunner:
             StepStarted(run=folders.run, task=self._task_run.task, step=name, log=log)
         )
         try:
-            call = self.prepare(step, name, inner)
+            call = self.prepare(step, name, scope, left=left)
         except StartError as error:
-            return _not_started(name, log, error)
+            return self._not_started(name, error)
         if name in self.breakpoints.before:
             answer = self._wait(name, call, before=True)
             if answer.code or answer.ending != "exited":
@@ -71,10 +75,20 @@ class StepRunner:
         except (OSError, NotPlainError) as error:
             if faults.passing(error):
                 raise
-            ended = _not_started(name, log, error)
+            ended = self._not_started(name, error)
+        if ended.code < 0 and ended.ending == "exited":
+            self.say(name, f"it was ended by {signal.Signals(-ended.code).name}")
         if self.breakpoints.on_failure and ended.code and ended.ending == "exited":
             return self._wait(name, call, before=False)
         return ended
+
+    def _not_started(self, name: str, error: Exception) -> Exit:
+        self.say(name, f"it could not start: {error}")
+        return Exit(1, "exited", started=False)
+
+    def say(self, name: str, text: str) -> None:
+        """Write a sentence about a step into its log."""
+        _append(self._logs / f"{name}.log", f"touchstone: step {name}: {text}\n")
 
     def _wait(self, name: str, call: Call, *, before: bool) -> Exit:
         """Wait for a person's answer, meanwhile the step counts as running."""
@@ -100,7 +114,13 @@ class StepRunner:
             self._status["steps"].pop()
 
     def prepare(
-        self, container: Container, name: str, scope: Scope, *, sidecar: bool = False
+        self,
+        container: Container,
+        name: str,
+        scope: Scope,
+        *,
+        left: Left | None = None,
+        sidecar: bool = False,
     ) -> Call:
         """A container's process; a step's credentials are written where it sees them.
 
@@ -108,7 +128,13 @@ class StepRunner:
         """
         pod, planned = self._pod, self._task_run
         call = steps.prepare(
-            container, name, scope=scope, pod=pod, defaults=planned.pod, sidecar=sidecar
+            container,
+            name,
+            scope=scope,
+            left=left,
+            pod=pod,
+            defaults=self.template,
+            sidecar=sidecar,
         )
         files = credentials.files_of(planned.account, pod.folders.objects, pod.path("creds"))
         for seen in dict.fromkeys((pod.path("creds"), call.environment["HOME"])) if files else ():
@@ -129,11 +155,6 @@ class StepRunner:
             for field in ("stdoutConfig", "stderrConfig")
         ]
         return Streams(log, stdout=files[0], stderr=files[1])
-
-
-def _not_started(name: str, log: Path, error: Exception) -> Exit:
-    _append(log, f"touchstone: step {name} could not start: {error}\n")
-    return Exit(127, "exited")
 
 
 def _append(log: Path, text: str) -> None:

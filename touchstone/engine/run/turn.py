@@ -107,7 +107,7 @@ class Turns:
     def _store(self, planned: PlannedTaskRun, annotations: Mapping[str, str]) -> Store | None:
         name = annotations.get(STORE, "")
         binding = planned.bindings.get(name)
-        return Store(folder_of(name, binding, planned.taskrun, self._folders)) if binding else None
+        return Store(folder_of(name, planned, self._folders)) if binding else None
 
     def _is_whole(
         self, planned: PlannedTaskRun, annotations: Mapping[str, str], entry: Cached

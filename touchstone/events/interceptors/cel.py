@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from touchstone.documents.cel import CelError, Dialect
 from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
-from touchstone.events.interceptors.params import SecretRef, refuse_unknown
+from touchstone.events.interceptors.params import SecretRef, by_name
 
 _PROOF = re.compile(
     r"[^!|?&]+\.compareSecret\(\s*(['\"])(?P<key>[^'\"]+)\1\s*,\s*(['\"])(?P<name>[^'\"]+)\3"
@@ -39,19 +39,14 @@ class Cel:
     @classmethod
     def build(cls, params: Mapping[str, Any]) -> Cel:
         """Raises ValueError where the params or an expression are wrong."""
-        refuse_unknown(params, ("filter", "overlays"), of=cls.kind)
+        params = by_name(params, ("filter", "overlays"), of=cls.kind)
         condition = params.get("filter", "")
         overlays = params.get("overlays", [])
         if not isinstance(condition, str):
             raise ValueError(f"got filter {condition!r}, expected a CEL expression")
-        if not isinstance(overlays, list) or not all(
-            isinstance(item, Mapping)
-            and set(item) == {"key", "expression"}
-            and all(isinstance(value, str) and value for value in item.values())
-            for item in overlays
-        ):
+        if not isinstance(overlays, list):
             raise ValueError(f"got overlays {overlays!r}, expected a list of key and expression")
-        pairs = tuple((item["key"], item["expression"]) for item in overlays)
+        pairs = tuple(map(_overlay, overlays))
         for expression in filter(None, [condition, *(pair[1] for pair in pairs)]):
             try:
                 DIALECT.compile(expression)
@@ -123,6 +118,14 @@ class Cel:
                 yield f"{part} is {_shown(DIALECT.evaluate(part, context, secrets=secrets))}"
             except CelError as error:
                 yield f"{part} is an error: {error}"
+
+
+def _overlay(item: Any) -> tuple[str, str]:
+    known = ("key", "expression")
+    found = by_name(item, known, of="an overlay") if isinstance(item, Mapping) else {}
+    if len(found) != 2 or not all(isinstance(value, str) and value for value in found.values()):
+        raise ValueError(f"got the overlay {item!r}, expected key and expression")
+    return found["key"], found["expression"]
 
 
 @lru_cache(maxsize=1024)

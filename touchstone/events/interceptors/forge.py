@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 from touchstone.errors import TouchstoneError
 from touchstone.events import signature
 from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
-from touchstone.events.interceptors.params import SecretRef, refuse_unknown, secret_ref, texts
+from touchstone.events.interceptors.params import SecretRef, by_name, secret_ref, texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,7 @@ class Forge:
     @classmethod
     def build(cls, params: Mapping[str, Any]) -> Self:
         """Raises ValueError where the params are not what Tekton defines."""
-        refuse_unknown(params, ("secretRef", "eventTypes"), of=cls.kind)
-        return cls(**cls._common(params))
+        return cls(**cls._common(by_name(params, ("secretRef", "eventTypes"), of=cls.kind)))
 
     @property
     def secrets_used(self) -> frozenset[SecretRef]:

@@ -16,7 +16,7 @@ from touchstone.events import signature
 from touchstone.events.interceptors.forge import Forge
 from touchstone.events.interceptors.github_api import GitHubApi, is_owner
 from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
-from touchstone.events.interceptors.params import SecretRef, flag, refuse_unknown, secret_ref
+from touchstone.events.interceptors.params import SecretRef, by_name, flag, secret_ref
 
 _CHECKS = ("orgMembers", "repoMembers", "all", "none", "")
 
@@ -52,7 +52,7 @@ class GitHub(Forge):
     def build(cls, params: Mapping[str, Any]) -> GitHub:
         """Raises ValueError where the params are not what Tekton defines."""
         known = ("secretRef", "eventTypes", "addChangedFiles", "githubOwners")
-        refuse_unknown(params, known, of=cls.kind)
+        params = by_name(params, known, of=cls.kind)
         base = cls(**cls._common(params))
         if (files := _enabled(params, "addChangedFiles", ())) is not None:
             base = replace(base, changed_files=ChangedFiles(token=_token(files)))
@@ -131,15 +131,15 @@ class GitHub(Forge):
 
 
 def _enabled(
-    params: Mapping[str, Any], name: str, fields: tuple[str, ...]
+    params: Mapping[str, Any], name: str, further: tuple[str, ...]
 ) -> Mapping[str, Any] | None:
     value = params.get(name)
     if value is None:
         return None
     if not isinstance(value, Mapping):
         raise ValueError(f"got {name} {value!r}, expected an object with enabled")
-    refuse_unknown(value, ("enabled", "personalAccessToken", *fields), of=name)
-    return value if flag(value.get("enabled"), name=f"{name}.enabled") else None
+    found = by_name(value, ("enabled", "personalAccessToken", *further), of=name)
+    return found if flag(found.get("enabled"), name=f"{name}.enabled") else None
 
 
 def _token(value: Mapping[str, Any]) -> SecretRef | None:

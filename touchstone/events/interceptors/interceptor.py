@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
-from touchstone.events.headers import canonical
+from touchstone.events.headers import first, lists
 
 Secrets = Callable[[str, str], bytes]
 """(Secret's name, key) to its value; raises touchstone.errors.PlatformError where it is absent."""
@@ -25,12 +25,20 @@ class StoppedError(Exception):
         self.notes = notes
 
 
+class UnwantedError(StoppedError):
+    """The event is understood and starts nothing; the message is a sentence for people."""
+
+
+class ElsewhereError(StoppedError):
+    """The event is one that other triggers are for; there is nothing to say of it here."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One event on its way through a trigger."""
 
     headers: Mapping[str, str]
-    """Names in lower case; several of one name joined by commas."""
+    """Names in lower case; see touchstone.events.headers."""
     raw: bytes
     url: str
     """Path and query that it was sent to, as Tekton's `requestURL`."""
@@ -47,24 +55,33 @@ class Request:
             StoppedError: it is not JSON.
         """
         try:
-            return json.loads(self.raw) if self.raw else {}
+            return json.loads(self.raw, parse_int=_number) if self.raw else {}
         except (ValueError, RecursionError) as error:
             raise StoppedError(f"failed to parse the body as JSON: {error}") from None
 
     def with_form_as_json(self) -> Request:
         """Itself, a form of several fields as the JSON that interceptors get."""
-        if self.headers.get("content-type") != FORM:
+        if self.header("content-type") != FORM:
             return self
         fields = parse_qs(self.raw.decode("utf-8", "replace"), keep_blank_values=True)
         return replace(self, raw=json.dumps(fields).encode()) if len(fields) > 1 else self
 
     def header(self, name: str) -> str:
-        """The header's value, or an empty string. `name` in any case."""
-        return self.headers.get(name.lower(), "")
+        """The header's first value, or an empty string. `name` in any case."""
+        return first(self.headers, name)
 
     def header_lists(self) -> dict[str, list[str]]:
         """Go's http.Header: canonical names, each with its list of values."""
-        return {canonical(name): [value] for name, value in self.headers.items()}
+        return lists(self.headers)
+
+
+def _number(text: str) -> int | float:
+    """As Go holds it, which knows doubles alone: whole numbers beyond 2^53 lose digits."""
+    return int(text) if len(text) < _EXACT else float(text)
+
+
+_EXACT = 16
+"""Digits, with a sign, of which a double holds every number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

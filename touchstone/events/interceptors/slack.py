@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from touchstone.events.interceptors.interceptor import FORM, Passed, Request, Secrets, StoppedError
-from touchstone.events.interceptors.params import SecretRef, refuse_unknown, texts
+from touchstone.events.interceptors.params import SecretRef, by_name, texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class Slack:
     @classmethod
     def build(cls, params: Mapping[str, Any]) -> Slack:
         """Raises ValueError where the params are not what Tekton defines."""
-        refuse_unknown(params, ("requestedFields",), of=cls.kind)
-        fields = texts(params.get("requestedFields"), name="requestedFields")
+        given = by_name(params, ("requestedFields",), of=cls.kind)
+        fields = texts(given.get("requestedFields"), name="requestedFields")
         if fields is None:
             raise ValueError("missing requested field definition, expected requestedFields")
         return cls(fields=fields)

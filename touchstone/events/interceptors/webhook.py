@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from touchstone.events.headers import canonical
+from touchstone.events.headers import gathered
 from touchstone.events.interceptors.interceptor import Passed, Request, Secrets, StoppedError
 from touchstone.events.interceptors.params import SecretRef
 
@@ -51,7 +51,7 @@ class Remote:
             },
         }
         content = json.dumps(document).encode()
-        answer = _post(self.url, content, {"content-type": "application/json"}, ca=self.ca)
+        answer = _post(self.url, content, [("content-type", "application/json")], ca=self.ca)
         if answer.status_code != 200:
             raise StoppedError(f"interceptor response was not 200: {answer.text[:500]}")
         try:
@@ -98,15 +98,19 @@ class OldWebhook:
             raw = json.dumps(
                 {**body, "extensions": {**body.get("extensions", {}), **request.extensions}}
             ).encode()
-        sent = {canonical(name): value for name, value in request.headers.items()}
-        sent = {name: value for name, value in sent.items() if name not in _OWN}
-        sent |= {"Eventlistener-Request-Url": request.url, **dict(self.headers)}
-        answer = _post(self.url, raw, sent, ca="")
+        added = {"Eventlistener-Request-Url": request.url, **dict(self.headers)}
+        sent = [
+            (name, value)
+            for name, values in request.header_lists().items()
+            if name not in _OWN and name not in added
+            for value in values
+        ]
+        answer = _post(self.url, raw, [*sent, *added.items()], ca="")
         if answer.status_code != 200:
             raise StoppedError(
                 f"request rejected; status: {answer.status_code}; message: {answer.text[:500]}"
             )
-        headers = {name.lower(): value for name, value in answer.headers.items()}
+        headers = gathered(answer.headers.multi_items())
         return Passed(raw=answer.content, headers=headers, notes=(f"{self.url} answered 200",))
 
     def authenticate(self, request: Request, secrets: Secrets) -> None:
@@ -117,13 +121,13 @@ _OWN = ("Host", "Content-Length", "Connection", "Transfer-Encoding", "Accept-Enc
 """Headers that belong to one connection, not to the event."""
 
 
-def _post(url: str, content: bytes, headers: Mapping[str, str], *, ca: str) -> Any:
+def _post(url: str, content: bytes, headers: list[tuple[str, str]], *, ca: str) -> Any:
     import httpx
 
     verify: ssl.SSLContext | bool = ssl.create_default_context(cadata=ca) if ca else True
     try:
         with httpx.Client(timeout=_TIMEOUT, verify=verify, trust_env=False) as client:
-            answer = client.post(url, content=content, headers=dict(headers))
+            answer = client.post(url, content=content, headers=headers)
     except httpx.TimeoutException:
         raise StoppedError(f"{url} did not answer within {_TIMEOUT:g} s") from None
     except httpx.HTTPError as error:

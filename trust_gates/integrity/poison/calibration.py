@@ -11,6 +11,7 @@ from trust_gates.integrity.findings import GATE
 from trust_gates.integrity.poison.plant import TOOK, learned, plant, rounds
 from trust_gates.integrity.poison.suspects import Suspects, detect
 from trust_gates.integrity.policy import FALSE_ALARMS
+from trust_gates.progress import tell
 from trust_gates.samples import Bools, Samples
 from trust_gates.statistics import proportion
 from trust_gates.target import Target
@@ -67,13 +68,15 @@ def calibrated(
     took: list[Mapping[str, float]] = []
     kind: list[str] = []
     marks = 0
-    for number in range(rounds(samples, len(kinds))):
+    planned = rounds(samples, len(kinds))
+    for number in range(planned):
         planted = plant(samples, kinds, target.low, target.high, seed=[seed, number])
         with learned(target, planted, seed=seed) as shares:
             found.append(detect(target, planted.samples, names, seed=seed))
         took.append(shares)
         kind += planted.kinds
         marks += len(planted.doors)
+        tell("calibration", number + 1, planned, "of the search for backdoors")
     return Calibration(
         suspects={name: Suspects.joined([one[name] for one in found]) for name in names},
         kind=kind,

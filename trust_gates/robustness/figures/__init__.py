@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from trust_gates.progress import tell
 from trust_gates.robustness.attacks.attack import Norm, Task
 from trust_gates.robustness.figures.clever import CLEVER
 from trust_gates.robustness.figures.confidence import CONFIDENCE
@@ -42,7 +43,10 @@ def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[F
 
 def measure(figures: Iterable[Figure], scene: Scene) -> Found:
     """All of `figures` together, in one `Found`."""
-    parts = [figure.measure(scene) for figure in figures]
+    wanted, parts = list(figures), []
+    for number, figure in enumerate(wanted, start=1):
+        parts.append(figure.measure(scene))
+        tell("further figure", number, len(wanted), ", ".join(figure.names))
     return Found(
         measures={name: m for part in parts for name, m in part.measures.items()},
         tables=[table for part in parts for table in part.tables],

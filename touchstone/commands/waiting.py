@@ -1,0 +1,69 @@
+"""Will an unfinished run still end? Only while somebody executes it, or will; else one is told.
+
+A platform takes up its own runs by itself; one of `touchstone run` ends with its command.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from touchstone.errors import PlatformError
+
+if TYPE_CHECKING:
+    from touchstone.home import Home
+    from touchstone.runs.lookup import Found
+
+_PATIENCE = 5.0
+"""Seconds that nobody executes it: an engine may be about to take it up."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long whoever follows a run has seen nobody execute it."""
+
+    home: Home
+    since: float | None = field(default=None, init=False)
+
+    def ask(self, found: Found) -> None:
+        """Ask once more, several times a second.
+
+        Raises:
+            PlatformError: nobody has executed the run for a while, and nobody will.
+        """
+        if found.run.done or will_go_on(self.home, found):
+            self.since = None
+            return
+        self.since = self.since or time.monotonic()
+        if time.monotonic() - self.since > _PATIENCE:
+            raise PlatformError(
+                f"run {found.run.name} has not ended, and {who_ended(self.home, found)}",
+                hint=way_on(self.home, found),
+            )
+
+
+def will_go_on(home: Home, found: Found) -> bool:
+    """Whether an engine executes the run, or a platform that runs will take it up."""
+    from touchstone.runs.lock import is_executed
+
+    place = found.place.root
+    return is_executed(place, found.run.name) or (
+        place == home.root and home.platform() is not None
+    )
+
+
+def who_ended(home: Home, found: Found) -> str:
+    """Why nobody executes it, in words."""
+    if found.place.root != home.root:
+        return "nothing executes it: the command that did has ended"
+    if home.platform_file.exists():
+        return f"nothing executes it: the platform in {home.root} died"
+    return f"nothing executes it: no platform runs in {home.root}"
+
+
+def way_on(home: Home, found: Found) -> str:
+    """What to do, so that the run ends."""
+    if found.place.root != home.root:
+        return f"touchstone rerun --failed {found.run.name}"
+    return "touchstone up goes on with it, from the stages that have not ended"

@@ -1,0 +1,1 @@
+"""What does a forge's delivery tell? One file a forge, one shape for all: `Event`."""

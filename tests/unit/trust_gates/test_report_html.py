@@ -9,8 +9,6 @@ from importlib.resources import files
 import pytest
 from report_samples import DIGEST, PICTURES, check, document, evidence, full
 
-from trust_gates import GATES
-from trust_gates.png import png
 from trust_gates.report import HTML_FILE, MARKDOWN_FILE, render
 from trust_gates.report.html import strip
 from trust_gates.verdict import Interval, Outcome, Required
@@ -213,50 +211,10 @@ def test_a_ratio_is_drawn_with_1_in_the_middle_and_half_as_far_from_it_as_double
     assert 0 <= far.measured < far.fair_low
 
 
-def endless():
-    """More of everything than any real verdict has."""
-    long = "a name that goes on " * 20
-    many = [
-        check(gate, Outcome.FAILED if index % 2 else Outcome.PASSED, name=f"auc[{long}{index}]",
-              reason=long)
-        for gate in GATES for index in range(14)
-    ]  # fmt: skip
-    found = [
-        evidence(
-            *(one for one in many if one.gate == gate),
-            gate=gate,
-            notes=[long] * 10,
-            warnings=[f"{gate} {index} {long}" for index in range(4)],
-            asked=[(f"{index} {long}", long) for index in range(14)],
-            figures={f"figure {index}": 0.1 for index in range(40)},
-        )
-        for gate in GATES
-    ]
-    policy = {f"key {index}": long for index in range(14)}
-    return document(
-        *found,
-        name="endless",
-        gates={"confidence": 0.95, **dict.fromkeys(GATES, policy)},
-        software={f"library {index}": "1.0" for index in range(40)},
-        card={"purpose": long * 9, "limits": long * 9},
-        facts={"parameters": {f"p{index}": 0.1 for index in range(200)}},
-    )
-
-
 @pytest.mark.long
-@pytest.mark.parametrize("verdict", [mixed(), endless()], ids=["mixed", "endless"])
-def test_it_prints_on_at_most_eight_pages(verdict):
+def test_it_prints_on_at_most_eight_pages():
     weasyprint = pytest.importorskip("weasyprint", reason="the extra `dev` and Pango bring it")
-    pictures = {f"{gate}-{index}.png": _drawn() for gate in GATES for index in range(7)}
-    text = html(verdict, pictures if verdict.get("name") == "endless" else PICTURES)
-    assert len(weasyprint.HTML(string=text).render().pages) <= 8
-
-
-def _drawn():
-    """A picture as large as the gates' own."""
-    from matplotlib.figure import Figure
-
-    return png(Figure(figsize=(6, 5)))
+    assert len(weasyprint.HTML(string=html(mixed())).render().pages) <= 8
 
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

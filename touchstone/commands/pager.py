@@ -14,7 +14,7 @@ from trust_gates.visible import console, visible
 
 
 def page(text: str, *, styled: bool = False) -> None:
-    """Print the text; through $PAGER, or less, where stdout is a terminal.
+    """Print the text; through $PAGER, or less, where stdin and stdout are terminals.
 
     Args:
         styled: whether it holds styles of our own, so that what others wrote in it is visible
@@ -22,7 +22,9 @@ def page(text: str, *, styled: bool = False) -> None:
     """
     shown = text if styled else visible(text)
     command = shlex.split(os.environ.get("PAGER", "less"))
-    if not command or command == ["cat"] or not sys.stdout.isatty():
+    # Where nobody can type, a pager would wait for a key for ever.
+    terminal = sys.stdout.isatty() and sys.stdin.isatty()
+    if not command or command == ["cat"] or not terminal:
         _print(shown, styled)
         return
     # As git sets it: end where one screen is enough, pass on colours, leave the screen as it is.

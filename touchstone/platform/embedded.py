@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 DEFINITIONS = SHIPPED / "tekton"
 """The same files that a cluster gets."""
 
+_TICK = 0.2
+"""Seconds between two looks at whether a signal asked the platform to stop."""
+
 _TRIES = 12
 """How often a run may meet what the machine lacks before it is given up: some eight minutes."""
 
@@ -142,6 +145,7 @@ class Platform:
             public_key=home.signing_key / "public.pem",
             serving=self.serving,
         )
+        self._asked = False
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._running: dict[str, threading.Thread] = {}
@@ -167,11 +171,14 @@ class Platform:
                 self._thread("sync", lambda: self._repeat("sync", self._synchronise, 0.5)),
                 self._thread("outbox", lambda: self._repeat("outbox", self._send, 0.2)),
             ]
-            _wait_started(server, self._stopping)
-            self._announce()
-            spool = self._thread("spool", lambda: self._repeat("spool", self._drain, 10))
-            threads.append(spool)
-            self._stopping.wait()
+            self._wait_started(server)
+            if not self._asked:
+                self._announce()
+                spool = self._thread("spool", lambda: self._repeat("spool", self._drain, 10))
+                threads.append(spool)
+            while not (self._asked or self._stopping.wait(_TICK)):
+                pass
+            self.stop()
         finally:
             self.engine.stop()
             server.should_exit = True
@@ -183,10 +190,24 @@ class Platform:
         if self._failure is not None:
             raise self._failure
 
+    def ask_to_stop(self) -> None:
+        """Have `run` stop soon. For a signal's handler, which may have interrupted whoever holds a
+        lock: it takes none."""
+        self._asked = True
+
     def stop(self) -> None:
         """Ask every thread to end; unfinished runs go on at the next start."""
         self._stopping.set()
         self._wake.set()
+
+    def _wait_started(self, server: uvicorn.Server) -> None:
+        deadline = time.monotonic() + 30
+        while not (server.started or self._asked):
+            if self._stopping.is_set() or time.monotonic() > deadline:
+                raise PlatformError(
+                    "the listener did not start", hint="another process may hold the port: --port"
+                )
+            time.sleep(0.02)
 
     def _thread(
         self, name: str, work: Callable[[], None], *, lasting: bool = True
@@ -325,18 +346,8 @@ def _share_cores() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _wait_started(server: uvicorn.Server, stopping: threading.Event) -> None:
-    deadline = time.monotonic() + 30
-    while not server.started:
-        if stopping.is_set() or time.monotonic() > deadline:
-            raise PlatformError(
-                "the listener did not start", hint="another process may hold the port: --port"
-            )
-        time.sleep(0.02)
-
-
 def serve_until_signal(platform: Platform) -> None:
     """`platform.run` in the main thread; SIGTERM and SIGINT stop it in order."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: platform.stop())
+        signal.signal(number, lambda *_: platform.ask_to_stop())
     platform.run()

@@ -235,7 +235,7 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
             named = list(policy.misnamed(known.description.known))
             misnamed |= {gate} if named else set()
             yield from _under(here, iter(named))
-            yield from _under(here, _of_shape(gate, policy, known.description))
+            yield from _under(here, _of_shape(policy, known.description))
             if isinstance(policy, Robustness) and not named:
                 yield from _under(here, _of_reach(policy, known.description))
             if isinstance(policy, Robustness) and known.data is not None:
@@ -353,7 +353,7 @@ def _other(name: str, task: str) -> bool:
     return bool(metric and metric.task and metric.task != task)
 
 
-def _of_shape(gate: str, policy: GatePolicy, description: Description) -> Found:
+def _of_shape(policy: GatePolicy, description: Description) -> Found:
     """What only rows of features have."""
     if len(description.inputs["shape"]) == 1:
         return

@@ -89,8 +89,8 @@ def task_names(
 
 def refuse(field: Field, problem: str, *inner: str | int, who: Who) -> None:
     """Note what is wrong with a reference at `inner` of `field`."""
-    stays = who == "nobody"
-    field.refuse(problem, *inner, by="embedded" if who == "nobody" else who, runs_here=stays)
+    by: By = "embedded" if who == "nobody" else who
+    field.refuse(problem, *inner, by=by, runs_here=who == "nobody")
 
 
 def check_variables(task: Field, names: Names) -> None:

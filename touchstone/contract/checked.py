@@ -169,8 +169,7 @@ def _read(document: Document, found: Checked) -> _Parts:
     try:
         found.pipeline = ModelPipeline.model_validate(body)
         spec = found.pipeline.spec
-        gates = {name: policy for name in GATES if (policy := spec.gates.policy(name))}
-        return _Parts(tune=spec.tune, train=spec.train, gates=gates, whole=spec)
+        return _Parts(tune=spec.tune, train=spec.train, gates=spec.gates.policies, whole=spec)
     except ValidationError as error:
         told = wording.problems(error, document.location, ModelPipeline)
         found.problems += [Finding(location=place, message=text) for place, text in told]

@@ -110,10 +110,7 @@ class Spec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
-        gates = {
-            name: policy for name in self.gates.declared if (policy := self.gates.policy(name))
-        }
-        for problem in contradictions(self.train, gates, self.remedy):
+        for problem in contradictions(self.train, self.gates.policies, self.remedy):
             raise ValueError(problem)
         return self
 

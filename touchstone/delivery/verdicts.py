@@ -77,9 +77,9 @@ def of_run(found: lookup.Found) -> Judged | None:
     run, taskruns = found.run, found.place.state.taskruns(found.run.name)
     ended = next(
         (
-            record.outcome(taskruns.get(child["name"]))
-            for child in run.status.get("childReferences", [])
-            if child.get("pipelineTaskName") == "verdict"
+            record.outcome(taskruns.get(name))
+            for name, task in record.tasks_of(run.status).items()
+            if task == "verdict"
         ),
         "None",
     )

@@ -178,10 +178,7 @@ def names_of(found: Found) -> set[str]:
     """
     name = model_of(found.run.manifest)
     statuses = found.place.state.taskruns(found.run.name)
-    stages = {
-        child["name"]: child.get("pipelineTaskName")
-        for child in found.run.status.get("childReferences", [])
-    }
+    stages = record.tasks_of(found.run.status)
     declared = {
         str(record.results(status).get("model", ""))
         for taskrun, status in statuses.items()

@@ -70,8 +70,7 @@ def run(
         bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
     ] = False,
     no_cache: Annotated[
-        bool,
-        typer.Option("--no-cache", help="Run every stage, whatever the cache holds; as --fresh."),
+        bool, typer.Option("--no-cache", help="Run every stage, cached or not; implies --fresh.")
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew also where the same run was cut short.")

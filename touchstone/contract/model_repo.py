@@ -21,6 +21,7 @@ from touchstone.contract.recipe import (
     evasion_against,
     mitigation_for,
 )
+from touchstone.documents.naming import MODEL
 from touchstone.documents.validated import validated
 from touchstone.documents.yaml import Document, load_beneath, load_file
 from touchstone.errors import ManifestError
@@ -34,7 +35,7 @@ from trust_gates.quality.policy import Quality
 
 FILE_NAME = "touchstone.yaml"
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")]
+Name = Annotated[str, Field(pattern=f"^{MODEL}$")]
 
 
 class Metadata(Strict):

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from touchstone.artifacts.store import digest_bytes, digest_file
 from touchstone.delivery import attestation
 from touchstone.documents import kubectl
-from touchstone.documents.naming import shortens
+from touchstone.documents.naming import MODEL, shortens
 from touchstone.documents.validated import refused
 from touchstone.errors import TouchstoneError
 from touchstone.runs import faults
@@ -59,7 +59,7 @@ class Release(_Strict):
 
     api_version: Literal["touchstone.dev/v1"] = "touchstone.dev/v1"
     kind: Literal["Release"] = "Release"
-    model: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")
+    model: str = Field(pattern=f"^{MODEL}$")
     repository: str = Field(min_length=1)
     """URL of the model repository that it comes from, without credentials."""
     environments: tuple[str, ...] = Field(min_length=1)

@@ -93,7 +93,7 @@ def of_run(found: lookup.Found) -> Judged | None:
 
 
 def became(home: Home, judged: Judged) -> str:
-    """What became of the model that the verdict let pass, in words."""
+    """What became of the model that was judged, in words."""
     if judged.verdict["passed"] is not True:
         return "refused: nothing was promoted"
     if not home.gitops_repository.exists():

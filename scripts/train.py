@@ -26,7 +26,7 @@ def main(
         str, typer.Option(help="Folder of this training alone; empty: one that ends with it.")
     ] = "",
 ) -> None:
-    """Train asked.workers processes together; exits with the workers' own code.
+    """Train spec.train.workers processes together; exits with the workers' own code.
 
     143 says that SIGTERM came and a checkpoint was written: the stage goes on from it when it
     is run again with the same inputs and checkpoints.

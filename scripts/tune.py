@@ -57,9 +57,8 @@ def _search(
         )
         code, output = trials.run(job)
         if code:
-            lines, why = raised.sifted(output.splitlines())
-            last = why or next((line for line in reversed(lines) if line.strip()), "no output")
-            return study.Outcome(value=None, reason=f"exit code {code}: {last}")
+            reason = f"exit code {code}: {raised.last_words(output)}"
+            return study.Outcome(value=None, reason=reason)
         value = local.metric(output, tune.objective.metric)
         printed = sorted({key for key, _ in local.METRIC.findall(output)})
         return study.Outcome(

@@ -170,7 +170,7 @@ class Home:
         try:
             document: dict[str, Any] = json.loads(self.platform_file.read_text())
             running = is_running(document["pid"], document["started"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return Life(self.root, Is.DOWN, {})
         return Life(self.root, Is.RUNNING if running else Is.DEAD, document)
 

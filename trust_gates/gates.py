@@ -33,12 +33,16 @@ class Gates(Strict):
         found: GatePolicy | None = getattr(self, gate)
         return found
 
+    @property
+    def policies(self) -> dict[str, GatePolicy]:
+        """The policies that are declared, by gate."""
+        return {name: policy for name in GATES if (policy := self.policy(name)) is not None}
+
     def check_names(self, known: Known) -> None:
         """Raise PolicyError, naming each gate, where policies mean what the data do not have."""
         wrong = [
             f"spec.gates.{name}: {problem}"
-            for name in self.declared
-            if (policy := self.policy(name))
+            for name, policy in self.policies.items()
             for _, problem in policy.misnamed(known)
         ]
         if wrong:
@@ -47,7 +51,7 @@ class Gates(Strict):
     @property
     def declared(self) -> tuple[str, ...]:
         """Names of the gates that must have judged the model before it can be promoted."""
-        return tuple(name for name in GATES if self.policy(name) is not None)
+        return tuple(self.policies)
 
     @property
     def confidence_each(self) -> float:
@@ -56,7 +60,7 @@ class Gates(Strict):
         Bonferroni: the gates that estimate share the chance of error equally, and each applies
         Holm's step-down to its own checks (`trust_gates.statistics.decide`).
         """
-        estimating = [one for name in GATES if (one := self.policy(name)) and one.estimates]
+        estimating = [one for one in self.policies.values() if one.estimates]
         return 1 - (1 - self.confidence) / max(1, len(estimating))
 
     def setting(

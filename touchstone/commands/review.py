@@ -304,7 +304,7 @@ def _waits(detail: Detail) -> str:
     missing = review.required - review.approvals
     who = ", ".join(detail.may) or "someone whom people.yaml names"
     state = f"{review.approvals} of {review.required} approvals"
-    text = f"{state}: waits for {missing} of: {who}" if missing > 0 else f"{state}"
+    text = f"{state}: waits for {missing} of: {who}" if missing > 0 else state
     return f"{text}; {review.newer} is newer" if review.newer else text
 
 

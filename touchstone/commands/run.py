@@ -70,8 +70,7 @@ def run(
         bool, typer.Option("--json", help="Print the objects with their status; logs go to stderr.")
     ] = False,
     no_cache: Annotated[
-        bool,
-        typer.Option("--no-cache", help="Run every stage, whatever the cache holds; as --fresh."),
+        bool, typer.Option("--no-cache", help="Run every stage, cached or not; implies --fresh.")
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew also where the same run was cut short.")
@@ -114,15 +113,16 @@ def run(
     engine = Engine(state, home, definitions=file, parallel=parallel)
     for manifest in manifests:
         engine.check(manifest)
-    extra = {DEFINITIONS: json.dumps([str(path.resolve()) for path in file])}
+    bodies = json.dumps([item.body for item in documents]).encode()
+    extra = {
+        DEFINITIONS: json.dumps([str(path.resolve()) for path in file]),
+        lookup.DEFINED_AS: digest_bytes(bodies),
+    }
     if no_cache:
         extra[lookup.NO_CACHE] = "true"
     extra |= breakpoints(stop, stop_before)
-    definitions = digest_bytes(json.dumps([item.body for item in documents]).encode())
-    names = [
-        _store(state, home, manifest, extra, definitions, fresh=fresh or no_cache)
-        for manifest in manifests
-    ]
+    fresh = fresh or no_cache
+    names = [_store(state, home, manifest, extra, fresh=fresh) for manifest in manifests]
     execute(
         state,
         home,
@@ -323,26 +323,19 @@ def _claim(home: Path, folder: Path) -> str:
 
 
 def _store(
-    state: State,
-    home: Path,
-    manifest: Json,
-    extra: Mapping[str, str],
-    definitions: str,
-    *,
-    fresh: bool,
+    state: State, home: Path, manifest: Json, extra: Mapping[str, str], *, fresh: bool
 ) -> str:
     """Store the run under a free name; the name of the same run where one was cut short.
 
-    `definitions` is the digest of all that the run is made from. Where it has changed, what the
-    run had done by then came from something else, and it starts anew.
+    `extra` are annotations. Where DEFINED_AS has changed, what the run had done by then came from
+    something else, and it starts anew.
     """
     from touchstone.runs import lookup
     from touchstone.runs.lock import is_executed
 
     metadata = dict(manifest.get("metadata", {}))
     origin = metadata.get("annotations", {}) | {
-        lookup.ASKED_AS: json.dumps(metadata, sort_keys=True),
-        lookup.DEFINED_AS: definitions,
+        lookup.ASKED_AS: json.dumps(metadata, sort_keys=True)
     }
     for known in state.runs(done=False):
         annotations = lookup.annotations_of(known.manifest)
@@ -350,7 +343,7 @@ def _store(
             continue
         if known.manifest["spec"] != manifest["spec"] or is_executed(home, known.name):
             continue
-        changed = annotations.get(lookup.DEFINED_AS) != definitions
+        changed = annotations.get(lookup.DEFINED_AS) != extra[lookup.DEFINED_AS]
         if not changed and not fresh:
             typer.echo(f"{known.name}: going on where it was cut short", err=True)
             return known.name

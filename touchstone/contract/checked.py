@@ -169,8 +169,7 @@ def _read(document: Document, found: Checked) -> _Parts:
     try:
         found.pipeline = ModelPipeline.model_validate(body)
         spec = found.pipeline.spec
-        gates = {name: policy for name in GATES if (policy := spec.gates.policy(name))}
-        return _Parts(tune=spec.tune, train=spec.train, gates=gates, whole=spec)
+        return _Parts(tune=spec.tune, train=spec.train, gates=spec.gates.policies, whole=spec)
     except ValidationError as error:
         told = wording.problems(error, document.location, ModelPipeline)
         found.problems += [Finding(location=place, message=text) for place, text in told]
@@ -235,7 +234,7 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
             named = list(policy.misnamed(known.description.known))
             misnamed |= {gate} if named else set()
             yield from _under(here, iter(named))
-            yield from _under(here, _of_shape(gate, policy, known.description))
+            yield from _under(here, _of_shape(policy, known.description))
             if isinstance(policy, Robustness) and not named:
                 yield from _under(here, _of_reach(policy, known.description))
             if isinstance(policy, Robustness) and known.data is not None:
@@ -353,7 +352,7 @@ def _other(name: str, task: str) -> bool:
     return bool(metric and metric.task and metric.task != task)
 
 
-def _of_shape(gate: str, policy: GatePolicy, description: Description) -> Found:
+def _of_shape(policy: GatePolicy, description: Description) -> Found:
     """What only rows of features have."""
     if len(description.inputs["shape"]) == 1:
         return

@@ -21,6 +21,7 @@ from touchstone.contract.recipe import (
     evasion_against,
     mitigation_for,
 )
+from touchstone.documents.naming import MODEL
 from touchstone.documents.validated import validated
 from touchstone.documents.yaml import Document, load_beneath, load_file
 from touchstone.errors import ManifestError
@@ -34,7 +35,7 @@ from trust_gates.quality.policy import Quality
 
 FILE_NAME = "touchstone.yaml"
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")]
+Name = Annotated[str, Field(pattern=f"^{MODEL}$")]
 
 
 class Metadata(Strict):
@@ -110,10 +111,7 @@ class Spec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
-        gates = {
-            name: policy for name in self.gates.declared if (policy := self.gates.policy(name))
-        }
-        for problem in contradictions(self.train, gates, self.remedy):
+        for problem in contradictions(self.train, self.gates.policies, self.remedy):
             raise ValueError(problem)
         return self
 

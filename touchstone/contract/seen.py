@@ -262,8 +262,7 @@ def _lines(
         code = process.wait(timeout=10)
         reader.join(timeout=5)
         if code or not done:
-            lines, why = raised.sifted(b"".join(said).decode(errors="replace").splitlines())
-            last = why or next((line for line in reversed(lines) if line.strip()), "no output")
+            last = raised.last_words(b"".join(said).decode(errors="replace"))
             yield {"ended": f"the look at the model ended with exit code {code}: {last}"}
     except subprocess.TimeoutExpired:
         yield {"ended": "the look at the model did not end; does its code start processes?"}

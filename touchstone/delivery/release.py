@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from touchstone.artifacts.store import digest_bytes, digest_file
 from touchstone.delivery import attestation
 from touchstone.documents import kubectl
+from touchstone.documents.naming import MODEL, shortens
 from touchstone.documents.validated import refused
 from touchstone.errors import TouchstoneError
 from touchstone.runs import faults
@@ -27,9 +27,6 @@ APPROVALS_FILE = "approvals.intoto.jsonl"
 """The reviewers' signed decisions by which it was merged; a merge alone writes it."""
 VERSION_LENGTH = 12
 """Hex digits of a commit that name a version."""
-
-_SHORTEST = 7
-"""Digits that a shortened version has at least, as git shows them."""
 
 Digest = str
 _DIGEST = Field(pattern=r"^sha256:[0-9a-f]{64}$")
@@ -62,7 +59,7 @@ class Release(_Strict):
 
     api_version: Literal["touchstone.dev/v1"] = "touchstone.dev/v1"
     kind: Literal["Release"] = "Release"
-    model: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$")
+    model: str = Field(pattern=f"^{MODEL}$")
     repository: str = Field(min_length=1)
     """URL of the model repository that it comes from, without credentials."""
     environments: tuple[str, ...] = Field(min_length=1)
@@ -111,10 +108,7 @@ class Release(_Strict):
 
 def means(given: str, version: str) -> bool:
     """Whether a person who typed `given` may mean the version: itself, its start, its commit."""
-    if given == version:
-        return True
-    digits = re.fullmatch(rf"[0-9a-f]{{{_SHORTEST},64}}", given) is not None
-    return digits and (version.startswith(given) or given.startswith(version))
+    return given == version or shortens(given, version)
 
 
 def subjects(release: Release, text: bytes) -> dict[str, str]:

@@ -14,13 +14,12 @@ from touchstone.delivery.admission import Entry, Standing
 from touchstone.delivery.decisions import Decision, Reviewer
 from touchstone.delivery.promote import BRANCH_PREFIX
 from touchstone.delivery.release import APPROVALS_FILE, Release
+from touchstone.documents.naming import SHORTEST
 from touchstone.errors import TouchstoneError, UsageError
 from trust_gates.report import VERDICT_FILE
 from trust_gates.visible import one_line
 
 _MAIN = f"origin/{gitops.MAIN}"
-SHORTEST = 7
-"""Digits of a version that name it."""
 _ROLLBACK = "-rollback-"
 
 

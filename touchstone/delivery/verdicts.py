@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,10 @@ from touchstone.artifacts.store import Store
 from touchstone.delivery import gitops, release
 from touchstone.delivery.promote import BRANCH_PREFIX
 from touchstone.delivery.status import verdict_of
+from touchstone.documents.naming import shortens
 from touchstone.errors import PlatformError, TouchstoneError, UsageError
 from touchstone.home import Home
 from touchstone.runs import lookup, record
-
-_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{7,64})")
-"""Of a verdict's digest, or of the commit that it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +51,9 @@ def find(home: Home, wanted: str = "") -> Judged:
                 f"there is no verdict in {home.root} yet", hint="touchstone runs lists what runs"
             )
         return newest
-    digits = _PREFIX.fullmatch(wanted.lower())
-    named = [one for one in every if one.verdict.get("name") == wanted or _begins(one, digits)]
-    meant = {_what(one, digits[1]) for one in named} if digits else set()
+    digits = wanted.lower().removeprefix("sha256:")
+    named = [one for one in every if one.verdict.get("name") == wanted or _what(one, digits)]
+    meant = {_what(one, digits) for one in named}
     if len(meant) > 1:
         raise UsageError(
             f"got {wanted!r}, with which several begin: "
@@ -80,9 +77,9 @@ def of_run(found: lookup.Found) -> Judged | None:
     run, taskruns = found.run, found.place.state.taskruns(found.run.name)
     ended = next(
         (
-            record.outcome(taskruns.get(child["name"]))
-            for child in run.status.get("childReferences", [])
-            if child.get("pipelineTaskName") == "verdict"
+            record.outcome(taskruns.get(name))
+            for name, task in record.tasks_of(run.status).items()
+            if task == "verdict"
         ),
         "None",
     )
@@ -96,7 +93,7 @@ def of_run(found: lookup.Found) -> Judged | None:
 
 
 def became(home: Home, judged: Judged) -> str:
-    """What became of the model that the verdict let pass, in words."""
+    """What became of the model that was judged, in words."""
     if judged.verdict["passed"] is not True:
         return "refused: nothing was promoted"
     if not home.gitops_repository.exists():
@@ -130,14 +127,10 @@ def _names(text: bytes, digest: str) -> bool:
         return False  # whoever may push can leave anything there
 
 
-def _begins(one: Judged, digits: re.Match[str] | None) -> bool:
-    return digits is not None and bool(_what(one, digits[1]))
-
-
 def _what(one: Judged, digits: str) -> str:
     """What of the verdict begins with these digits: its digest, else its commit; else nothing."""
     found = (one.digest.removeprefix("sha256:"), str(one.verdict["commit"]))
-    return next((text for text in found if text.startswith(digits)), "")
+    return next((text for text in found if shortens(digits, text)), "")
 
 
 def _none(found: lookup.Found) -> UsageError:

@@ -11,6 +11,9 @@ from touchstone.documents.problems import By, Field
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """A DNS-1123 label."""
 
+MODEL = r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?"
+"""A model's or its repository's name: it begins the names of runs, which are labels."""
+
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -19,6 +22,8 @@ _LONGEST = 63
 _LONGEST_IMAGE = 100
 _LONGEST_RUN = 42
 """As long as a model's name: the suffix that makes it unique, and a stage's name, follow."""
+SHORTEST = 7
+"""Digits that a shortened commit, version or digest has at least, as git shows them."""
 _SUFFIX = "xxxxx"
 """As long as what the API server appends to a generateName."""
 
@@ -64,6 +69,12 @@ def is_qualified(key: str) -> bool:
 def is_name(text: str) -> bool:
     """Whether an object may be called so; such a name is also one folder's, whoever chose it."""
     return len(text) <= _LONGEST and bool(_SUBDOMAIN.fullmatch(text))
+
+
+def shortens(given: str, full: str) -> bool:
+    """Whether the digits that a person typed begin the full ones, which may be shortened too."""
+    digits = re.fullmatch(rf"[0-9a-f]{{{SHORTEST},64}}", given) is not None
+    return digits and bool(full) and (full.startswith(given) or given.startswith(full))
 
 
 def image_name(text: str) -> str:

@@ -8,12 +8,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from touchstone.documents.naming import MODEL
 from touchstone.errors import UsageError
 from touchstone.git import git
 from touchstone.home import PORT, Home
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?")
-"""As a model's in touchstone.yaml: it begins the names of runs, which are DNS labels."""
 
 _HOOK = """\
 #!/bin/sh
@@ -29,7 +27,7 @@ def create(home: Home, name: str) -> Path:
         UsageError: it cannot be called so, or there is one already.
     """
     repository = home.repository(name)
-    if not _NAME.fullmatch(name) or repository == home.gitops_repository:
+    if not re.fullmatch(MODEL, name) or repository == home.gitops_repository:
         raise UsageError(
             f"got the name {name!r}, expected lower case letters, digits and -, at most 42, and not"
             f" {home.gitops_repository.stem}",

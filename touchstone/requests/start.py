@@ -13,13 +13,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from touchstone.documents.naming import image_name, run_name
+from touchstone.documents.naming import SHORTEST, image_name, run_name
 from touchstone.errors import PlatformError, UsageError
 from touchstone.events import bindings, templates
 from touchstone.git import git
 from touchstone.requests.keeper import Control
-
-_SHORT = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +55,7 @@ def start(control: Control, wanted: Wanted) -> str:
         "repository": wanted.repository,
         "branch": wanted.branch,
         "revision": wanted.revision,
-        "short-revision": wanted.revision[:_SHORT],
+        "short-revision": wanted.revision[:SHORTEST],
         "image-name": image_name(name),
         "run-name": run_name(name),
         "image-registry": wanted.image_registry,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from touchstone.runs import record
 from touchstone.runs.store import Run, State
 
 
@@ -24,10 +25,7 @@ class Line:
 
 def stages(state: State, run: Run) -> dict[str, str]:
     """The name that people use for each TaskRun of `run`, in order of creation."""
-    names = {
-        child["name"]: child.get("pipelineTaskName", child["name"])
-        for child in run.status.get("childReferences", [])
-    }
+    names = record.tasks_of(run.status)
     return {name: names.get(name, name) for name in state.taskruns(run.name)}
 
 

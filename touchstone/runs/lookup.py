@@ -7,13 +7,13 @@ lists, shows or ends runs sees both.
 from __future__ import annotations
 
 import difflib
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from touchstone.documents.naming import SHORTEST, shortens
 from touchstone.errors import UsageError
 from touchstone.home import Home, Is
 from touchstone.runs import record
@@ -36,8 +36,8 @@ REPOSITORY = "touchstone.dev/repository"
 BRANCH = "touchstone.dev/branch"
 MODEL = "touchstone.dev/model"
 REVISION = "touchstone.dev/revision"
-_SHORTEST, _NAMED = 7, 3
-"""Signs that a shortened name has at least; runs that are named where it could be several."""
+_NAMED = 3
+"""Runs that are named where a shortened name could be several."""
 
 UNQUEUED = "touchstone.dev/unqueued"
 """Annotation: `true` for a short TaskRun that waits for no other and takes no other's place."""
@@ -138,11 +138,11 @@ def _meant(known: list[Found], given: str) -> Found | None:
         UsageError: several runs are meant.
     """
     start, sign, end = given.partition("…")
-    if len(start) < _SHORTEST and not sign:
+    if len(start) < SHORTEST and not sign:
         return None
     found = [one for one in known if one.run.name.startswith(start) and one.run.name.endswith(end)]
-    if not found and re.fullmatch(r"[0-9a-f]{7,64}", given):
-        found = [one for one in known if _begins(_revision(one.run.manifest), given)][:1]
+    if not found:
+        found = [one for one in known if shortens(given, _revision(one.run.manifest))][:1]
     if len(found) > 1:
         raise UsageError(
             f"got {given!r}, which several runs begin with: "
@@ -151,11 +151,6 @@ def _meant(known: list[Found], given: str) -> Found | None:
             hint="type more of the name of the one that is meant",
         )
     return found[0] if found else None
-
-
-def _begins(commit: str, given: str) -> bool:
-    """Whether two beginnings of a commit, each perhaps the whole, are of the same one."""
-    return bool(commit) and (commit.startswith(given) or given.startswith(commit))
 
 
 def _revision(manifest: Mapping[str, Any]) -> str:
@@ -183,10 +178,7 @@ def names_of(found: Found) -> set[str]:
     """
     name = model_of(found.run.manifest)
     statuses = found.place.state.taskruns(found.run.name)
-    stages = {
-        child["name"]: child.get("pipelineTaskName")
-        for child in found.run.status.get("childReferences", [])
-    }
+    stages = record.tasks_of(found.run.status)
     declared = {
         str(record.results(status).get("model", ""))
         for taskrun, status in statuses.items()

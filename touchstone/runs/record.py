@@ -73,6 +73,12 @@ def seconds(status: Mapping[str, Any], *, until: float | None = None) -> float |
     return max(0.0, end - datetime.fromisoformat(started).timestamp())
 
 
+def tasks_of(status: Mapping[str, Any]) -> dict[str, str]:
+    """The pipeline task of each child of a PipelineRun, by the child's name."""
+    children = status.get("childReferences", [])
+    return {child["name"]: child.get("pipelineTaskName", child["name"]) for child in children}
+
+
 def cached_from(status: Mapping[str, Any]) -> str:
     """RUN/TASKRUN that made the results of a TaskRun from the cache; empty of one that ran."""
     source = (status.get("provenance") or {}).get("touchstoneCache")

@@ -76,10 +76,7 @@ class View:
 def view(state: State, run: Run, logs: Path) -> View:
     """The run as its status documents and logs tell it now. `logs` is the platform's folder."""
     condition = record.succeeded_condition(run.status)
-    names = {
-        child["name"]: child.get("pipelineTaskName", child["name"])
-        for child in run.status.get("childReferences", [])
-    }
+    names = record.tasks_of(run.status)
     stages = [
         _stage(names.get(name, name), status, logs, f"{run.name}/{name}")
         for name, status in state.taskruns(run.name).items()

@@ -110,6 +110,12 @@ def sifted(lines: Iterable[str]) -> tuple[list[str], str]:
     return rest, _bounded([line.strip() for line in errors[0]]) if errors else ""
 
 
+def last_words(output: str) -> str:
+    """Why a process ended, by what it wrote: the first error that `told` wrote, else the end."""
+    lines, why = sifted(output.splitlines())
+    return why or next((line for line in reversed(lines) if line.strip()), "no output")
+
+
 def _inside(file: str | None, root: Path) -> str:
     """The file's name inside of the repository; empty where it is none of it."""
     if not file or file.startswith("<"):

@@ -10,7 +10,7 @@ from typing import Any
 from trust_gates import glossary
 from trust_gates.report import card
 from trust_gates.report.asked import Yardstick, evaluated, place
-from trust_gates.verdict import Check, Outcome, Table
+from trust_gates.verdict import Check, Outcome, Table, decisive
 from trust_gates.written import number, value
 
 _NAMES = ("run", "commit")
@@ -193,7 +193,7 @@ def _bound(value: float) -> str:
 def _gate(
     name: str, verdict: Mapping[str, Any], checks: Sequence[Check], files: Sequence[str]
 ) -> Gate:
-    own = sorted((c for c in checks if c.gate == name), key=_first)
+    own = sorted((c for c in checks if c.gate == name), key=lambda c: c.outcome.rank)
     required = {check.name for check in own}
     figures = verdict.get("figures", {}).get(name, {})
     return Gate(
@@ -218,25 +218,13 @@ def _picture(file: str, verdict: Mapping[str, Any]) -> Picture:
 
 def _decisive(gates: Sequence[Gate]) -> list[Check]:
     checks = [check for gate in gates for check in gate.checks]
-    refused = [check for check in checks if check.outcome is not Outcome.PASSED]
+    refused = [check for check in decisive(checks) if check.outcome is not Outcome.PASSED]
     if refused:
-        return sorted(refused, key=_first)
+        return refused
     # A count that must be 0 and is 0 was no close call: only what was estimated has a margin.
     estimated = [[c for c in gate.checks if c.interval.low < c.interval.high] for gate in gates]
-    return [min(found, key=_margin) for found in estimated if found]
-
-
-def _first(check: Check) -> int:
-    return check.outcome.rank
+    return [decisive(found)[0] for found in estimated if found]
 
 
 def _checks(count: int) -> str:
     return f"{count} check{'s' * (count != 1)}"
-
-
-def _margin(check: Check) -> float:
-    """How far the interval stays from the border of what is required."""
-    return min(
-        check.interval.low - check.required.low,
-        check.required.high - check.interval.high,
-    )

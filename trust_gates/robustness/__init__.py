@@ -101,14 +101,9 @@ def judge(
             **(seen.pictures if seen else {}),
         },
         captions={
+            **pictures.CAPTIONS,
             **more.captions,
             **(seen.captions if seen else {}),
-            "robustness-epsilon": (
-                "What is left of the model as the attacker's budget epsilon grows, of the samples "
-                "that the gate decided on: the thick line meets the policy's epsilon at the figure "
-                "that was judged."
-            ),
-            "robustness-examples": ("The samples that lost most: before the attack and after it."),
         },
         tables=(
             _attacks_table(attacked, broken),

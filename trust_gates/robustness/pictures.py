@@ -15,6 +15,14 @@ from trust_gates.robustness.sweep import WORST, Curves
 from trust_gates.samples import Boxes
 from trust_gates.written import number
 
+CAPTIONS = {
+    "robustness-epsilon": (
+        "What is left of the model as the attacker's budget epsilon grows, of the samples that the "
+        "gate decided on: the thick line meets the policy's epsilon at the figure that was judged."
+    ),
+    "robustness-examples": "The samples that lost most: before the attack and after it.",
+}
+
 _MARKS = "sv^D*Pxd"
 """Attacks are told apart by these: the one colour is that of what the model is compared with."""
 

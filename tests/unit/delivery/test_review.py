@@ -1,7 +1,6 @@
 """A review merges only what is verified, permitted and its own; a rejection leaves a record."""
 
 import json
-import time
 
 import pytest
 from delivery_platform import COMMIT, check
@@ -172,10 +171,16 @@ def test_an_unknown_branch_is_refused_with_those_that_are_open(platform):
         approve(platform, "promote/other/1")
 
 
+def promote_before(platform, **wanted):
+    """A promotion of an earlier second: git knows no shorter time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z")
+        return platform.promote(**wanted)
+
+
 def promote_twice(platform):
-    """Two versions of one model, a second apart: git knows no shorter time."""
-    old = platform.promote()
-    time.sleep(1.1)
+    """Two versions of one model, one after the other."""
+    old = promote_before(platform)
     candidate = platform.candidate(commit="f" * 40, weights=b"newer")
     return old, platform.promote(candidate)
 
@@ -201,8 +206,7 @@ def test_an_older_version_closes_no_newer_one(platform):
 
 
 def test_another_models_version_stays_open(platform):
-    other = platform.promote(model="other")
-    time.sleep(1.1)
+    other = promote_before(platform, model="other")
     platform.promote(platform.candidate(commit="f" * 40, weights=b"newer"))
     assert "closed" not in approve(platform, "tiny")
     assert [one.branch for one in listed(platform)] == [other.branch]
@@ -233,7 +237,6 @@ def test_digits_that_two_versions_share_are_refused(platform):
 
 def test_what_is_shown_names_what_it_replaces_and_who_may_decide(platform):
     approve(platform, platform.promote().branch)
-    time.sleep(1.1)
     weaker = [check(low=0.7, measured=0.8), check("integrity", "digests", 1.0)]
     platform.promote(platform.candidate(commit="f" * 40, weights=b"newer", checks=weaker))
     detail = review.show(platform.gitops, "tiny", platform.keys.public)

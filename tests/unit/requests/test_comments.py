@@ -149,7 +149,7 @@ def test_people_come_from_main_and_not_from_a_pull_request(
 @pytest.mark.parametrize(
     ("text", "place", "problem"),
     [
-        ("run: ada\n", "1:1", "tuple"),
+        ("run: ada\n", "1:1", "expected a list"),
         ("run: [ada]\n", "1:7", "pattern"),
         ("run: []\nrunn: [github:ada]\n", "2:1", "unknown key runn"),
         ("- run\n", "", "mapping"),

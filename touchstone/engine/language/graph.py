@@ -9,8 +9,8 @@ from typing import Any
 from touchstone.engine.language.substitute import Key, references
 
 ORDERING = (
-    *("name", "image", "imagePullPolicy", "script", "workingDir", "command", "args", "env"),
-)
+    "name", "image", "imagePullPolicy", "script", "workingDir", "command", "args", "env",
+)  # fmt: skip
 """The fields of an embedded Task's steps and sidecars in which a result orders the tasks."""
 
 

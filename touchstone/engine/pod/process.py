@@ -163,9 +163,9 @@ class Warm:
         # One thread, as a fork copies no other; and a GPU is asked for without waking CUDA, which
         # no fork could use then.
         only = {"OPENBLAS_NUM_THREADS": "1", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-        own = _of_the_start(environment) | only
         self._start = _of_the_start(environment)
-        self._launcher = _Launcher("warm", flags=("-P",), env={**own, "PATH": os.defpath})
+        own = {**self._start, **only, "PATH": os.defpath}
+        self._launcher = _Launcher("warm", flags=("-P",), env=own)
         self._alive = True
 
     def takes(self, call: Call, *, terminal: bool) -> bool:

@@ -21,6 +21,10 @@ Place = Literal["string", "list", "value", "any"]
 Who = By | Literal["nobody"]
 """Who refuses a reference. Where nobody does, it stays as text: Tekton runs it, and so do we."""
 
+Around = Callable[[Key, bool], tuple[str, Who] | None]
+"""What is wrong with a reference to the pipeline around an embedded Task; None for others. Told is
+whether the order of the tasks comes from it."""
+
 _CONTEXT = {"taskRun": ("name", "namespace", "uid"), "task": ("name", "retry-count")}
 _OUTER = ("pipelineRun", "pipeline", "pipelineTask")
 _WORKSPACE = ("bound", "claim", "path", "volume")
@@ -53,9 +57,7 @@ class Names:
     results: Collection[str] = ()
     workspaces: Collection[str] = ()
     steps: Collection[str] = ()
-    around: Callable[[Key, bool], tuple[str, Who] | None] = lambda _, __: None
-    """What is wrong with a reference to the pipeline around an embedded Task; None for others. Told
-    is whether the order of the tasks comes from it."""
+    around: Around = lambda _, __: None
 
     unbound: Who = "nobody"
     """Who refuses a workspace of another name."""
@@ -66,7 +68,7 @@ def task_names(
     params: Mapping[str, Json],
     admitted: Mapping[str, Json] | None,
     workspaces: Collection[str] = (),
-    around: Callable[[Key, bool], tuple[str, Who] | None] = lambda _, __: None,
+    around: Around = lambda _, __: None,
     unbound: Who = "nobody",
 ) -> Names:
     """What is known inside a Task that `workspaces` and `around` come into from outside."""
@@ -89,8 +91,8 @@ def task_names(
 
 def refuse(field: Field, problem: str, *inner: str | int, who: Who) -> None:
     """Note what is wrong with a reference at `inner` of `field`."""
-    stays = who == "nobody"
-    field.refuse(problem, *inner, by="embedded" if who == "nobody" else who, runs_here=stays)
+    by: By = "embedded" if who == "nobody" else who
+    field.refuse(problem, *inner, by=by, runs_here=who == "nobody")
 
 
 def check_variables(task: Field, names: Names) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from touchstone.documents.naming import image_name, run_name
+from touchstone.documents.naming import SHORTEST, image_name, run_name
 from touchstone.events.forges.event import (
     COMMENT,
     KINDS,
@@ -38,7 +38,6 @@ from touchstone.events.interceptors.senders import SENDERS, Sender
 
 _COMMAND = re.compile(r"/(test|retest|cancel|approve|hold|unhold)([ \t]+cancel)?")
 _SKIP = ("[skip ci]", "[ci skip]")
-_SHORT = 7
 _MOST_REFS = 10
 """Of one push. GitHub and GitLab tell of no push of more than three."""
 
@@ -221,7 +220,7 @@ class Delivery:
             "author": first.author,
             "text": first.text,
             "files": "unknown" if first.files is None else list(first.files),
-            "short_revision": first.revision[:_SHORT],
+            "short_revision": first.revision[:SHORTEST],
             **self._change(first),
             "further": json.dumps([self._change(one) for one in further]),
         }

@@ -46,7 +46,9 @@ def demo(
 
     Example: touchstone demo --keep
     """
-    home = Home(Home.default().root / "demo")
+    above = Home.default()
+    above.make()
+    home = Home(above.root / "demo")
     _fresh(home)
     os.environ["TOUCHSTONE_HOME"] = str(home.root)
     started = time.monotonic()

@@ -56,7 +56,7 @@ def demo(
         _play(home, port)
     finally:
         if not keep:
-            _run(sys.executable, "-m", "touchstone", "down", show=False)
+            _run(sys.executable, "-P", "-m", "touchstone", "down", show=False)
     typer.echo(f"\nThe whole demo took {time.monotonic() - started:.0f} s.")
 
 
@@ -188,7 +188,7 @@ def _title(text: str) -> None:
 
 def _touchstone(*arguments: str) -> None:
     _say("$ " + shlex.join(["touchstone", *arguments]), style="dim")
-    _run(sys.executable, "-m", "touchstone", *arguments, capture=False)
+    _run(sys.executable, "-P", "-m", "touchstone", *arguments, capture=False)
 
 
 def _echo_run(*command: str, cwd: Path) -> None:

@@ -13,6 +13,7 @@ from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.commands.repository import examine
 from touchstone.contract.model_repo import HINT
+from touchstone.contract.reads import is_document
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError
 from trust_gates.visible import one_line
@@ -37,8 +38,11 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "data"
         output.mkdir()
+        tree = artifacts.get(source, Path(folder) / "source")
+        code = artifacts.put(tree, leave_out=is_document)  # what the stages after this one see
         found = examine(
-            artifacts.get(source, Path(folder) / "source"),
+            tree,
+            code=artifacts.get(code, Path(folder) / "code"),
             uri=uri,
             floors=floors.load(artifacts, floor),
             show=show,

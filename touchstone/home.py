@@ -35,6 +35,9 @@ FOLDER = ".touchstone"
 PORT = 8470
 """Of the listener, on loopback, unless told otherwise; serving takes the next one."""
 
+_OURS = 0o1700
+"""Mode of a folder that we made: private, and with the sticky bit, which no clone brings along."""
+
 _CHECKOUT = Path(__file__).parents[1]
 
 PACKAGES = (Path(__file__).parent, _CHECKOUT / "trust_gates")
@@ -66,12 +69,13 @@ class Home:
         for folder in (here, *here.parents):
             if _is_home(folder / FOLDER) and not _doubt(folder / FOLDER):
                 return cls((folder / FOLDER).resolve())
-        if _is_home(here / FOLDER):
+        own = here / FOLDER
+        if _holds(own) and (why := _doubt(own)):
             raise PlatformError(
-                f"got {here / FOLDER}, {_doubt(here / FOLDER)}, expected a folder of your own",
-                hint=f"if you trust it: chmod 700, or {VARIABLE}={here / FOLDER}",
+                f"got {own}, {why}, expected a folder of your own",
+                hint=f"if you trust all that is in it: chmod {_OURS:o} {FOLDER}",
             )
-        return cls(here / FOLDER)
+        return cls(own)
 
     @property
     def model_repository(self) -> Path:
@@ -138,7 +142,7 @@ class Home:
         known = _is_home(self.root)
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not known and self.root.name == FOLDER:  # another may hold more than ours
-            self.root.chmod(0o700)
+            self.root.chmod(_OURS)
 
     def prepare(self) -> None:
         """Create the folders and the webhook's secret; what exists stays as it is."""
@@ -225,11 +229,19 @@ def _is_home(folder: Path) -> bool:
     return any(os.path.lexists(folder / mark) for mark in ("git", "run/state.sqlite"))
 
 
+def _holds(folder: Path) -> bool:
+    """Whether something is there that we would take for ours."""
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return os.path.lexists(folder)
+
+
 def _doubt(folder: Path) -> str:
     """Why it may be somebody else's; empty where it is certainly ours.
 
-    Ours is private. A folder that a clone of a model repository has brought along is not, nor is
-    one into which others may put something.
+    Ours is private, and we made it. A folder that a clone of a model repository has brought along
+    may be private too, where the umask says so; keys and runs in it are those of its author.
     """
     try:
         found = (folder.lstat(), folder.stat())
@@ -238,7 +250,9 @@ def _doubt(folder: Path) -> str:
     if {one.st_uid for one in found} != {os.geteuid()}:
         return "which is somebody else's"
     mode = stat.S_IMODE(found[1].st_mode)
-    return f"which others may enter (mode {mode:o})" if mode & 0o077 else ""
+    if mode & 0o077:
+        return f"which others may enter (mode {mode:o})"
+    return "" if mode == _OURS else f"which Touchstone did not make (mode {mode:o}, not {_OURS:o})"
 
 
 def write_private(path: Path, text: str) -> None:

@@ -27,7 +27,8 @@ def problems(
 
 
 def _explain(problem: Any, model: type[BaseModel]) -> str:
-    field = ".".join(str(part) for part in problem["loc"])
+    # A key may hold line ends, and would forge a line of its own.
+    field = " ".join(".".join(str(part) for part in problem["loc"]).split())
     match problem["type"]:
         case "extra_forbidden":
             *above, name = problem["loc"]

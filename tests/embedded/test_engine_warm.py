@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from touchstone.confine.inside import kernel
 from touchstone.engine.pod import process
 from touchstone.engine.pod.process import Call, Guard, Mount, Warm
 from touchstone.engine.pod.steps import inherited
@@ -25,7 +27,10 @@ print(json.dumps({
     "open": sorted(os.listdir("/proc/self/fd"))[:-1], "umask": os.umask(0),
     "signals": [str(signal.getsignal(n)).partition(" at ")[0] for n in range(1, 32)],
     "temporary": tempfile.gettempdir(), "streams": [sys.stdout.encoding, sys.stdout.errors],
-    "user": [os.getuid(), os.getgid()], "flags": sys.flags.safe_path, "input": sys.stdin.read(),
+    "user": [os.getuid(), os.getgid()], "limits": open("/proc/self/limits").read(), "status": [
+        line for line in open("/proc/self/status")
+        if line.startswith(("Cap", "NoNewPrivs", "Seccomp:", "Sig", "Groups"))
+    ], "flags": sys.flags.safe_path, "input": sys.stdin.read(),
 }))
 """
 
@@ -87,6 +92,18 @@ def test_it_sees_what_a_program_would(bench):
     for one in found.values():
         one["environment"].pop("LC_CTYPE", None)
     assert found[True] == found[False]
+
+
+def test_a_fork_of_an_ordinary_user_has_no_capability_that_a_program_would_lose():
+    test = f"{__file__}::{test_it_sees_what_a_program_would.__name__}"
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        preexec_fn=lambda: kernel.unshare_as(1234, 1234, 0),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
 
 
 @pytest.mark.parametrize(
@@ -157,6 +174,7 @@ def test_a_fork_leaves_the_launchers_own_home_alone(tmp_path, monkeypatch):
         {"environment": {"OMP_NUM_THREADS": "2"}},
         {"environment": {"PYTHONPATH": "/x"}},
         {"environment": {"LD_LIBRARY_PATH": "/x"}},
+        {"environment": {"NPY_DISABLE_CPU_FEATURES": "AVX2"}},
         {"environment": {"PATH": "/usr/bin"}},
         {"argv": ("python", "-P", "/tmp/probe.py")},
         {"argv": ("python", str(SHIPPED / "scripts" / "gate.py"))},

@@ -25,6 +25,7 @@ class Stages:
         self.folder = folder
         self.store = Store(folder / "store")
         self.digests = {}
+        self.source = self.store.put(repository)
         self.reads = reads_of(self.store, repository)
 
     def run(self, name, result, *inputs):
@@ -38,7 +39,8 @@ class Stages:
     def command(self, name, result, *inputs, more=()):
         name, *gate = name.split()
         flags = [f"--{key}={self.digests[key]}" for key in inputs]
-        flags.append(f"--reads={self.reads[reader(name, *gate)]}")
+        part = reader(name, *gate)
+        flags.append(f"--reads={self.reads[part]}" if part else f"--source={self.source}")
         return [
             sys.executable,
             "-P",
@@ -136,6 +138,15 @@ def test_data_that_were_looked_at_are_the_ones_that_are_fetched_and_folders_are_
     monkeypatch.setenv("TOUCHSTONE_DATA", str(tmp_path))
     assert stages.run("validate", "data").returncode == 0
     assert stages.digests["data"] == ""
+
+
+def test_the_first_look_shows_the_code_what_the_stages_after_it_do(repository, tmp_path):
+    (repository / "README.md").write_text("0.5")
+    model = repository / "model.py"
+    model.write_text(model.read_text() + "\nopen('README.md')\n")
+    looked = Stages(tmp_path, repository).run("validate", "data")
+    assert looked.returncode == 4
+    assert "No such file or directory: 'README.md'" in looked.stderr
 
 
 def test_touchstone_yaml_mitigates_on_two_ranks_and_the_gate_judges_what_is_served(

@@ -20,8 +20,11 @@ from touchstone.delivery import gitops, release, review
 from touchstone.errors import TouchstoneError
 
 _HANGS_AFTER = 180
-_TIMED = {release.RELEASE_FILE, release.ATTESTATION_FILE, release.APPROVALS_FILE}
-"""Files that hold the moment of their promotion or of its review."""
+_TIMED = {
+    *(release.RELEASE_FILE, release.ATTESTATION_FILE, release.APPROVALS_FILE),
+    gitops.PEOPLE_FILE,
+}
+"""Files that hold the moment of their promotion or of its review, or a platform's new keys."""
 
 
 def run(kind: str, moments: list[tuple[float, bool]]) -> Ended:

@@ -177,6 +177,7 @@ def make_platform(tmp_path: Path) -> Platform:
     platform = Platform(tmp_path, Store(tmp_path / "store"), keys, str(bare))
     recorder = attestation.key_text(platform.recording_key)
     founders = gitops.Founders(reviewer="rita", key=platform.key("rita"), recorder=recorder)
-    gitops.create(bare, founders=founders)
-    ask_no_floor(str(bare))
+    if not bare.exists():  # of a folder that has one it is the platform that was made there
+        gitops.create(bare, founders=founders)
+        ask_no_floor(str(bare))
     return platform

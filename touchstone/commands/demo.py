@@ -46,7 +46,9 @@ def demo(
 
     Example: touchstone demo --keep
     """
-    home = Home(Home.default().root / "demo")
+    above = Home.default()
+    above.make()
+    home = Home(above.root / "demo")
     _fresh(home)
     os.environ["TOUCHSTONE_HOME"] = str(home.root)
     started = time.monotonic()
@@ -54,7 +56,7 @@ def demo(
         _play(home, port)
     finally:
         if not keep:
-            _run(sys.executable, "-m", "touchstone", "down", show=False)
+            _run(sys.executable, "-P", "-m", "touchstone", "down", show=False)
     typer.echo(f"\nThe whole demo took {time.monotonic() - started:.0f} s.")
 
 
@@ -186,7 +188,7 @@ def _title(text: str) -> None:
 
 def _touchstone(*arguments: str) -> None:
     _say("$ " + shlex.join(["touchstone", *arguments]), style="dim")
-    _run(sys.executable, "-m", "touchstone", *arguments, capture=False)
+    _run(sys.executable, "-P", "-m", "touchstone", *arguments, capture=False)
 
 
 def _echo_run(*command: str, cwd: Path) -> None:

@@ -17,7 +17,10 @@ _EXAMPLES = SHIPPED / "training" / "examples"
 _SUFFIXES = {".csv", ".onnx", ".py", ".yaml"}
 _STARTER = SHIPPED / "training" / "starter"
 _HOOK = Path(".githooks", "pre-push")
-"""Beside the code: git clones no hooks, so each clone has to be told of it once."""
+"""Beside the code: git clones no hooks, so each clone copies it once.
+
+Copied, and not named by core.hooksPath: what somebody else pushes to that folder shall not run.
+"""
 
 
 class Example(StrEnum):
@@ -105,13 +108,14 @@ def _readme(folder: Path, source: Path, files: list[Path]) -> str:
 
 def _echo_switch(folder: Path) -> None:
     """How the hook is switched on, and what that switches off."""
-    typer.echo(f"switch it on, once in each clone: {_git(folder)} config core.hooksPath .githooks")
-    own = folder / ".git" / "hooks"
-    active = [one.name for one in sorted(own.glob("*")) if one.suffix != ".sample"]
-    if active:
-        typer.echo(
-            f"git then looks for hooks there alone: move {', '.join(active)} from {own} first"
-        )
+    typer.echo(f"switch it on, once in each clone: {_switch(folder)}")
+    own = folder / ".git" / "hooks" / _HOOK.name
+    if own.exists():
+        typer.echo(f"{own} is there already: put the two together by hand")
+
+
+def _switch(folder: Path) -> str:
+    return f"cp {shlex.quote(str(folder / _HOOK))} {shlex.quote(str(folder / '.git' / 'hooks'))}"
 
 
 def _git(folder: Path) -> str:
@@ -127,7 +131,7 @@ def _next(folder: Path) -> list[str]:
         f"touchstone validate{where}",
         *([] if up else ["touchstone up --detach"]),
         *([] if (folder / ".git").exists() else [f"{git} init -b main"]),
-        f"{git} config core.hooksPath .githooks",
+        _switch(folder),
         f"{git} add -A",
         f'{git} commit -m "A first model"',
         f"{git} push {shlex.quote(str(home.model_repository))} HEAD:main",

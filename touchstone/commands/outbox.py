@@ -94,4 +94,6 @@ def drop(as_json: _Json = False) -> None:
 def _state() -> State:
     from touchstone.runs.store import State
 
-    return State(Home.default().root)
+    home = Home.default()
+    home.make()
+    return State(home.root)

@@ -148,7 +148,7 @@ def _start_detached(home: Home, options: Sequence[str], seconds: float = 60) -> 
     log = home.logs / "platform.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "touchstone", "up", *options],
+            [sys.executable, "-P", "-m", "touchstone", "up", *options],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

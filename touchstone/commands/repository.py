@@ -15,6 +15,7 @@ def examine(
     path: Path,
     *,
     shown: str = "",
+    code: Path | None = None,
     uri: str = "",
     floors: Floors | None = None,
     show: Sequence[Path] = (),
@@ -25,7 +26,7 @@ def examine(
     Raises:
         ManifestError: there is no YAML to check.
     """
-    found = checked.check(path, shown=shown, uri=uri, show=show, output=output)
+    found = checked.check(path, shown=shown, code=code, uri=uri, show=show, output=output)
     if found.pipeline is not None and floors:
         less = held.problems(floors, found.pipeline.spec.gates, found.facts)
         found.problems[:0] = [Finding(location=found.file, message=problem) for problem in less]

@@ -90,6 +90,7 @@ def check(
     path: Path,
     *,
     shown: str = "",
+    code: Path | None = None,
     uri: str = "",
     show: Sequence[Path] = (),
     output: Path | None = None,
@@ -98,6 +99,7 @@ def check(
 
     Args:
         shown: the folder that places are told in; empty for the repository's own.
+        code: the folder that the code is run in; None for the repository's own.
         uri: of the data, in place of spec.data.uri.
         show: folders of data that the code sees.
         output: an empty folder for the data that were looked at.
@@ -115,7 +117,7 @@ def check(
     if (uri or isinstance(data.get("uri"), str)) and ".py:" in entrypoint:
         seed = data.get("seed", 0)
         known = seen.look(
-            folder.resolve(),
+            (code or folder).resolve(),
             entrypoint,
             uri=uri or data["uri"],
             seed=seed if isinstance(seed, int) else 0,

@@ -157,7 +157,7 @@ def is_document(name: str) -> bool:
     return (
         name == FILE_NAME
         or path.suffix.lower() in _DOCUMENTS
-        or path.stem.upper() in _TOLD_TO_PEOPLE
+        or (path.stem.upper() in _TOLD_TO_PEOPLE and path.suffix.lower() in ("", ".txt"))
         or path.name in _OF_GIT
         or path.parts[0] in (".github", ".gitlab", ".forgejo", ".gitea")
     )

@@ -41,9 +41,10 @@ from touchstone.training import raised
 from touchstone.training.defences import Defence
 from touchstone.training.look import CODE, DATA, NETWORK
 from touchstone.training.spec import Description, Parameter
+from trust_gates.inputs.description import TARGETS
 from trust_gates.policy import Path as FieldPath
 from trust_gates.policy import Strict
-from trust_gates.visible import visible
+from trust_gates.visible import one_line, visible
 
 PATIENCE = {CODE: 120.0, DATA: 30.0, NETWORK: 60.0}
 """Seconds that each step may take."""
@@ -51,7 +52,7 @@ PATIENCE = {CODE: 120.0, DATA: 30.0, NETWORK: 60.0}
 _LONGEST = 4 << 20
 """Bytes that are read of what the look says."""
 
-_LONGEST_PROBLEM = 4000
+_LONGEST_PROBLEM, _LONGEST_KEY = 4000, 100
 _MOST, _DEEPEST = 50, 10
 
 ENTRYPOINT: FieldPath = ("spec", "entrypoint")
@@ -86,8 +87,13 @@ class Described(Strict):
     spread: list[PositiveFloat] = Field(max_length=100_000)
 
     def fitting(self) -> Description:
-        """The description. Raises some ValueError, KeyError, TypeError or AttributeError."""
+        """The description.
+
+        Raises some ValueError, KeyError, TypeError, AttributeError or OverflowError.
+        """
         found = Description.of(self.description)
+        if found.task not in TARGETS:
+            raise ValueError("a task")
         _Inputs.model_validate(dict(found.inputs))
         for name, values in self.groups.items():
             if [len(found.classes)] * len(found.protected[name]) != [len(one) for one in values]:
@@ -193,8 +199,14 @@ def _late(seen: Seen, step: str) -> None:
 
 
 def _add(seen: Seen, words: str, at: Any = None) -> None:
-    parts = [part for part in at if isinstance(part, str | int)] if isinstance(at, list) else []
-    problem = visible(words)[:_LONGEST_PROBLEM], tuple(parts[:_DEEPEST]) or ENTRYPOINT
+    """Note a problem; only its first line begins one, so that no other is forged."""
+    path: list[str | int] = []
+    for part in at[:_DEEPEST] if isinstance(at, list) else []:
+        if isinstance(part, str | int):
+            path.append(one_line(part)[:_LONGEST_KEY] if isinstance(part, str) else part)
+    first, *rest = words.splitlines() or [""]
+    text = "\n  ".join([first, *(line.strip() for line in rest)])
+    problem = visible(text)[:_LONGEST_PROBLEM], tuple(path) or ENTRYPOINT
     if len(seen.problems) < _MOST and problem not in seen.problems:
         seen.problems.append(problem)
 
@@ -216,7 +228,7 @@ def _learn(seen: Seen, told: Any) -> None:
         try:
             data = Described.model_validate(told)
             description = data.fitting()
-        except (KeyError, ValueError, TypeError, AttributeError):
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
             return
         seen.data, seen.description = data, description
 

@@ -142,7 +142,7 @@ def inference_service(release: Release) -> dict[str, Any]:
     container = {
         "name": "kserve-container",
         "image": release.image,
-        "command": ["python", "-m", "touchstone.delivery.predictor"],
+        "command": ["python", "-P", "-m", "touchstone.delivery.predictor"],
         "args": [
             f"--model-name={release.model}",
             "--store=file:///mnt/models",

@@ -37,7 +37,7 @@ class Server:
         self.address = address
         log.parent.mkdir(parents=True, exist_ok=True)
         arguments = {"model-name": model, "model-dir": model_dir, "socket": address}
-        command = [sys.executable, "-m", "touchstone.delivery.predictor", "--watch-stdin"]
+        command = [sys.executable, "-P", "-m", "touchstone.delivery.predictor", "--watch-stdin"]
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 [*command, *(f"--{name}={value}" for name, value in arguments.items())],

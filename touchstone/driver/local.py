@@ -138,7 +138,7 @@ class Trials:
             line = b""
         text = output.removesuffix(b"\n").decode(errors="replace")
         code = line.removeprefix(trials.END).strip()
-        if not code.isdigit():  # it ended itself, or was ended for using too much
+        if not re.fullmatch(rb"\d{1,3}", code):  # it ended itself, or was ended for using too much
             return _ended(process) or 1, text
         self._idle.append(process)
         return int(code), text

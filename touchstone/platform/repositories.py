@@ -51,7 +51,7 @@ def create(home: Home, name: str) -> Path:
 def connect(home: Home, listener_url: str) -> None:
     """Let every repository tell the listener at that address what is pushed to it."""
     for repository in home.model_repositories.values():
-        command = [sys.executable, "-m", "touchstone", "hook", "post-receive"]
+        command = [sys.executable, "-P", "-m", "touchstone", "hook", "post-receive"]
         command += ["--url", f"{listener_url}/", "--secret-file", str(home.webhook_token)]
         command += ["--spool", str(home.spool), "--clone-url", repository.as_uri()]
         hook = repository / "hooks" / "post-receive"

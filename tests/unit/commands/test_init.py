@@ -1,6 +1,7 @@
 """`init` writes a repository that works, and says exactly what to do with it."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -78,11 +79,11 @@ def test_nothing_is_overwritten(tmp_path):
 def test_a_repository_that_is_there_gets_the_hook_alone(tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / ".git" / "hooks").mkdir(exist_ok=True)
-    (tmp_path / ".git" / "hooks" / "pre-commit").write_text("#!/bin/sh\n")
+    (tmp_path / ".git" / "hooks" / "pre-push").write_text("#!/bin/sh\n")
     done = init(".", "--hook")
     assert done.exit_code == 0, done.output
-    assert "git config core.hooksPath .githooks" in done.output
-    assert "move pre-commit from .git/hooks first" in done.output
+    assert "cp .githooks/pre-push .git/hooks" in done.output
+    assert ".git/hooks/pre-push is there already" in done.output
     assert {path.name for path in tmp_path.iterdir()} == {".git", ".githooks"}
     assert isinstance(init(".", "--hook").exception, UsageError)
 
@@ -94,11 +95,13 @@ def test_the_hook_checks_the_commit_that_is_pushed_and_not_what_lies_around(tmp_
     said = {**os.environ, "PATH": _without_touchstone(tmp_path, "checked")}
 
     def git(*words):
-        own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.hooksPath=.githooks"]
+        own = ["-c", "user.name=a", "-c", "user.email=a@b"]
         command = ["git", "-C", folder, *own, *words]
         return subprocess.run(command, capture_output=True, text=True, env=said)
 
     git("init", "-q", "-b", "main")
+    (folder / ".git" / "hooks").mkdir(exist_ok=True)
+    shutil.copy(folder / ".githooks" / "pre-push", folder / ".git" / "hooks")
     git("add", "touchstone.yaml")
     git("commit", "-qm", "without the code")
     refused = git("push", target, "main")

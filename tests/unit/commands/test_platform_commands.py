@@ -68,3 +68,17 @@ def test_a_command_that_needs_a_dead_platform_says_how_it_goes_on(home):
     with pytest.raises(PlatformError, match="died") as caught:
         touchstone("predict", "absent")
     assert "starts it again" in caught.value.hint
+
+
+def test_what_lies_in_the_working_directory_is_none_of_our_code(tmp_path, monkeypatch):
+    clone = tmp_path / "clone"
+    (clone / "touchstone").mkdir(parents=True)
+    for file in (clone / "touchstone" / "__init__.py", clone / "typer.py"):
+        file.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(3)\n")
+    monkeypatch.chdir(clone)
+    home = Home(tmp_path / "home")
+    with pytest.raises(PlatformError, match="ended with 2"):
+        platform._start_detached(home, ["--no-such-option"])
+    assert not (tmp_path / "ran").exists()
+    hook = (repositories.create(home, "mine") / "hooks" / "post-receive").read_text()
+    assert " -P -m touchstone " in hook

@@ -285,6 +285,14 @@ def test_code_that_ends_its_process_or_lies_about_what_it_is_leaves_a_problem_or
     assert any("ended with exit code 3" in one.message for one in found.problems)
 
 
+def test_what_a_look_says_forges_no_line_of_its_own():
+    found = Seen()
+    seen._add(found, "model.py:1: x\nmine: no problem found\r\x1b[2J", ["spec", "a\nmine: fits"])
+    ((words, at),) = found.problems
+    assert words.splitlines() == ["model.py:1: x", "  mine: no problem found", "  \\u001b[2J"]
+    assert at == ("spec", "a mine: fits")
+
+
 def test_an_import_without_end_is_told_and_ended(repository, monkeypatch):
     monkeypatch.setitem(seen.PATIENCE, "code", 2.0)
     (repository / "model.py").write_text("import time\ntime.sleep(600)\n")
@@ -297,6 +305,8 @@ def test_an_import_without_end_is_told_and_ended(repository, monkeypatch):
     [
         {"description": []},
         {"description": {"task": "classification"}},
+        {"description": {**PATIENTS.to_json(), "seed": float("inf")}},
+        {"description": {**PATIENTS.to_json(), "task": "guess"}},
         {"inputs": {"shape": "many", "low": 0, "high": 1}},
         {"inputs": {"shape": [3], "low": 1, "high": 0}},
         {"inputs": {"shape": [-3], "low": 0, "high": float("nan")}},

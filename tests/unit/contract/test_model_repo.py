@@ -106,6 +106,7 @@ def test_what_the_integrity_gate_cannot_do_is_refused(tmp_path, integrity):
     ("old", "new", "place", "message"),
     [
         ("epochs: 3", "epocs: 3", "12:23", "got unknown key spec.train.epocs"),
+        ("epochs: 3", '"e\\nmine: fits": 3', "12:23", "got unknown key spec.train.e mine: fits"),
         ("workers: 2", "workers: two", "12:11", "got 'two', expected a valid integer"),
         ("epochs: 3", "epochs: 0", "12:23", "got 0, expected greater than or equal to 1"),
         ("atLeast: 0.8}", "atLeast: 80}", "14:24", "expected a threshold for map50 in [0, 1]"),

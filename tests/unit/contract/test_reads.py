@@ -98,7 +98,10 @@ def test_documents_change_nothing_and_no_code_sees_them(store, tree, tmp_path, n
         assert [path.name for path in code.rglob("*")] == ["model.py"]
 
 
-@pytest.mark.parametrize("name", ["labels.txt", "data.csv", "requirements.txt", "markdown.py"])
+@pytest.mark.parametrize(
+    "name",
+    ["labels.txt", "data.csv", "requirements.txt", "markdown.py", "notice.py", "authors.csv"],
+)
 def test_anything_else_is_code(store, tree, name):
     before = read(store, tree)
     (tree / name).write_text("x")

@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import stat
 
 import psutil
 import pytest
 
 from touchstone.errors import PlatformError
+from touchstone.git import git
 from touchstone.home import Home, Is
 
 
@@ -75,7 +75,7 @@ def test_a_platform_is_found_from_any_folder_below_it(found):
 
 def test_the_nearest_one_is_taken_and_an_empty_folder_is_none(found, tmp_path):
     nearer = tmp_path / "my-model" / ".touchstone"
-    nearer.mkdir(mode=0o700)
+    nearer.mkdir(mode=0o1700)
     assert Home.default() == found
     (nearer / "run").mkdir()
     (nearer / "run" / "state.sqlite").touch()
@@ -92,19 +92,33 @@ def test_one_of_somebody_else_is_never_found_and_never_used_unasked(found, tmp_p
     assert Home.default() == found
 
 
-def test_one_that_a_clone_has_brought_along_is_not_used(found, tmp_path, monkeypatch):
-    cloned = tmp_path / "my-model" / ".touchstone"
-    (cloned / "git" / "gitops.git").mkdir(parents=True)
-    cloned.chmod(0o755)  # as git makes folders
+@pytest.mark.parametrize("mark", ["git/gitops.git/HEAD", "run/state.sqlite", "state.sqlite"])
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_one_that_a_clone_has_brought_along_is_not_used(found, tmp_path, monkeypatch, mark, umask):
+    source = tmp_path / "source"
+    for file in (source / ".touchstone" / mark, source / ".touchstone" / "secrets" / "token"):
+        file.parent.mkdir(parents=True)
+        file.write_text("known")
+    git("init", "--quiet", str(source))
+    git("add", "--all", cwd=source)
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "x", cwd=source)
+    before = os.umask(umask)
+    git("clone", "--quiet", str(source), str(tmp_path / "my-model" / "clone"))
+    os.umask(before)
+    clone = tmp_path / "my-model" / "clone"
+    (clone / "src").mkdir()
+    monkeypatch.chdir(clone / "src")
     assert Home.default() == found
-    (tmp_path / "other").mkdir()
-    shutil.move(cloned, tmp_path / "other")
+    if "/" in mark:
+        monkeypatch.chdir(clone)
+        assert Home.default() == found
     found.root.rename(tmp_path / "gone")
-    monkeypatch.chdir(tmp_path / "other")
-    with pytest.raises(PlatformError, match=r"others may enter \(mode 755\)"):
+    monkeypatch.chdir(clone)
+    with pytest.raises(PlatformError, match=r"others may enter \(mode 755\)|did not make") as got:
         Home.default()
-    (tmp_path / "other" / ".touchstone").chmod(0o700)
-    assert Home.default().gitops_repository.exists()
+    assert got.value.hint.endswith("chmod 1700 .touchstone")
+    (clone / ".touchstone").chmod(0o1700)
+    assert Home.default().root == clone / ".touchstone"
 
 
 def test_a_folder_that_was_there_before_becomes_private_with_its_first_use(tmp_path, monkeypatch):
@@ -112,7 +126,7 @@ def test_a_folder_that_was_there_before_becomes_private_with_its_first_use(tmp_p
     (tmp_path / ".touchstone").mkdir(mode=0o755)
     monkeypatch.chdir(tmp_path)
     Home.default().prepare()
-    assert stat.S_IMODE(Home.default().root.stat().st_mode) == 0o700
+    assert stat.S_IMODE(Home.default().root.stat().st_mode) == 0o1700
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
@@ -120,6 +134,8 @@ def test_a_link_that_somebody_else_planted_leads_nowhere(found, tmp_path):
     planted = tmp_path / "my-model" / ".touchstone"
     planted.symlink_to(tmp_path / "other")
     Home(tmp_path / "other").prepare()
+    assert Home.default() == found
+    (tmp_path / "other").chmod(0o1700)
     assert Home.default() == Home(tmp_path / "other")
     os.lchown(planted, 12345, 12345)
     assert Home.default() == found

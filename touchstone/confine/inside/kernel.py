@@ -139,6 +139,12 @@ def drop_capabilities() -> None:
         number += 1
 
 
+def give_up_capabilities() -> None:
+    """Have none from now on, as whoever is not the superuser has none after execve(2)."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    _call("capset", header, (ctypes.c_uint32 * 6)())
+
+
 def collect_orphans() -> None:
     """Become the parent of what this process's descendants leave running."""
     _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -135,6 +135,8 @@ def _become(wanted: dict[str, Any], descriptors: list[int], launcher: int) -> No
         _surround(wanted)
         os.chdir(wanted["folder"])
         if wanted["script"]:
+            if os.geteuid() != 0:  # of its user namespace it has them all until it starts a program
+                kernel.give_up_capabilities()
             # The others end with the launcher that knows them; a fork of it must not outlive it.
             kernel.die_with_parent(signal.SIGKILL)
             if os.getppid() != launcher:  # it ended before it could be told of

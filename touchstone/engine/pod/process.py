@@ -205,7 +205,7 @@ def _of_the_start(environment: Mapping[str, str]) -> dict[str, str]:
 _AT_START = ("LANG", "LC_ALL", "LC_CTYPE")
 _AT_START_PREFIXES = (
     "PYTHON", "LD_", "OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "NUMEXPR_", "CUDA_", "NVIDIA_",
-    "TORCH_", "PYTORCH_", "MALLOC_", "GLIBC_", "MPL",
+    "TORCH", "PYTORCH_", "ATEN_", "NPY_", "MALLOC_", "GLIBC_", "MPL",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import secrets
+import shlex
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,7 +105,7 @@ def run(
     validate(documents)
     home = Home.default().root / "run"
     given = _pairs(param or [], "-p")
-    folders = {name: Path(path) for name, path in _pairs(workspace or [], "-w").items()}
+    folders = _pairs(workspace or [], "-w")
     runs = _runs(documents)
     _refuse_unknown(given, runs, documents, "-p", "params")
     _refuse_unknown(folders, runs, documents, "-w", "workspaces")
@@ -258,7 +259,7 @@ def _bound(
     manifest: Json,
     documents: Sequence[Document],
     given: Mapping[str, str],
-    folders: Mapping[str, Path],
+    folders: Mapping[str, str],
     home: Path,
 ) -> Json:
     """The run with the command line's params and workspaces in place of its own."""
@@ -292,9 +293,16 @@ def _typed(name: str, text: str, kind: str) -> Any:
         return text
     if text.startswith(("[", "{")):
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except ValueError as error:
             raise UsageError(f"-p {name}: got broken JSON ({error})") from None
+        for item in value.values() if isinstance(value, dict) else value:
+            if not isinstance(item, str):  # Tekton's items are texts
+                raise UsageError(
+                    f"-p {name}: got {json.dumps(item)} in it, expected texts",
+                    hint="put each in double quotes",
+                )
+        return value
     items = text.split(",") if text else []
     if kind == "array":
         return items
@@ -305,15 +313,16 @@ def _typed(name: str, text: str, kind: str) -> Any:
     return dict(item.split(":", 1) for item in items)
 
 
-def _claim(home: Path, folder: Path) -> str:
+def _claim(home: Path, folder: str) -> str:
     """The claim that stands for a folder of this machine: a link among the volumes."""
     import hashlib
 
-    target = folder.resolve()
-    if not target.is_dir():
-        raise UsageError(
-            f"-w: got {folder}, expected an existing folder", hint=f"mkdir -p {folder}"
-        )
+    target = Path(folder).resolve()
+    if not folder or not target.is_dir():
+        hint = f"mkdir -p {shlex.quote(folder)}" if folder else "-w NAME=. is this folder"
+        if folder and target.exists():
+            hint = "give the folder that the file is in"
+        raise UsageError(f"-w: got {folder or 'nothing'}, expected an existing folder", hint=hint)
     claim = f"folder-{hashlib.sha256(str(target).encode()).hexdigest()[:16]}"
     link = home / "volumes" / claim
     link.parent.mkdir(parents=True, exist_ok=True)

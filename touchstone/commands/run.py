@@ -20,7 +20,7 @@ from touchstone.runs.record import RESULT_LIMIT
 
 if TYPE_CHECKING:
     from touchstone.documents.yaml import Document
-    from touchstone.runs.store import State
+    from touchstone.runs.store import Run, State
 
 Json = dict[str, Any]
 
@@ -346,26 +346,19 @@ def _store(
     run had done by then came from something else, and it starts anew.
     """
     from touchstone.runs import lookup
-    from touchstone.runs.lock import is_executed
 
     metadata = dict(manifest.get("metadata", {}))
     origin = metadata.get("annotations", {}) | {
         lookup.ASKED_AS: json.dumps(metadata, sort_keys=True),
         lookup.DEFINED_AS: definitions,
     }
-    for known in state.runs(done=False):
-        annotations = lookup.annotations_of(known.manifest)
-        if annotations.get(lookup.ASKED_AS) != origin[lookup.ASKED_AS]:
-            continue
-        if known.manifest["spec"] != manifest["spec"] or is_executed(home, known.name):
-            continue
-        changed = annotations.get(lookup.DEFINED_AS) != definitions
+    if known := _cut_short(state, home, origin[lookup.ASKED_AS], manifest["spec"]):
+        changed = lookup.annotations_of(known.manifest).get(lookup.DEFINED_AS) != definitions
         if not changed and not fresh:
             typer.echo(f"{known.name}: going on where it was cut short", err=True)
             return known.name
         why = "as asked" if fresh else "its files have changed since"
         typer.echo(f"{known.name}: was cut short; starting anew: {why}", err=True)
-        break
     name = metadata.get("name") or f"{metadata['generateName']}{_suffix()}"
     if state.run(name):
         name = f"{name}-{_suffix()}"
@@ -375,6 +368,23 @@ def _store(
     except sqlite3.IntegrityError:
         raise TouchstoneError(f"the name {name} was taken meanwhile", hint="try again") from None
     return str(name)
+
+
+def _cut_short(state: State, home: Path, asked: str, spec: Json) -> Run | None:
+    """The last run of the same command, where it was cut short: one before it was given up."""
+    from touchstone.runs import lookup
+    from touchstone.runs.lock import is_executed
+
+    def waits(known: Run) -> bool:
+        told = lookup.annotations_of(known.manifest).get(lookup.ASKED_AS)
+        return (
+            told == asked and known.manifest["spec"] == spec and not is_executed(home, known.name)
+        )
+
+    if not any(waits(known) for known in state.runs(done=False)):
+        return None  # all runs are read only where there is one to look for
+    last = [known for known in state.runs() if waits(known)][-1]
+    return None if last.done else last
 
 
 def _suffix() -> str:

@@ -254,7 +254,7 @@ pipelineSpec:
         taskSpec:
           results: [{name: r}]
           steps: [{name: s, image: bash, script: "printf s3cret > $(results.r.path)"}]
-      - {name: y, params: [{name: p, value: $(params.p)}], taskRef: {name: print}}
+      - {name: then, params: [{name: p, value: $(params.p)}], taskRef: {name: print}}
 """,
         _TASK,
     )
@@ -294,10 +294,10 @@ pipelineSpec:
   tasks:
   - name: a
     retries: 2
-    params: [{{name: n, value: $(context.pipelineTask.retries)}}]
+    params: [{{name: t, value: $(context.pipelineTask.retries)}}]
     taskSpec:
-      params: [{{name: n}}]
-      steps: [{_print("$(context.task.name)", "$(context.pipelineTask.retries)", "$(params.n)")}]
+      params: [{{name: t}}]
+      steps: [{_print("$(context.task.name)", "$(context.pipelineTask.retries)", "$(params.t)")}]
 """,
     )
     assert _said(ran, "a") == ["r-a", "$(context.pipelineTask.retries)", "2"]
@@ -327,13 +327,13 @@ pipelineSpec:
 
 _MATRIX = """
   - name: m
-    matrix: {params: [{name: v, value: [x, y, z]}]}
+    matrix: {params: [{name: v, value: [x, "y", z]}]}
     taskSpec: &t
       params: [{name: v}]
       results: [{name: o}]
       steps: [{name: s, image: bash, script: 'printf $(params.v) > $(results.o.path)'}]
   - name: k
-    matrix: {params: [{name: v, value: [x, y]}]}
+    matrix: {params: [{name: v, value: [x, "y"]}]}
     taskSpec: *t
 """
 
@@ -400,7 +400,7 @@ params: [{{name: run, value: from-run}}]
 pipelineSpec:
   params:
   - {{name: run}}
-  - {{name: o, properties: {{x: {{}}, y: {{}}}}, default: {{x: "1", y: "2"}}}}
+  - {{name: o, properties: {{x: {{}}, z: {{}}}}, default: {{x: "1", z: "2"}}}}
   tasks:
   - name: default
     taskSpec:
@@ -409,11 +409,38 @@ pipelineSpec:
   - name: given
     params: [{{name: run, value: from-given}}, {{name: o, value: {{x: "3"}}}}]
     taskSpec:
-      steps: [{_print("$(params.run)", "$(params.o.x)", "$(params.o.y)")}]
+      steps: [{_print("$(params.run)", "$(params.o.x)", "$(params.o.z)")}]
 """,
     )
     assert _said(ran, "default") == ["from-run"]
     assert _said(ran, "given") == ["from-given", "3", "2"]
+
+
+def test_the_keys_that_a_run_leaves_out_of_an_object_are_those_of_the_task_alone(
+    tmp_path: Path,
+) -> None:
+    ran = _pipelinerun(
+        tmp_path,
+        f"""
+params: [{{name: o, value: {{k: run}}}}]
+pipelineSpec:
+  params: [{{name: o, properties: {{k: {{}}, m: {{}}}}, default: {{k: "", m: pipeline}}}}]
+  tasks:
+  - name: own
+    params: [{{name: o, value: {{k: given}}}}]
+    taskSpec:
+      params: [{{name: o, properties: {{k: {{}}, m: {{}}}}, default: {{m: task}}}}]
+      steps: [{_print("$(params.o.k)", "$(params.o.m)")}]
+  - name: none
+    params: [{{name: p, value: "$(params.o.k) $(params.o.m)"}}]
+    taskSpec:
+      params: [{{name: p}}]
+      steps: [{_print("$(params.p)")}]
+""",
+    )
+    assert _said(ran, "own") == ["given", "task"]
+    (none,) = ran.task("none")["conditions"]
+    assert 'non-existent variable in "run $(params.o.m)"' in none["message"]
 
 
 def test_workspaces_of_the_pipeline_task_and_those_it_uses_come_into_an_embedded_task(
@@ -537,9 +564,9 @@ spec:
     ran = _taskrun(
         tmp_path,
         """
-params: [{name: x, value: "$(context.taskRun.name) $(params.y)"}, {name: y, value: z}]
+params: [{name: x, value: "$(context.taskRun.name) $(params.w)"}, {name: w, value: z}]
 taskSpec:
-  params: [{name: x}, {name: y}]
+  params: [{name: x}, {name: w}]
   steps:
   - name: first
     image: bash

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_a_reference_that_nothing_replaces_is_told_and_refused_by_nobody(tmp_pat
     place = f"{file}:5:34: stays text: spec.steps[0].script: got $(workspaces.w.path)"
     assert result.stdout.startswith(place)
     validate(load_text(file.read_text(), "x.yaml"))
+
+
+def test_a_file_of_broken_yaml_hides_no_problem_of_another(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: [")
+    (tmp_path / "b.yaml").write_text("apiVersion: tekton.dev/v1\nkind: Task\nspec: {steps: []}\n")
+    result = CliRunner().invoke(_app(), ["validate", "--json", str(tmp_path)])
+    assert isinstance(result.exception, ManifestError)
+    told = [
+        (Path(one["location"]).name, one["message"])
+        for one in json.loads(result.stdout)["problems"]
+    ]
+    assert told[0][0] == "a.yaml:2:1" and told[0][1].startswith("got broken YAML")
+    assert ("b.yaml:1:1", "metadata: got no name, expected one") in told
 
 
 def test_a_kind_nobody_runs_is_refused_by_name() -> None:

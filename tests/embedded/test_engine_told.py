@@ -144,7 +144,7 @@ spec:
     results: [{name: all, type: array, value: "$(tasks.m.results.o[*])"}]
     tasks:
     - name: m
-      matrix: {params: [{name: v, value: [x, y]}]}
+      matrix: {params: [{name: v, value: [x, "y"]}]}
       taskSpec:
         params: [{name: v}]
         results: [{name: o}]

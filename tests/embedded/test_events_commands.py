@@ -81,6 +81,12 @@ def test_replay_explains_each_step_and_only_a_dry_run_starts_nothing(home):
     assert len(State(home.root).pending_events()) == 2
 
 
+def test_replay_of_what_is_no_event_and_no_file_says_where_events_are_listed(home):
+    result = CliRunner().invoke(_app(), ["replay", "EVENT", "--dry-run"])
+    assert "expected the number of an event" in str(result.exception)
+    assert "touchstone events" in result.exception.hint
+
+
 def test_an_event_of_the_platforms_own_can_be_replayed(home):
     headers = {
         "content-type": "application/json",

@@ -51,6 +51,8 @@ class _Case:
         )
 
     def cut_short(self) -> None:
+        for name in ("mark", "go"):
+            (self.folder / name).unlink(missing_ok=True)
         process = self.start()
         limit = time.monotonic() + 30
         while not (self.folder / "mark").exists():
@@ -95,6 +97,21 @@ def test_a_run_cut_short_starts_anew_where_it_is_asked_to(case: _Case, option: s
     case.cut_short()
     assert "starting anew: as asked" in case.again(option)
     assert case.log == ["one", "one"]
+
+
+def test_the_last_of_several_runs_cut_short_goes_on(case: _Case) -> None:
+    case.cut_short()
+    case.write("two")
+    case.cut_short()
+    assert "going on where it was cut short" in case.again()
+    assert case.log == ["one", "two"]
+
+
+def test_a_run_that_a_later_one_took_the_place_of_is_given_up(case: _Case) -> None:
+    case.cut_short()
+    case.again("--fresh")
+    assert "cut short" not in case.again()
+    assert case.log == ["one"] * 3
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,30 @@ def test_a_part_of_the_folder_is_bound_by_its_sub_path():
     _worked_in_src(_run(_PIPELINE, "-w", "all=."))
 
 
-def test_a_folder_that_is_not_there_is_refused_before_anything_runs():
-    result = _run(_TASK, "-w", "shared=nowhere")
+@pytest.mark.parametrize(
+    "folder, got, hint",
+    [
+        ("no where", "got no where", "mkdir -p 'no where'"),
+        ("definitions.yaml", "got definitions.yaml", "give the folder that the file is in"),
+        ("", "got nothing", "-w NAME=. is this folder"),  # a variable of the shell that is not set
+    ],
+)
+def test_what_is_no_folder_is_refused_before_anything_runs(folder, got, hint):
+    result = _run(_TASK, "-w", f"shared={folder}")
     assert isinstance(result.exception, UsageError)
-    assert "got nowhere, expected an existing folder" in str(result.exception)
+    assert str(result.exception) == f"-w: {got}, expected an existing folder"
+    assert result.exception.hint == hint
+
+
+@pytest.mark.parametrize("program", ["./true", "src/true", "$(workspaces.shared.path)/f"])
+def test_a_program_of_the_folder_is_never_another_of_that_name(program):
+    """A build that left no `./test` must not pass because this machine has one on PATH."""
+    text = _TASK[: _TASK.index("    script")] + f"    command: [{program}]\n"
+    text += "    workingDir: $(workspaces.shared.path)\n"
+    result = _run(text, "-w", "shared=src")
+    assert result.exit_code == 1, result.output
+    assert '"exitCode": 1' in result.stdout
+    assert "it could not start: got the program '" in result.stderr
 
 
 def test_a_folder_that_a_step_exchanges_for_a_link_is_not_followed(tmp_path):

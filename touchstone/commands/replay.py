@@ -49,6 +49,11 @@ def replay(
             raise UsageError(f"got no event {event}", hint="`touchstone events` lists them")
         original = found[0].event
     else:
+        if not Path(event).is_file():
+            raise UsageError(
+                f"got {event!r}, expected the number of an event, or a file with a saved body",
+                hint="`touchstone events` lists them",
+            )
         body = read_body(Path(event))
         given = read_headers(headers, header or [])
         known = {secret for item in listener.triggers.triggers for secret in item.secrets_used}

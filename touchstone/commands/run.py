@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import secrets
+import shlex
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from touchstone.runs.record import RESULT_LIMIT
 
 if TYPE_CHECKING:
     from touchstone.documents.yaml import Document
-    from touchstone.runs.store import State
+    from touchstone.runs.store import Run, State
 
 Json = dict[str, Any]
 
@@ -103,7 +104,7 @@ def run(
     validate(documents)
     home = Home.default().root / "run"
     given = _pairs(param or [], "-p")
-    folders = {name: Path(path) for name, path in _pairs(workspace or [], "-w").items()}
+    folders = _pairs(workspace or [], "-w")
     runs = _runs(documents)
     _refuse_unknown(given, runs, documents, "-p", "params")
     _refuse_unknown(folders, runs, documents, "-w", "workspaces")
@@ -258,7 +259,7 @@ def _bound(
     manifest: Json,
     documents: Sequence[Document],
     given: Mapping[str, str],
-    folders: Mapping[str, Path],
+    folders: Mapping[str, str],
     home: Path,
 ) -> Json:
     """The run with the command line's params and workspaces in place of its own."""
@@ -292,9 +293,16 @@ def _typed(name: str, text: str, kind: str) -> Any:
         return text
     if text.startswith(("[", "{")):
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except ValueError as error:
             raise UsageError(f"-p {name}: got broken JSON ({error})") from None
+        for item in value.values() if isinstance(value, dict) else value:
+            if not isinstance(item, str):  # Tekton's items are texts
+                raise UsageError(
+                    f"-p {name}: got {json.dumps(item)} in it, expected texts",
+                    hint="put each in double quotes",
+                )
+        return value
     items = text.split(",") if text else []
     if kind == "array":
         return items
@@ -305,15 +313,16 @@ def _typed(name: str, text: str, kind: str) -> Any:
     return dict(item.split(":", 1) for item in items)
 
 
-def _claim(home: Path, folder: Path) -> str:
+def _claim(home: Path, folder: str) -> str:
     """The claim that stands for a folder of this machine: a link among the volumes."""
     import hashlib
 
-    target = folder.resolve()
-    if not target.is_dir():
-        raise UsageError(
-            f"-w: got {folder}, expected an existing folder", hint=f"mkdir -p {folder}"
-        )
+    target = Path(folder).resolve()
+    if not folder or not target.is_dir():
+        hint = f"mkdir -p {shlex.quote(folder)}" if folder else "-w NAME=. is this folder"
+        if folder and target.exists():
+            hint = "give the folder that the file is in"
+        raise UsageError(f"-w: got {folder or 'nothing'}, expected an existing folder", hint=hint)
     claim = f"folder-{hashlib.sha256(str(target).encode()).hexdigest()[:16]}"
     link = home / "volumes" / claim
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -331,12 +340,12 @@ def _store(
     something else, and it starts anew.
     """
     from touchstone.runs import lookup
-    from touchstone.runs.lock import is_executed
 
     metadata = dict(manifest.get("metadata", {}))
     origin = metadata.get("annotations", {}) | {
         lookup.ASKED_AS: json.dumps(metadata, sort_keys=True)
     }
+<<<<<<< HEAD
     for known in state.runs(done=False):
         annotations = lookup.annotations_of(known.manifest)
         if annotations.get(lookup.ASKED_AS) != origin[lookup.ASKED_AS]:
@@ -344,12 +353,15 @@ def _store(
         if known.manifest["spec"] != manifest["spec"] or is_executed(home, known.name):
             continue
         changed = annotations.get(lookup.DEFINED_AS) != extra[lookup.DEFINED_AS]
+=======
+    if known := _cut_short(state, home, origin[lookup.ASKED_AS], manifest["spec"]):
+        changed = lookup.annotations_of(known.manifest).get(lookup.DEFINED_AS) != definitions
+>>>>>>> w-ci
         if not changed and not fresh:
             typer.echo(f"{known.name}: going on where it was cut short", err=True)
             return known.name
         why = "as asked" if fresh else "its files have changed since"
         typer.echo(f"{known.name}: was cut short; starting anew: {why}", err=True)
-        break
     name = metadata.get("name") or f"{metadata['generateName']}{_suffix()}"
     if state.run(name):
         name = f"{name}-{_suffix()}"
@@ -359,6 +371,23 @@ def _store(
     except sqlite3.IntegrityError:
         raise TouchstoneError(f"the name {name} was taken meanwhile", hint="try again") from None
     return str(name)
+
+
+def _cut_short(state: State, home: Path, asked: str, spec: Json) -> Run | None:
+    """The last run of the same command, where it was cut short: one before it was given up."""
+    from touchstone.runs import lookup
+    from touchstone.runs.lock import is_executed
+
+    def waits(known: Run) -> bool:
+        told = lookup.annotations_of(known.manifest).get(lookup.ASKED_AS)
+        return (
+            told == asked and known.manifest["spec"] == spec and not is_executed(home, known.name)
+        )
+
+    if not any(waits(known) for known in state.runs(done=False)):
+        return None  # all runs are read only where there is one to look for
+    last = [known for known in state.runs() if waits(known)][-1]
+    return None if last.done else last
 
 
 def _suffix() -> str:

@@ -132,10 +132,21 @@ def _fits(checked: Checked) -> str:
 
 
 def _tekton(paths: Sequence[Path], *, cluster: bool) -> tuple[list[Problem], list[str]]:
-    from touchstone.engine.text.load import load_files
+    from touchstone.documents.problems import Problem
+    from touchstone.documents.yaml import load_files
+    from touchstone.engine.text.load import load_text
 
-    problems, notes = examine(load_files(paths))
-    return [one for one in problems if one.refused_by == "tekton" or not cluster], notes
+    broken: list[Problem] = []
+
+    def read(text: str, source: str) -> list[Document]:
+        try:
+            return load_text(text, source)
+        except ManifestError as error:
+            broken.append(Problem.of(error, "tekton"))
+            return []
+
+    problems, notes = examine(load_files(paths, read=read))
+    return [*broken, *(p for p in problems if p.refused_by == "tekton" or not cluster)], notes
 
 
 def _who(problem: Problem) -> str:
@@ -160,6 +171,12 @@ def _counted(problems: Sequence[Problem], others: int) -> str:
     return f"{tekton} engine refuses" + (f", and {models}" if others else "")
 
 
+def _named(document: Document) -> str:
+    """With its group: Knative has a Trigger too."""
+    version = document.body.get("apiVersion", "")
+    return f"{document.kind} of {version}" if document.kind else "a document without kind"
+
+
 def examine(documents: Sequence[Document]) -> tuple[list[Problem], list[str]]:
     """All problems of Pipelines', Triggers' and a run's objects; a note for each other document."""
     from touchstone.engine.rules import find
@@ -170,7 +187,7 @@ def examine(documents: Sequence[Document]) -> tuple[list[Problem], list[str]]:
     problems = find([document for document in documents if document.kind in KINDS])
     problems += triggers.find([document for document in documents if is_ours(document)])
     notes = [
-        f"{document.location()}: {document.kind or 'a document without kind'} not checked"
+        f"{document.location()}: {_named(document)} not checked"
         + ("; name its folder to check it" if document.kind == "ModelPipeline" else "")
         for document in documents
         if document.kind not in KINDS and not is_ours(document)

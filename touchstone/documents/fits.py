@@ -83,7 +83,8 @@ def _check_leaf(field: Field, leaf: Leaf) -> None:
     is_number = isinstance(value, bool) and bool not in leaf.types and object not in leaf.types
     if is_number or not isinstance(value, leaf.types):
         hint = "put it in quotes" if leaf.types == (str,) and value is not None else ""
-        field.refuse(f"got {_named(value)}, expected a {leaf.kind}", hint=hint)
+        article = "an" if leaf.kind[0] in "aeiou" else "a"
+        field.refuse(f"got {_named(value)}, expected {article} {leaf.kind}", hint=hint)
     elif problem := leaf.problem(value):
         field.refuse(problem)
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from touchstone import cli, commands
+from touchstone.errors import UsageError
 from trust_gates.visible import console
 
 _FOR_PEOPLE = {"debug", "demo", "down", "hook post-receive", "init", "up"}
@@ -129,3 +131,16 @@ def test_no_color_switches_every_style_off(
     monkeypatch.setattr(stream, "isatty", lambda: True)
     console().print("text", style="red")
     assert ("\x1b[31m" in stream.getvalue()) is styled
+
+
+@pytest.mark.parametrize("text", ["list=[1]", 'list=["a", null]', 'list={"k": ["v"]}'])
+def test_items_of_a_param_on_the_command_line_are_texts(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("t.yaml").write_text(
+        "apiVersion: tekton.dev/v1\nkind: Task\nmetadata: {name: t}\nspec:\n"
+        "  params: [{name: list, type: array}]\n"
+        "  steps: [{name: s, image: bash, command: [echo], args: ['$(params.list[*])']}]\n"
+    )
+    result = CliRunner().invoke(cli._app(), ["run", "-f", "t.yaml", "-p", text])
+    assert isinstance(result.exception, UsageError)
+    assert "in it, expected texts" in str(result.exception)

@@ -62,6 +62,16 @@ def test_defaults_are_the_text_of_their_json_as_a_real_cluster_had_them() -> Non
     ]  # fmt: skip
 
 
+def test_where_go_alone_reads_a_null_default_is_none_and_a_null_value_is_empty() -> None:
+    task = "  - {name: a, taskRef: {name: t}, params: [{name: p, value: }]}\n"
+    spec = _spec(
+        "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: e}\nspec:\n pipelineSpec:\n"
+        "  params: [{name: a, type: array, default: }]\n  tasks:\n" + task
+    )["pipelineSpec"]
+    assert spec["params"] == [{"name": "a", "type": "array"}]
+    assert spec["tasks"][0]["params"] == [{"name": "p", "value": ""}]
+
+
 @pytest.mark.parametrize(
     ("raw", "value"),
     [

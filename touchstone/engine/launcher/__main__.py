@@ -28,7 +28,7 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 # Started as a script, without the package around it.
@@ -144,7 +144,8 @@ def _become(wanted: dict[str, Any], descriptors: list[int], launcher: int) -> No
             os.close(complaint)
             return
         environment = wanted["environment"]
-        program = _program(wanted["argv"][0], environment.get("PATH", os.defpath))
+        mounted = [target for target, *_ in wanted["mounts"] or ()]
+        program = _program(wanted["argv"][0], environment.get("PATH", os.defpath), mounted)
         os.execve(program, wanted["argv"], environment)
     except OSError as error:
         os.write(complaint, f"{error.strerror or error}".encode("utf-8", "replace"))
@@ -162,10 +163,17 @@ def _surround(wanted: dict[str, Any]) -> None:
         kernel.become(user, group)
 
 
-def _program(name: str, search: str) -> str:
-    """The program's file; an image's path that does not exist here means the name on PATH."""
+def _program(name: str, search: str, mounted: Sequence[str]) -> str:
+    """The program's file; an image's path that does not exist here means the name on PATH.
+
+    No path of an image's is one relative to the working folder, or below a mount.
+    """
     if "/" in name and os.access(name, os.X_OK):
         return name
+    whole = os.path.normpath(name)
+    ours = any(whole.startswith(f"{target.rstrip('/')}/") for target in mounted)
+    if "/" in name and (ours or not os.path.isabs(name) or os.path.exists(name)):
+        raise OSError(f"got the program {name!r}, expected a file that may be executed")
     base = os.path.basename(name)
     for folder in search.split(os.pathsep):
         path = os.path.join(folder, base)

@@ -29,7 +29,7 @@ def remarks(specs: Sequence[Mapping[str, Any]], without_namespaces: str) -> list
         for index, step in enumerate(spec["steps"]):
             paths.update(f"{path} in step {name_of(step, index)}" for path in _pod_paths(step))
             image = {**template, **step}.get("image", "")
-            if not stand_in_for(image).known:
+            if "$(" not in image and not stand_in_for(image).known:
                 images.add(image)
         for part in (template, *spec["steps"], *spec.get("sidecars", [])):
             inert.update({"computeResources"} & set(part))

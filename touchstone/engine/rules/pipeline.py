@@ -72,7 +72,7 @@ class _Pipeline:
         if not self._alone:
             specs = [task.get("taskSpec", {}) for task in tasks.values()]
             holders = [*holders, *tasks.values(), *specs]
-        self._admitted = {**known_params(*holders), **_in_part(around, pipeline)}
+        self._admitted = known_params(*holders)
 
     def check(self) -> None:
         pipeline = self._pipeline

@@ -80,8 +80,11 @@ def problem_of(
     given: Who = "tekton" if field in {"params", "matrix"} else "nobody"
     match key:
         case ("params", _, *_):
-            seen = admitted if field in {"params", "when", "matrix"} else None
-            return param_problem(key, text, _place(inner), names.params, seen, unseen="nobody")
+            # Of a matrix' own params the webhook looks at the items of a list alone.
+            whole = inner[:2] == ("matrix", "params") and len(inner) == 4
+            seen = admitted if field in {"params", "when", "matrix"} and not whole else None
+            unseen: Who = "embedded" if whole else "nobody"
+            return param_problem(key, text, _place(inner), names.params, seen, unseen=unseen)
         case ("context", "taskRun" | "task", _) | ("results", _, "path") if field == "params":
             return "", "nobody"
         case ("workspaces", _, "bound" | "path" | "claim" | "volume") if field == "params":

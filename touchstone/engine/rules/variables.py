@@ -268,21 +268,30 @@ def param_problem(
     known = params if admitted is None else admitted
     if name not in known:
         return _declared("param", known), seen
-    keys = known[name].get("properties")
-    if keys and rest and rest[0][0] != "[" and rest[0] not in keys:
-        return f"expected a key of the object {name} ({', '.join(keys)})", seen
+    if problem := _no_key(known[name], rest):
+        return problem, seen
     if len(rest) > 1:
         return "expected at most a param and a key of it", seen
     if problem := _misused(declared_type(known[name]), rest, text, place):
         return problem, seen
     if name not in params:
         return _declared("param", params), unseen
+    if problem := _no_key(params[name], rest):
+        return problem, unseen  # the run gives the object without it
     if problem := _misused(declared_type(params[name]), rest, text, place):
         return problem, "embedded"  # the webhook does not know the type, and the Task no such param
     length = params[name].get("length")
     if length is not None and rest and rest[0][1:-1].isdigit() and int(rest[0][1:-1]) >= length:
         return f"expected an index below {length}", "embedded"  # Tekton fails the run
     return "", seen
+
+
+def _no_key(param: Json, rest: Key) -> str:
+    """A key that the object does not have."""
+    keys = param.get("properties")
+    if not keys or not rest or rest[0][0] == "[" or rest[0] in keys:
+        return ""
+    return f"expected a key of the object {param['name']} ({', '.join(keys)})"
 
 
 def _misused(kind: str, rest: Key, text: str, place: Place) -> str:

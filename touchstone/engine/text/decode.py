@@ -79,11 +79,11 @@ def _fields(value: Mapping[str, Any], table: Table, *, fold: bool) -> dict[str, 
     return empty | {
         name: _decoded(item, table.fields.get(name, ANY), fold=fold)
         for name, item in named.items()
-        if name not in table.fields or not _is_absent(item, table.fields[name], fold=fold)
+        if name not in table.fields or not _is_absent(name, item, table.fields[name], fold=fold)
     }
 
 
-def _is_absent(item: Any, shape: Shape, *, fold: bool) -> bool:
+def _is_absent(name: str, item: Any, shape: Shape, *, fold: bool) -> bool:
     if item is None:  # an API server prunes a value that is null where it looks, Go reads it as ""
-        return shape != VALUE or not fold
+        return not (fold and shape == VALUE and name == "value")
     return item == "" and isinstance(shape, Choice)

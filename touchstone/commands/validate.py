@@ -134,7 +134,14 @@ def _fits(checked: Checked) -> str:
 def _tekton(paths: Sequence[Path], *, cluster: bool) -> tuple[list[Problem], list[str]]:
     from touchstone.engine.text.load import load_files
 
-    problems, notes = examine(load_files(paths))
+    documents = load_files(paths)
+    if not documents:
+        where = ", ".join(map(str, paths))
+        raise ManifestError(
+            f"got nothing to check in {where}, expected a {_FILE} or Tekton YAML",
+            hint="touchstone validate FOLDER names a model's folder; touchstone init writes one",
+        )
+    problems, notes = examine(documents)
     return [one for one in problems if one.refused_by == "tekton" or not cluster], notes
 
 

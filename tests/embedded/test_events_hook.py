@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -175,6 +176,24 @@ def test_a_push_hears_which_run_it_started_or_why_none(work, tmp_path, port):
         assert f"touchstone: {ref}: nothing started: {why}" in " ".join(said.split())
     summaries = [event.summary for event in listener.state.events()]
     assert sum(text.startswith("nothing started: ") for text in summaries) == 5
+
+
+def test_what_a_push_sends_nobody_else_sends_so_that_it_hears_of_it(work, tmp_path, port):
+    spool = tmp_path / "spool"
+    with (
+        listening(tmp_path, port) as listener,
+        processing(listener),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with forge_hook.alone(spool) as first:
+            pushing = pool.submit(git, work, "push", "origin", "main")
+            with forge_hook.alone(spool, wait=False) as second:
+                assert (first, second) == (True, False)
+            time.sleep(1)
+            assert not pushing.done() and not listener.state.events()
+        assert "main: started object-detector-" in pushing.result().stderr
+    with forge_hook.alone(spool, wait=False) as free:
+        assert free
 
 
 def test_a_listener_that_says_nothing_costs_a_push_no_more_than_its_patience(

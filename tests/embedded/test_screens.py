@@ -213,6 +213,12 @@ def test_watch_in_a_pipe_prints_one_line_for_each_stage(home: Path) -> None:
     assert lines[-1] == f"see more: touchstone logs {RUN} validate"
 
 
+def test_describe_in_a_pipe_cuts_nothing(home: Path) -> None:
+    lines = [line.strip("│├└─ ") for line in _piped(home, ["describe"]).splitlines()]
+    for line in _ERROR.removeprefix("loading\n").replace("error: ", "").splitlines():
+        assert line in lines
+
+
 def _piped(home: Path, words: list[str], **environment: str) -> str:
     given = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "CI")}
     done = subprocess.run(

@@ -35,7 +35,7 @@ def test_a_platform_that_died_is_noticed(words: list[str], tmp_path: Path) -> No
     assert done.returncode == 3
     problem, hint = done.stderr.splitlines()
     assert "run lonely has not ended" in problem and "died" in problem
-    assert hint.startswith("  hint: touchstone up goes on with it")
+    assert hint.startswith("  hint: touchstone up --detach starts it again")
 
 
 def test_a_run_whose_command_ended_is_repeated_by_hand(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from touchstone.runs.tree import StageDetail
+
+_ENDLESS = 10_000
+"""Columns where there is no terminal: what reads a pipe gets whole lines."""
 
 _INDENT, _LEAST = 13, 12
 """Columns before and behind a stage's name, and those that it keeps."""
@@ -74,7 +76,8 @@ def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
     from trust_gates.visible import console, on_terminal
 
     screen = console()
-    width = screen.width if on_terminal() else sys.maxsize
+    if not on_terminal():
+        screen.width = _ENDLESS
     tree = Tree(Text(f"{document['name']}  {document['status']}  {document['message']}".rstrip()))
     about = ("model", "branch", "commit", "created", "rerunOf", "specStatus", "waits")
     for key in about:
@@ -90,10 +93,10 @@ def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
         tree.add(Text(f"next: {document['next']}", style="yellow"))
     branch = tree.add("stages")
     for stage in stages:
-        _add_stage(branch, stage, document["name"], width)
+        _add_stage(branch, stage, document["name"], screen.width)
     if document["results"]:
         _add_values(tree, "results", document["results"])
-    screen.print(tree, soft_wrap=not on_terminal())
+    screen.print(tree)
 
 
 def _asked(root: Path, run: str, stages: list[StageDetail]) -> dict[str, list[str]]:

@@ -51,18 +51,21 @@ def register(app: typer.Typer) -> None:
         secret = _secret(secret_file)
         repository = Path(os.environ.get("GIT_DIR", "."))
         now = time.time()
-        for update in forge_hook.read_updates(sys.stdin):
-            payload = forge_hook.push_payload(repository, update, clone_url=clone_url, now=now)
-            try:
-                forge_hook.spool(spool, payload)
-            except OSError as error:
-                text = f"{update.ref} was not announced: {error}; push again once it is mended"
-                typer.echo(f"touchstone: {text}", err=True)
-        for sent in forge_hook.drain_spool(spool, url=url, secret=secret, patience=_PATIENCE):
-            if sent.taken:
-                typer.echo(f"touchstone: {sent.ref}: {_words(sent)}", err=True)
-            else:
-                typer.echo(f"touchstone: {sent.ref} was not announced: {sent.message}", err=True)
+        # Alone: what another sends meanwhile, this person would hear nothing of.
+        with forge_hook.alone(spool):
+            for update in forge_hook.read_updates(sys.stdin):
+                payload = forge_hook.push_payload(repository, update, clone_url=clone_url, now=now)
+                try:
+                    forge_hook.spool(spool, payload)
+                except OSError as error:
+                    text = f"{update.ref} was not announced: {error}; push again once it is mended"
+                    typer.echo(f"touchstone: {text}", err=True)
+            for sent in forge_hook.drain_spool(spool, url=url, secret=secret, patience=_PATIENCE):
+                if sent.taken:
+                    typer.echo(f"touchstone: {sent.ref}: {_words(sent)}", err=True)
+                else:
+                    text = f"{sent.ref} was not announced: {sent.message}"
+                    typer.echo(f"touchstone: {text}", err=True)
         if waiting := len(list(spool.glob("*.json"))):
             typer.echo(
                 f"touchstone: {waiting} of your pushes wait in {spool};"
@@ -73,12 +76,11 @@ def register(app: typer.Typer) -> None:
 
 def _words(sent: Sent) -> str:
     """What came of a push, and what its author can do next."""
-    known = "known already, " if sent.message == "duplicate" else ""
     if not sent.outcome:
-        return f"{sent.message}; what comes of it: touchstone events"
+        return "stored; what comes of it: touchstone events"
     if not sent.runs:
-        return f"{known}{sent.outcome}"
-    return f"{known}{sent.outcome}; follow it: touchstone watch {sent.runs[0]}"
+        return sent.outcome
+    return f"{sent.outcome}; follow it: touchstone watch {sent.runs[0]}"
 
 
 def _secret(file: Path) -> bytes:

@@ -51,7 +51,7 @@ def runs(
         typer.echo(json.dumps(rows, indent=2))
         return
     if not rows:
-        typer.echo(f"no run in {home.root} yet")
+        typer.echo(f"no run of {model} in {home.root}" if model else f"no run in {home.root} yet")
         return
     _print(rows)
 

@@ -57,13 +57,11 @@ def who_ended(home: Home, found: Found) -> str:
     """Why nobody executes it, in words."""
     if found.place.root != home.root:
         return "nothing executes it: the command that did has ended"
-    if home.platform_file.exists():
-        return f"nothing executes it: the platform in {home.root} died"
-    return f"nothing executes it: no platform runs in {home.root}"
+    return f"nothing executes it: {home.life()}"
 
 
 def way_on(home: Home, found: Found) -> str:
     """What to do, so that the run ends."""
     if found.place.root != home.root:
         return f"touchstone rerun --failed {found.run.name}"
-    return "touchstone up goes on with it, from the stages that have not ended"
+    return home.life().remedy

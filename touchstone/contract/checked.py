@@ -201,8 +201,11 @@ def _fitting(declared: Any, value: Any) -> Any:
         if isinstance(model, type) and issubclass(model, BaseModel):
             try:
                 return model.model_validate(value)
-            except ValidationError:
-                return None
+            except ValidationError as error:
+                # A key that nothing knows hides nothing of the others beside it.
+                extra = {e["loc"][0] for e in error.errors() if e["type"] == "extra_forbidden"}
+                known = {key: one for key, one in _mapping(value).items() if key not in extra}
+                return _fitting(model, known) if len(known) < len(_mapping(value)) else None
     return None
 
 

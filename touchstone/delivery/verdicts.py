@@ -43,17 +43,29 @@ def find(home: Home, wanted: str = "") -> Judged:
             if judged is None:
                 raise _none(found)
             return judged
-    every = (judged for found in runs if (judged := of_run(found)))
+    every = ((found, judged) for found in runs if (judged := of_run(found)))
     if not wanted:
-        newest = next(every, None)
+        newest = next((judged for _, judged in every), None)
         if newest is None:
             raise UsageError(
                 f"there is no verdict in {home.root} yet", hint="touchstone runs lists what runs"
             )
         return newest
+<<<<<<< HEAD
     digits = wanted.lower().removeprefix("sha256:")
     named = [one for one in every if one.verdict.get("name") == wanted or _what(one, digits)]
     meant = {_what(one, digits) for one in named}
+=======
+    digits = _PREFIX.fullmatch(wanted.lower())
+    named = [
+        judged
+        for found, judged in every
+        if judged.verdict.get("name") == wanted
+        or lookup.about(found, wanted)
+        or _begins(judged, digits)
+    ]
+    meant = {_what(one, digits[1]) for one in named} if digits else set()
+>>>>>>> w-first
     if len(meant) > 1:
         raise UsageError(
             f"got {wanted!r}, with which several begin: "
@@ -62,7 +74,7 @@ def find(home: Home, wanted: str = "") -> Judged:
         )
     if named:
         return named[0]
-    about = next((one for one in runs if lookup.model_of(one.run.manifest) == wanted), None)
+    about = next((one for one in runs if lookup.about(one, wanted)), None)
     if about is not None:
         raise _none(about)
     raise UsageError(

@@ -6,12 +6,14 @@ it, so a push is announced also when the listener is down at that moment.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -222,6 +224,29 @@ def spool(folder: Path, payload: dict[str, Any]) -> Path:
         os.fsync(stream.fileno())
     partial.replace(target)
     return target
+
+
+@contextmanager
+def alone(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Whether nobody else sends what is in `folder` meanwhile; without `wait` somebody may.
+
+    A folder that cannot be made holds nothing to send.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield True
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        free = True
+    except BlockingIOError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(lock)
 
 
 def drain_spool(

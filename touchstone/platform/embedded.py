@@ -269,13 +269,15 @@ class Platform:
         partial.replace(self.home.platform_file)
 
     def _drain(self) -> None:
-        from touchstone.events.forge_hook import drain_spool
+        from touchstone.events.forge_hook import alone, drain_spool
 
-        drain_spool(
-            self.home.spool,
-            url=self.addresses.listener_url + "/",
-            secret=self.home.webhook_token.read_bytes(),
-        )
+        with alone(self.home.spool, wait=False) as nobody_pushes:
+            if nobody_pushes:
+                drain_spool(
+                    self.home.spool,
+                    url=self.addresses.listener_url + "/",
+                    secret=self.home.webhook_token.read_bytes(),
+                )
 
     def _work(self) -> None:
         try:

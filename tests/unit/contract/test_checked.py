@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from touchstone import cli, confine
 from touchstone.contract import checked, seen
 from touchstone.contract.seen import Described, Seen
+from touchstone.errors import ManifestError
 from touchstone.home import SHIPPED
 from touchstone.training.spec import Description
 
@@ -179,6 +180,16 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(check):
     # The search space does not fit, so its objective is not known; all the rest is.
 
 
+def test_an_unknown_key_hides_nothing_of_the_gate_that_it_stands_in(check):
+    found = check(
+        ("minimumGroup", "minimumGrup"),
+        ("favorable: slower", "favorable: slow"),
+        ("val_accuracy", "val_map5"),
+        ("    maxTrials", "    maxTrial: 1\n    maxTrials"),
+    )
+    assert [one.split(":")[1] for one in found] == ["12", "16", "42", "43"]
+
+
 def test_parts_that_contradict_each_other_are_told_beside_all_the_rest(check):
     remedy = "  remedy: {fairness: reweighing}\n  promote:"
     pairs = [
@@ -233,6 +244,12 @@ def test_a_repository_is_checked_with_its_code_confined(repository):
     done = validate(repository)
     assert done.exit_code == 0, done.output
     assert "diabetes-progression: no problem found; classification, 111 samples" in done.output
+
+
+def test_where_there_is_nothing_to_check_that_is_no_success(tmp_path):
+    done = validate(tmp_path)
+    assert isinstance(done.exception, ManifestError)
+    assert f"got nothing to check in {tmp_path}, expected" in str(done.exception)
 
 
 def test_code_and_touchstone_yaml_are_told_together_and_as_json(repository):

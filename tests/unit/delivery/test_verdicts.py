@@ -17,6 +17,7 @@ from touchstone.cli import _app
 from touchstone.delivery import verdicts
 from touchstone.errors import UsageError
 from touchstone.home import Home
+from touchstone.runs.lookup import REPOSITORY
 from touchstone.runs.store import State
 
 UNFAIR = check("fairness", "disparate_impact", 0.5, "failed", 0.8, 1.25)
@@ -70,7 +71,9 @@ def judge(home, run, name="tiny", *, checks=None, commit="c" * 40, evidence=None
 
 def end(home, run, succeeded, *, verdict=False):
     state = State(home.root)
-    state.add_run({"kind": "PipelineRun", "metadata": {"name": run}, "spec": {}})
+    annotations = {REPOSITORY: "team/tiny"} if run in ("run-1", "run-2") else {}
+    metadata = {"name": run, "annotations": annotations}
+    state.add_run({"kind": "PipelineRun", "metadata": metadata, "spec": {}})
     child = {"name": f"{run}-verdict", "pipelineTaskName": "verdict"}
     children = {"childReferences": [child]} if verdict else {}
     if verdict:
@@ -91,7 +94,7 @@ def test_a_verdict_is_found_by_run_model_digest_and_commit(home):
     other = judge(home, "run-3", "other", commit="e" * 40)
     wanted = {
         "run-1": first, "1a2b3c4": first, first: first, first[7:14]: first,
-        "run-2": second, "tiny": second, second[7:20]: second,
+        "run-2": second, "tiny": second, second[7:20]: second, "team/tiny": second,
         "other": other, "": other,
     }  # fmt: skip
     assert {text: verdicts.find(home, text).digest for text in wanted} == wanted

@@ -345,18 +345,9 @@ def _store(
     origin = metadata.get("annotations", {}) | {
         lookup.ASKED_AS: json.dumps(metadata, sort_keys=True)
     }
-<<<<<<< HEAD
-    for known in state.runs(done=False):
-        annotations = lookup.annotations_of(known.manifest)
-        if annotations.get(lookup.ASKED_AS) != origin[lookup.ASKED_AS]:
-            continue
-        if known.manifest["spec"] != manifest["spec"] or is_executed(home, known.name):
-            continue
-        changed = annotations.get(lookup.DEFINED_AS) != extra[lookup.DEFINED_AS]
-=======
     if known := _cut_short(state, home, origin[lookup.ASKED_AS], manifest["spec"]):
-        changed = lookup.annotations_of(known.manifest).get(lookup.DEFINED_AS) != definitions
->>>>>>> w-ci
+        told = lookup.annotations_of(known.manifest)
+        changed = told.get(lookup.DEFINED_AS) != extra[lookup.DEFINED_AS]
         if not changed and not fresh:
             typer.echo(f"{known.name}: going on where it was cut short", err=True)
             return known.name

@@ -136,7 +136,6 @@ def _tekton(paths: Sequence[Path], *, cluster: bool) -> tuple[list[Problem], lis
     from touchstone.documents.yaml import load_files
     from touchstone.engine.text.load import load_text
 
-<<<<<<< HEAD
     broken: list[Problem] = []
 
     def read(text: str, source: str) -> list[Document]:
@@ -146,19 +145,15 @@ def _tekton(paths: Sequence[Path], *, cluster: bool) -> tuple[list[Problem], lis
             broken.append(Problem.of(error, "tekton"))
             return []
 
-    problems, notes = examine(load_files(paths, read=read))
-    return [*broken, *(p for p in problems if p.refused_by == "tekton" or not cluster)], notes
-=======
-    documents = load_files(paths)
-    if not documents:
+    documents = load_files(paths, read=read)
+    if not documents and not broken:
         where = ", ".join(map(str, paths))
         raise ManifestError(
             f"got nothing to check in {where}, expected a {_FILE} or Tekton YAML",
             hint="touchstone validate FOLDER names a model's folder; touchstone init writes one",
         )
     problems, notes = examine(documents)
-    return [one for one in problems if one.refused_by == "tekton" or not cluster], notes
->>>>>>> w-first
+    return [*broken, *(p for p in problems if p.refused_by == "tekton" or not cluster)], notes
 
 
 def _who(problem: Problem) -> str:

@@ -51,21 +51,15 @@ def find(home: Home, wanted: str = "") -> Judged:
                 f"there is no verdict in {home.root} yet", hint="touchstone runs lists what runs"
             )
         return newest
-<<<<<<< HEAD
     digits = wanted.lower().removeprefix("sha256:")
-    named = [one for one in every if one.verdict.get("name") == wanted or _what(one, digits)]
-    meant = {_what(one, digits) for one in named}
-=======
-    digits = _PREFIX.fullmatch(wanted.lower())
     named = [
         judged
         for found, judged in every
         if judged.verdict.get("name") == wanted
         or lookup.about(found, wanted)
-        or _begins(judged, digits)
+        or _what(judged, digits)
     ]
-    meant = {_what(one, digits[1]) for one in named} if digits else set()
->>>>>>> w-first
+    meant = {text for one in named if (text := _what(one, digits))}
     if len(meant) > 1:
         raise UsageError(
             f"got {wanted!r}, with which several begin: "

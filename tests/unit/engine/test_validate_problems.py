@@ -53,11 +53,7 @@ def test_other_kinds_are_skipped_with_a_note() -> None:
     assert problems == []
     assert notes == ["s.yaml:1:1: Service of v1 not checked"]
     _, (note,) = examine(load_text("apiVersion: v1\nkind: ModelPipeline\n", "touchstone.yaml"))
-<<<<<<< HEAD
-    assert note.endswith("ModelPipeline not checked; name its folder to check it")
-=======
     assert note.endswith("ModelPipeline of v1 not checked; name its folder to check it")
->>>>>>> w-ci
 
 
 def test_what_only_the_engine_refuses_is_said_apart() -> None:

@@ -53,7 +53,7 @@ def main(
         )
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder) / "source"
-        git("init", "--quiet", str(checkout))
+        git("init", "--quiet", "--template=", str(checkout))
         git("fetch", "--quiet", "--depth=1", "--", url, revision, cwd=checkout)
         git("checkout", "--quiet", "--detach", "FETCH_HEAD", cwd=checkout)
         commit = git("rev-parse", "HEAD", cwd=checkout)

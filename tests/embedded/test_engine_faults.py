@@ -190,7 +190,7 @@ def test_a_launcher_without_room_for_a_process_goes_on_with_the_next(monkeypatch
         with Path(os.devnull).open("r+b") as nothing:
             descriptors = [nothing.fileno()] * 3
             # Fewer descriptors than asked for is what arrives where the launcher has no room.
-            answer = guard._ask({"start": {}}, descriptors)
+            answer = guard._own.ask({"start": {}}, descriptors)
             assert answer == {"errno": 24}
             running = guard.start(call, descriptors)
             running.wait(None, None)

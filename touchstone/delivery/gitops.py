@@ -287,11 +287,15 @@ def clone(url: str, *, identity: Identity = TOUCHSTONE) -> Iterator[Checkout]:
     """A fresh clone with reviews and rejections; removed on leaving."""
     with tempfile.TemporaryDirectory(prefix="touchstone-gitops-") as folder:
         path = Path(folder)
-        git("clone", "--quiet", "--config=core.symlinks=false", url, "clone", cwd=path)
+        known = (f"{REVIEWS}*", f"{REJECTED}/*", f"{SUPERSEDED}/*")
+        options = ["core.symlinks=false", *(f"remote.origin.fetch=+{ref}:{ref}" for ref in known)]
+        git(
+            *("clone", "--quiet", "--no-checkout", "--template="),
+            *(f"--config={option}" for option in options),
+            *("--", url, "clone"),
+            cwd=path,
+        )
         checkout = Checkout(path / "clone", identity)
-        checkout.git("fetch", "--quiet", "origin", f"+{REVIEWS}*:{REVIEWS}*")
-        checkout.git("fetch", "--quiet", "origin", f"+{REJECTED}/*:{REJECTED}/*")
-        checkout.git("fetch", "--quiet", "origin", f"+{SUPERSEDED}/*:{SUPERSEDED}/*")
         if checkout.commit_of(f"origin/{MAIN}"):
             checkout.git("checkout", "--quiet", "-B", MAIN, f"origin/{MAIN}")
         yield checkout

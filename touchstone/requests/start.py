@@ -194,7 +194,7 @@ def changes_only(url: str, since: str, revision: str, pattern: str) -> bool:
         return False
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        git("init", "--quiet", "--bare", ".", cwd=folder)
+        git("init", "--quiet", "--bare", "--template=", ".", cwd=folder)
         # Trees alone: which files differ shows without what is in them.
         fetch = ("fetch", "--quiet", "--depth=1", "--filter=blob:none", "--", url)
         git(*fetch, revision, cwd=folder)

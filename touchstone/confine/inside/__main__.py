@@ -149,7 +149,7 @@ def _bind(path: str, source: str) -> None:
         return
     if not os.path.lexists(new):
         kernel.touch(new, is_folder=os.path.isdir(old))
-    kernel.mount(old, new, kernel.MS_BIND | kernel.MS_REC)
+    kernel.bind(old, new)
 
 
 def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> NoReturn:

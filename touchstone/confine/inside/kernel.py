@@ -25,6 +25,10 @@ _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 24, 36, 38
 _SECCOMP_MODE_FILTER = 2
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH, _NET_PORT = 1, 2
+_MOUNT_SETATTR, _AT_FDCWD = 442, -100
+_READ_ONLY = struct.pack("=QQQQ", 1, 0, 0, 0)
+"""A mount_attr that sets MOUNT_ATTR_RDONLY and leaves what else a mount has."""
+
 _BIND_TCP, _CONNECT_TCP = 1, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -67,9 +71,17 @@ def mount(source: str, target: str, flags: int, kind: str = "", options: str = "
     _call("mount", *arguments, flags, os.fsencode(options) or None)
 
 
+def bind(source: str, target: str) -> None:
+    """Show `source`, with all that is mounted below it, at `target` too."""
+    _call("mount", os.fsencode(source), os.fsencode(target), None, MS_BIND | MS_REC, None)
+
+
 def make_read_only(path: str) -> None:
     """Remount a bind mount so that nothing below it can be changed."""
-    # A user namespace may not take away the flags that the mount has.
+    size = ctypes.c_size_t(len(_READ_ONLY))
+    if _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), 0, _READ_ONLY, size) == 0:
+        return
+    # Before Linux 5.12: a user namespace may not take away the flags that the mount has.
     have = os.statvfs(path).f_flag
     kept = 0
     for bit, flag in (

@@ -63,8 +63,10 @@ def main() -> dict[str, Any] | None:
                     imports = None
             request, descriptors = _receive(channel)
             if "start" in request:
+                wanted: dict[str, Any] = request["start"]
                 try:
-                    pid = _fork(descriptors)
+                    planned = _planned(wanted, descriptors)
+                    pid = os.fork()
                 except OSError as error:
                     _close(descriptors)
                     _send(channel, {"errno": error.errno or errno.EAGAIN})
@@ -72,8 +74,7 @@ def main() -> dict[str, Any] | None:
                 if pid == 0:
                     channel.close()
                     started = set()  # the launcher's own to end
-                    wanted: dict[str, Any] = request["start"]
-                    _become(wanted, descriptors, me)
+                    _become(wanted, planned, descriptors, me)
                     return wanted
                 started.add(pid)
                 _close(descriptors)
@@ -100,11 +101,12 @@ def _imports() -> Generator[None]:
     return found
 
 
-def _fork(descriptors: list[int]) -> int:
-    """Raises OSError where the machine has no room for a process, or for its descriptors here."""
+def _planned(wanted: dict[str, Any], descriptors: list[int]) -> rootfs.Plan | None:
+    """Raises OSError where there is no room here for a process's descriptors."""
     if len(descriptors) < _DESCRIPTORS:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    return os.fork()
+    mounts = wanted["mounts"]
+    return None if mounts is None else rootfs.plan(mounts)
 
 
 def _close(descriptors: list[int]) -> None:
@@ -112,7 +114,9 @@ def _close(descriptors: list[int]) -> None:
         os.close(descriptor)
 
 
-def _become(wanted: dict[str, Any], descriptors: list[int], launcher: int) -> None:
+def _become(
+    wanted: dict[str, Any], planned: rootfs.Plan | None, descriptors: list[int], launcher: int
+) -> None:
     """Turn this process into the one that is wanted, or say through the last descriptor why not.
 
     Returns where it is to be a script: in its surroundings, with nothing open but its streams.
@@ -132,7 +136,7 @@ def _become(wanted: dict[str, Any], descriptors: list[int], launcher: int) -> No
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.umask(0o022)
-        _surround(wanted)
+        _surround(planned, wanted["user"], wanted["group"])
         os.chdir(wanted["folder"])
         if wanted["script"]:
             if os.geteuid() != 0:  # of its user namespace it has them all until it starts a program
@@ -154,11 +158,9 @@ def _become(wanted: dict[str, Any], descriptors: list[int], launcher: int) -> No
     os._exit(_NOT_STARTED)
 
 
-def _surround(wanted: dict[str, Any]) -> None:
-    user, group = wanted["user"], wanted["group"]
-    if wanted["mounts"] is not None:
-        mounts = [rootfs.Mount(*mount) for mount in wanted["mounts"]]
-        rootfs.enter(mounts, user, group)
+def _surround(planned: rootfs.Plan | None, user: int | None, group: int | None) -> None:
+    if planned is not None:
+        rootfs.enter(planned, user, group)
     elif user is not None and user != os.geteuid():
         kernel.become(user, group)
 

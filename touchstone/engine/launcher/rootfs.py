@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import kernel  # type: ignore[import-not-found]  # of touchstone/confine, see __main__
 
@@ -40,6 +40,24 @@ class Mount(NamedTuple):
     """Device and inode that the source must have; None where nobody can have exchanged it."""
 
 
+class Entry(NamedTuple):
+    """What a folder of this machine holds under a name."""
+
+    name: str
+    link: str | None
+    """Where it leads, if it is a link."""
+
+    is_folder: bool
+
+
+class Plan(NamedTuple):
+    """All that can be known of a new root before there is one."""
+
+    machine: list[Entry]
+    mounts: list[Mount]
+    """Those that lie in others come after these; their targets are without links."""
+
+
 class _Root:
     """The root under construction: the machine's own at `old`, the new one at `new`."""
 
@@ -51,12 +69,18 @@ class _Root:
         self.mounted: list[str] = []
 
 
-def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:
+def plan(mounts: Iterable[Sequence[Any]]) -> Plan:
+    """Make ready what a process is to see; before the fork, whose every step costs it more."""
+    wanted = [Mount(_target(target), *rest) for target, *rest in mounts]
+    wanted.sort(key=lambda mount: mount.target.count("/"))
+    return Plan([entry for entry in _listed("/") if entry.name not in _TEKTON], wanted)
+
+
+def enter(planned: Plan, user: int | None, group: int | None) -> None:
     """Give this process the mounts and, where it may, the user. Raises OSError saying what failed.
 
     The superuser needs no user namespace; anyone else becomes `user` in name, themselves in deed.
     """
-    targets = [mount._replace(target=_target(mount.target)) for mount in mounts]
     privileged = os.geteuid() == 0
     if privileged:
         kernel.unshare(kernel.CLONE_NEWNS)
@@ -64,49 +88,61 @@ def enter(mounts: Sequence[Mount], user: int | None, group: int | None) -> None:
         kernel.unshare_as(user, group, kernel.CLONE_NEWNS)
     kernel.begin_root()
     root = _Root("/old", "/new")
-    _fill(root, "/")
-    for mount in sorted(targets, key=lambda item: item.target.count("/")):
+    _fill(root, "/", planned.machine)
+    for mount in planned.mounts:
         _place(root, mount)
     kernel.end_root()
     if privileged and user is not None:
         kernel.become(user, group)
 
 
-def _fill(root: _Root, folder: str) -> None:
+def _listed(folder: str) -> list[Entry]:
+    with os.scandir(folder) as entries:
+        return [
+            Entry(
+                entry.name,
+                os.readlink(entry.path) if entry.is_symlink() else None,
+                entry.is_dir(follow_symlinks=False),
+            )
+            for entry in entries
+        ]
+
+
+def _fill(root: _Root, folder: str, entries: Sequence[Entry]) -> None:
     """Mount everything the machine's `folder` holds into the new root's empty one."""
-    with os.scandir(root.old + folder) as entries:
-        for entry in entries:
-            if folder == "/" and entry.name in _TEKTON:
-                continue
-            new = os.path.join(root.new + folder, entry.name)
-            if entry.is_symlink():
-                os.symlink(os.readlink(entry.path), new)
-                continue
-            kernel.touch(new, is_folder=entry.is_dir(follow_symlinks=False))
-            kernel.mount(entry.path, new, kernel.MS_BIND | kernel.MS_REC)
-            if _is_system(os.path.join(folder, entry.name)):
-                kernel.make_read_only(new)
+    for name, link, is_folder in entries:
+        path = f"/{name}" if folder == "/" else f"{folder}/{name}"
+        new = root.new + path
+        if link is not None:
+            os.symlink(link, new)
+            continue
+        kernel.touch(new, is_folder=is_folder)
+        kernel.bind(root.old + path, new)
+        if path.startswith(_SYSTEM) and _is_system(path):
+            kernel.make_read_only(new)
 
 
 def _place(root: _Root, mount: Mount) -> None:
-    source = root.old + mount.source if mount.source else ""
-    is_folder = not source or os.path.isdir(source)
-    _point(root, mount.target, is_folder)
-    here = root.new + mount.target
+    target, source, read_only, identity = mount
+    old, here = root.old + source, root.new + target
+    _point(root, target, not source or os.path.isdir(old))
     if not source:
         kernel.mount("tmpfs", here, 0, "tmpfs", "mode=777")
     else:
-        kernel.mount(source, here, kernel.MS_BIND | kernel.MS_REC)
-        found = os.stat(here)
-        if mount.identity and [found.st_dev, found.st_ino] != list(mount.identity):
-            raise OSError(f"{mount.target}: something else took its volume's place")
-        if mount.read_only:
+        kernel.bind(old, here)
+        if identity:
+            found = os.stat(here)
+            if [found.st_dev, found.st_ino] != list(identity):
+                raise OSError(f"{target}: something else took its volume's place")
+        if read_only:
             kernel.make_read_only(here)
-    root.mounted.append(mount.target)
+    root.mounted.append(target)
 
 
 def _point(root: _Root, target: str, is_folder: bool) -> None:
     """Make the mount point `target`, and the folders above it, where they are missing."""
+    if os.path.lexists(root.new + target):
+        return
     parts = target.strip("/").split("/")
     parent = "/"
     for index, part in enumerate(parts):
@@ -124,14 +160,17 @@ def _point(root: _Root, target: str, is_folder: bool) -> None:
 def _rebuild(root: _Root, folder: str) -> None:
     mode = stat.S_IMODE(os.stat(root.old + folder).st_mode)
     kernel.mount("tmpfs", root.new + folder, 0, "tmpfs", f"mode={mode:o}")
-    _fill(root, folder)
+    _fill(root, folder, _listed(root.old + folder))
     root.ours.add(folder)
 
 
 def _target(path: str) -> str:
     """Where the mount point of `path` is, this machine's symbolic links followed."""
     ours = path.strip("/").split("/")[0] in _TEKTON
-    return os.path.normpath(path) if ours else os.path.realpath(path)
+    try:
+        return os.path.normpath(path) if ours else os.path.realpath(path)
+    except ValueError:  # no path at all: the process that was to have it says so
+        return path
 
 
 def _is_system(path: str) -> bool:

@@ -204,12 +204,13 @@ page("\\n".join(["hostile \\x1b[2J"] + ["line"] * 9))
 """
 
 
-def paged(pager):
-    """What a terminal shows of ten lines through that pager."""
+def paged(pager, *, typing=True):
+    """What a terminal shows of ten lines through that pager; somebody may type there, or not."""
     master, slave = pty.openpty()
     environment = {**os.environ, "PAGER": pager}
     command = [sys.executable, "-c", _PAGED]
-    process = subprocess.Popen(command, stdout=slave, env=environment)
+    keys = slave if typing else subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=keys, stdout=slave, env=environment)
     os.close(slave)
     shown = b""
     while True:
@@ -228,6 +229,7 @@ def paged(pager):
 def test_long_text_goes_through_the_pager_on_a_terminal_as_text():
     assert paged("sed s/line/paged/").count("paged") == 9
     assert paged("head -n 2").count("line") == 1
+    assert paged("head -n 2", typing=False).count("line") == 9, "it could wait for a key for ever"
     for pager in ("cat", "", "no-such-pager-here", "sed p"):
         shown = paged(pager)
         assert "line" in shown and "\\u001b[2J" in shown and "\x1b[2J" not in shown

@@ -28,7 +28,7 @@ def main(
     found = statuses.verdict_of(open_store(store), run, ended=verdict_status)
     verdict = found[1] if found else None
     promoted = promotion != "None"  # Tekton's word for a task that was skipped
-    status = statuses.of_run(run_status, verdict, promoted=promoted, target_url=target_url)
+    status = statuses.of_run(run_status, verdict, run=run, promoted=promoted, target_url=target_url)
     token = stage.read_token(token_file)
     place = statuses.post(status_url, revision, status, forge=forge, token=token)
     typer.echo(f"{status.state}: {status.description}")

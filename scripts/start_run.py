@@ -60,7 +60,9 @@ def main(
             )
             name = start(control, wanted)
             there = f"{about.branch} at {found.revision[:12]}"
-            typer.echo(f"{name}: {there}" + (f" with {uri}" if uri else ""))
+            there += f" with {uri}" if uri else ""
+            # Who follows this step sees it succeed, which is not yet the end of what was pushed.
+            typer.echo(f"{name}: {there}; follow it: touchstone watch {name}")
 
 
 if __name__ == "__main__":

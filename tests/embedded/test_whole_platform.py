@@ -265,7 +265,7 @@ def test_comments_start_and_repeat_runs_for_those_whom_people_yaml_names(
 
 def test_a_refused_push_says_why_and_changes_nothing(platform: Platform) -> None:
     file = platform.work / "touchstone.yaml"
-    file.write_text(file.read_text().replace("atLeast: 0.55", "atLeast: 0.99"))
+    file.write_text(file.read_text().replace("atLeast: 0.55", "atLeast: 0.9"))
     before = platform.git("rev-parse", "main", cwd=platform.home.gitops_repository)
     run = platform.started(lambda: platform.push("Promise more than it keeps"))
     commit = platform.git("rev-parse", "HEAD")
@@ -284,8 +284,8 @@ def test_a_wrong_touchstone_yaml_is_refused_before_anything_else_runs(platform: 
     run = platform.started(lambda: platform.push("A typo"))
     watched = platform.call("watch", run)
     assert watched.returncode == 1
-    (line,) = [line for line in watched.stdout.splitlines() if "fetch-source: failed" in line]
+    (line,) = [line for line in watched.stdout.splitlines() if "validate: failed" in line]
     assert "touchstone.yaml:21:5: got unknown key spec.train.wokers" in line
-    first, *last = platform.state.taskruns(run)
-    assert first == f"{run}-fetch-source"
+    first, second, *last = platform.state.taskruns(run)
+    assert [first, second] == [f"{run}-fetch-source", f"{run}-validate"]
     assert sorted(last) == [f"{run}-notify", f"{run}-report"]  # finally tasks start together

@@ -447,8 +447,13 @@ def _resolve(checkout: gitops.Checkout, wanted: str) -> str:
     newest = [name for name in of_model if _ROLLBACK not in name][-1:] or of_model
     if len(newest) == 1:
         return newest[0]
+    if not branches:
+        raise UsageError(
+            f"got {wanted!r}, but no promotion waits for a review",
+            hint="touchstone report MODEL says what became of its newest version",
+        )
     raise UsageError(
-        f"got {wanted!r}, expected one open promotion of: {', '.join(branches) or 'none is open'}",
+        f"got {wanted!r}, expected one open promotion of: {', '.join(branches)}",
         hint="`touchstone review list` shows what is open",
     )
 

@@ -63,15 +63,20 @@ def of_run(
     run_status: str,
     verdict: Mapping[str, Any] | None,
     *,
+    run: str = "",
     promoted: bool = True,
     target_url: str = "",
 ) -> Status:
     """What a run that ended with Tekton's `$(tasks.status)` says about its commit.
 
-    `promoted` is whether a promotion was asked for: a pull request's run only judges.
+    `run` is its name, for who wants to know why it broke. `promoted` is whether a promotion was
+    asked for: a pull request's run only judges.
     """
     if verdict is None:
         state, text = "error", f"the run ended {run_status} before there was a verdict"
+        # A run's name may be of any length, and half a command helps nobody.
+        more = f"; touchstone describe {run} says why" if run else ""
+        text += more if len(text) + len(more) <= _LIMIT else ""
     elif verdict.get("passed") is not True:
         state, text = "failure", _refusal(verdict)
     elif run_status not in ("Succeeded", "Completed"):

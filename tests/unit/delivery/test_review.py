@@ -228,6 +228,11 @@ def test_fewer_digits_or_others_name_no_version(platform, wanted):
         approve(platform, wanted)
 
 
+def test_where_nothing_waits_that_is_said(platform):
+    with pytest.raises(UsageError, match="^got 'tiny', but no promotion waits for a review$"):
+        approve(platform, "tiny")
+
+
 def test_digits_that_two_versions_share_are_refused(platform):
     platform.promote()
     platform.promote(platform.candidate(commit="1a2b3c4" + "f" * 33, weights=b"newer"))

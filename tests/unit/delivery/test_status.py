@@ -318,7 +318,11 @@ def test_a_planted_verdict_is_neither_quoted_nor_announced(
     report.main(uri, "run-1", commit, ended, "Failed", "None", repository.as_uri())
     (found,) = status.read(repository, commit)
     assert found.state == "error"
-    assert found.description == "the run ended Failed before there was a verdict"
+    assert found.description == (
+        "the run ended Failed before there was a verdict; touchstone describe run-1 says why"
+    )
+    endless = status.of_run("Failed", None, run="r" * 100)
+    assert endless.description == "the run ended Failed before there was a verdict"
     capsys.readouterr()
     notify.main(uri, "run-1", ended, "Failed", "https://example.org/m.git", "true")
     assert "dev.touchstone.model.refused" not in capsys.readouterr().out

@@ -7,6 +7,8 @@ lists, shows or ends runs sees both.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,7 +72,9 @@ def local(home: Home) -> Path:
 
 
 def places(home: Home) -> list[Place]:
-    """The folders that hold runs by now; none is created."""
+    """The folders that hold runs by now; none is created. Raises OSError for a file."""
+    if home.root.exists() and not home.root.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(home.root))
     roots = (home.root, local(home))
     return [Place(root, State(root)) for root in roots if (root / "state.sqlite").exists()]
 

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from touchstone.errors import PlatformError
-from touchstone.events import signature
+from touchstone.events import server, signature
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
@@ -106,6 +107,24 @@ def test_a_sender_who_asks_hears_what_came_of_the_event_and_no_other_does(platfo
     for proof in ("", "sha256=" + "0" * 64):
         refused = platform.post(GOOD, prefer="wait=1", x_hub_signature_256=proof)
         assert refused.status_code == 401 and name not in refused.text
+
+
+@pytest.fixture
+def few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_MOST_WAITING", 2)
+
+
+def test_where_many_wait_already_an_answer_comes_at_once(few_wait, platform):
+    def ask(number: int) -> dict[str, object]:
+        body = json.dumps({**PUSH, "number": number}).encode()
+        return platform.post(body, prefer="wait=2").json()
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask, number) for number in range(3)]
+        at_once, waiting = wait(asked, return_when=FIRST_COMPLETED)
+        assert ["outcome" in one.result() for one in at_once] == [False]
+        platform.listener.process_pending()
+        assert ["outcome" in one.result() for one in waiting] == [True, True]
 
 
 GOOD = json.dumps(PUSH).encode()

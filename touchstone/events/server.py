@@ -17,7 +17,8 @@ pushed, and because what was not signed should not fill the disk:
 | 503 | it cannot be stored or verified now; send it again |
 
 Who proved to be the sender and asks by `Prefer: wait=2` (RFC 7240, section 4.3) hears in the 202
-also what came of the event: `outcome`, a sentence, and `runs`; neither where it takes longer.
+also what came of the event: `outcome`, a sentence, and `runs`; neither where it takes longer or
+too many wait.
 
 A request is accepted where one trigger's secrets prove its sender: an HMAC of the body, or a token
 that is compared in constant time. CloudEvents may come without a proof, but then start only
@@ -51,8 +52,11 @@ MAX_BODY = 1 << 20
 _MOST_PATIENCE = 2
 """Seconds that an answer waits at most for what comes of its event."""
 
-_LOOK_SECONDS = 0.02
-"""Seconds between two looks for it."""
+_MOST_WAITING = 32
+"""Answers that wait at once: each holds a connection, of which there are not many."""
+
+_LOOK_SECONDS, _LOOK_SHARE = 0.02, 0.25
+"""Until the next look for it: so many seconds, or that share of the time waited so far."""
 
 _MOST_HEADERS, _MAX_HEADERS = 100, 32 << 10
 """How many headers, and how many bytes of them; forges send some twenty."""
@@ -68,6 +72,8 @@ def create_app(
     `on_stored` is called after each newly stored event and must return at once; processing is
     `listener.process_pending()`, elsewhere.
     """
+
+    waiting = asyncio.Semaphore(_MOST_WAITING)
 
     async def take(request: Request) -> Response:
         name = request.path_params.get("name", listener.triggers.name)
@@ -95,8 +101,10 @@ def create_app(
             told = await run_in_threadpool(
                 _store, listener, listener.reachable[name], accepted, headers, body, url, on_stored
             )
-            if accepted.proved:  # nobody hears of an event that they could not have sent
-                told |= await _outcome(listener, accepted, _patience(headers))
+            # Nobody hears of an event that they could not have sent.
+            if accepted.proved and (patience := _patience(headers)) and not waiting.locked():
+                async with waiting:
+                    told |= await _outcome(listener, accepted, patience)
             return _answer(202, **told)
         except ClientDisconnect:
             _log.warning("a sender went away before its body was complete")
@@ -192,11 +200,11 @@ def _patience(headers: Mapping[str, str]) -> int:
 
 async def _outcome(listener: Listener, accepted: Accepted, seconds: int) -> dict[str, Any]:
     """What came of the event within so many seconds; empty where nothing has yet."""
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
     sources = (accepted.source, *accepted.among)
-    while time.monotonic() < deadline:
+    while (waited := time.monotonic() - begun) < seconds:
         found = await run_in_threadpool(listener.state.event_known_as, accepted.event_id, sources)
         if found is not None and found.processed is not None:
             return {"outcome": found.summary, "runs": list(found.runs)}
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(max(_LOOK_SECONDS, _LOOK_SHARE * waited))
     return {}

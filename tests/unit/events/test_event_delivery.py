@@ -324,6 +324,12 @@ def test_a_deliverys_sentence_is_the_whole_outcome(state, triggers):
     )
 
 
+def test_a_push_of_notes_is_for_no_trigger():
+    delivery = request(*BY_NAME["gitlab-push"].delivery(ref="refs/notes/commits"))
+    with pytest.raises(ElsewhereError, match="it tells of no branch or tag"):
+        PUSHES.process(delivery, secrets)
+
+
 def test_another_kind_of_event_is_for_other_triggers():
     with pytest.raises(ElsewhereError, match="the event type pull_request is for other triggers"):
         PUSHES.process(request(*BY_NAME["github-pull-request"].delivery()), secrets)

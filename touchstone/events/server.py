@@ -88,19 +88,11 @@ def create_app(
                 if not name.startswith(":")  # names of our own, see touchstone.events.credentials
             )
             url = f"/?{request.url.query}" if request.url.query else "/"
-            accepted = await run_in_threadpool(
-                accept,
-                listener.reachable[name],
-                headers,
-                body,
-                url=url,
-                secrets=listener.secrets,
+            accepted, told = await run_in_threadpool(
+                _take, listener, listener.reachable[name], headers, body, url, on_stored
             )
             if accepted.ping:
-                return _answer(200, status="pong")
-            told = await run_in_threadpool(
-                _store, listener, listener.reachable[name], accepted, headers, body, url, on_stored
-            )
+                return _answer(200, **told)
             # Nobody hears of an event that they could not have sent.
             if accepted.proved and (patience := _patience(headers)) and not waiting.locked():
                 async with waiting:
@@ -160,15 +152,18 @@ async def _read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _store(
+def _take(
     listener: Listener,
     triggers: Triggers,
-    accepted: Accepted,
     headers: Mapping[str, str],
     body: bytes,
     url: str,
     on_stored: Callable[[], None],
-) -> dict[str, Any]:
+) -> tuple[Accepted, dict[str, Any]]:
+    """What was accepted and stored, and the answer. Raises RefusedError."""
+    accepted = accept(triggers, headers, body, url=url, secrets=listener.secrets)
+    if accepted.ping:
+        return accepted, {"status": "pong"}
     source, identity = accepted.source, accepted.event_id
     stored = listener.state.add_event(
         source=source,
@@ -180,10 +175,10 @@ def _store(
     delivery = delivery_of(headers) or identity
     if stored is None:
         _log.info("delivery %s from %s is a duplicate of %s", delivery, source, identity)
-        return {"status": "duplicate", "event": identity}
+        return accepted, {"status": "duplicate", "event": identity}
     _log.info("delivery %s from %s stored as %s", delivery, source, identity)
     on_stored()
-    return {
+    return accepted, {
         "status": "stored",
         "event": identity,
         "eventListener": triggers.name,

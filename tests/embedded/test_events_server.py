@@ -157,6 +157,7 @@ GOOD = json.dumps(PUSH).encode()
         pytest.param(b'{"n": NaN}', {}, 400, "NaN", id="nan"),
         pytest.param(b'{"n": ' + b"9" * 5000 + b"}", {}, 400, "JSON", id="endless-number"),
         pytest.param(b"[1]", {}, 400, "expected an object", id="not-an-object"),
+        pytest.param(b"null", {}, 400, "got null as JSON body", id="null"),
         pytest.param(GOOD, {"x_github_event": ""}, 400, "X-GitHub-Event", id="no-event"),
         pytest.param(GOOD, {"x_github_event": "star"}, 422, "'star'", id="unknown-event"),
         pytest.param(

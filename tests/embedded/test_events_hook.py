@@ -215,6 +215,23 @@ def test_a_listener_that_says_nothing_costs_a_push_no_more_than_its_patience(
     assert len(asked) == 1 and asked[0] <= 0.3
 
 
+def test_a_listener_that_does_not_answer_is_asked_once_and_the_push_waits(work, tmp_path):
+    head = git(work, "rev-parse", "HEAD").stdout.strip()
+    update = forge_hook.Update(before="0" * 40, after=head, ref="refs/heads/main")
+    payload = forge_hook.push_payload(work / ".git", update, clone_url=CLONE_URL, now=0)
+    waiting = forge_hook.spool(tmp_path / "spool", payload)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (sent,) = forge_hook.drain_spool(waiting.parent, url=url, secret=SECRET, timeout=0.2)
+        silent.setblocking(False)
+        silent.accept()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    assert not sent.taken and "timed out" in sent.message and waiting.exists()
+
+
 def test_each_pushed_commit_is_listed_oldest_first_with_its_files(work, tmp_path, port):
     git(work, "push", "-q", "origin", "main")
     for file in (tmp_path / "spool").iterdir():

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from touchstone.errors import PlatformError
-from touchstone.events import signature
+from touchstone.events import server, signature
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
 from touchstone.events.triggers import load_triggers
@@ -108,6 +109,24 @@ def test_a_sender_who_asks_hears_what_came_of_the_event_and_no_other_does(platfo
         assert refused.status_code == 401 and name not in refused.text
 
 
+@pytest.fixture
+def few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_MOST_WAITING", 2)
+
+
+def test_where_many_wait_already_an_answer_comes_at_once(few_wait, platform):
+    def ask(number: int) -> dict[str, object]:
+        body = json.dumps({**PUSH, "number": number}).encode()
+        return platform.post(body, prefer="wait=2").json()
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask, number) for number in range(3)]
+        at_once, waiting = wait(asked, return_when=FIRST_COMPLETED)
+        assert ["outcome" in one.result() for one in at_once] == [False]
+        platform.listener.process_pending()
+        assert ["outcome" in one.result() for one in waiting] == [True, True]
+
+
 GOOD = json.dumps(PUSH).encode()
 
 
@@ -138,6 +157,7 @@ GOOD = json.dumps(PUSH).encode()
         pytest.param(b'{"n": NaN}', {}, 400, "NaN", id="nan"),
         pytest.param(b'{"n": ' + b"9" * 5000 + b"}", {}, 400, "JSON", id="endless-number"),
         pytest.param(b"[1]", {}, 400, "expected an object", id="not-an-object"),
+        pytest.param(b"null", {}, 400, "got null as JSON body", id="null"),
         pytest.param(GOOD, {"x_github_event": ""}, 400, "X-GitHub-Event", id="no-event"),
         pytest.param(GOOD, {"x_github_event": "star"}, 422, "'star'", id="unknown-event"),
         pytest.param(

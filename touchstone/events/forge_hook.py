@@ -347,18 +347,24 @@ def _with_outcome(sent: Sent, delivery: _Delivery, url: str, seconds: float) -> 
 
 
 def _post(url: str, delivery: _Delivery, *, attempts: int, timeout: float) -> Any:
-    """The listener's last answer; tried again where there is none, or a 5xx or 429."""
+    """The listener's last answer; tried again after a 5xx or 429, or where the connection broke.
+
+    One that does not answer in time is not asked again: somebody waits for this push.
+    """
     import httpx
     import tenacity
 
     def busy(answer: httpx.Response) -> bool:
         return answer.status_code >= 500 or answer.status_code == 429
 
+    def broken(error: BaseException) -> bool:
+        late = isinstance(error, httpx.TimeoutException)
+        return isinstance(error, httpx.TransportError) and not late
+
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts),
         wait=tenacity.wait_exponential(multiplier=0.1, max=2),
-        retry=tenacity.retry_if_exception_type(httpx.TransportError)
-        | tenacity.retry_if_result(busy),
+        retry=tenacity.retry_if_exception(broken) | tenacity.retry_if_result(busy),
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
     # The listener is on this machine: a proxy from the environment must not see the webhook.

@@ -227,7 +227,8 @@ def _object(listener: Triggers, headers: Mapping[str, str], body: bytes) -> None
         reason = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
         raise RefusedError(400, f"got a body that is not JSON: {reason}") from None
     if not isinstance(document, dict):
-        raise RefusedError(400, f"got a JSON {type(document).__name__}, expected an object")
+        got = "null" if document is None else f"a {type(document).__name__}"
+        raise RefusedError(400, f"got {got} as JSON body, expected an object")
 
 
 def _check_depth(document: Any) -> None:

@@ -17,7 +17,8 @@ pushed, and because what was not signed should not fill the disk:
 | 503 | it cannot be stored or verified now; send it again |
 
 Who proved to be the sender and asks by `Prefer: wait=2` (RFC 7240, section 4.3) hears in the 202
-also what came of the event: `outcome`, a sentence, and `runs`; neither where it takes longer.
+also what came of the event: `outcome`, a sentence, and `runs`; neither where it takes longer or
+too many wait.
 
 A request is accepted where one trigger's secrets prove its sender: an HMAC of the body, or a token
 that is compared in constant time. CloudEvents may come without a proof, but then start only
@@ -51,8 +52,11 @@ MAX_BODY = 1 << 20
 _MOST_PATIENCE = 2
 """Seconds that an answer waits at most for what comes of its event."""
 
-_LOOK_SECONDS = 0.02
-"""Seconds between two looks for it."""
+_MOST_WAITING = 32
+"""Answers that wait at once: each holds a connection, of which there are not many."""
+
+_LOOK_SECONDS, _LOOK_SHARE = 0.02, 0.25
+"""Until the next look for it: so many seconds, or that share of the time waited so far."""
 
 _MOST_HEADERS, _MAX_HEADERS = 100, 32 << 10
 """How many headers, and how many bytes of them; forges send some twenty."""
@@ -69,6 +73,8 @@ def create_app(
     `listener.process_pending()`, elsewhere.
     """
 
+    waiting = asyncio.Semaphore(_MOST_WAITING)
+
     async def take(request: Request) -> Response:
         name = request.path_params.get("name", listener.triggers.name)
         try:
@@ -82,21 +88,15 @@ def create_app(
                 if not name.startswith(":")  # names of our own, see touchstone.events.credentials
             )
             url = f"/?{request.url.query}" if request.url.query else "/"
-            accepted = await run_in_threadpool(
-                accept,
-                listener.reachable[name],
-                headers,
-                body,
-                url=url,
-                secrets=listener.secrets,
+            accepted, told = await run_in_threadpool(
+                _take, listener, listener.reachable[name], headers, body, url, on_stored
             )
             if accepted.ping:
-                return _answer(200, status="pong")
-            told = await run_in_threadpool(
-                _store, listener, listener.reachable[name], accepted, headers, body, url, on_stored
-            )
-            if accepted.proved:  # nobody hears of an event that they could not have sent
-                told |= await _outcome(listener, accepted, _patience(headers))
+                return _answer(200, **told)
+            # Nobody hears of an event that they could not have sent.
+            if accepted.proved and (patience := _patience(headers)) and not waiting.locked():
+                async with waiting:
+                    told |= await _outcome(listener, accepted, patience)
             return _answer(202, **told)
         except ClientDisconnect:
             _log.warning("a sender went away before its body was complete")
@@ -152,15 +152,18 @@ async def _read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _store(
+def _take(
     listener: Listener,
     triggers: Triggers,
-    accepted: Accepted,
     headers: Mapping[str, str],
     body: bytes,
     url: str,
     on_stored: Callable[[], None],
-) -> dict[str, Any]:
+) -> tuple[Accepted, dict[str, Any]]:
+    """What was accepted and stored, and the answer. Raises RefusedError."""
+    accepted = accept(triggers, headers, body, url=url, secrets=listener.secrets)
+    if accepted.ping:
+        return accepted, {"status": "pong"}
     source, identity = accepted.source, accepted.event_id
     stored = listener.state.add_event(
         source=source,
@@ -172,10 +175,10 @@ def _store(
     delivery = delivery_of(headers) or identity
     if stored is None:
         _log.info("delivery %s from %s is a duplicate of %s", delivery, source, identity)
-        return {"status": "duplicate", "event": identity}
+        return accepted, {"status": "duplicate", "event": identity}
     _log.info("delivery %s from %s stored as %s", delivery, source, identity)
     on_stored()
-    return {
+    return accepted, {
         "status": "stored",
         "event": identity,
         "eventListener": triggers.name,
@@ -192,11 +195,11 @@ def _patience(headers: Mapping[str, str]) -> int:
 
 async def _outcome(listener: Listener, accepted: Accepted, seconds: int) -> dict[str, Any]:
     """What came of the event within so many seconds; empty where nothing has yet."""
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
     sources = (accepted.source, *accepted.among)
-    while time.monotonic() < deadline:
+    while (waited := time.monotonic() - begun) < seconds:
         found = await run_in_threadpool(listener.state.event_known_as, accepted.event_id, sources)
         if found is not None and found.processed is not None:
             return {"outcome": found.summary, "runs": list(found.runs)}
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(max(_LOOK_SECONDS, _LOOK_SHARE * waited))
     return {}

@@ -187,8 +187,8 @@ def resolve(url: str, ref: str, *, seen: str = "") -> str:
 def changes_only(url: str, since: str, revision: str, pattern: str) -> bool:
     """Whether every file that differs between two commits of the repository matches `pattern`.
 
-    False where nothing differs, or the first commit cannot be had (a new branch, a rewritten one):
-    in doubt a run is started.
+    False where nothing differs, or one of them cannot be had (a new branch, a rewritten one, a
+    server that hands out branches alone): in doubt a run is started.
     """
     if not since.strip("0"):
         return False
@@ -197,8 +197,8 @@ def changes_only(url: str, since: str, revision: str, pattern: str) -> bool:
         git("init", "--quiet", "--bare", "--template=", ".", cwd=folder)
         # Trees alone: which files differ shows without what is in them.
         fetch = ("fetch", "--quiet", "--depth=1", "--filter=blob:none", "--", url)
-        git(*fetch, revision, cwd=folder)
         try:
+            git(*fetch, revision, cwd=folder)
             git(*fetch, since, cwd=folder)
         except PlatformError:
             return False

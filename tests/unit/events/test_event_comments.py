@@ -81,6 +81,7 @@ def test_commands_are_read_from_the_first_line(listener, event, words):
         ("github issue_comment", {"action": "edited"}),
         ("github issue_comment", {"issue": {"number": 7}}),
         ("forgejo issue_comment", {"is_pull": False}),
+        ("forgejo issue_comment", {"is_pull": None, "issue": {"number": 7}}),
         ("forgejo issue_comment", {"action": "deleted"}),
         ("gitlab Note Hook", {"object_attributes.noteable_type": "Issue"}),
         ("gitlab Note Hook", {"object_attributes.action": "update"}),

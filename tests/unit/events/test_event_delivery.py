@@ -303,6 +303,15 @@ def test_the_server_answers_what_is_no_request_of_the_sinks():
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
+@pytest.mark.parametrize("half", [r"\ud800", "\ud800"], ids=["escaped", "as bytes"])
+def test_half_a_character_in_a_name_is_replaced_as_go_does(half):
+    headers, body = BY_NAME["github-push"].delivery(ref="refs/heads/HALF")
+    body = body.replace(b"HALF", half.encode(errors="surrogatepass"))
+    headers = named(headers, x_hub_signature_256=signed(HUB, body))
+    judge = Delivery.build({"events": ["push"], "branch": "\ufffd"})
+    assert judge.process(request(headers, body), secrets).extensions["branch"] == "\ufffd"
+
+
 def test_the_server_reads_each_secret_where_it_is_mounted(tmp_path):
     held = interceptor_server.secrets_of(tmp_path)
     app = interceptor_server.create_app(held)
@@ -322,6 +331,12 @@ def test_a_deliverys_sentence_is_the_whole_outcome(state, triggers):
         "push: nothing started, only the default branch, main, starts a run,"
         " and this was a push to feature/x"
     )
+
+
+def test_a_push_of_notes_is_for_no_trigger():
+    delivery = request(*BY_NAME["gitlab-push"].delivery(ref="refs/notes/commits"))
+    with pytest.raises(ElsewhereError, match="it tells of no branch or tag"):
+        PUSHES.process(delivery, secrets)
 
 
 def test_another_kind_of_event_is_for_other_triggers():

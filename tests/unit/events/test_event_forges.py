@@ -110,11 +110,12 @@ MESSAGE = "[skip ci] in the newest commit's message"
         ("github-push", {"after": "main"}, "got the commit 'main'"),
         ("github-tag", {"ref": "refs/tags/nightly"}, TAGS),
         ("github-tag", {"deleted": True, "head_commit": None}, "the tag v1.2 was deleted"),
-        ("github-pull-request", {"action": "labeled"}, "the pull request was labeled"),
+        ("github-pull-request", {"action": "labeled"}, "no new commits (labeled)"),
         ("github-pull-request", {"pull_request.base.ref": "other"}, INTO),
         ("github-pull-request", {"pull_request.title": "Words [skip ci]"}, TITLE),
         ("github-pull-request", {"pull_request.head.repo": {"full_name": "f/Detector"}}, FORK),
         ("github-pull-request", {"pull_request.head.repo": None}, FORK),
+        ("github-pull-request", {"pull_request.head.repo": REPOSITORY | {"id": 99}}, FORK),
         ("github-pull-request", {"number": "7/head"}, "without the number number"),
         ("github-pull-request", {"number": -7}, "got the pull request '-7'"),
         ("forgejo-pull-request", {"pull_request.base.ref": "other"}, INTO),
@@ -131,7 +132,11 @@ MESSAGE = "[skip ci] in the newest commit's message"
         ("gitlab-merge-request", {"object_attributes.action": "update"}, "no new commits"),
         ("gitlab-merge-request", {"object_attributes.action": "close"}, "no new commits (close)"),
         ("gitlab-tag", {"ref": "refs/tags/nightly"}, TAGS),
-        ("gitlab-tag", {"checkout_sha": None}, "the tag v1.2 was deleted"),
+        (
+            "gitlab-tag",
+            {"checkout_sha": None, "after": "0" * 40},
+            "the tag v1.2 was deleted",
+        ),
         ("gitlab-push", {"commits.0": {**README, "id": SHA, "message": "Words"}}, DOCUMENTS),
         ("gitlab-push", {"commits.0.message": "[skip ci]"}, MESSAGE),
         ("gitlab-push", {"ref": "refs/heads/other"}, ONLY),
@@ -150,6 +155,11 @@ MESSAGE = "[skip ci] in the newest commit's message"
             FORK,
         ),
         ("bitbucket-cloud-pull-request", {"pullrequest.source.repository": None}, FORK),
+        (
+            "bitbucket-cloud-pull-request",
+            {"pullrequest.source.repository": {"full_name": "vision/detector", "uuid": "{9}"}},
+            FORK,
+        ),
         ("bitbucket-cloud-push", {"push.changes.1.new.target.message": "x [skip ci]"}, MESSAGE),
         ("bitbucket-data-center-tag", {"changes.0.ref.id": "refs/tags/nightly"}, TAGS),
         ("bitbucket-data-center-tag", {"changes.0.type": "DELETE"}, "the tag v1.2 was deleted"),
@@ -192,6 +202,8 @@ MORE = {"commits.0": README, "total_commits": 6}
         ("gitlab-push", {"commits.0": README, "total_commits_count": 25}, {"since": "f" * 40}),
         # A renamed file is told as an added one: model.py may have been the former name.
         ("gitlab-push", {"commits.0": README | {"added": ["docs/model"]}}, {"target": ""}),
+        ("forgejo-push", {"commits": [README] * 5, "total_commits": None}, {"since": "f" * 40}),
+        ("gitlab-tag", {"checkout_sha": None}, {"ref": "refs/tags/v1.2", "seen": "", "since": ""}),
         ("github-tag", {"head_commit": None}, {"ref": "refs/tags/v1.2", "seen": "", "since": ""}),
         ("bitbucket-cloud-push", {"push.changes.1.new.name": "other"}, {"target": "other"}),
     ],
@@ -213,6 +225,22 @@ def test_the_default_branch_is_the_one_that_the_payload_names(listener, name):
     run = listener.state.run(made).manifest
     assert run["metadata"]["annotations"]["touchstone.dev/branch"] == "master"
     assert run["spec"]["pipelineRef"] == {"name": "model"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        # GitLab once named no commit beside `after`.
+        ("gitlab-push", {"checkout_sha": None}),
+        # Of a new branch the commits that are on another one are not listed.
+        ("github-push", {"before": "0" * 40, "commits.0": README}),
+    ],
+)
+def test_a_push_starts_a_run_also_where_little_is_said_of_it(listener, name, changes):
+    post(listener, *BY_NAME[name].delivery(**changes))
+    (made,) = listener.process_pending()
+    params = listener.state.run(made).manifest["spec"]["params"]
+    assert {"name": "revision", "value": SHA} in params
 
 
 @pytest.mark.parametrize("name", ["github-tag", "forgejo-tag", "gitlab-tag"])

@@ -29,7 +29,7 @@ def _pushed(push: str, names: list[str], *, commits: int = 1):
         }
         for number in range(commits)
     ]
-    headers, body = BY_NAME[push].delivery(commits=listed)
+    headers, body = BY_NAME[push].delivery(commits=listed, total_commits=commits)
     return headers | {"idempotency-key": digest_bytes(body)}, body
 
 

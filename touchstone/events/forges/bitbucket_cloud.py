@@ -16,6 +16,7 @@ from touchstone.events.forges.event import (
     items,
     needed,
     number,
+    same,
     text,
 )
 
@@ -48,7 +49,7 @@ def read(event: str, body: Any) -> list[Event]:
         "ref": f"refs/heads/{name}",
         "revision": needed(pull, "source", "commit", "hash"),  # twelve digits of it
         "number": number(pull, "id"),
-        "fork": text(pull, "source", "repository", "full_name") != whose.name,
+        "fork": not same(at(pull, "source", "repository"), at(body, "repository"), "uuid"),
     }
     if event == "pullrequest:comment_created":
         return [

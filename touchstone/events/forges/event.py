@@ -74,9 +74,9 @@ class Event:
     def __post_init__(self) -> None:
         for commit in (self.revision, self.before):
             if not _PART.fullmatch(commit):
-                raise UnreadableError(f"got the commit {commit!r}, expected hexadecimal digits")
+                raise UnreadableError(f"got the commit {commit[:12]!r}, which is none")
         if self.number and not _NUMBER.fullmatch(self.number):
-            raise UnreadableError(f"got the pull request {self.number!r}, expected a number")
+            raise UnreadableError(f"got the pull request {self.number[:12]!r}, which is no number")
 
     @property
     def whole(self) -> bool:
@@ -121,6 +121,11 @@ def items(body: Any, *path: str) -> list[Any]:
     """The list there; an empty one where there is none."""
     found = at(body, *path)
     return found if isinstance(found, list) else []
+
+
+def same(one: Any, other: Any, identity: str) -> bool:
+    """Whether two repositories are one, by name and identity; a name may be taken anew."""
+    return all(at(one, key) == at(other, key) for key in ("full_name", identity))
 
 
 def first_line(words: str) -> str:

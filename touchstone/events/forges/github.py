@@ -18,6 +18,7 @@ from touchstone.events.forges.event import (
     kind_of,
     needed,
     number,
+    same,
     text,
 )
 
@@ -93,9 +94,9 @@ def pulled(body: Any, new_commits: tuple[str, ...]) -> Event:
         revision=needed(head, "sha"),
         words=text(body, "pull_request", "title"),
         wordy="the title",
-        idle="" if action in new_commits else f"the pull request was {action.replace('_', ' ')}",
-        # The fork of an account that is gone is null.
-        fork=text(head, "repo", "full_name") != needed(body, "repository", "full_name"),
+        idle="" if action in new_commits else f"the pull request has no new commits ({action})",
+        # The fork of an account that is gone is null; one may be called as the repository was.
+        fork=not same(at(head, "repo"), at(body, "repository"), "id"),
         into=needed(body, "pull_request", "base", "ref"),
         number=number(body, "number"),
     )

@@ -43,7 +43,10 @@ def _pushed(body: Any) -> list[Event]:
     if (found := kind_of(ref)) is None:
         return []
     kind, name = found
-    commit = text(body, "checkout_sha")
+    after = text(body, "after")
+    gone = bool(after) and not after.strip("0")
+    # What a tag's push names may be the tag itself, an object of its own.
+    commit = text(body, "checkout_sha") or ("" if kind == TAG else after)
     listed = items(body, "commits")
     newest = next((one for one in listed if at(one, "id") == commit), None)
     files = changed(listed, total=at(body, "total_commits_count"))
@@ -53,12 +56,12 @@ def _pushed(body: Any) -> list[Event]:
             repository=_of_project(body),
             name=name,
             ref=ref,
-            revision=commit,
+            revision="" if gone else commit,
             before=text(body, "before"),
             words=text(newest, "message"),
             files=files,
             moved=any(items(one, "added") for one in listed),  # so GitLab tells of renamed ones
-            gone=not commit.strip("0"),
+            gone=gone,
         )
     ]
 

@@ -42,6 +42,7 @@ _MOST_REFS = 10
 """Of one push. GitHub and GitLab tell of no push of more than three."""
 
 _SHOWN_NAME, _SHOWN_FILES, _SHOWN_REASONS = 80, 3, 3
+_NAMES = {PUSH: "branch", TAG: "tag", PULL_REQUEST: "pull request", COMMENT: "comment"}
 _TEMPLATES = {PUSH: "model", TAG: "model", PULL_REQUEST: "model-check"}
 
 
@@ -112,7 +113,8 @@ class Delivery:
             ) from None
         mine = [one for one in told if one.kind in self.events]
         if not mine:
-            raise ElsewhereError(f"it tells of no {' or '.join(self.events)}", notes=passed.notes)
+            expected = " or ".join(_NAMES[kind] for kind in self.events)
+            raise ElsewhereError(f"it tells of no {expected}", notes=passed.notes)
         taken = self._taken(mine, passed.notes)
         notes = [*passed.notes, *(_note(one) for one in taken)]
         return Passed(extensions=self._extensions(taken, sender), notes=tuple(notes))
@@ -159,7 +161,7 @@ class Delivery:
             only = f"only tags like {self.tags.pattern} start a run, and this was {name}"
             return "" if self.tags.search(one.name) else only
         if one.fork:
-            return f"a fork's {one.kind.replace('_', ' ')}: its code is a stranger's"
+            return f"a fork's {_NAMES[one.kind]}: its code is a stranger's"
         if one.kind == COMMENT:
             fits = _COMMAND.fullmatch(one.text)
             return "" if fits else f"the first line is no command: {_shown(one.text)}"
@@ -181,7 +183,8 @@ class Delivery:
         return f"{found} in {one.wordy}" if found else ""
 
     def _documents(self, one: Event) -> str:
-        if one.moved or not self._only_ignored(one):
+        # Of a new branch it is listed only what is on no other.
+        if one.moved or not one.follows or not self._only_ignored(one):
             return ""
         files = sorted(set(one.files or ()))
         more = f" and {len(files) - _SHOWN_FILES} more" if len(files) > _SHOWN_FILES else ""

@@ -55,7 +55,7 @@ class Request:
             StoppedError: it is not JSON.
         """
         try:
-            return json.loads(self.raw, parse_int=_number) if self.raw else {}
+            return _whole(json.loads(self.raw, parse_int=_number)) if self.raw else {}
         except (ValueError, RecursionError) as error:
             raise StoppedError(f"failed to parse the body as JSON: {error}") from None
 
@@ -73,6 +73,16 @@ class Request:
     def header_lists(self) -> dict[str, list[str]]:
         """Go's http.Header: canonical names, each with its list of values."""
         return lists(self.headers)
+
+
+def _whole(document: Any) -> Any:
+    """Without halves of characters, which JSON can write and no file or database holds: as Go."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        text = json.dumps(document, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        return json.loads(text.decode("utf-16", "replace"))
+    return document
 
 
 def _number(text: str) -> int | float:

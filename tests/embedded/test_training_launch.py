@@ -406,14 +406,14 @@ def test_trials_run_one_after_the_other_in_one_process_and_each_has_its_own_end(
     with local.Trials(tmp_path / "work") as trials:
         found = [
             trials.run(asked(learning_rate=0.01, trouble=trouble))
-            for trouble in ("none", "exit", "kill", "leave", "loop", "none")
+            for trouble in ("none", "exit", "kill", "leave", "loop", "forge", "none")
         ]
-        assert [code for code, _ in found] == [0, 7, 137, 1, 0, 0], found
+        assert [code for code, _ in found] == [0, 7, 137, 1, 0, 1, 0], found
         (process,) = trials._idle
 
-    assert all(local.metric(output, "val_accuracy") for _, output in (found[0], found[5]))
-    assert found[0][1] == found[5][1]  # also the weights that are drawn at the start
-    assert "no line's end" in found[1][1] and "error: of its own" in found[3][1]
+    assert all(local.metric(output, "val_accuracy") for _, output in (found[0], found[6]))
+    assert found[0][1] == found[6][1]  # also the weights that are drawn at the start
+    assert "no line's end" in found[1][1] and "ValueError: of its own" in found[3][1]
     assert process.returncode == 0
 
 
@@ -432,6 +432,8 @@ def build(self, parameters):
             os.kill(os.getpid(), signal.SIGKILL)
         case "leave":
             raise ValueError("of its own")
+        case "forge":
+            print("\\n\\0" + "9" * 5000, flush=True)  # as many digits as int() refuses
         case "loop" if os.fork() == 0:
             signal.pause()
     return plain(self, parameters)

@@ -80,7 +80,7 @@ class Store:
 
         Raises:
             UsageError: `path` is absent or a symbolic link, or a folder holds a link that leads
-                elsewhere, or something else than files and folders.
+                elsewhere, something else than files and folders, or a name that is no UTF-8.
         """
         try:
             if path.is_symlink() or not path.is_dir():
@@ -89,6 +89,8 @@ class Store:
             for name, real in _files(path):
                 if leave_out(name):
                     continue
+                if re.search("[\ud800-\udfff]", name):  # bytes, as Python keeps them
+                    raise NotPlainError(ascii(name), "a file of that name", "a name in UTF-8")
                 digest, executable = self._put_file(path, real)
                 entries[name] = {"digest": digest, "executable": executable}
         except FileNotFoundError:

@@ -110,6 +110,12 @@ def test_a_tree_holds_files_and_folders_and_nothing_is_left_out_unsaid(
         store.put(tmp_path / "folder")
 
 
+def test_a_file_whose_name_is_no_text_is_refused_by_it(store, tmp_path):
+    (tmp_path / os.fsdecode(b"\xff.py")).touch()
+    with pytest.raises(UsageError, match=r"udcff.py'.*expected a name in UTF-8"):
+        store.put(tmp_path)
+
+
 def test_a_link_within_a_folder_is_stored_as_its_file(store, tmp_path):
     (tmp_path / "folder" / "deep").mkdir(parents=True)
     (tmp_path / "folder" / "deep" / "f").write_text("f")

@@ -26,7 +26,7 @@ def test_a_platform_ends_however_often_it_is_told_to(tmp_path: Path, ready: bool
             stdout=stream,
             stderr=stream,
         )
-    begun = home.platform if ready else lambda: b"Ctrl-C stops it" in log.read_bytes()
+    begun = home.platform if ready else lambda: b"Started server process" in log.read_bytes()
     until(begun, 60, "the platform does not start")
     for _ in range(20):  # a handler may interrupt whatever holds a lock
         process.send_signal(signal.SIGTERM)

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from model_stages import reads_of
 
 from tests.embedded.test_training_stages import EXAMPLES, Stages
 
@@ -56,9 +57,9 @@ def test_a_loss_that_is_no_number_in_every_trial_and_a_wrong_shape_in_each_rank(
     assert "is spec.tune.objective.metric one of them" not in finished.stderr
 
     made.digests["parameters"] = made.store.put_json({"parameters": {}})
-    wide = made.store.get(made.digests["source"], made.folder / "wide")
+    wide = made.store.get(made.source, made.folder / "wide")
     (wide / "model.py").write_text(TEXT.replace("nn.Linear(10, width)", "nn.Linear(9, width)"))
-    made.digests["source"] = made.store.put(wide)
+    made.reads = reads_of(made.store, wide)
     first, frame, expected = error(made.run("train", "model", "dataset", "parameters"))
     assert first == (
         "error: model.py:71: RuntimeError: mat1 and mat2 shapes cannot be multiplied"

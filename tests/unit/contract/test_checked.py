@@ -290,7 +290,7 @@ def test_code_that_ends_its_process_or_lies_about_what_it_is_leaves_a_problem_or
     assert [one.message for one in found.problems] or found.notes
     (repository / "model.py").write_text(
         "import os\n"
-        "for n in range(3, 64):\n"
+        "for n in range(3, 4096):\n"
         "    try:\n"
         '        os.write(n, b\'{"seen": {"task": "x", "description": [], "parameters": 1}}\\n'
         '[]\\n{"step": 7}\\n{"problem": {}, "at": [{}]}\\n\' + b\'[\' * 10000 + b\'\\n\')\n'

@@ -102,7 +102,7 @@ def test_a_detector_is_asked_through_a_host_too(tmp_path):
         ("os._exit(0)", "gave no answer"),
         ("os.kill(os.getpid(), 9)", "gave no answer"),
         (
-            "os.close(3) if False else [os.close(n) for n in range(3, 64) if n]",
+            "os.close(3) if False else [os.close(n) for n in range(3, 4096) if n]",
             "gave no answer|failed",
         ),
     ],
@@ -130,7 +130,7 @@ def test_code_that_cannot_be_loaded_is_named_with_its_line(tmp_path):
 
 SPEAK = """\
 import socket, json, struct, os
-for n in range(3, 64):
+for n in range(3, 4096):
     try:
         s = socket.socket(fileno=os.dup(n))
         body = json.dumps({message}).encode() if not isinstance({message}, bytes) else {message}
@@ -171,7 +171,7 @@ def test_a_host_cannot_change_what_it_was_asked_about_or_pull_the_memory_away(tm
     predict = (
         "import mmap\n"
         "inputs.zero_()\n"
-        "for n in range(3, 64):\n"
+        "for n in range(3, 4096):\n"
         "    try:\n"
         "        os.ftruncate(n, 0)\n"
         "    except OSError:\n"

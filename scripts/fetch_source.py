@@ -16,6 +16,7 @@ from touchstone.commands import stage
 from touchstone.contract import model_repo, reads
 from touchstone.contract import remedy as remedies
 from touchstone.delivery import champion, floors
+from touchstone.delivery import status as statuses
 from touchstone.errors import ManifestError, UsageError
 from touchstone.git import git
 
@@ -35,6 +36,7 @@ def main(
     gitops_url: Annotated[
         str, typer.Option(help="Where to read the environments' floor and what is served.")
     ] = "",
+    run: Annotated[str, typer.Option(help="Name of the PipelineRun; empty for none.")] = "",
     number: Annotated[int, typer.Option("--round", min=0, help="Which try this is.")] = 0,
     remedy: Annotated[str, typer.Option(help="Such as fairness=reweighing.")] = "",
     previous: Annotated[str, typer.Option(help="Digest of the verdict that offered it.")] = "",
@@ -61,6 +63,8 @@ def main(
         model_repo.read(checkout, shown=model_repo.FILE_NAME)
         artifacts = open_store(store)
         digest = artifacts.put(checkout)
+        if run:
+            statuses.note_source(artifacts, run, digest)
         model = floor = served = ""
         read: dict[str, str] = {}
         try:

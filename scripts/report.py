@@ -20,6 +20,9 @@ def main(
     run_status: Annotated[str, typer.Option(help="Tekton's $(tasks.status).")],
     promotion: Annotated[str, typer.Option(help="Tekton's $(tasks.promote.status).")],
     status_url: Annotated[str, typer.Option(help="The model repository's URL.")],
+    validate_status: Annotated[
+        str, typer.Option(help="Tekton's $(tasks.validate.status).")
+    ] = "None",
     target_url: Annotated[str, typer.Option(help="A page about the run.")] = "",
     forge: Annotated[str, typer.Option(help="Whose API; empty: as the host says.")] = "",
     token_file: Annotated[Path | None, typer.Option(help="File with the forge's token.")] = None,
@@ -27,8 +30,11 @@ def main(
     """Post one commit status; it quotes the verdict where the run came to one."""
     found = statuses.verdict_of(open_store(store), run, ended=verdict_status)
     verdict = found[1] if found else None
+    problems = statuses.problems_of(open_store(store), run) if validate_status == "Failed" else ()
     promoted = promotion != "None"  # Tekton's word for a task that was skipped
-    status = statuses.of_run(run_status, verdict, run=run, promoted=promoted, target_url=target_url)
+    status = statuses.of_run(
+        run_status, verdict, run=run, problems=problems, promoted=promoted, target_url=target_url
+    )
     token = stage.read_token(token_file)
     place = statuses.post(status_url, revision, status, forge=forge, token=token)
     typer.echo(f"{status.state}: {status.description}")

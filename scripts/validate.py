@@ -15,6 +15,7 @@ from touchstone.commands.repository import examine
 from touchstone.contract.model_repo import HINT
 from touchstone.contract.reads import is_document
 from touchstone.delivery import floors
+from touchstone.delivery import status as statuses
 from touchstone.errors import ManifestError
 from trust_gates.visible import one_line
 
@@ -53,6 +54,7 @@ def main(
     for note in found.notes:
         typer.echo(f"note: {one_line(note)}")
     if found.problems:
+        statuses.note_problems(artifacts, source, [str(one) for one in found.problems])
         raise ManifestError(
             "\n".join(map(str, found.problems)), hint=f"{HINT}, and what load_data can see"
         )

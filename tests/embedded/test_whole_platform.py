@@ -286,6 +286,10 @@ def test_a_wrong_touchstone_yaml_is_refused_before_anything_else_runs(platform: 
     assert watched.returncode == 1
     (line,) = [line for line in watched.stdout.splitlines() if "validate: failed" in line]
     assert "touchstone.yaml:21:5: got unknown key spec.train.wokers" in line
+    status = _status(platform, platform.git("rev-parse", "HEAD"))["touchstone"]
+    assert status["state"] == "failure"
+    assert status["description"].startswith("1 problem before training: touchstone.yaml:21:5: got")
+    assert status["description"].endswith(f"; touchstone describe {run}")
     first, second, *last = platform.state.taskruns(run)
     assert [first, second] == [f"{run}-fetch-source", f"{run}-validate"]
     assert sorted(last) == [f"{run}-notify", f"{run}-report"]  # finally tasks start together

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,21 +59,49 @@ def verdict_of(store: Store, run: str, *, ended: str) -> tuple[str, Mapping[str,
     return digest, document
 
 
+def note_source(store: Store, run: str, source: str) -> None:
+    """Remember which tree of a model repository the run is about."""
+    store.set_ref(f"runs/{run}/source", source)
+
+
+def note_problems(store: Store, source: str, problems: Sequence[str]) -> None:
+    """Remember what is wrong with a model repository's tree.
+
+    By the tree and not by the run, whose name would be one more thing that the stage reads.
+    """
+    store.set_ref(f"refused/{source.removeprefix('sha256:')}", store.put_json(list(problems)))
+
+
+def problems_of(store: Store, run: str) -> Sequence[str]:
+    """What was wrong with the tree that the run is about; nothing where nobody noted it."""
+    source = store.ref(f"runs/{run}/source")
+    digest = source and store.ref(f"refused/{source.removeprefix('sha256:')}")
+    return [str(one) for one in store.get_json(digest)] if digest else []
+
+
 def of_run(
     run_status: str,
     verdict: Mapping[str, Any] | None,
     *,
     run: str = "",
+    problems: Sequence[str] = (),
     promoted: bool = True,
     target_url: str = "",
 ) -> Status:
     """What a run that ended with Tekton's `$(tasks.status)` says about its commit.
 
-    `run` is its name, for who wants to know why it broke. `promoted` is whether a promotion was
+    `run` is its name, for who wants to know why it broke; `problems` are what the stage validate
+    found. `promoted` is whether a promotion was
     asked for: a pull request's run only judges.
     """
     if verdict is None:
         state, text = "error", f"the run ended {run_status} before there was a verdict"
+        if problems:
+            count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+            state, text = "failure", f"{count} before training: {problems[0]}"
+            end = f"; touchstone describe {run}" if len(run) < _LIMIT // 3 else ""
+            text = _shortened(text, _LIMIT - len(end)) + end
+            return Status(state=state, description=text, target_url=target_url)
         # A run's name may be of any length, and half a command helps nobody.
         more = f"; touchstone describe {run} says why" if run else ""
         text += more if len(text) + len(more) <= _LIMIT else ""

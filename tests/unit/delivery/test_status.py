@@ -370,3 +370,19 @@ def test_the_notify_stage_posts_in_binary_mode(tmp_path):
 def test_a_status_is_one_line_of_text():
     found = status.Status.of("error", "a\r\nb\x1b[2J\u202ec", context="touchstone")
     assert found.description == r"a b\u001b[2J\u202ec"
+
+
+def test_what_validate_found_is_told_where_the_run_failed_before_training(tmp_path):
+    store = Store(tmp_path)
+    source = store.put_json("a tree")
+    assert status.problems_of(store, "tiny-1") == []
+    status.note_source(store, "tiny-1", source)
+    assert status.problems_of(store, "tiny-1") == [], "nobody noted any"
+    status.note_problems(store, source, ["touchstone.yaml:3:1: got a", "model.py:2: got b"])
+    told = status.of_run("Failed", None, run="tiny-1", problems=status.problems_of(store, "tiny-1"))
+    assert told.state == "failure"
+    assert told.description == (
+        "2 problems before training: touchstone.yaml:3:1: got a; touchstone describe tiny-1"
+    )
+    long = status.of_run("Failed", None, run="r" * 200, problems=["x" * 300]).description
+    assert len(long) == 140 and long.endswith("…")

@@ -28,9 +28,10 @@ def main(
     token_file: Annotated[Path | None, typer.Option(help="File with the forge's token.")] = None,
 ) -> None:
     """Post one commit status; it quotes the verdict where the run came to one."""
-    found = statuses.verdict_of(open_store(store), run, ended=verdict_status)
+    artifacts = open_store(store)
+    found = statuses.verdict_of(artifacts, run, ended=verdict_status)
     verdict = found[1] if found else None
-    problems = statuses.problems_of(open_store(store), run) if validate_status == "Failed" else ()
+    problems = statuses.problems_of(artifacts, run) if validate_status == "Failed" else ()
     promoted = promotion != "None"  # Tekton's word for a task that was skipped
     status = statuses.of_run(
         run_status, verdict, run=run, problems=problems, promoted=promoted, target_url=target_url

@@ -94,14 +94,12 @@ def of_run(
     found. `promoted` is whether a promotion was
     asked for: a pull request's run only judges.
     """
-    if verdict is None:
+    if verdict is None and problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        state, text = "failure", f"{count} before training: {problems[0]}"
+        text = _ending(text, f"; touchstone describe {run}")
+    elif verdict is None:
         state, text = "error", f"the run ended {run_status} before there was a verdict"
-        if problems:
-            count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-            state, text = "failure", f"{count} before training: {problems[0]}"
-            end = f"; touchstone describe {run}" if len(run) < _LIMIT // 3 else ""
-            text = _shortened(text, _LIMIT - len(end)) + end
-            return Status(state=state, description=text, target_url=target_url)
         # A run's name may be of any length, and half a command helps nobody.
         more = f"; touchstone describe {run} says why" if run else ""
         text += more if len(text) + len(more) <= _LIMIT else ""
@@ -195,9 +193,16 @@ def _refusal(verdict: Mapping[str, Any]) -> str:
     after = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
     if verdict.get("run"):
         after += f"; touchstone report {verdict['run']}"
-    after = after if len(after) <= _LIMIT // 2 else ""  # a run's name may be of any length
-    start = "refused by "
-    return start + _shortened(reasons[0], _LIMIT - len(start) - len(after)) + after
+    return _ending(f"refused by {reasons[0]}", after)
+
+
+def _ending(text: str, end: str) -> str:
+    """The text as far as there is room before `end`, which stays whole or, too long, is left out.
+
+    A run's name may be of any length.
+    """
+    end = end if len(end) <= _LIMIT // 2 else ""
+    return _shortened(text, _LIMIT - len(end)) + end
 
 
 def _shortened(text: str, limit: int = _LIMIT) -> str:

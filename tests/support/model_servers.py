@@ -39,6 +39,7 @@ class Stub:
         body = json.dumps({"version": self.version}).encode()
         kept = [
             (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
             (b"set-cookie", b"session=stolen"),
             (b"access-control-allow-origin", b"*"),
             (b"clear-site-data", b"*"),

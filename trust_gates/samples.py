@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Task = Literal["classification", "detection", "regression"]
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -47,10 +49,11 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Samples:
-    """Labelled samples: either `labels` (classification) or `objects` (detection) is given."""
+    """Labelled samples: one of `labels` (classification), `objects` (detection) and `targets`
+    (regression) is given."""
 
-    inputs: NDArray[np.float32]
-    """(N, C, H, W) images or (N, F) feature rows."""
+    inputs: NDArray[Any]
+    """(N, C, H, W) images or (N, F) feature rows, float32; or (N, L) indices of tokens, int64."""
 
     classes: Sequence[str]
     labels: Ints | None = None
@@ -59,6 +62,9 @@ class Samples:
     objects: Sequence[Boxes] | None = None
     """One `Boxes` an image."""
 
+    targets: Floats | None = None
+    """(N,): numbers, of a regression."""
+
     groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     """Protected attribute's name to each sample's value, (N,)."""
 
@@ -66,13 +72,16 @@ class Samples:
     """Which of the groups the data say are protected attributes; None for all of them."""
 
     def __post_init__(self) -> None:
-        if (self.labels is None) == (self.objects is None):
-            raise ValueError("got both or neither of labels and objects, expected one of them")
+        truths = (self.labels, self.objects, self.targets)
+        if sum(truth is not None for truth in truths) != 1:
+            raise ValueError("got none or several of labels, objects and targets, expected one")
         sizes = {f"group {name}": len(values) for name, values in self.groups.items()}
         if self.labels is not None:
             sizes["labels"] = len(self.labels)
         if self.objects is not None:
             sizes["objects"] = len(self.objects)
+        if self.targets is not None:
+            sizes["targets"] = len(self.targets)
         for name, size in sizes.items():
             if size != len(self.inputs):
                 raise ValueError(f"got {size} entries of {name} for {len(self.inputs)} inputs")
@@ -90,6 +99,13 @@ class Samples:
         """Whether the task is to find objects, not to classify."""
         return self.objects is not None
 
+    @property
+    def task(self) -> Task:
+        """What the truth is of."""
+        if self.targets is not None:
+            return "regression"
+        return "detection" if self.detection else "classification"
+
     def take(self, index: Ints) -> Samples:
         """The samples at `index`, in that order."""
         return Samples(
@@ -97,6 +113,7 @@ class Samples:
             classes=self.classes,
             labels=None if self.labels is None else self.labels[index],
             objects=None if self.objects is None else [self.objects[i] for i in index],
+            targets=None if self.targets is None else self.targets[index],
             groups={name: values[index] for name, values in self.groups.items()},
             declared=self.declared,
         )

@@ -59,6 +59,7 @@ def batch_of(arrays: Arrays, rows: np.ndarray | slice, device: str = "cpu") -> B
     return Batch(
         inputs=inputs,
         labels=tensor("labels"),
+        targets=tensor("targets"),
         boxes=tensor("boxes"),
         box_labels=tensor("box_labels"),
         privileged=tensor(PRIVILEGED),

@@ -26,8 +26,10 @@ class RawData:
     """Everything a model repository's `load_data` found, before it is split.
 
     `arrays` by name, each with N rows:
-      inputs            float32 (N, C, H, W) or (N, F), within the description's low and high
+      inputs            float32 (N, C, H, W) or (N, F), within the description's low and high;
+                        or int64 (N, L) where its `dtype` says so, such as indices of tokens
       labels            int64 (N,)                                   for classification
+      targets           float32 (N,), finite                         for regression
       boxes             float32 (N, M, 4), x1 y1 x2 y2 pixels, zeros where there is no object
       box_labels        int64 (N, M), -1 where there is no object    for detection
       protected_<name>  int64 (N,), index into the attribute's values
@@ -44,6 +46,7 @@ class Batch:
 
     inputs: torch.Tensor
     labels: torch.Tensor | None = None
+    targets: torch.Tensor | None = None
     boxes: torch.Tensor | None = None
     box_labels: torch.Tensor | None = None
     privileged: torch.Tensor | None = None
@@ -98,7 +101,8 @@ class ModelSpec(ABC):
     def predict(
         self, module: torch.nn.Module, inputs: torch.Tensor
     ) -> torch.Tensor | Sequence[Detection]:
-        """Logits (N, K) for classification; one `Detection` per image for detection."""
+        """Logits (N, K) for classification, numbers (N,) or (N, 1) for regression; one `Detection`
+        per image for detection."""
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A varied copy of a training batch; by default the batch itself."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.inputs.description import TARGETS, Description
+from trust_gates.inputs.description import DTYPES, TARGETS, Description
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -64,8 +64,12 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
         return
     if not low < high:
         yield f"got low {low} and high {high} of the inputs, expected low < high"
-    if inputs.dtype != np.float32 or inputs.shape[1:] != shape:
-        yield f"got inputs {inputs.dtype} {inputs.shape}, expected float32 {('N', *shape)}"
+    if description.dtype not in DTYPES:
+        yield f"got the dtype {description.dtype} of the inputs, expected {' or '.join(DTYPES)}"
+        return
+    if inputs.dtype != description.dtype or inputs.shape[1:] != shape:
+        expected = f"{description.dtype} {('N', *shape)}"
+        yield f"got inputs {inputs.dtype} {inputs.shape}, expected {expected}"
         return
     uneven = [name for name, array in arrays.items() if array.shape[:1] != inputs.shape[:1]]
     for name in uneven:
@@ -78,6 +82,8 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
         yield from _not_indices(arrays[key(name)], 0, len(values), key(name))
     if description.task == "classification":
         yield from _not_indices(arrays["labels"], 0, len(description.classes), "labels")
+    elif description.task == "regression":
+        yield from _not_numbers(arrays["targets"], "targets")
     else:
         yield from _not_boxes(description, arrays)
     if "held_out" in arrays:
@@ -96,6 +102,13 @@ def _not_boxes(description: Description, arrays: Arrays) -> Iterator[str]:
     real = boxes[labels >= 0]
     if not (np.isfinite(real).all() and (real[:, 2:] > real[:, :2]).all()):
         yield "a box is empty or not finite; expected x1 < x2 and y1 < y2"
+
+
+def _not_numbers(array: NDArray[Any], name: str) -> Iterator[str]:
+    if array.dtype != np.float32 or array.ndim != 1:
+        yield f"{name}: got {array.dtype} {array.shape}, expected float32 (N,)"
+    elif not np.isfinite(array).all():
+        yield f"{name}: got NaN or infinity, expected finite numbers"
 
 
 def _not_indices(

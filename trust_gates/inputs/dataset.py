@@ -91,7 +91,8 @@ def samples_of(
     return Samples(
         inputs=arrays["inputs"],
         classes=classes,
-        labels=None if objects is not None else arrays["labels"],
+        labels=arrays["labels"] if task == "classification" else None,
+        targets=arrays["targets"] if task == "regression" else None,
         objects=objects,
         groups={name: np.array(v)[arrays[key(name)]] for name, v in protected.items()},
     )

@@ -6,18 +6,22 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from trust_gates.named import Known
+from trust_gates.samples import Task as Task
 
-Task = Literal["classification", "detection"]
 FILE = "dataset.json"
+
+DTYPES = ("float32", "int64")
+"""What inputs can be; int64 are indices, such as those of tokens, which a network embeds."""
 
 TARGETS: Mapping[str, tuple[str, ...]] = {
     "classification": ("labels",),
     "detection": ("boxes", "box_labels"),
+    "regression": ("targets",),
 }
 """The arrays that hold the truth, by task."""
 
@@ -28,8 +32,11 @@ class Description:
 
     task: Task
     classes: tuple[str, ...]
+    """Empty of a regression."""
+
     inputs: Mapping[str, Any]
-    """`shape` of one sample, `low` and `high` of a value, `kind` (image or tabular), `features`.
+    """`shape` of one sample, `low` and `high` of a value, `kind` (image, tabular or tokens),
+    `dtype` (float32 where it is not said, or int64), `features`.
 
     Of feature rows also what an attacker cannot change: names of `immutable` and of `categorical`
     features, and `bounds` by name, [lowest, highest].
@@ -94,6 +101,11 @@ class Description:
             protected={name: tuple(values) for name, values in document["protected"].items()},
             seed=int(document["seed"]),
         )
+
+    @property
+    def dtype(self) -> str:
+        """One of `DTYPES`."""
+        return str(self.inputs.get("dtype", DTYPES[0]))
 
     @property
     def known(self) -> Known:

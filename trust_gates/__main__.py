@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trust_gates.digests import Held
     from trust_gates.gates import Gates
     from trust_gates.outside import Subject
+    from trust_gates.samples import Task
     from trust_gates.verdict import Evidence
 
 
@@ -60,7 +61,7 @@ Expected = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict document.")]
 Out = Annotated[Path | None, typer.Option(help="Write the trust report with its pictures here.")]
 
-Open = Callable[[Path | None, Path], "Subject"]
+Open = Callable[[Path | None, Path, "Task"], "Subject"]
 
 app = typer.Typer(
     name="python -m trust_gates",
@@ -270,7 +271,7 @@ def _found(names: Sequence[str], gates: Gates, asked: Asked, open_subject: Open)
     @cache
     def subject() -> Subject:
         assert data is not None  # noqa: S101 (refused above)
-        return open_subject(model, data)
+        return open_subject(model, data, gates.task)
 
     screen, found = console(stderr=True), []
     for name in names:

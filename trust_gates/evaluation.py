@@ -51,13 +51,12 @@ def read(path: Path, description: Description) -> Samples:
         PolicyError: the data are malformed, or do not fit the description; both are told.
     """
     try:
-        found = dataset.read(path)
+        found = dataset.read(path, task=description.task)
     except ValueError as error:
         raise PolicyError(f"the evaluation data cannot be read: {error}") from None
     samples, inputs = found.samples, description.inputs
-    task = "detection" if samples.detection else "classification"
-    if task != description.task:
-        raise _unfit("task", task, description.task)
+    if samples.task != description.task:
+        raise _unfit("task", samples.task, description.task)
     if unknown := sorted(set(samples.classes) - set(description.classes)):
         raise _unfit("classes", samples.classes, f"{list(description.classes)}; not {unknown}")
     order = _columns(found, tuple(inputs.get("features", ())))
@@ -84,6 +83,7 @@ def read(path: Path, description: Description) -> Samples:
         classes=description.classes,
         labels=None if samples.labels is None else to[samples.labels],
         objects=objects,
+        targets=samples.targets,
         groups={name: samples.groups[name] for name in protected},
         declared=tuple(name for name in protected if name in samples.protected),
     )

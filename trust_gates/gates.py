@@ -10,11 +10,13 @@ from trust_gates import GATES
 from trust_gates.errors import PolicyError
 from trust_gates.explainability.policy import Explainability
 from trust_gates.fairness.policy import Fairness
+from trust_gates.glossary import METRICS
 from trust_gates.integrity.policy import Integrity
 from trust_gates.named import Known
 from trust_gates.policy import GatePolicy, Setting, Strict
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness.policy import Robustness
+from trust_gates.samples import Task
 
 
 class Gates(Strict):
@@ -47,6 +49,14 @@ class Gates(Strict):
         ]
         if wrong:
             raise PolicyError("\n".join(wrong))
+
+    @property
+    def task(self) -> Task:
+        """What a table is of that does not say it itself: a regression where a check is of a
+        figure that only regressions have."""
+        named = [METRICS[check.metric] for one in self.policies.values() for check in one.checks]
+        alone = any(metric.tasks == ("regression",) for metric in named)
+        return "regression" if alone else "classification"
 
     @property
     def declared(self) -> tuple[str, ...]:

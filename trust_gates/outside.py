@@ -16,6 +16,7 @@ from trust_gates.inputs.dataset import Data
 from trust_gates.integrity import pickles, tree
 from trust_gates.quality.policy import Quality
 from trust_gates.report.asked import Yardstick
+from trust_gates.samples import Task
 from trust_gates.software import versions
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, Verdict
@@ -35,17 +36,17 @@ class Subject:
     """What a reader must know of how it was asked; added to every gate's."""
 
 
-def open_subject(model: Path | None, data: Path) -> Subject:
+def open_subject(model: Path | None, data: Path, task: Task = "classification") -> Subject:
     """The model at `model` (an .onnx or .skops file, or a folder with one) and the data.
 
-    Without a model, `data` is a CSV of predictions.
+    Without a model, `data` is a CSV of predictions. `task` is what a CSV is of.
 
     Raises:
         ValueError: a file is absent, malformed, or one that loading could run code from.
         MissingExtraError: a library that this kind of model needs is not installed.
     """
     if model is None:
-        target, samples = predictions.read(data)
+        target, samples = predictions.read(data, task=task)
         known = Data(samples=samples, low=target.low, high=target.high)
         note = (
             f"judged on recorded predictions ({data.name}): the model itself was not asked, so "
@@ -53,7 +54,7 @@ def open_subject(model: Path | None, data: Path) -> Subject:
         )
         return Subject(target=target, data=known, notes=[note])
     file = _model_file(model)
-    found = dataset.read(data)
+    found = dataset.read(data, task=task)
     if file.suffix.lower() == ".onnx":
         from trust_gates.inputs import onnx as reader
     else:
@@ -64,6 +65,7 @@ def open_subject(model: Path | None, data: Path) -> Subject:
         low=found.low,
         high=found.high,
         spread=found.spread,
+        task=found.samples.task,
     )
     target = replace(target, reach=found.reach)
     note = f"{file.name} only answers: gradients are differences of its answers"
@@ -141,7 +143,7 @@ def examine(
                 f"got {'; '.join(irregular)} in {data}, expected regular files: put each file "
                 "itself there; nothing of the folder was read"
             )
-        known = dataset.read(data)
+        known = dataset.read(data, task=gates.task)
         subject = replace(
             subject,
             splits={**known.learned, "test": known.samples},

@@ -219,7 +219,7 @@ class Setting:
         }
         return Known(
             classes=samples.classes,
-            detection=samples.detection,
+            task=samples.task,
             groups=groups,
             features=self.features,
         )

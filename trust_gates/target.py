@@ -46,7 +46,8 @@ class Target:
 
     module: torch.nn.Module
     predict: Callable[[torch.Tensor], Any]
-    """Logits (N, K), differentiable; or per image an object with `boxes`, `labels`, `scores`."""
+    """Logits (N, K), or numbers (N, 1) of a regression, differentiable; or per image an object with
+    `boxes`, `labels`, `scores`."""
 
     low: float
     high: float
@@ -74,6 +75,7 @@ class Target:
 
     def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.
+        Of a regression they are its numbers (N, 1), here as below.
 
         Raises:
             GateError: there is no gradient, or the model gives something else.
@@ -100,6 +102,19 @@ class Target:
             return self.logits(samples.inputs)
         # A rule may be certain: its logit is large then, never infinite.
         return np.log(np.maximum(self.serve(samples.inputs, samples.groups), _LEAST))
+
+    def numbers(self, samples: Samples) -> NDArray[np.float64]:
+        """(N,) of a regression.
+
+        Raises:
+            GateError: the model gives several numbers for a sample.
+        """
+        found = self.answers(samples)
+        if found.shape[1] != 1:
+            raise GateError(
+                f"got {found.shape[1]} numbers for each sample, expected the one of a regression"
+            )
+        return found[:, 0]
 
     def repaired(self, samples: Samples) -> NDArray[np.float32] | None:
         """What the module sees of the samples; None where they are not repaired."""
@@ -152,6 +167,11 @@ class Target:
 
     def _batches(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         return [inputs[start : start + self.batch] for start in range(0, len(inputs), self.batch)]
+
+
+def column(numbers: torch.Tensor) -> torch.Tensor:
+    """(N, 1): a regression's answers, which may be (N,) or (N, 1); others as they are."""
+    return numbers[:, None] if numbers.ndim == 1 else numbers
 
 
 def boxes_of(image: Any) -> Boxes:

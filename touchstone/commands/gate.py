@@ -14,6 +14,7 @@ from trust_gates.errors import GateError, MissingExtraError
 if TYPE_CHECKING:
     from trust_gates.gates import Gates
     from trust_gates.outside import Subject
+    from trust_gates.samples import Task
 
 _TREE_FILE = "model.json"
 
@@ -94,14 +95,20 @@ def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
     return remedy.judged_by(spec), spec.data.seed, unused
 
 
-def _open(model: Path | None, data: Path) -> Subject:
+def _open(model: Path | None, data: Path, task: Task) -> Subject:
     from trust_gates import outside as judging
     from trust_gates.inputs import dataset
 
     if model is None or not (model / _TREE_FILE).is_file():
-        return judging.open_subject(model, data)
+        return judging.open_subject(model, data, task)
+    from touchstone.training.export import describe
     from touchstone.training.target import open_tree
 
-    found = dataset.read(data)
+    said = describe(model)["task"]
+    found = dataset.read(data, task=said)
+    if found.samples.task != said:
+        raise ValueError(
+            f"got a model of {said} and data of {found.samples.task}, expected one task"
+        )
     target = open_tree(model, low=found.low, high=found.high, reach=found.reach)
     return judging.Subject(target=target, data=found)

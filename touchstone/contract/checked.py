@@ -18,7 +18,7 @@ from touchstone.contract.model_repo import ModelPipeline, Spec, contradictions
 from touchstone.contract.recipe import Parameter, Remedy, Train, Tune
 from touchstone.contract.seen import Seen
 from touchstone.documents.yaml import Document, field_name
-from touchstone.training.metrics import FIGURES
+from touchstone.training.metrics import ERRORS, FIGURES
 from touchstone.training.mitigation import Mitigation
 from touchstone.training.spec import Description
 from trust_gates import GATES, attainable, glossary, wording
@@ -291,8 +291,10 @@ def _of_search(tune: Tune, known: Seen) -> Found:
                 f"got {metric!r}, expected one of {', '.join(printed)}, {_LOSS}: what a trial of"
                 f" a {known.task} model prints{alike(metric, printed)}",
             )
-        elif (metric == _LOSS) == (tune.objective.goal == "maximize"):
-            better = "minimize" if metric == _LOSS else "maximize"
+        elif (smaller := metric.removeprefix("val_") in {*ERRORS, _LOSS}) == (
+            tune.objective.goal == "maximize"
+        ):
+            better = "minimize" if smaller else "maximize"
             yield (
                 ("objective",),
                 f"got the goal {tune.objective.goal} for {metric}, expected {better}: what is"
@@ -328,14 +330,14 @@ def _of_task(gate: str, policy: GatePolicy, task: Any) -> Found:
                 " where a version is served",
             )
         metric = glossary.METRICS.get(check.metric)
-        kind = metric.task if metric else ""
-        if kind and kind != task:
+        if metric and not metric.serves(task):
+            kinds = " and ".join(metric.tasks)
             offered = [
-                one.name for one in glossary.of_gate(gate) if one.advice and one.task in ("", task)
+                one.name for one in glossary.of_gate(gate) if one.advice and one.serves(task)
             ]
             yield (
                 ("checks", index, "metric"),
-                f"got {check.metric!r}, which {kind} models are measured by; this one is of the"
+                f"got {check.metric!r}, which {kinds} models are measured by; this one is of the"
                 f" task {task}: expected one of {', '.join(offered)}{alike(check.metric, offered)}",
             )
     if isinstance(policy, Robustness):
@@ -354,7 +356,7 @@ def _of_task(gate: str, policy: GatePolicy, task: Any) -> Found:
 def _other(name: str, task: str) -> bool:
     """Whether the glossary says already that the metric is none of the task's."""
     metric = glossary.METRICS.get(name)
-    return bool(metric and metric.task and metric.task != task)
+    return bool(metric and not metric.serves(task))
 
 
 def _of_shape(policy: GatePolicy, description: Description) -> Found:
@@ -444,7 +446,10 @@ def _defended(spec: Spec | None) -> list[seen.Defended]:
 
 def _of_mitigation(method: Mitigation, description: Description) -> Found:
     if description.task != "classification":
-        yield (), f"got {method.method} for a detector, expected it for a classifier"
+        yield (
+            (),
+            f"got {method.method} for a {description.task} model, expected it for a classifier",
+        )
         return
     if method.stage == "postprocessing" and len(description.classes) != 2:
         classes = len(description.classes)

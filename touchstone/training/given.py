@@ -25,6 +25,7 @@ from touchstone.training.spec import (
 from touchstone.training.wrapped import Wrapped
 from trust_gates.inputs.arrays import misfits
 from trust_gates.reach import Reach
+from trust_gates.target import column
 
 if TYPE_CHECKING:
     import torch
@@ -136,6 +137,24 @@ def logits(spec: ModelSpec, answers: object, samples: int, classes: int | None) 
     if len(shape) != 2 or shape[0] != samples or classes not in (None, shape[1]):
         raise _other(spec, "predict", f"a tensor of shape {shape}", expected=asked)
     return answers
+
+
+def numbers(spec: ModelSpec, answers: object, samples: int) -> torch.Tensor:
+    """(N, 1): what a regression's `predict` gave for so many samples.
+
+    Raises:
+        CodeError: it is something else.
+    """
+    import torch
+
+    asked = f"numbers (N,) or (N, 1), here ({samples},): one a sample"
+    if not isinstance(answers, torch.Tensor):
+        raise _other(spec, "predict", _kind(answers), expected=asked)
+    if tuple(answers.shape) not in ((samples,), (samples, 1)):
+        raise _other(spec, "predict", f"a tensor of shape {tuple(answers.shape)}", expected=asked)
+    if not answers.is_floating_point():
+        raise _other(spec, "predict", f"a tensor of {answers.dtype}", expected=asked)
+    return column(answers)
 
 
 def detections(spec: ModelSpec, answers: object, images: int) -> Sequence[Detection]:

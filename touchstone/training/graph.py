@@ -290,8 +290,8 @@ def write(
         Tensors that the graph needs beside the module's weights, and why there is no graph; one of
         the two is empty.
     """
-    if spec.task != "classification":
-        return {}, f"a {spec.task} model's answers are no single tensor"
+    if spec.task == "detection":
+        return {}, "a detector's answers are no single tensor"
     try:
         document, constants = _traced(spec, module, sample)
         weights = {**module.state_dict(), **constants}
@@ -381,7 +381,7 @@ def _traced(
         elif node.op == "output":
             (results,) = node.args
             if len(results) != 1:
-                raise ValueError(f"got {len(results)} results, expected one tensor of logits")
+                raise ValueError(f"got {len(results)} results, expected one tensor")
             answer = names[results[0].name]
     learned = [names[key] for key in signature.inputs_to_parameters]
     return {"nodes": nodes, "answer": answer, "learned": learned}, constants

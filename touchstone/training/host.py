@@ -35,8 +35,8 @@ class _Answers:
         found = self.spec.predict(self.module, inputs)
         if not isinstance(found, Tensor):
             raise TypeError(
-                f"got predictions {type(found).__name__}, expected logits of shape "
-                "(samples, classes)"
+                f"got predictions {type(found).__name__}, expected "
+                f"{'numbers' if self.spec.task == 'regression' else 'logits'} as a tensor"
             )
         return [found.float()]
 

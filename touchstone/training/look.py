@@ -158,6 +158,8 @@ def _through(spec: ModelSpec, module: torch.nn.Module, data: RawData) -> None:
         answers = spec.predict(module, batch.inputs)
     if spec.task == "classification":
         given.logits(spec, answers, len(batch.inputs), len(data.description.classes))
+    elif spec.task == "regression":
+        given.numbers(spec, answers, len(batch.inputs))
     else:
         given.detections(spec, answers, len(batch.inputs))
 

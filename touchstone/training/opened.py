@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchstone.training.spec import AskedSpec, ModelSpec
+from trust_gates.inputs.description import Task
 from trust_gates.verdict import GRAPH
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def open_model(folder: Path) -> Opened:
     weights = read_weights(folder)
     network = graph.read(folder, weights)
     if network is not None:
-        spec: ModelSpec = _OfGraph()
+        spec: ModelSpec = _OfGraph(document["task"])
         module: torch.nn.Module = network
         asked_as = GRAPH
     else:
@@ -59,4 +60,5 @@ def open_model(folder: Path) -> Opened:
 
 
 class _OfGraph(AskedSpec):
-    task = "classification"
+    def __init__(self, task: Task) -> None:
+        self.task = task  # type: ignore[misc]  # each model has its own

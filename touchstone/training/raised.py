@@ -23,7 +23,7 @@ EXPECTED = {
     "load_data": "a RawData from load_data(uri, *, seed)",
     "build": "a torch.nn.Module from build(parameters), for inputs as load_data describes them",
     "loss": "a scalar tensor from loss(module, batch), the mean over the batch's samples",
-    "predict": "logits (N, K) from predict(module, inputs), or a Detection for each of N images",
+    "predict": "logits (N, K) or numbers (N,) from predict(module, inputs), or N Detections",
     "augment": "a Batch from augment(batch, generator)",
 }
 """What each method of a ModelSpec is to give."""

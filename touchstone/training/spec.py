@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from trust_gates.inputs.description import Description as Description  # for model repositories
 from trust_gates.inputs.description import Task
+from trust_gates.target import column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,6 +128,6 @@ class AskedSpec(ModelSpec):
     def predict(
         self, module: torch.nn.Module, inputs: torch.Tensor
     ) -> torch.Tensor | Sequence[Detection]:
-        """Logits (N, K), of the network alone."""
-        logits: torch.Tensor = module(inputs)
-        return logits
+        """Logits (N, K), or numbers (N, 1), of the network alone."""
+        answers: torch.Tensor = module(inputs)
+        return column(answers) if self.task == "regression" else answers

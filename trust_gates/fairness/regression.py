@@ -1,18 +1,22 @@
-"""Are numbers predicted evenly between groups? Four figures; AIF360 has none for regression.
+"""Are numbers predicted evenly between groups?
 
-Statistical parity of the prediction and bounded group loss, after Agarwal, Dudík and Wu, "Fair
-Regression: Quantitative Definitions and Reduction-Based Algorithms", ICML 2019, whose parity is
-the largest gap between distributions; the mean differences are Calders et al., "Controlling
-Attribute Effect in Linear Regression", ICDM 2013.
+`infeasible_index` is AIF360's own of regressions, of the ranking that the numbers make, and the
+two of the mean absolute error are what its `difference` and `ratio` make of scikit-learn's figure;
+of the others AIF360 has none. Statistical parity of the prediction and bounded group loss are
+after Agarwal, Dudík and Wu, "Fair Regression: Quantitative Definitions and Reduction-Based
+Algorithms", ICML 2019, whose parity is the largest gap between distributions; the mean differences
+are Calders et al., "Controlling Attribute Effect in Linear Regression", ICDM 2013.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.samples import Bools, Floats
-from trust_gates.statistics import RESAMPLES, Measure, bootstrapped, missing, resampled
+from trust_gates.statistics import RESAMPLES, Measure, bootstrapped, exact, missing, resampled
 
 Array = NDArray[np.float64]
 
@@ -46,15 +50,36 @@ def measures(
     return {
         "mean_prediction_difference": bootstrapped(less, *sides(predicted), seed=seed),
         "mean_residual_difference": bootstrapped(less, *sides(residual), seed=seed),
+        "mean_absolute_error_difference": bootstrapped(less, *sides(abs(residual)), seed=seed),
+        "mean_absolute_error_ratio": bootstrapped(over, *sides(abs(residual)), seed=seed),
         "mean_squared_error_ratio": bootstrapped(over, *sides(residual**2), seed=seed),
+        "infeasible_index": _infeasible_index(predicted, privileged),
         "prediction_distribution_distance": _distribution_distance(*sides(predicted), seed=seed),
     }
+
+
+def _infeasible_index(predicted: Floats, privileged: Bools) -> Measure:
+    """At how many places of the ranking, the highest number first, a group has fewer above it than
+    its share of all, rounded down; counted once for each group. It is a property of these samples.
+
+    Geyik, Ambler and Kenthapadi, "Fairness-Aware Ranking in Search & Recommendation Systems", KDD
+    2019, section 3.3.
+    """
+    if privileged.all() or not privileged.any():
+        return missing("one of the two groups has no samples", grouped=True)
+    ranked = privileged[np.argsort(-predicted, kind="stable")]
+    places = np.arange(1, len(ranked))
+    fewer = sum(
+        int((side.cumsum()[:-1] < np.floor(side.mean() * places)).sum())
+        for side in (ranked, ~ranked)
+    )
+    return replace(exact(float(fewer), len(ranked)), grouped=True)
 
 
 def _distribution_distance(low: Array, high: Array, *, seed: int) -> Measure:
     """The two-sample Kolmogorov-Smirnov statistic on a grid of 256 quantiles."""
     if not len(low) or not len(high):
-        return missing("one of the two groups has no samples")
+        return missing("one of the two groups has no samples", grouped=True)
     grid = np.unique(np.quantile(np.concatenate([low, high]), np.linspace(0, 1, 256)))
 
     def shares(side: Array, offset: int) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from trust_gates.inputs import arrays as files
 from trust_gates.inputs.arrays import GROUP, Arrays, key
 from trust_gates.inputs.description import Description
-from trust_gates.named import ordered
+from trust_gates.named import number, ordered
 from trust_gates.reach import Reach
-from trust_gates.samples import Boxes, Samples
+from trust_gates.samples import Boxes, Samples, Task
 from trust_gates.spread import spread
 
 if TYPE_CHECKING:
@@ -58,11 +58,14 @@ class Data:
         return spread(self.samples.inputs, self.low, self.high)
 
 
-def read(path: Path) -> Data:
+def read(path: Path, *, task: Task = "classification") -> Data:
     """The dataset at `path`: a folder as `preprocess` writes it, or a CSV file with a header.
 
-    A CSV has a column `label`; columns `protected_<name>` are groups only; every other column is a
-    feature, and a group too where it has few values.
+    A CSV has a column `label`, of a regression its true numbers; columns `protected_<name>` are
+    groups only; every other column is a feature, and a group too where it has few values.
+
+    Args:
+        task: what a CSV's labels are of; a folder says itself.
 
     Raises:
         ValueError: it is neither, or a part of it is absent or malformed.
@@ -70,7 +73,7 @@ def read(path: Path) -> Data:
     if path.is_dir():
         return _folder(path)
     if path.suffix.lower() == ".csv":
-        return _csv(path)
+        return _csv(path, task)
     raise ValueError(f"got {path}, expected a dataset folder with dataset.json, or a .csv file")
 
 
@@ -196,16 +199,37 @@ def _folder(folder: Path) -> Data:
     )
 
 
-def _csv(path: Path) -> Data:
+def targets_of(path: Path, frame: pd.DataFrame, name: str = LABEL) -> NDArray[np.float64]:
+    """A column of finite numbers.
+
+    Raises:
+        ValueError: one of its values is none.
+    """
+    found = np.array([number(text) for text in frame[name]], dtype=np.float64)
+    if len(wrong := np.flatnonzero(np.isnan(found))):
+        row = int(wrong[0])
+        raise ValueError(
+            f"{path}:{row + 2}: got {frame[name].iloc[row]!r} as the {name}, expected a finite "
+            "number: the policy has figures of a regression"
+        )
+    return found
+
+
+def _csv(path: Path, task: Task) -> Data:
     frame = read_csv(path)
     columns = _numbers(path, frame)
     inputs = columns.to_numpy(dtype=np.float32)
-    classes = ordered(frame[LABEL])
+    truth: Any
+    if task == "regression":
+        truth = {"classes": (), "targets": targets_of(path, frame)}
+    else:
+        classes = ordered(frame[LABEL])
+        labels = frame[LABEL].map(classes.index).to_numpy(dtype=np.int64)
+        truth = {"classes": classes, "labels": labels}
     return Data(
         samples=Samples(
             inputs=inputs,
-            classes=classes,
-            labels=frame[LABEL].map(classes.index).to_numpy(dtype=np.int64),
+            **truth,
             groups=groups_of(path, frame),
             declared=declared_of(frame),
         ),

@@ -112,7 +112,7 @@ class Description:
         """The names that a policy can mean."""
         return Known(
             classes=self.classes,
-            detection=self.task == "detection",
+            task=self.task,
             groups=self.protected,
             features=self.inputs.get("features", ()),
         )

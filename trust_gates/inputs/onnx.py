@@ -1,4 +1,4 @@
-"""A classifier in an ONNX file, asked through onnxruntime. ONNX holds no code, so none runs."""
+"""A model in an ONNX file, asked through onnxruntime. ONNX holds no code, so none runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trust_gates.errors import GateError, MissingExtraError
 from trust_gates.inputs import opaque
+from trust_gates.samples import Task
 from trust_gates.target import Target
 
 
@@ -21,11 +22,13 @@ def read(
     low: float,
     high: float,
     spread: NDArray[np.float64] | None = None,
+    task: Task = "classification",
 ) -> Target:
     """The model as a target; its gradients are differences (see `opaque`).
 
     It has one float32 input with a dynamic batch axis, and an output (N, K) of logits or
-    probabilities in the order of `classes`; of several outputs the first of that shape is taken.
+    probabilities in the order of `classes`, or (N,) or (N, 1) of a regression's numbers; of several
+    outputs the first of that shape is taken.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
@@ -49,7 +52,14 @@ def read(
         raise ValueError(
             f"{path}: got the inputs {shapes}, expected one tensor(float) with a dynamic batch axis"
         )
-    outputs = [o.name for o in session.get_outputs() if o.type == "tensor(float)" and _table(o)]
+    fits = _column if task == "regression" else _table
+    outputs = [o.name for o in session.get_outputs() if o.type == "tensor(float)" and fits(o)]
+    if not outputs and task == "regression":
+        shapes = [f"{one.name}: {one.type} {one.shape}" for one in session.get_outputs()]
+        raise ValueError(
+            f"{path}: got the outputs {shapes}, expected a tensor(float) of (samples,) or "
+            "(samples, 1): the policy has figures of a regression"
+        )
     if not outputs:
         shapes = [f"{one.name}: {one.type} {one.shape}" for one in session.get_outputs()]
         raise ValueError(
@@ -62,6 +72,8 @@ def read(
             (found,) = session.run(outputs[:1], {inputs[0].name: values})
         except Exception as error:
             raise GateError(f"{path.name} refused inputs {values.shape}: {error}") from None
+        if task == "regression":
+            return opaque.numbers(found)
         logits = opaque.log_probabilities(found)
         if logits.shape[1] != len(classes):
             raise ValueError(
@@ -75,3 +87,7 @@ def read(
 
 def _table(output: Any) -> bool:
     return len(output.shape) == 2 and output.shape[1] != 1
+
+
+def _column(output: Any) -> bool:
+    return len(output.shape) == 1 or (len(output.shape) == 2 and output.shape[1] in (1, None))

@@ -34,7 +34,7 @@ _LEAST = 1e-45
 """The least probability that float32 knows: a surer answer has no logarithm."""
 
 Answer = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
-"""From inputs (N, ...) to logits or log-probabilities (N, K)."""
+"""From inputs (N, ...) to logits or log-probabilities (N, K), or to numbers (N, 1)."""
 
 
 def target(
@@ -71,6 +71,20 @@ def log_probabilities(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     shares = (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3)
     result: NDArray[np.float64] = np.log(np.maximum(found, _LEAST)) if shares else found
     return result
+
+
+def numbers(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Answers (N,) or (N, 1) of a regression as (N, 1).
+
+    Raises:
+        GateError: they are of another shape.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim == 1:
+        found = found[:, None]
+    if found.ndim != 2 or found.shape[1] != 1:
+        raise GateError(f"got answers of shape {found.shape}, expected a number for each sample")
+    return found
 
 
 class _Asked(torch.autograd.Function):

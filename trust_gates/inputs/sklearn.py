@@ -1,4 +1,4 @@
-"""A scikit-learn classifier in skops' format, which names every type before it is loaded."""
+"""A scikit-learn model in skops' format, which names every type before it is loaded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trust_gates.errors import MissingExtraError
 from trust_gates.inputs import opaque
 from trust_gates.named import same_number
+from trust_gates.samples import Task
 from trust_gates.target import Target
 
 Ask = Callable[[NDArray[np.float32]], Any] | None
@@ -24,6 +25,7 @@ def read(
     low: float,
     high: float,
     spread: NDArray[np.float64] | None = None,
+    task: Task = "classification",
 ) -> Target:
     """The estimator as a target; its gradients are differences (see `opaque`).
 
@@ -44,14 +46,16 @@ def read(
         model = skops.io.load(path, trusted=[])
     except Exception as error:  # a broken file provokes anything from BadZipFile to KeyError
         raise ValueError(
-            f"{path}: {error}; expected a scikit-learn classifier as skops.io.dump writes it"
+            f"{path}: {error}; expected a scikit-learn model as skops.io.dump writes it"
         ) from None
+    if task == "regression":
+        return _regressor(path, model, low=low, high=high, spread=spread)
     chances = getattr(model, "predict_proba", None)
     scores = getattr(model, "decision_function", None)
     if chances is None and scores is None:
         raise ValueError(
             f"{path}: got a {type(model).__name__}, expected a classifier with predict_proba or "
-            "decision_function"
+            "decision_function; of a regressor the policy has figures of regressions, such as r2"
         )
     order = _order(path, [str(name) for name in getattr(model, "classes_", ())], list(classes))
     return opaque.target(
@@ -59,6 +63,21 @@ def read(
         low=low,
         high=high,
         spread=spread,
+    )
+
+
+def _regressor(
+    path: Path, model: Any, *, low: float, high: float, spread: NDArray[np.float64] | None
+) -> Target:
+    from sklearn.base import is_regressor
+
+    if not is_regressor(model):
+        raise ValueError(
+            f"{path}: got a {type(model).__name__}, expected a regressor: the policy has figures "
+            "of a regression"
+        )
+    return opaque.target(
+        lambda inputs: opaque.numbers(model.predict(inputs)), low=low, high=high, spread=spread
     )
 
 

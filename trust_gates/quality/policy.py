@@ -19,7 +19,7 @@ class Rival(Strict):
     """The version that is served now, which a new one must not fall behind."""
 
     margin: float = Field(default=0.02, ge=0, lt=1)
-    """How much of accuracy, or of map50, a new version may lose."""
+    """How much of accuracy, of map50 or of r2 a new version may lose."""
 
 
 class Quality(GatePolicy):

@@ -238,7 +238,10 @@ def _pictures(
 ) -> dict[str, bytes]:
     shown = subject.take(subject.numbers[: pictures.SHOWN])
     some = attributions[: len(shown)]
-    titles = [samples.classes[label] for label in shown.labels]
+    if shown.told is None:
+        titles = [samples.classes[label] for label in shown.labels]
+    else:
+        titles = [number(float(told), 4) for told in shown.told[:, 0]]
     found = {"explainability-faithfulness": pictures.curves(curves)}
     if subject.inputs.ndim == 2:
         names = [feature.name for feature in shares]

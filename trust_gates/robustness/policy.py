@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from trust_gates.named import Known, Name, unknown
-from trust_gates.policy import Check, Fraction, GatePolicy, Path, Range, measured
+from trust_gates.policy import Check, Fraction, GatePolicy, Number, Path, Range, measured
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures
 from trust_gates.robustness.attacks.attack import Budget, Norm
@@ -33,6 +33,10 @@ class Robustness(GatePolicy):
     epsilon: Fraction
     """The attack's budget in input units, inputs of images being in [0, 1]; under l0 the number
     of values that may change. `8/255` is a number, too."""
+
+    tolerance: Number | None = Field(default=None, gt=0)
+    """How far a regression's number may be from the truth, in the units of its targets: further is
+    wrong."""
 
     attacks: Annotated[tuple[str, ...], Field(json_schema_extra=_ATTACKS)] = (
         "fgsm",
@@ -120,7 +124,19 @@ class Robustness(GatePolicy):
         )
 
     def misnamed(self, known: Known) -> Iterator[tuple[Path, str]]:
-        """Features that the data do not have; and where none is left to an attacker."""
+        """Features that the data do not have; and where none is left to an attacker. A tolerance
+        where there are no numbers, or none where there are."""
+        if known.task == "regression" and self.tolerance is None:
+            yield (
+                ("tolerance",),
+                "got no tolerance, expected how far a number may be from the truth before it is "
+                "wrong, in the units of the targets",
+            )
+        if known.task != "regression" and self.tolerance is not None:
+            yield (
+                ("tolerance",),
+                f"got a tolerance for a model of {known.task}, expected none: it is of numbers",
+            )
         for name, wanted in (("immutable", self.immutable), ("bounds", self.bounds)):
             kind = "the immutable feature" if name == "immutable" else "the bounded feature"
             yield from (((name,), one) for one in unknown(kind, wanted, known.features))

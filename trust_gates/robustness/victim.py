@@ -14,7 +14,7 @@ from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
 
 if TYPE_CHECKING:
-    from trust_gates.robustness.attacks.attack import Task
+    from trust_gates.samples import Task
 
 Inputs = NDArray[np.float32]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from trust_gates.progress import tell
-from trust_gates.robustness.attacks.attack import Norm, Task
+from trust_gates.robustness.attacks.attack import Norm
 from trust_gates.robustness.figures.clever import CLEVER
 from trust_gates.robustness.figures.confidence import CONFIDENCE
 from trust_gates.robustness.figures.corruption import CORRUPTION
 from trust_gates.robustness.figures.distance import DISTANCE
 from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.figures.sensitivity import SENSITIVITY
+from trust_gates.samples import Task
 from trust_gates.wording import alike
 
 __all__ = ["FIGURES", "Found", "Scene", "chosen", "measure"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trust_gates.robustness.attacks.attack import Budget, Norm, Task
+from trust_gates.robustness.attacks.attack import Budget, Norm
 from trust_gates.robustness.ensemble import Attacked
-from trust_gates.robustness.victim import Victim
-from trust_gates.samples import Samples
+from trust_gates.robustness.victim import Inputs, Victim
+from trust_gates.samples import Samples, Task
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Table
 
@@ -19,6 +19,9 @@ class Scene:
 
     victim: Victim
     samples: Samples
+    inputs: Inputs
+    """The samples' inputs as the model sees them."""
+
     attacked: Attacked
     budget: Budget
     confidence: float

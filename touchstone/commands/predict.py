@@ -104,6 +104,8 @@ def _outputs(answer: dict[str, Any]) -> dict[str, list[Any]]:
 
 def _words(answer: dict[str, Any], sample: Sample) -> str:
     outputs = _outputs(answer)
+    if "value" in outputs:
+        return f"{outputs['value'][0]:.6g}"
     if "probabilities" in outputs:
         label = outputs["label"][0]
         return f"{sample.classes[label]} ({outputs['probabilities'][label]:.0%} sure)"

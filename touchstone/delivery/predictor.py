@@ -12,9 +12,11 @@ tensor of that name, datatype BYTES. Without it the request is refused: no answe
     V1  classification  {"predictions": [{"label": "cat", "probabilities": {"cat": 0.9, …}}, …]}
         detection       {"predictions": [{"boxes": [[x1, y1, x2, y2], …], "labels": ["car", …],
                          "scores": [0.9, …]}, …]}
+        regression      {"predictions": [{"value": 3.1}, …]}
     V2  classification  label INT64 (N,), probabilities FP32 (N, K)
         detection       count INT64 (N,), boxes FP32 (N, M, 4), labels INT64 (N, M), scores FP32
                         (N, M), padded to the longest with zeros, and labels with -1
+        regression      value FP32 (N,)
 
 A model with an evasion detector adds how suspicious each input is, 0 to 1, and whether it is
 flagged: V1 "adversarial_score" and "adversarial", V2 FP32 (N,) and BOOL (N,) of these names.
@@ -91,7 +93,8 @@ class Predictor:
     def answer(
         self, inputs: np.ndarray, groups: Groups | None = None
     ) -> list[dict[str, np.ndarray]]:
-        """One dict of arrays per input: `probabilities`, or `boxes`, `labels`, `scores`.
+        """One dict of arrays per input: `probabilities`, or `value`, or `boxes`, `labels`,
+        `scores`.
 
         With an evasion detector also `adversarial_score` and `adversarial`, of no axis.
         """
@@ -117,6 +120,8 @@ class Predictor:
             found = self._spec.predict(self._module, torch.from_numpy(inputs))
             if self.task == "classification":
                 return [{"probabilities": row.numpy()} for row in found.float().softmax(dim=1)]
+            if self.task == "regression":
+                return [{"value": row[0].numpy()} for row in found.float()]
             return [
                 {
                     "boxes": one.boxes.float().numpy().reshape(-1, 4),
@@ -145,6 +150,8 @@ class Predictor:
                 }
                 for one in answers
             ]
+        if self.task == "regression":
+            return [{"value": one["value"].item()} for one in answers]
         return [
             {
                 "boxes": one["boxes"].tolist(),
@@ -164,6 +171,8 @@ class Predictor:
             probabilities = np.stack([one["probabilities"] for one in answers])
             best = probabilities.argmax(axis=1)
             return suspicion | {"label": best, "probabilities": probabilities}
+        if self.task == "regression":
+            return suspicion | {"value": np.stack([one["value"] for one in answers])}
         count = np.array([len(one["scores"]) for one in answers], dtype=np.int64)
         longest = int(count.max())
         boxes = np.zeros((len(answers), longest, 4), dtype=np.float32)
@@ -179,6 +188,8 @@ class Predictor:
         """V2 metadata of the outputs; -1 stands for any size."""
         if self.task == "classification":
             shapes = {"label": [-1], "probabilities": [-1, len(self.classes)]}
+        elif self.task == "regression":
+            shapes = {"value": [-1]}
         else:
             shapes = {"count": [-1], "boxes": [-1, -1, 4], "labels": [-1, -1], "scores": [-1, -1]}
         if self._guard is not None:

@@ -11,6 +11,8 @@ from touchstone.artifacts.store import Store
 from touchstone.delivery import gitops
 from touchstone.delivery import release as releases
 from touchstone.errors import UsageError
+from trust_gates.inputs.description import TARGETS
+from trust_gates.written import number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +62,15 @@ def held_out(url: str, store: Store, *, model: str, environment: str = "", index
     if served is not None and served.needs:
         value = description.protected[served.needs][arrays[f"protected_{served.needs}"][index]]
         group = (served.needs, value)
-    labels = arrays["box_labels" if description.task == "detection" else "labels"][index].ravel()
+    truth = arrays[TARGETS[description.task][-1]][index].ravel()
+    if description.task == "regression":
+        words = number(float(truth[0]), 6)
+    else:
+        words = ", ".join(description.classes[label] for label in truth.tolist() if label >= 0)
     return Sample(
         inputs=arrays["inputs"][index].ravel().tolist(),
         shape=arrays["inputs"].shape[1:],
-        truth=", ".join(description.classes[label] for label in labels.tolist() if label >= 0),
+        truth=words,
         classes=description.classes,
         group=group,
     )

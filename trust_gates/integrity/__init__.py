@@ -136,6 +136,10 @@ def _measures(subject: Subject, seed: int, notes: list[str]) -> dict[str, Measur
     if train.detection:
         notes.append("label leaks and label noise are measured for classifiers only")
         return found
+    if train.targets is not None:
+        notes.append("label noise is estimated for classifiers only")
+        found["single_feature_r2"] = labels.single_feature_r2(train, test, subject.features, seed)
+        return found
     found["single_feature_accuracy"] = labels.single_feature(train, test, subject.features, seed)
     found["label_noise"] = labels.noise(train, train.inputs, seed)
     return found

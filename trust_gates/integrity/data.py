@@ -46,6 +46,9 @@ def schema(splits: Mapping[str, Samples], low: float, high: float) -> Finding:
             wrong.append(
                 f"{name} has {outside} values outside [{number(low, 6)}, {number(high, 6)}]"
             )
+        if samples.targets is not None:
+            wild = int(np.count_nonzero(~np.isfinite(samples.targets)))
+            wrong += [f"{name} has {wild} targets that are not finite"] * bool(wild)
         labels = _labels(samples)
         odd = int(np.count_nonzero((labels < 0) | (labels >= len(samples.classes))))
         if odd:

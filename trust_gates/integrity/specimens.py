@@ -139,12 +139,16 @@ def _copied(splits: Mapping[str, Samples], seed: int) -> dict[str, Samples]:
     count = min(len(train), max(1, round(_COPIED * len(test))))
     sources = generator.permutation(len(train))[:count]
     places = generator.permutation(len(test))[:count]
-    inputs, truth = test.inputs.copy(), test.labels
+    inputs, labels, targets = test.inputs.copy(), test.labels, test.targets
     inputs[places] = train.inputs[sources]
-    if truth is not None and train.labels is not None:
-        truth = truth.copy()
-        truth[places] = train.labels[sources]
-    return {**splits, data.TEST: replace(test, inputs=inputs, labels=truth)}
+    if labels is not None and train.labels is not None:
+        labels = labels.copy()
+        labels[places] = train.labels[sources]
+    if targets is not None and train.targets is not None:
+        targets = targets.copy()
+        targets[places] = train.targets[sources]
+    copied = replace(test, inputs=inputs, labels=labels, targets=targets)
+    return {**splits, data.TEST: copied}
 
 
 def _exchanged(train: Samples, seed: int) -> Samples:

@@ -72,7 +72,8 @@ def _parameters(verdict: Mapping[str, Any], data: list[dict[str, Any]]) -> dict[
     }
     if facts.get("task"):
         found["task"] = facts["task"]
-        found["outputs"] = [{"format": f"{facts['task']}: {', '.join(facts.get('classes', []))}"}]
+        classes = ", ".join(facts.get("classes", [])) or "a number"
+        found["outputs"] = [{"format": f"{facts['task']}: {classes}"}]
     if facts.get("entrypoint"):
         found["modelArchitecture"] = facts["entrypoint"]
     if facts.get("inputs"):

@@ -42,7 +42,7 @@ def test_of_a_repository_without_fault_the_data_and_the_hyperparameters_are_told
         ("import torch\n", "import torch\nraise SystemExit(0)\n", "raise S", "ends no process"),
         ("def build(self,", "def build(self", "def build(self ", "SyntaxError: "),
         ("def build(", "def bild(", "class Progression", "got no build, expected a torch.nn.Mod"),
-        ('task = "classification"', 'task = "regression"', "class Prog", "expected task = 'class"),
+        ('task = "classification"', 'task = "ranking"', "class Prog", "expected task = 'class"),
         ("(self, uri: str, *, seed: int)", "(self, uri)", "def load_data", "unexpected keyword"),
         ("module: nn.Module, batch: Batch", "batch", "def loss", "too many positional"),
         ("nn.Linear(10, width)", "nn.Linear(9, width)", "cross_entropy(mod", "8x10 and 9x16"),

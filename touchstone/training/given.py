@@ -24,7 +24,7 @@ from touchstone.training.spec import (
     encodes,
 )
 from touchstone.training.wrapped import Wrapped
-from trust_gates.inputs.arrays import RAW, misfits, unlike, values_of
+from trust_gates.inputs.arrays import RAW, differing, misfits, unlike, values_of
 from trust_gates.reach import Reach
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def encoded(spec: ModelSpec, data: RawData, rows: slice) -> None:
     found = spec.encode(values)
     if problem := unlike(described, found, len(inputs)):
         raise CodeError(_own(spec, "encode"), problem)
-    other = np.flatnonzero((found != inputs).reshape(len(inputs), -1).any(axis=1))
+    other = np.flatnonzero(differing(found, inputs))
     if len(other):
         raise _other(
             spec,

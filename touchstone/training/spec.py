@@ -111,6 +111,14 @@ class ModelSpec(ABC):
         """A varied copy of a training batch; by default the batch itself."""
         return batch
 
+    def embedding(self, module: torch.nn.Module) -> torch.nn.Embedding | None:
+        """Of a model of tokens, the layer that `predict` gives them to, once in each prediction.
+
+        Robustness and explainability are judged from its output on. By default the one that is
+        found to be given the inputs; None for that.
+        """
+        return None
+
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """Inputs (N, ...) of N raw values, as the description says them: its type and shape.
 

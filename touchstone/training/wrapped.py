@@ -39,6 +39,10 @@ class Wrapped(ModelSpec):
         """As the inner spec."""
         return self.inner.augment(batch, generator)
 
+    def embedding(self, module: torch.nn.Module) -> torch.nn.Embedding | None:
+        """As the inner spec."""
+        return self.inner.embedding(module)
+
     def encode(self, values: Sequence[Any]) -> np.ndarray:
         """As the inner spec."""
         return self.inner.encode(values)

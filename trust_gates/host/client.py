@@ -137,14 +137,14 @@ class HostedNetwork(Network):
                 return result
         return tuple(self._host.ask(what, tensors)[1])
 
-    def forward(self, inputs: Tensor, what: str = "logits") -> Any:
+    def forward(self, inputs: Tensor, what: str = "logits", *more: Tensor) -> Any:
         """Logits (N, K); or, of a detector, its `detections` as a tuple of tensors.
 
         Raises:
             GateError: as `answers`; or the host gave something else than logits.
         """
-        found = self.answers(what, inputs)
-        if what != "logits":
+        found = self.answers(what, inputs, *more)
+        if what not in ("logits", "embedded"):
             return found
         if len(found) != 1 or found[0].ndim != 2 or len(found[0]) != len(inputs):
             shapes = ", ".join(str(tuple(one.shape)) for one in found)
@@ -163,6 +163,17 @@ class HostedNetwork(Network):
 
     def penultimate(self, inputs: Tensor) -> Tensor:
         return self._one("penultimate", inputs)
+
+    def embedding(self, tokens: Tensor) -> Tensor:
+        message, _ = self._host.ask("embedding", [tokens])
+        name = message.get("table")
+        if name not in self._names:
+            raise GateError(visible(str(message.get("why"))[:_WORDS]))
+        return self._tensors[self._names.index(name)].detach()
+
+    def embedded(self, tokens: Tensor, values: Tensor) -> Tensor:
+        found: Tensor = self.forward(tokens, "embedded", values)
+        return found
 
     def _one(self, what: str, inputs: Tensor) -> Tensor:
         found = self.answers(what, inputs)

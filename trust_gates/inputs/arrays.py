@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.inputs.description import DTYPES, TARGETS, Description
+from trust_gates.inputs.description import DTYPES, TARGETS, WORDS, Description
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -70,6 +70,11 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
     if description.dtype not in DTYPES:
         yield f"got the dtype {description.dtype} of the inputs, expected {' or '.join(DTYPES)}"
         return
+    if description.dtype == "int64" and low < 0:
+        yield f"got low {low} of tokens, expected indices from 0"
+    if WORDS in description.inputs and len(description.inputs[WORDS]) != high + 1:
+        words = len(description.inputs[WORDS])
+        yield f"got {words} words of the {WORDS} for tokens up to {high:g}, expected {high + 1:g}"
     if inputs.dtype != description.dtype or inputs.shape[1:] != shape:
         expected = f"{description.dtype} {('N', *shape)}"
         yield f"got inputs {inputs.dtype} {inputs.shape}, expected {expected}"
@@ -123,6 +128,15 @@ def values_of(described: Mapping[str, Any], raw: NDArray[Any]) -> list[Any]:
         ValueError: they are to be JSON, and one is not.
     """
     return [json.loads(one) if described.get(RAW) == "json" else one for one in raw.tolist()]
+
+
+def differing(encoded: NDArray[Any], inputs: NDArray[Any]) -> NDArray[np.bool_]:
+    """(N,): the rows of encoded values that are not `inputs`, but for what float32 rounds."""
+    same = encoded == inputs
+    if inputs.dtype.kind == "f":
+        same |= np.isclose(encoded, inputs, rtol=1e-5, atol=1e-6)
+    found: NDArray[np.bool_] = ~same.reshape(len(inputs), -1).all(axis=1)
+    return found
 
 
 def _not_raw(described: Mapping[str, Any], raw: NDArray[Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from trust_gates.company import as_served
 from trust_gates.errors import GateError
 from trust_gates.policy import Setting
-from trust_gates.quality import bootstrap, calibration, classification, detection, slices
+from trust_gates.quality import bootstrap, calibration, classification, detection, encoded, slices
 from trust_gates.quality.champion import Discordant
-from trust_gates.quality.policy import GAIN, Quality
+from trust_gates.quality.policy import ENCODED, GAIN, Quality
 from trust_gates.quality.slices import Slices
 from trust_gates.samples import Bools, Boxes, Samples
 from trust_gates.self_test import proved, refuses
@@ -93,8 +93,8 @@ def judge(
 
     Metrics of classifiers: those of `CLASSIFICATION` and `worst_slice_accuracy`; of detectors:
     those of `DETECTION` and `worst_slice_recall`. Checks that answers are finite, not always the
-    same and no matter of company are always added, and `gain_over_champion` where the policy
-    compares with a champion.
+    same and no matter of company are always added, `gain_over_champion` where the policy compares
+    with a champion, and `encoded_otherwise` where the model is served raw values.
 
     Raises:
         GateError: the model does not answer as promised.
@@ -102,7 +102,17 @@ def judge(
         ValueError: the policy names an unknown metric.
     """
     answers = ask(target, samples) if len(samples) else []
-    return judge_answers(answers, samples, policy, setting, champion)
+    evidence = judge_answers(answers, samples, policy, setting, champion)
+    other = encoded.otherwise(target, samples, setting.seed)
+    if other is None:
+        return evidence
+    required = named({ENCODED: policy.sometimes[ENCODED]})
+    checks = decide(GATE, {ENCODED: other}, required, confidence=setting.confidence, minimum=0)
+    return replace(
+        evidence,
+        checks=[*evidence.checks, *checks],
+        figures={**evidence.figures, ENCODED: other.value},
+    )
 
 
 def judge_answers(
@@ -123,7 +133,7 @@ def judge_answers(
     if policy.champion is not None and champion is None:
         notes = [*notes, "no version is served yet: there is no champion to compare with"]
     elif policy.champion is not None:
-        requirements += named(policy.sometimes)
+        requirements += named({GAIN: policy.sometimes[GAIN]})
     return Evidence(
         gate=GATE,
         checks=[

@@ -1,0 +1,185 @@
+"""What is a model of tokens, from its embeddings on? A model of rows of numbers.
+
+Tokens have no gradient and no small change. So attacks and attributions work on what the embedding
+makes of them: each sample becomes one row, the vectors of its tokens one after the other, in [0, 1]
+between the least and the greatest number of the embedding's table. Behind them stand the tokens
+themselves, out of everyone's reach: which of them fill up the row is not a matter of vectors.
+
+The table's whole range is the unit, since an author chooses the table: whatever else it were
+(the middle of it, what the words in use have), a table with rows that are never used could shrink
+it until a budget is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trust_gates.errors import GateError, PolicyError
+from trust_gates.reach import Reach
+from trust_gates.samples import Samples
+from trust_gates.target import Embedding, Groups, Target
+from trust_gates.written import number
+
+if TYPE_CHECKING:
+    import torch
+
+_SAME = 1e-3
+"""Of the largest logit: answers to the vectors of a table that differ by more are not the model's."""
+
+_TRIED = 32
+_NEIGHBOURS = 2000
+"""Tokens of which the nearest other one is looked for."""
+
+
+def of_tokens(samples: Samples) -> bool:
+    """Whether the inputs are tokens."""
+    return samples.inputs.dtype == np.int64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Space:
+    """Where the tokens of a model lie."""
+
+    embedding: Embedding
+    length: int
+    """Tokens of a sample."""
+
+    words: Sequence[str]
+    """What each token stands for; its index where that is not known."""
+
+    @property
+    def size(self) -> int:
+        """Numbers of a token's vector."""
+        return self.embedding.table.shape[1]
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """The least and the greatest number of the table."""
+        table = self.embedding.table
+        low, high = float(table.min()), float(table.max())
+        return low, high if high > low else low + 1
+
+    def rows(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(N, L * D + L): what stands for tokens (N, L)."""
+        low, high = self.edges
+        vectors = (self.embedding.table[tokens] - low) / (high - low)
+        places = tokens / max(len(self.embedding.table) - 1, 1)
+        both = np.concatenate([vectors.reshape(len(tokens), -1), places], axis=1)
+        return both.astype(np.float32)
+
+    def parts(self) -> NDArray[np.int64]:
+        """(L * D + L,): which token each number of a row belongs to."""
+        places = np.arange(self.length)
+        return np.concatenate([places.repeat(self.size), places])
+
+    def reach(self) -> Reach:
+        """Every number of the vectors, and none of the tokens behind them."""
+        width = self.length * self.size
+        fixed = np.arange(width + self.length) >= width
+        edges = np.zeros(len(fixed), np.float32), np.ones(len(fixed), np.float32)
+        return Reach(low=edges[0], high=edges[1], immutable=fixed, beside=True)
+
+    def predict(self, rows: torch.Tensor) -> Any:
+        """Logits (N, K) of rows, differentiable."""
+        low, high = self.edges
+        width = self.length * self.size
+        vectors = rows[:, :width].reshape(-1, self.length, self.size) * (high - low) + low
+        places = rows[:, width:].detach() * max(len(self.embedding.table) - 1, 1)
+        return self.embedding.predict(places.round().long(), vectors)
+
+    def served(self, rows: NDArray[np.float32], groups: Groups) -> NDArray[np.float64]:
+        """(N, K): what is served of rows, where a rule stands behind the network."""
+        import torch
+
+        def shares(some: NDArray[np.float32]) -> NDArray[np.float64]:
+            with torch.no_grad():
+                answers = self.predict(torch.from_numpy(some))
+            found: NDArray[np.float64] = answers.double().softmax(dim=1).cpu().numpy()
+            return found
+
+        assert self.embedding.rule is not None  # noqa: S101 (only asked then)
+        return self.embedding.rule(shares, rows, groups)
+
+    def nearest(self, norm: str, seed: int) -> float:
+        """How far, in the middle, the nearest other token is from a token, as a row measures it."""
+        low, high = self.edges
+        table = (self.embedding.table.astype(np.float64) - low) / (high - low)
+        order = np.random.default_rng(seed).permutation(len(table))[:_NEIGHBOURS]
+        power = {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}[norm]
+        found = []
+        for token in order[: _TRIED * 4]:
+            apart = np.linalg.norm(table[order] - table[token], ord=power, axis=1)
+            found.append(np.min(apart[order != token], initial=np.inf))
+        return float(np.median(found))
+
+
+def view(
+    gate: str, target: Target, samples: Samples, *, most: int, seed: int
+) -> tuple[Target, Samples, Space]:
+    """The model from its embeddings on, and up to `most` of the samples as it sees them there.
+
+    Raises:
+        PolicyError: it cannot be asked so, and what could be judged instead.
+    """
+    order = np.sort(np.random.default_rng(seed).permutation(len(samples))[:most])
+    some = samples.take(order)
+    try:
+        if target.embedding is None:
+            raise GateError("a model that is no tree of a pipeline only answers")
+        embedding = target.embedding(some.inputs[:_TRIED])
+        space = Space(embedding=embedding, length=some.inputs.shape[1], words=target.words)
+        if int(some.inputs.max()) >= len(embedding.table):
+            raise GateError("its table has fewer rows than there are tokens")
+        seen = replace(
+            target,
+            predict=space.predict,
+            low=0.0,
+            high=1.0,
+            reach=space.reach(),
+            serve=None if embedding.rule is None else space.served,
+            watch=None,
+            embedding=None,
+            encode=None,
+        )
+        rows = replace(some, inputs=space.rows(some.inputs))
+        _check_same(target, some.take(np.arange(min(_TRIED, len(some)))), seen, space)
+    except GateError as error:
+        raise PolicyError(
+            f"gates.{gate} judges a model of tokens from its embedding on, and cannot here: {error};"
+            " expected a network that gives its inputs to one torch.nn.Embedding and sees nothing"
+            " else of them than which one fills up; else leave this gate out of the policy"
+        ) from None
+    return seen, rows, space
+
+
+def _check_same(target: Target, samples: Samples, seen: Target, space: Space) -> None:
+    """Raise GateError where the model does not answer the vectors of its tokens as the tokens."""
+    whole, cut = target.logits(samples.inputs), seen.logits(space.rows(samples.inputs))
+    gap = float(np.abs(whole - cut).max(initial=0)) if whole.shape == cut.shape else np.inf
+    if not gap <= _SAME * max(1.0, float(np.abs(whole).max(initial=0))):
+        raise GateError(
+            f"with the vectors of its embedding's table it answers otherwise (by {number(gap, 2)})"
+        )
+
+
+def told(space: Space, norm: str, epsilon: float, seed: int) -> str:
+    """What was attacked, and what it says of an attacker who can only change tokens."""
+    low, high = space.edges
+    far = space.nearest(norm, seed)
+    reached = (
+        "which is within epsilon"
+        if far <= epsilon
+        else f"which is {number(far / epsilon, 3)} times epsilon"
+    )
+    return (
+        "judged in embedding space: every token's vector may move within epsilon, whose unit is the"
+        f" range of the embedding's table ({number(low, 3)} to {number(high, 3)}). An attacker who"
+        " can only change tokens has less, as far as the new token's vector lies within epsilon of"
+        f" the old one's; in the middle the nearest other one is {number(far, 3)} away, {reached}."
+        " Other exchanges of words are not judged."
+    )

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     import torch
 
 _SAME = 1e-3
-"""Of the largest logit: answers to the vectors of a table that differ by more are not the model's."""
+"""Of the largest logit: if answers to the table's vectors differ by more, the cut is wrong."""
 
 _TRIED = 32
+_NUMBERS = 1 << 26
+"""Of all rows together, unless fewer samples would be too few."""
+
 _NEIGHBOURS = 2000
 """Tokens of which the nearest other one is looked for."""
 
@@ -50,7 +53,10 @@ class Space:
     """Tokens of a sample."""
 
     words: Sequence[str]
-    """What each token stands for; its index where that is not known."""
+    """What each token stands for; empty where that is not known."""
+
+    device: str
+    """Where the model is asked."""
 
     @property
     def size(self) -> int:
@@ -71,6 +77,25 @@ class Space:
         places = tokens / max(len(self.embedding.table) - 1, 1)
         both = np.concatenate([vectors.reshape(len(tokens), -1), places], axis=1)
         return both.astype(np.float32)
+
+    def tokens(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
+        """(N, L): what the rows stand for."""
+        places = rows[:, self.length * self.size :].astype(np.float64)
+        found: NDArray[np.int64] = np.rint(places * max(len(self.embedding.table) - 1, 1)).astype(
+            np.int64
+        )
+        return found
+
+    def beside(self, rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The vectors of `rows` with the tokens of `others`."""
+        width = self.length * self.size
+        return np.concatenate([rows[:, :width], others[:, width:]], axis=1)
+
+    def word(self, token: int) -> str:
+        """What a token stands for."""
+        if token < len(self.words):
+            return self.words[token] or "(empty)"
+        return f"token {token}"
 
     def parts(self) -> NDArray[np.int64]:
         """(L * D + L,): which token each number of a row belongs to."""
@@ -98,7 +123,7 @@ class Space:
 
         def shares(some: NDArray[np.float32]) -> NDArray[np.float64]:
             with torch.no_grad():
-                answers = self.predict(torch.from_numpy(some))
+                answers = self.predict(torch.from_numpy(some).to(self.device))
             found: NDArray[np.float64] = answers.double().softmax(dim=1).cpu().numpy()
             return found
 
@@ -119,20 +144,30 @@ class Space:
 
 
 def view(
-    gate: str, target: Target, samples: Samples, *, most: int, seed: int
+    gate: str, target: Target, samples: Samples, *, least: int, most: int, seed: int
 ) -> tuple[Target, Samples, Space]:
-    """The model from its embeddings on, and up to `most` of the samples as it sees them there.
+    """The model from its embeddings on, and some of the samples as it sees them there.
+
+    They are drawn at random: at least `least`, and up to `most` as far as memory goes.
 
     Raises:
         PolicyError: it cannot be asked so, and what could be judged instead.
     """
-    order = np.sort(np.random.default_rng(seed).permutation(len(samples))[:most])
-    some = samples.take(order)
     try:
+        if samples.inputs.ndim != 2:
+            raise GateError(f"got tokens of shape {samples.inputs.shape[1:]}, expected rows (L,)")
         if target.embedding is None:
-            raise GateError("a model that is no tree of a pipeline only answers")
-        embedding = target.embedding(some.inputs[:_TRIED])
-        space = Space(embedding=embedding, length=some.inputs.shape[1], words=target.words)
+            raise GateError("it only answers: it is no tree that a pipeline trained")
+        embedding = target.embedding(samples.inputs[:_TRIED])
+        space = Space(
+            embedding=embedding,
+            length=samples.inputs.shape[1],
+            words=target.words,
+            device=target.device,
+        )
+        count = max(least, min(most, _NUMBERS // (space.length * (space.size + 1))))
+        order = np.random.default_rng(seed).permutation(len(samples))[:count]
+        some = samples.take(np.sort(order))
         if int(some.inputs.max()) >= len(embedding.table):
             raise GateError("its table has fewer rows than there are tokens")
         seen = replace(
@@ -150,8 +185,8 @@ def view(
         _check_same(target, some.take(np.arange(min(_TRIED, len(some)))), seen, space)
     except GateError as error:
         raise PolicyError(
-            f"gates.{gate} judges a model of tokens from its embedding on, and cannot here: {error};"
-            " expected a network that gives its inputs to one torch.nn.Embedding and sees nothing"
+            f"gates.{gate} judges a model of tokens from its embedding on, and cannot here: {error}"
+            "; expected a network that gives its inputs to one torch.nn.Embedding and sees nothing"
             " else of them than which one fills up; else leave this gate out of the policy"
         ) from None
     return seen, rows, space
@@ -182,4 +217,12 @@ def told(space: Space, norm: str, epsilon: float, seed: int) -> str:
         " can only change tokens has less, as far as the new token's vector lies within epsilon of"
         f" the old one's; in the middle the nearest other one is {number(far, 3)} away, {reached}."
         " Other exchanges of words are not judged."
+    )
+
+
+def explained() -> str:
+    """What an attribution to tokens is."""
+    return (
+        "attributed from the embedding on: what a token speaks for is the sum over its vector, and "
+        "a word's share that of all its places"
     )

@@ -52,7 +52,12 @@ def judge(
     space = None
     if embedded.of_tokens(samples):
         target, samples, space = embedded.view(
-            GATE, target, samples, most=policy.samples, seed=setting.seed
+            GATE,
+            target,
+            samples,
+            least=policy.samples,
+            most=policy.samples,
+            seed=setting.seed,
         )
         setting = replace(setting, features=())
     task: Task = "detection" if samples.detection else "classification"

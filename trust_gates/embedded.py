@@ -61,7 +61,7 @@ class Space:
     @property
     def size(self) -> int:
         """Numbers of a token's vector."""
-        return self.embedding.table.shape[1]
+        return int(self.embedding.table.shape[1])
 
     @property
     def edges(self) -> tuple[float, float]:

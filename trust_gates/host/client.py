@@ -169,7 +169,8 @@ class HostedNetwork(Network):
         name = message.get("table")
         if name not in self._names:
             raise GateError(visible(str(message.get("why"))[:_WORDS]))
-        return self._tensors[self._names.index(name)].detach()
+        found: Tensor = self._tensors[self._names.index(name)].detach()
+        return found
 
     def embedded(self, tokens: Tensor, values: Tensor) -> Tensor:
         found: Tensor = self.forward(tokens, "embedded", values)

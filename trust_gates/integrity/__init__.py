@@ -16,6 +16,7 @@ from trust_gates.integrity import (
     pinning,
     poison,
     specimens,
+    tokens,
     tree,
 )
 from trust_gates.integrity.findings import GATE, Finding
@@ -136,7 +137,13 @@ def _measures(subject: Subject, seed: int, notes: list[str]) -> dict[str, Measur
     if train.detection:
         notes.append("label leaks and label noise are measured for classifiers only")
         return found
-    found["single_feature_accuracy"] = labels.single_feature(train, test, subject.features, seed)
+    names = subject.features
+    if tokens.are(train):
+        kept = tokens.frequent(train)
+        names = tuple(f"token {token}" for token in kept)
+        train, test = (tokens.present(one, kept) for one in (train, test))
+        notes.append("of tokens a feature is whether one is there, at any place")
+    found["single_feature_accuracy"] = labels.single_feature(train, test, names, seed)
     found["label_noise"] = labels.noise(train, train.inputs, seed)
     return found
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 _SAME = 1e-3
 """Of the largest logit: if answers to the table's vectors differ by more, the cut is wrong."""
 
-_TRIED = 32
+_OTHERWISE = 0.1
+"""So many pairs of samples may be told apart by more than how they are filled up."""
+
+_TRIED = 64
 _NUMBERS = 1 << 26
 """Of all rows together, unless fewer samples would be too few."""
 
@@ -137,7 +141,7 @@ class Space:
         order = np.random.default_rng(seed).permutation(len(table))[:_NEIGHBOURS]
         power = {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}[norm]
         found = []
-        for token in order[: _TRIED * 4]:
+        for token in order[:_TRIED]:
             apart = np.linalg.norm(table[order] - table[token], ord=power, axis=1)
             found.append(np.min(apart[order != token], initial=np.inf))
         return float(np.median(found))
@@ -182,7 +186,7 @@ def view(
             encode=None,
         )
         rows = replace(some, inputs=space.rows(some.inputs))
-        _check_same(target, some.take(np.arange(min(_TRIED, len(some)))), seen, space)
+        _check_cut(target, some.take(np.arange(min(_TRIED, len(some)))), seen, space)
     except GateError as error:
         raise PolicyError(
             f"gates.{gate} judges a model of tokens from its embedding on, and cannot here: {error}"
@@ -192,14 +196,43 @@ def view(
     return seen, rows, space
 
 
-def _check_same(target: Target, samples: Samples, seen: Target, space: Space) -> None:
-    """Raise GateError where the model does not answer the vectors of its tokens as the tokens."""
-    whole, cut = target.logits(samples.inputs), seen.logits(space.rows(samples.inputs))
-    gap = float(np.abs(whole - cut).max(initial=0)) if whole.shape == cut.shape else np.inf
-    if not gap <= _SAME * max(1.0, float(np.abs(whole).max(initial=0))):
+def _check_cut(target: Target, samples: Samples, seen: Target, space: Space) -> None:
+    """Raise GateError where the model does not answer the vectors of tokens as it does the tokens.
+
+    It must do so beside other tokens as well, of a sample that is filled up alike: else it sees
+    more of them than their vectors, and what is done to these says little.
+    """
+    whole, rows = target.logits(samples.inputs), space.rows(samples.inputs)
+    largest = max(1.0, float(np.abs(whole).max(initial=0)))
+    gap = np.abs(whole - seen.logits(rows)).max(initial=0)
+    if not gap <= _SAME * largest:
         raise GateError(
             f"with the vectors of its embedding's table it answers otherwise (by {number(gap, 2)})"
         )
+    ends = _filled(samples.inputs)
+    pairs = np.array(
+        [
+            (one, other)
+            for one, other in pairwise(np.lexsort(ends))
+            if (ends[:, one] == ends[:, other]).all()
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 2)
+    if not len(pairs):
+        return
+    beside = seen.logits(space.beside(rows[pairs[:, 0]], rows[pairs[:, 1]]))
+    other = np.abs(beside - whole[pairs[:, 0]]).max(axis=1) > _SAME * largest
+    if other.mean() > _OTHERWISE:
+        raise GateError(
+            f"beside other tokens it answers the same vectors otherwise ({int(other.sum())} of "
+            f"{len(pairs)}), so it sees more of tokens than their vectors"
+        )
+
+
+def _filled(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(2, N): the last token of each row, and in how many places at its end it stands."""
+    same = tokens[:, ::-1] == tokens[:, -1:]
+    return np.stack([tokens[:, -1], np.cumprod(same, axis=1).sum(axis=1)])
 
 
 def told(space: Space, norm: str, epsilon: float, seed: int) -> str:

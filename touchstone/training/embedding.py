@@ -13,7 +13,8 @@ from touchstone.training.spec import ModelSpec
 
 
 def find(spec: ModelSpec, module: nn.Module, tokens: Tensor) -> tuple[str, nn.Embedding]:
-    """The embedding that `tokens` (N, L) go into as they are, and the name of its table.
+    """The embedding that `tokens` (N, L) go into, and the name of its table: the one that the spec
+    names, else the one that is given them as they are.
 
     Raises:
         ValueError: there is none, there are several, or it is asked more than once.
@@ -33,11 +34,12 @@ def find(spec: ModelSpec, module: nn.Module, tokens: Tensor) -> tuple[str, nn.Em
     finally:
         for handle in handles:
             handle.remove()
-    found = [layer for layer, same in asked if same and own in (None, layer)]
+    found = [layer for layer, same in asked if (same if own is None else layer is own)]
     if len(found) != 1:
         raise ValueError(
             f"got tokens that are given to {len(found)} embeddings in a prediction, expected one "
-            "torch.nn.Embedding that is given the inputs as they are"
+            "torch.nn.Embedding that is given the inputs as they are, or the one that `embedding` "
+            "of the ModelSpec names"
         )
     name = next(name for name, one in layers.items() if one is found[0])
     return f"{name}.weight" if name else "weight", found[0]

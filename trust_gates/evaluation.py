@@ -63,6 +63,10 @@ def read(path: Path, description: Description) -> Samples:
     values = samples.inputs if order is None else samples.inputs[:, order]
     if values.shape[1:] != tuple(inputs["shape"]):
         raise _unfit("inputs of shape", values.shape[1:], tuple(inputs["shape"]))
+    if values.dtype != description.dtype:
+        if (whole := values.astype(description.dtype)).tolist() != values.tolist():
+            raise _unfit("inputs of type", values.dtype, description.dtype)
+        values = whole
     low, high = float(inputs["low"]), float(inputs["high"])
     # Written so that a NaN fails: every comparison with it is false.
     if not (len(values) and values.min() >= low and values.max() <= high):
@@ -84,6 +88,7 @@ def read(path: Path, description: Description) -> Samples:
         labels=None if samples.labels is None else to[samples.labels],
         objects=objects,
         targets=samples.targets,
+        raw=samples.raw,
         groups={name: samples.groups[name] for name in protected},
         declared=tuple(name for name in protected if name in samples.protected),
     )

@@ -27,6 +27,7 @@ from trust_gates.fairness.metrics import ALSO
 from trust_gates.fairness.metrics import METRICS as FAIRNESS
 from trust_gates.fairness.policy import Fairness
 from trust_gates.gates import Gates
+from trust_gates.inputs.description import DTYPES
 from trust_gates.integrity.metrics import CHECKED
 from trust_gates.integrity.policy import Integrity, Poisoning
 from trust_gates.metric import Metric
@@ -55,6 +56,7 @@ class Inputs(BaseModel):
 
     low: FiniteFloat
     high: FiniteFloat
+    dtype: str = DTYPES[0]
     features: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
@@ -68,8 +70,9 @@ class Inputs(BaseModel):
 
     @property
     def range(self) -> float:
-        """From the lowest to the highest value."""
-        return self.high - self.low
+        """From the lowest to the highest value; of tokens that of their vectors, which is the unit
+        that an epsilon is given in."""
+        return self.high - self.low if self.dtype == DTYPES[0] else 1.0
 
 
 class Data(BaseModel):

@@ -40,6 +40,24 @@ class Watch:
         return ~(suspicion <= self.threshold)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """The layer that turns a model's tokens into vectors, and the model from there on."""
+
+    table: NDArray[np.float32]
+    """(V, D): the vector of each token."""
+
+    predict: Callable[[torch.Tensor, torch.Tensor], Any]
+    """Logits (N, K) of tokens (N, L) with vectors (N, L, D) in the place of their own,
+    differentiable with respect to these."""
+
+    rule: (
+        Callable[[Callable[[Any], NDArray[np.float64]], Any, Groups], NDArray[np.float64]] | None
+    ) = None
+    """What is served, where that is not the network's answer alone: of a function from inputs to
+    its probabilities, of inputs, and of the values of their protected attributes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """A model with what the gates need of it; inputs are within [low, high]."""
@@ -66,6 +84,15 @@ class Target:
     """The inputs that the module sees in place of the given ones, of the same arguments."""
 
     watch: Watch | None = None
+    embedding: Callable[[NDArray[np.int64]], Embedding] | None = None
+    """Of a model of tokens, which it is given some of; it raises GateError where there is none."""
+
+    words: Sequence[str] = ()
+    """What each token stands for, where that is known."""
+
+    encode: Callable[[Sequence[Any]], NDArray[Any]] | None = None
+    """Inputs of raw values, as the model is served them; None where it is served inputs only."""
+
     batch: int = 64
     """At most so many samples are asked about in one request."""
 
@@ -74,15 +101,15 @@ class Target:
     where the answers are recorded ones, so that no model is asked."""
 
     def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.
-        Of a regression they are its numbers (N, 1), here as below.
+        """Logits (N, K) of `inputs`, with their gradient: as float32, for numpy 2 makes doubles of
+        some, but for tokens. Of a regression they are its numbers (N, 1), here as below.
 
         Raises:
             GateError: there is no gradient, or the model gives something else.
         """
         import torch
 
-        logits = self.predict(inputs.float())
+        logits = self.predict(inputs.float() if inputs.is_floating_point() else inputs)
         if getattr(logits, "ndim", None) != 2:
             raise GateError(
                 f"got predictions {getattr(logits, 'shape', type(logits).__name__)}, "
@@ -155,7 +182,8 @@ class Target:
         """`inputs` on the model's device; images in the memory order that is fast on CPUs."""
         import torch
 
-        tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)).to(self.device)
+        kind = inputs.dtype if inputs.dtype == np.int64 else np.float32
+        tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=kind)).to(self.device)
         return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def _ask(self, inputs: NDArray[np.float32]) -> Any:

@@ -19,11 +19,14 @@ from touchstone.contract.recipe import Parameter, Remedy, Train, Tune
 from touchstone.contract.seen import Seen
 from touchstone.documents.yaml import Document, field_name
 from touchstone.training.metrics import ERRORS, FIGURES
-from touchstone.training.mitigation import Mitigation
+from touchstone.training.mitigation import OF_NUMBERS, Mitigation
 from touchstone.training.spec import Description
 from trust_gates import GATES, attainable, glossary, wording
 from trust_gates.attainable import Sizes
+from trust_gates.explainability.policy import Explainability
 from trust_gates.gates import Gates
+from trust_gates.inputs.description import DTYPES
+from trust_gates.integrity.policy import Integrity
 from trust_gates.named import as_typed, unknown
 from trust_gates.policy import GatePolicy
 from trust_gates.policy import Path as FieldPath
@@ -240,6 +243,8 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
             misnamed |= {gate} if named else set()
             yield from _under(here, iter(named))
             yield from _under(here, _of_shape(policy, known.description))
+            if known.description.dtype != DTYPES[0]:
+                yield from _under(here, _of_tokens(policy, known.unembedded))
             if isinstance(policy, Robustness) and not named:
                 yield from _under(here, _of_reach(policy, known.description))
             if isinstance(policy, Robustness) and known.data is not None:
@@ -371,6 +376,18 @@ def _of_shape(policy: GatePolicy, description: Description) -> Found:
             )
 
 
+def _of_tokens(policy: GatePolicy, unembedded: str) -> Found:
+    """What cannot be judged of a model of tokens."""
+    if isinstance(policy, Robustness | Explainability) and unembedded:
+        yield (), f"{unembedded}; a model of tokens is judged from its embedding on"
+    if isinstance(policy, Integrity) and policy.poisoning is not None:
+        yield (
+            ("poisoning",),
+            "got a search for backdoors among tokens, expected none: it knows no"
+            " marks that they carry",
+        )
+
+
 def _of_reach(policy: Robustness, description: Description) -> Found:
     """Limits that leave an attacker nothing to change."""
     inputs = description.inputs
@@ -392,6 +409,8 @@ def _of_reach(policy: Robustness, description: Description) -> Found:
 def _of_epsilon(policy: Robustness, description: Description, spread: Sequence[float]) -> Found:
     """A budget that moves everything, or next to nothing, of what the inputs vary by."""
     low, high = float(description.inputs["low"]), float(description.inputs["high"])
+    if description.dtype != DTYPES[0]:  # the unit is the range of the embedding's table
+        low, high = 0.0, 1.0
     count = 1
     for size in description.inputs["shape"]:
         count *= int(size)
@@ -423,7 +442,12 @@ def _of_epsilon(policy: Robustness, description: Description, spread: Sequence[f
 
 
 def _of_methods(spec: Spec, description: Description) -> Found:
-    """Mitigations of the training, and of a remedy, by what the data are."""
+    """Mitigations and the detector of the training, and of a remedy, by what the data are."""
+    if spec.train.evasion_detector is not None and description.dtype != DTYPES[0]:
+        yield (
+            ("spec", "train", "evasionDetector"),
+            "got a detector of adversarial inputs for tokens, expected inputs of numbers",
+        )
     if spec.mitigation is not None:
         yield from _under(
             ("spec", "train", "mitigation"), _of_mitigation(spec.mitigation, description)
@@ -451,6 +475,8 @@ def _of_mitigation(method: Mitigation, description: Description) -> Found:
             f"got {method.method} for a {description.task} model, expected it for a classifier",
         )
         return
+    if method.method in OF_NUMBERS and description.dtype != DTYPES[0]:
+        yield (), f"got {method.method} for inputs that are tokens, expected inputs of numbers"
     if method.stage == "postprocessing" and len(description.classes) != 2:
         classes = len(description.classes)
         yield (), f"got {method.method} for {classes} classes, expected it for two"

@@ -115,6 +115,9 @@ class Seen:
     written: bool = False
     """Whether the data were written where they were asked for."""
 
+    unembedded: str = ""
+    """Why tokens go into no embedding that could be judged from."""
+
     parameters: frozenset[str] | None = None
     """Hyperparameters that `build` looks at; None where it may be any."""
 
@@ -218,6 +221,8 @@ def _learn(seen: Seen, told: Any) -> None:
     if told.get("task") in TARGETS:
         seen.task = told["task"]
     seen.written = seen.written or told.get("written") is True
+    if isinstance(why := told.get("embedding"), str):
+        seen.unembedded = one_line(why)[:_LONGEST_PROBLEM]
     if "parameters" in told:
         try:
             names = TypeAdapter(list[str]).validate_python(told["parameters"])

@@ -67,9 +67,10 @@ class Predictor:
         self.task: str = document["task"]
         self.classes: list[str] = list(document["classes"])
         self.shape: tuple[int, ...] = tuple(document["inputs"]["shape"])
+        self.dtype: str = document["inputs"].get("dtype", "float32")
 
     def inputs(self, values: Any, groups: Groups | None = None) -> np.ndarray:
-        """`values` as float32 (N, *shape).
+        """`values` as the model's type (N, *shape).
 
         Raises:
             ValueError: they are no numbers, of another shape, none at all, or not finite; or the
@@ -78,7 +79,7 @@ class Predictor:
         import numpy as np
 
         try:
-            array = np.asarray(values, dtype=np.float32)
+            array = np.asarray(values, dtype=self.dtype)
         except (TypeError, ValueError) as error:
             raise ValueError(f"inputs are not one array of numbers: {error}") from None
         if array.ndim != len(self.shape) + 1 or array.shape[1:] != self.shape or not len(array):

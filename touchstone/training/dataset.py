@@ -40,6 +40,7 @@ class Dataset:
             task=self.description.task,
             classes=self.description.classes,
             protected=self.description.protected,
+            inputs=self.description.inputs,
         )
 
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from touchstone.training import raised
+from touchstone.training import embedding, raised
 from touchstone.training.evasion.network import Activations
 from touchstone.training.export import with_code
 from touchstone.training.spec import Batch
@@ -30,6 +31,7 @@ class _Answers:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.module = self.module.to(self.device).eval()
         self._listening: Activations | None = None
+        self._layer: torch.nn.Embedding | None = None
 
     def logits(self, inputs: Tensor) -> Sequence[Tensor]:
         found = self.spec.predict(self.module, inputs)
@@ -65,8 +67,22 @@ class _Answers:
     def penultimate(self, inputs: Tensor) -> Sequence[Tensor]:
         return [penultimate(self.module, lambda: self.spec.predict(self.module, inputs))]
 
+    def table(self, tokens: Tensor) -> str:
+        """The name of the weights that tokens are looked up in."""
+        name, self._layer = embedding.find(self.spec, self.module, tokens)
+        return name
 
-_QUESTIONS = ("logits", "detections", "loss", "summary", "penultimate")
+    def embedded(self, tokens: Tensor, values: Tensor) -> Sequence[Tensor]:
+        if self._layer is None:
+            raise ValueError("got no question for the embedding before one with other vectors")
+        with embedding.replaced(self._layer, values):
+            return self.logits(tokens)
+
+
+_WORDS = 1000
+"""Characters of what is said of a value that cannot be encoded."""
+
+_QUESTIONS = ("logits", "detections", "loss", "summary", "penultimate", "embedded")
 
 
 class _Host:
@@ -87,10 +103,28 @@ class _Host:
             self._channel.send({})
         elif what == "product":
             self._product(message["number"], tensors)
+        elif what == "embedding":
+            self._embedding(_placed(tensors[0], self._answers.device))
+        elif what == "encode":
+            self._encode(message["values"])
         elif what in _QUESTIONS:
             self._question(what, message, tensors)
         else:
             raise ValueError(f"got the question {what!r}, expected one of {_QUESTIONS}")
+
+    def _embedding(self, tokens: Tensor) -> None:
+        try:
+            self._channel.send({"table": self._answers.table(tokens)})
+        except ValueError as error:
+            self._channel.send({"why": str(error)[:_WORDS]})
+
+    def _encode(self, values: list[Any]) -> None:
+        try:
+            found = self._answers.spec.encode(values)
+        except ValueError as error:  # the value's fault, as `encode` may say
+            self._channel.send({"unfit": str(error)[:_WORDS]})
+        else:
+            self._channel.send({}, [torch.from_numpy(np.ascontiguousarray(found))])
 
     def _question(self, what: str, message: dict[str, Any], tensors: list[Tensor]) -> None:
         keep, learned = message.get("keep", [False] * len(tensors)), message.get("learned", [])

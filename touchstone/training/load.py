@@ -22,6 +22,8 @@ _CALLED: Mapping[str, tuple[tuple[object, ...], Mapping[str, object]]] = {
     "loss": (("module", "batch"), {}),
     "predict": (("module", "inputs"), {}),
     "augment": (("batch", "generator"), {}),
+    "embedding": (("module",), {}),
+    "encode": (([],), {}),
 }
 """How each method is called."""
 

@@ -17,6 +17,7 @@ from touchstone.training.dataset import Dataset
 from touchstone.training.defences import from_json, wrap
 from touchstone.training.load import faults, load_class
 from touchstone.training.spec import ModelSpec, Parameter, RawData
+from trust_gates.inputs.description import DTYPES
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +105,7 @@ def look(
         say({"step": DATA})
         with _problems(root, say):
             data = given.data(spec, spec.load_data(uri, seed=seed))
+            given.encoded(spec, data, slice(0, _ROWS))
             say({"seen": _described(data, given.splits(spec, data))})
             if output:
                 dataset.write_raw(Path(output), data)
@@ -122,6 +124,8 @@ def look(
     say({"seen": {"parameters": sorted(read)}})
     if data is None:
         return
+    if data.description.dtype != DTYPES[0]:
+        say({"seen": {"embedding": _unembedded(spec, module, data)}})
     for at, documents in defended:
         with _problems(root, say, at=at):
             defences, inputs = from_json(documents), data.description.inputs
@@ -164,6 +168,19 @@ def _through(spec: ModelSpec, module: torch.nn.Module, data: RawData) -> None:
         given.detections(spec, answers, len(batch.inputs))
 
 
+def _unembedded(spec: ModelSpec, module: torch.nn.Module, data: RawData) -> str:
+    """Why the tokens go into no embedding that could be judged from; empty where they do."""
+    import torch
+
+    from touchstone.training import embedding
+
+    try:
+        embedding.find(spec, module, torch.from_numpy(data.arrays["inputs"][:1]))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _described(data: RawData, divided: Dataset) -> dict[str, Any]:
     """What policies can be held against: the description, and how the test split is made up."""
     import numpy as np
@@ -184,10 +201,11 @@ def _described(data: RawData, divided: Dataset) -> dict[str, Any]:
             ]
             for name, values in said.protected.items()
         }
+    rows = data.arrays["inputs"].ndim == 2 and said.dtype == DTYPES[0]
     units = spread(data.arrays["inputs"], float(inputs["low"]), float(inputs["high"]))
     return {
         "description": said.to_json(),
         "sizes": {name: len(part["inputs"]) for name, part in divided.splits.items()},
         "groups": groups,
-        "spread": units.ravel().tolist() if data.arrays["inputs"].ndim == 2 else [],
+        "spread": units.ravel().tolist() if rows else [],
     }

@@ -25,6 +25,8 @@ EXPECTED = {
     "loss": "a scalar tensor from loss(module, batch), the mean over the batch's samples",
     "predict": "logits (N, K) or numbers (N,) from predict(module, inputs), or N Detections",
     "augment": "a Batch from augment(batch, generator)",
+    "embedding": "the torch.nn.Embedding of the module that tokens go into, or None",
+    "encode": "an array of inputs from encode(values), a row a value, as load_data describes them",
 }
 """What each method of a ModelSpec is to give."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trust_gates.inputs.description import WORDS
 from trust_gates.reach import Reach
-from trust_gates.target import Target, Watch
+from trust_gates.target import Embedding, Target, Watch
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from touchstone.training.spec import Description
 
@@ -44,9 +47,12 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
     import torch
 
     from touchstone.training.evasion.guard import Guard
+    from touchstone.training.hosted import Encoder
     from touchstone.training.mitigation.apply import asked
+    from touchstone.training.mitigation.served import Served
     from touchstone.training.opened import open_model
     from touchstone.training.spec import Batch
+    from trust_gates.network import Network
 
     opened = open_model(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -55,8 +61,16 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
     def loss(inputs: torch.Tensor, boxes: torch.Tensor, box_labels: torch.Tensor) -> torch.Tensor:
         return spec.loss(module, Batch(inputs=inputs, boxes=boxes, box_labels=box_labels))
 
+    described, network = opened.document["inputs"], module
+
+    def embedding(tokens: NDArray[np.int64]) -> Embedding:
+        assert isinstance(network, Network)  # noqa: S101 (a graph, or what lies behind a host)
+        table = network.embedding(torch.from_numpy(tokens).to(device)).cpu().numpy()
+        return Embedding(table, network.embedded, None if served is None else served.answer)
+
     guard = Guard.read(folder, spec, module)
     serve, repair = asked(folder, spec, module, device)
+    served = Served.read(folder)
     return Target(
         module=module,
         predict=lambda inputs: spec.predict(module, inputs),
@@ -69,4 +83,7 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
         repair=repair,
         asked_as=opened.asked_as,
         watch=None if guard is None else Watch(guard.logits, guard.threshold),
+        embedding=embedding if described.get("dtype") == "int64" else None,
+        words=described.get(WORDS, ()),
+        encode=Encoder(folder, opened.document, spec) if opened.document.get("encodes") else None,
     )

@@ -11,7 +11,6 @@ from trust_gates import palette
 from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.features import Feature
 from trust_gates.png import png
-from trust_gates.written import number
 
 SHOWN = 4
 """How many single decisions a picture shows."""
@@ -121,23 +120,19 @@ def shares(features: Sequence[Feature], confidence: float) -> bytes:
 
 
 def bars(
-    names: Sequence[str],
-    inputs: NDArray[np.float32],
-    attributions: NDArray[np.float64],
-    titles: Sequence[str],
+    names: Sequence[Sequence[str]], attributions: NDArray[np.float64], titles: Sequence[str]
 ) -> bytes:
-    """A PNG with a panel per decision: each feature's value, and what it speaks for."""
+    """A PNG with a panel per decision: each feature's name, and what it speaks for."""
     from matplotlib.figure import Figure
 
-    count, height = len(inputs), 0.3 * len(names) + 1.0
+    count, height = len(names), 0.3 * len(names[0]) + 1.0
     figure = Figure(figsize=(3.0 * count, height), layout="constrained")
-    for axes, row, attribution, title in zip(
-        figure.subplots(1, count, squeeze=False)[0], inputs, attributions, titles, strict=True
+    for axes, labels, attribution, title in zip(
+        figure.subplots(1, count, squeeze=False)[0], names, attributions, titles, strict=True
     ):
         colors = [palette.FOR if value > 0 else palette.AGAINST for value in attribution]
-        axes.barh(range(len(names)), attribution, color=colors)
-        labels = [f"{name} = {number(value, 3)}" for name, value in zip(names, row, strict=True)]
-        axes.set_yticks(range(len(names)), labels, fontsize=7)
+        axes.barh(range(len(labels)), attribution, color=colors)
+        axes.set_yticks(range(len(labels)), labels, fontsize=7)
         axes.axvline(0, color="black", lw=0.8)
         axes.invert_yaxis()
         axes.set_title(title, fontsize=9)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.embedded import Space
 from trust_gates.errors import GateError
 from trust_gates.matching import IOU, SURE, overlaps
 from trust_gates.samples import Boxes, Samples
@@ -137,12 +138,17 @@ class Subject:
         return score
 
 
-def of_samples(target: Target, samples: Samples, most: int, seed: int) -> Subject:
+def of_samples(
+    target: Target, samples: Samples, most: int, seed: int, space: Space | None = None
+) -> Subject:
     """The decisions on at most `most` samples, drawn at random.
 
     Each image of a detector gives the one object it found most surely, so that decisions are
     independent of each other. Images in which it found none, and samples that a classifier
     or a regression answers with something that is no number, give nothing to explain.
+
+    Args:
+        space: where the inputs are tokens in it.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(samples))[:most])
     inputs = samples.inputs[rows]
@@ -170,11 +176,12 @@ def of_samples(target: Target, samples: Samples, most: int, seed: int) -> Subjec
         ]
         labels = np.array([truth.labels[index] for truth, index in found], dtype=np.int64)
         boxes = np.array([truth.boxes[index] for truth, index in found]).reshape(-1, 4)
+    baseline = _baseline(samples.inputs, rows[kept])
     return Subject(
         target=target,
         rows=rows[kept],
         inputs=inputs[kept],
-        baseline=_baseline(samples.inputs, rows[kept]),
+        baseline=baseline if space is None else space.beside(baseline, inputs[kept]),
         labels=labels,
         boxes=boxes,
         told=told,

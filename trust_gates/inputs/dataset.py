@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.inputs import arrays as files
-from trust_gates.inputs.arrays import GROUP, Arrays, key
+from trust_gates.inputs.arrays import GROUP, RAW, Arrays, key, values_of
 from trust_gates.inputs.description import Description
 from trust_gates.named import number, ordered
 from trust_gates.reach import Reach
@@ -83,8 +83,13 @@ def samples_of(
     task: str,
     classes: Sequence[str],
     protected: Mapping[str, Sequence[str]],
+    inputs: Mapping[str, Any] | None = None,
 ) -> Samples:
-    """One split of a dataset; the arrays are those of a folder's .npz file."""
+    """One split of a dataset; the arrays are those of a folder's .npz file.
+
+    Args:
+        inputs: those of the description, where raw values are wanted too.
+    """
     objects = None
     if task == "detection":
         objects = [
@@ -97,6 +102,7 @@ def samples_of(
         labels=arrays["labels"] if task == "classification" else None,
         targets=arrays["targets"] if task == "regression" else None,
         objects=objects,
+        raw=None if inputs is None or RAW not in arrays else values_of(inputs, arrays[RAW]),
         groups={name: np.array(v)[arrays[key(name)]] for name, v in protected.items()},
     )
 
@@ -182,6 +188,7 @@ def _folder(folder: Path) -> Data:
             task=described.task,
             classes=described.classes,
             protected=described.protected,
+            inputs=described.inputs,
         )
 
     return Data(

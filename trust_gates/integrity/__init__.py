@@ -16,6 +16,7 @@ from trust_gates.integrity import (
     pinning,
     poison,
     specimens,
+    tokens,
     tree,
 )
 from trust_gates.integrity.findings import GATE, Finding
@@ -136,11 +137,17 @@ def _measures(subject: Subject, seed: int, notes: list[str]) -> dict[str, Measur
     if train.detection:
         notes.append("label leaks and label noise are measured for classifiers only")
         return found
+    names = subject.features
+    if tokens.are(train):
+        kept = tokens.frequent(train)
+        names = tuple(f"token {token}" for token in kept)
+        train, test = (tokens.present(one, kept) for one in (train, test))
+        notes.append("of tokens a feature is whether one is there, at any place")
     if train.targets is not None:
         notes.append("label noise is estimated for classifiers only")
-        found["single_feature_r2"] = labels.single_feature_r2(train, test, subject.features, seed)
+        found["single_feature_r2"] = labels.single_feature_r2(train, test, names, seed)
         return found
-    found["single_feature_accuracy"] = labels.single_feature(train, test, subject.features, seed)
+    found["single_feature_accuracy"] = labels.single_feature(train, test, names, seed)
     found["label_noise"] = labels.noise(train, train.inputs, seed)
     return found
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from trust_gates.errors import GateError
-from trust_gates.integrity import data, executables, files, labels, pickles, tree
+from trust_gates.integrity import data, executables, files, labels, pickles, tokens, tree
 from trust_gates.samples import Samples
 from trust_gates.self_test import proved
 from trust_gates.verdict import Outcome, Required
@@ -122,6 +122,8 @@ def of_data(
             raise _blind(LEAKED, "half of the test samples, copied from the training samples")
     if NOISE in required:
         train = _exchanged(splits["train"], seed)
+        if tokens.are(train):
+            train = tokens.present(train, tokens.frequent(train))
         measure = labels.noise(train, train.inputs, seed)
         decided = required[NOISE].decide(measure.value, measure.interval(confidence))
         if not measure.missing and measure.value < _SEEN:

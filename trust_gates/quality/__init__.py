@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,12 @@ from trust_gates.quality import (
     calibration,
     classification,
     detection,
+    encoded,
     regression,
     slices,
 )
 from trust_gates.quality.champion import Discordant
-from trust_gates.quality.policy import GAIN, Quality
+from trust_gates.quality.policy import ENCODED, GAIN, Quality
 from trust_gates.quality.slices import Slices
 from trust_gates.samples import Bools, Boxes, Samples, Task
 from trust_gates.self_test import proved, refuses
@@ -126,9 +127,9 @@ def judge(
 
     Metrics of classifiers: those of `CLASSIFICATION` and `worst_slice_accuracy`; of detectors:
     those of `DETECTION` and `worst_slice_recall`; of regressions those of `REGRESSION` and
-    `worst_slice_mean_absolute_error`. Checks that answers are finite, not always the
-    same and no matter of company are always added, and `gain_over_champion` where the policy
-    compares with a champion.
+    `worst_slice_mean_absolute_error`. Checks that answers are finite, not always the same and no
+    matter of company are always added, `gain_over_champion` where the policy compares with a
+    champion, and `encoded_otherwise` where the model is served raw values.
 
     Raises:
         GateError: the model does not answer as promised.
@@ -136,7 +137,17 @@ def judge(
         ValueError: the policy names an unknown metric.
     """
     answers = ask(target, samples) if len(samples) else []
-    return judge_answers(answers, samples, policy, setting, champion)
+    evidence = judge_answers(answers, samples, policy, setting, champion)
+    other = encoded.otherwise(target, samples, setting.seed)
+    if other is None:
+        return evidence
+    required = named({ENCODED: policy.sometimes[ENCODED]})
+    checks = decide(GATE, {ENCODED: other}, required, confidence=setting.confidence, minimum=0)
+    return replace(
+        evidence,
+        checks=[*evidence.checks, *checks],
+        figures={**evidence.figures, ENCODED: other.value},
+    )
 
 
 def judge_answers(
@@ -159,7 +170,7 @@ def judge_answers(
     if policy.champion is not None and champion is None:
         notes = [*notes, "no version is served yet: there is no champion to compare with"]
     elif policy.champion is not None:
-        requirements += named(policy.sometimes)
+        requirements += named({GAIN: policy.sometimes[GAIN]})
     return Evidence(
         gate=GATE,
         checks=[

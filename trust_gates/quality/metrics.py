@@ -112,6 +112,11 @@ METRICS = (
         "no mean over the batch, nothing drawn by chance and nothing remembered.",
     ),
     count(
+        "encoded_otherwise",
+        "samples whose raw value the model encodes as other inputs than it was judged on",
+        "Let `load_data` make its inputs with the same `encode`, each value by itself.",
+    ),
+    count(
         "non_finite_outputs",
         "samples on which it answers with something that is no number",
         "Look for a division by zero, a logarithm of zero or an overflow in `predict`.",

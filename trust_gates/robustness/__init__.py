@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from trust_gates import embedded
 from trust_gates.company import as_served
 from trust_gates.policy import Setting
 from trust_gates.robustness import asked, attacks, band, evasion, figures, masking, pictures, weak
@@ -57,6 +59,17 @@ def judge(
     if not len(samples):
         raise ValueError("got no samples to attack, expected at least one")
     policy.check_names(setting.known(samples))
+    space = None
+    if embedded.of_tokens(samples):
+        target, samples, space = embedded.view(
+            GATE,
+            target,
+            samples,
+            least=policy.samples,
+            most=policy.samples,
+            seed=setting.seed,
+        )
+        setting = replace(setting, features=())
     task, name = samples.task, _HELD[samples.task]
     attacks.chosen(policy.attacks, policy.norm, task)
     wanted = figures.chosen(policy.wanted, policy.norm, task)
@@ -128,7 +141,12 @@ def judge(
             *more.tables,
             *((seen.table,) if seen else ()),
         ),
-        notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags), proof],
+        notes=[
+            *([embedded.told(space, policy.norm, policy.epsilon, setting.seed)] if space else ()),
+            *measured.notes,
+            *(f"gradient masking: {flag}" for flag in flags),
+            proof,
+        ],
         asked=told,
         warnings=warnings,
     )

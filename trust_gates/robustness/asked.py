@@ -65,7 +65,7 @@ def pairs(
             )
         )
     reach = victim.target.reach
-    if reach is not None:
+    if reach is not None and not reach.beside:
         low, high = victim.limits
         names = setting.features or tuple(map(str, range(low.size)))
         fixed = np.broadcast_to(reach.immutable, low.shape).ravel()
@@ -144,10 +144,14 @@ def _shares(
     """Epsilon as a share of how far an input varies: of each feature that an attacker can change,
     as if it were spent on that one alone, or of a whole image."""
     target, count = victim.target, samples.inputs[0].size
+    if (reach := target.reach) is not None and reach.beside:
+        count -= int(reach.immutable.sum())
     if budget.norm == "l0":
         return {"": budget.epsilon / count}
     apart = spread(samples.inputs, target.low, target.high).ravel()
-    if samples.inputs.ndim != 2:
+    if reach is not None and reach.beside:
+        apart = np.full(count, target.high - target.low)
+    if samples.inputs.ndim != 2 or (reach is not None and reach.beside):
         farthest = {"linf": apart[0], "l2": apart[0] * count**0.5, "l1": apart[0] * count}
         return {"": budget.epsilon / farthest[budget.norm]}
     fixed = np.zeros(count, bool) if target.reach is None else target.reach.immutable

@@ -130,7 +130,7 @@ def look(
         # Under l0 the white-box attack is greedy, and a random search may well find more.
         black_box=white[-1] if budget.norm == "l0" else attacked.left(list(attacked.after)[-1]),
         vanished=vanished(victim, right),
-        unbounded=None if reach is not None and not reach.observed else unbounded,
+        unbounded=None if reach is not None and not reach.whole else unbounded,
         targeted_gain=_targeted_gain(attacked),
         random=_differ(*answers),
         probabilities=not victim.detection and _are_probabilities(answers[0][0]),

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 from touchstone.training.defences import Defence
 from touchstone.training.defences.inputs import Defended
 from touchstone.training.spec import ModelSpec
+from trust_gates.inputs.description import DTYPES
 
 if TYPE_CHECKING:
     import torch
+
+_OF_LABELS = frozenset({"label_smoothing"})
+"""Defences that do nothing to inputs."""
 
 
 def inputs(spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str, Any]) -> ModelSpec:
@@ -23,7 +27,16 @@ def inputs(spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str,
     chosen = [defence for defence in defences if defence.stage == "input"]
     if not chosen:
         return spec
+    _refuse_tokens(chosen, described)
     return Defended(spec, chosen, described)
+
+
+def _refuse_tokens(defences: Sequence[Defence], described: Mapping[str, Any]) -> None:
+    if defences and described.get("dtype", DTYPES[0]) != DTYPES[0]:
+        raise ValueError(
+            f"got {defences[0].method} for inputs that are tokens, expected inputs of numbers, "
+            f"which it changes a little; {', '.join(sorted(_OF_LABELS))} works on any"
+        )
 
 
 def seen(spec: ModelSpec, inputs: torch.Tensor) -> torch.Tensor:
@@ -42,6 +55,7 @@ def training(
     Raises:
         ValueError: a defence does not work for the spec's task.
     """
+    _refuse_tokens([one for one in defences if one.method not in _OF_LABELS], described)
     for defence in defences:
         if defence.stage == "training":
             module = import_module(f"touchstone.training.defences.trained.{defence.method}")

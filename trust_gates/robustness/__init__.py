@@ -8,7 +8,16 @@ import numpy as np
 
 from trust_gates.company import as_served
 from trust_gates.policy import Setting
-from trust_gates.robustness import asked, attacks, evasion, figures, masking, pictures, weak
+from trust_gates.robustness import (
+    asked,
+    attacks,
+    evasion,
+    figures,
+    masking,
+    pictures,
+    stepped,
+    weak,
+)
 from trust_gates.robustness.attacks.attack import Task
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.measure import measure
@@ -52,6 +61,9 @@ def judge(
     wanted = figures.chosen(policy.wanted, policy.norm, task)
     budget = policy.budget(setting.seed)
     target = policy.limit(target, setting.features)
+    target, misled = stepped.recognised(target, samples, budget)
+    if target.averaged is not None:
+        figures.refuse_slopes(wanted)
     proof = weak.check_policy(policy.requirements, min(policy.samples, len(samples)), setting)
     broken = {n: weak.check_attack(n, samples, target, budget) for n in policy.names}
     victim = Victim.of(target, samples)
@@ -111,7 +123,12 @@ def judge(
             *more.tables,
             *((seen.table,) if seen else ()),
         ),
-        notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags), proof],
+        notes=[
+            *measured.notes,
+            *([stepped.note(misled)] if target.averaged is not None else ()),
+            *(f"gradient masking: {flag}" for flag in flags),
+            proof,
+        ],
         asked=told,
         warnings=warnings,
     )

@@ -110,6 +110,9 @@ class Seen:
 
     notes: list[str] = field(default_factory=list)
     task: str = ""
+    estimator: bool = False
+    """Whether the model is no network but an estimator that is fitted."""
+
     data: Described | None = None
     description: Description | None = None
     written: bool = False
@@ -217,6 +220,7 @@ def _learn(seen: Seen, told: Any) -> None:
         return
     if told.get("task") in ("classification", "detection"):
         seen.task = told["task"]
+    seen.estimator = seen.estimator or told.get("estimator") is True
     seen.written = seen.written or told.get("written") is True
     if "parameters" in told:
         try:

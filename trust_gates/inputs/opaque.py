@@ -173,7 +173,7 @@ def _average_slope(
     high: float,
     generator: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """(N, ...): of the answers (N, K) times `weight`, over changes of ±sizes (...) of each value."""
+    """(N, ...): of the answers (N, K) times `weight`, over random changes of ±sizes (...)."""
     signs = generator.integers(0, 2, size=(PAIRS, *rows.shape[1:])) * 2 - 1
     changes = (signs * sizes).astype(np.float32)
     moved = rows[:, None, None] + np.stack([changes, -changes], axis=1)[None]

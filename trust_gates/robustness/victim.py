@@ -94,13 +94,13 @@ class Victim:
         if self.target.reach is not None:
             free = free & ~np.broadcast_to(self.target.reach.immutable, self.shape)
         count = max(int(np.count_nonzero(free)), 1)
-        each = {
-            "linf": np.float32(budget.epsilon),
-            "l2": np.float32(budget.epsilon / count**0.5),
-            "l1": np.float32(budget.epsilon / count),
-            "l0": (high - low) / 2,
-        }[budget.norm]
-        sizes: Inputs = np.where(free, np.minimum(each, high - low), 0).astype(np.float32)
+        whole = (high - low).astype(np.float32)
+        evenly = {"linf": 1.0, "l2": count**-0.5, "l1": 1 / count}
+        if budget.norm == "l0":
+            each = whole / 2
+        else:
+            each = np.minimum(np.float32(budget.epsilon * evenly[budget.norm]), whole)
+        sizes: Inputs = np.where(free, each, 0).astype(np.float32)
         return sizes
 
     def room(self, inputs: Inputs) -> tuple[Inputs, Inputs]:

@@ -25,6 +25,7 @@ from trust_gates.integrity.policy import Integrity
 from trust_gates.policy import GatePolicy, Setting
 from trust_gates.quality.policy import Quality
 from trust_gates.samples import Samples
+from trust_gates.spread import spread
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, decisive
 from trust_gates.visible import one_line
@@ -48,7 +49,10 @@ class Inputs:
 
     def target(self, tree: Path | None = None) -> Target:
         """The trained model, or that of another tree for the same data."""
-        target = open_described(tree or self.model, self.dataset.description)
+        described = self.dataset.description
+        low, high = float(described.inputs["low"]), float(described.inputs["high"])
+        apart = spread(self.dataset.splits["train"]["inputs"], low, high)
+        target = open_described(tree or self.model, described, apart)
         self.asked_as.add(target.asked_as)
         return target
 

@@ -53,7 +53,7 @@ def open_subject(model: Path | None, data: Path, task: Task = "classification") 
             "nothing is known of answers in other company"
         )
         return Subject(target=target, data=known, notes=[note])
-    file = _model_file(model)
+    file = model_file(model)
     found = dataset.read(data, task=task)
     if file.suffix.lower() == ".onnx":
         from trust_gates.inputs import onnx as reader
@@ -68,8 +68,12 @@ def open_subject(model: Path | None, data: Path, task: Task = "classification") 
         task=found.samples.task,
     )
     target = replace(target, reach=found.reach)
-    note = f"{file.name} only answers: gradients are differences of its answers"
-    return Subject(target=target, data=found, notes=[note])
+    return Subject(target=target, data=found, notes=[only_answers(file)])
+
+
+def only_answers(file: Path) -> str:
+    """What a reader must know of how a model in such a file was asked."""
+    return f"{file.name} only answers: gradients are differences of its answers"
 
 
 def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Evidence:
@@ -203,7 +207,8 @@ def lines(evidence: Sequence[Evidence], yardstick: Yardstick) -> Iterator[str]:
         yield one_line(f"{mark}: {check.gate}: {check.reason}")
 
 
-def _model_file(model: Path) -> Path:
+def model_file(model: Path) -> Path:
+    """The .onnx or .skops file at `model`, or in that folder. Raises ValueError for any other."""
     if (model / "model.json").is_file():
         raise ValueError(
             f"{model} is a PyTorch model tree, which takes its own code to load; expected an .onnx "

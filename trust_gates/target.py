@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _LEAST = 1e-12
 """The smallest probability that a logit is taken of."""
 
+Predict = Callable[["torch.Tensor"], Any]
 Groups = Mapping[str, NDArray[np.str_]]
 Answers = Callable[[NDArray[np.float32], Groups], NDArray[np.float64]]
 Repair = Callable[[NDArray[np.float32], Groups], NDArray[np.float32]]
@@ -92,6 +93,9 @@ class Target:
 
     encode: Callable[[Sequence[Any]], NDArray[Any]] | None = None
     """Inputs of raw values, as the model is served them; None where it is served inputs only."""
+    averaged: Callable[[NDArray[np.float32], int], Predict] | None = None
+    """Of a model that only answers: `predict` with the gradient of its answers averaged over random
+    changes of these sizes (...) of each value, drawn with a seed; None where it has its own."""
 
     batch: int = 64
     """At most so many samples are asked about in one request."""

@@ -13,6 +13,7 @@ from trust_gates.errors import GateError, MissingExtraError
 
 if TYPE_CHECKING:
     from trust_gates.gates import Gates
+    from trust_gates.inputs.dataset import Data
     from trust_gates.outside import Subject
     from trust_gates.samples import Task
 
@@ -98,9 +99,14 @@ def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
 def _open(model: Path | None, data: Path, task: Task) -> Subject:
     from trust_gates import outside as judging
     from trust_gates.inputs import dataset
+    from trust_gates.inputs.sklearn import ForeignTypesError
 
     if model is None or not (model / _TREE_FILE).is_file():
-        return judging.open_subject(model, data, task)
+        try:
+            return judging.open_subject(model, data, task)
+        except ForeignTypesError:  # whose code may run where it is confined
+            assert model is not None  # noqa: S101 (predictions have no types)
+            return _open_confined(judging.model_file(model), dataset.read(data, task=task))
     from touchstone.training.export import describe
     from touchstone.training.target import open_tree
 
@@ -110,5 +116,20 @@ def _open(model: Path | None, data: Path, task: Task) -> Subject:
         raise ValueError(
             f"got a model of {said} and data of {found.samples.task}, expected one task"
         )
-    target = open_tree(model, low=found.low, high=found.high, reach=found.reach)
+    target = open_tree(
+        model, low=found.low, high=found.high, reach=found.reach, spread=found.spread
+    )
     return judging.Subject(target=target, data=found)
+
+
+def _open_confined(file: Path, found: Data) -> Subject:
+    from touchstone.training.estimator.files import foreign_tree
+    from touchstone.training.target import open_tree
+    from trust_gates import outside as judging
+
+    samples = found.samples
+    with foreign_tree(file, samples.task, samples.classes) as tree:
+        target = open_tree(
+            tree, low=found.low, high=found.high, reach=found.reach, spread=found.spread
+        )
+    return judging.Subject(target=target, data=found, notes=[judging.only_answers(file)])

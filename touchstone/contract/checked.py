@@ -18,6 +18,7 @@ from touchstone.contract.model_repo import ModelPipeline, Spec, contradictions
 from touchstone.contract.recipe import Parameter, Remedy, Train, Tune
 from touchstone.contract.seen import Seen
 from touchstone.documents.yaml import Document, field_name
+from touchstone.training.estimator.fits import misfits
 from touchstone.training.metrics import ERRORS, FIGURES
 from touchstone.training.mitigation import OF_NUMBERS, Mitigation
 from touchstone.training.spec import Description
@@ -233,11 +234,19 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
         yield from _under((*at, "tune"), _of_search(parts.tune, known))
     if parts.train is not None:
         yield from _under((*at, "train"), _of_training(parts.train))
+        if known.estimator:
+            yield from _under((*at, "train"), _of_estimator(parts.train))
     task, misnamed = known.task, set()
     for gate, policy in parts.gates.items():
         here: FieldPath = (*at, "gates", gate)
         if task:
             yield from _under(here, _of_task(gate, policy, task))
+        if known.estimator and isinstance(policy, Integrity) and policy.poisoning is not None:
+            yield (
+                (*here, "poisoning"),
+                "got a search for backdoors in an estimator, expected none: it looks at the layers"
+                " of a network",
+            )
         if known.description is not None:
             named = list(policy.misnamed(known.description.known))
             misnamed |= {gate} if named else set()
@@ -323,6 +332,16 @@ def _of_training(train: Train) -> Found:
             f"got {train.batch_size} for {train.workers} workers, expected a multiple of their"
             " number: each takes as many samples of a batch",
         )
+
+
+def _of_estimator(train: Train) -> Found:
+    yield from misfits(
+        mitigation=train.mitigation,
+        defences=train.defences,
+        evasion=train.evasion_detector,
+        workers=train.workers,
+        gpus=train.gpus_per_worker,
+    )
 
 
 def _of_task(gate: str, policy: GatePolicy, task: Any) -> Found:

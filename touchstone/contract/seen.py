@@ -110,6 +110,9 @@ class Seen:
 
     notes: list[str] = field(default_factory=list)
     task: str = ""
+    estimator: bool = False
+    """Whether the model is no network but an estimator that is fitted."""
+
     data: Described | None = None
     description: Description | None = None
     written: bool = False
@@ -220,6 +223,7 @@ def _learn(seen: Seen, told: Any) -> None:
         return
     if told.get("task") in TARGETS:
         seen.task = told["task"]
+    seen.estimator = seen.estimator or told.get("estimator") is True
     seen.written = seen.written or told.get("written") is True
     if isinstance(why := told.get("embedding"), str):
         seen.unembedded = one_line(why)[:_LONGEST_PROBLEM]

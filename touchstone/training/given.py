@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     import torch
 
 
+_CHANCES = ("predict_proba", "decision_function")
+"""What a classifier of scikit-learn's kind answers by."""
+
+
 def data(spec: ModelSpec, found: object) -> RawData:
     """What `load_data` gave, which fits its own description.
 
@@ -117,6 +121,16 @@ def network(spec: ModelSpec, parameters: Mapping[str, Parameter]) -> torch.nn.Mo
     if not any(one.requires_grad for one in module.parameters()):
         raise _other(spec, "build", "a network without a parameter that could be learned")
     return module
+
+
+def estimator(spec: ModelSpec, parameters: Mapping[str, Parameter]) -> Any:
+    """What `build` gives of an estimator. Raises CodeError unless it can be fitted and asked."""
+    found: Any = spec.build(parameters)
+    answering = ("predict",) if spec.task == "regression" else _CHANCES
+    if not hasattr(found, "fit") or not any(hasattr(found, name) for name in answering):
+        asked = f"an estimator with fit and {' or '.join(answering)}, not fitted yet"
+        raise _other(spec, "build", _kind(found), expected=f"{asked}, from build(parameters)")
+    return found
 
 
 def scalar(spec: ModelSpec, loss: object) -> torch.Tensor:

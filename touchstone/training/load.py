@@ -100,7 +100,8 @@ def faults(found: type[ModelSpec]) -> Iterator[CodeError]:
 
 
 def _is_spec(found: object) -> TypeGuard[type[ModelSpec]]:
-    return inspect.isclass(found) and issubclass(found, ModelSpec) and found is not ModelSpec
+    ours = inspect.isclass(found) and found.__module__.startswith(f"{__package__}.")
+    return not ours and inspect.isclass(found) and issubclass(found, ModelSpec)
 
 
 def _needed(found: type) -> list[str]:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from touchstone.training import dataset, given, raised
 from touchstone.training.dataset import Dataset
 from touchstone.training.defences import from_json, wrap
+from touchstone.training.estimator import EstimatorSpec
 from touchstone.training.load import faults, load_class
 from touchstone.training.spec import ModelSpec, Parameter, RawData
+from touchstone.training.wrapped import Wrapped
 from trust_gates.inputs.description import DTYPES
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ CODE, DATA, NETWORK = "code", "data", "network"
 
 _ROWS = 8
 """Samples that go through the network."""
+
+_FITTED = 256
+"""Samples that an estimator is fitted on: enough for one of every common class."""
 
 Say = Callable[[Mapping[str, Any]], None]
 
@@ -96,7 +101,7 @@ def look(
         for one in wrong:
             say({"problem": raised.words(one, root)})
         if hasattr(found, "task"):
-            say({"seen": {"task": found.task}})
+            say({"seen": {"task": found.task, "estimator": issubclass(found, EstimatorSpec)}})
         spec = None if wrong else found()
     if spec is None:
         return
@@ -112,12 +117,11 @@ def look(
                 say({"seen": {"written": True}})
     say({"step": NETWORK})
     read: set[str] = set()
+    module: torch.nn.Module | None = None
     for parameters in [{}, *tried]:
         asked = Asked(parameters)
         with _problems(root, say, after=f"with the parameters {parameters}" if parameters else ""):
-            module = given.network(spec, asked)
-            if data is not None:
-                _through(spec, module, data)
+            module = _built(spec, asked, data)
             read |= {"*"} if asked.whole else asked.read
             continue
         return  # the next set would most likely meet the same
@@ -130,7 +134,7 @@ def look(
         with _problems(root, say, at=at):
             defences, inputs = from_json(documents), data.description.inputs
             behind = wrap.training(wrap.inputs(spec, defences, inputs), defences, inputs)
-            _through(behind, given.network(behind, dict(tried[0]) if tried else {}), data)
+            _built(behind, dict(tried[0]) if tried else {}, data)
 
 
 @contextmanager
@@ -140,6 +144,30 @@ def _problems(root: Path, say: Say, *, after: str = "", at: Sequence[str] = ()) 
     except BaseException as error:  # anyone's code may raise anything, and exit as well
         words = raised.words(error, root)
         say({"problem": f"{words}\n  {after}" if after else words, "at": list(at)})
+
+
+def _built(
+    spec: ModelSpec, parameters: Mapping[str, Parameter], data: RawData | None
+) -> torch.nn.Module | None:
+    """Build the model, and ask it about a few samples; None is no network but an estimator.
+
+    Raises:
+        CodeError: something else comes of it than should.
+    """
+    own = spec
+    while isinstance(own, Wrapped):
+        own = own.inner
+    if not isinstance(own, EstimatorSpec):
+        module = given.network(spec, parameters)
+        if data is not None:
+            _through(spec, module, data)
+        return module
+    estimator = given.estimator(spec, parameters)
+    if data is not None:
+        from touchstone.training.estimator.fitted import try_fit
+
+        try_fit(spec, estimator, data, _FITTED)
+    return None
 
 
 def _through(spec: ModelSpec, module: torch.nn.Module, data: RawData) -> None:
@@ -168,8 +196,10 @@ def _through(spec: ModelSpec, module: torch.nn.Module, data: RawData) -> None:
         given.detections(spec, answers, len(batch.inputs))
 
 
-def _unembedded(spec: ModelSpec, module: torch.nn.Module, data: RawData) -> str:
+def _unembedded(spec: ModelSpec, module: torch.nn.Module | None, data: RawData) -> str:
     """Why the tokens go into no embedding that could be judged from; empty where they do."""
+    if module is None:
+        return "an estimator has no embedding"
     import torch
 
     from touchstone.training import embedding

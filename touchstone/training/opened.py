@@ -1,6 +1,7 @@
 """A model tree as something to ask, without its code in this process.
 
-A tree with a graph is data: its operators run here. Any other one is asked in a model host.
+A tree with a graph is data: its operators run here. Any other one is asked in a model host, as is
+an estimator, whose types may run code.
 """
 
 from __future__ import annotations
@@ -43,11 +44,15 @@ def open_model(folder: Path) -> Opened:
     from touchstone import confine
     from touchstone.training import graph, hosted
     from touchstone.training.defences import from_json, wrap
-    from touchstone.training.export import describe, read_weights
+    from touchstone.training.export import describe, is_estimator, read_weights, refuse_pickles
 
     document = describe(folder)
-    weights = read_weights(folder)
-    network = graph.read(folder, weights)
+    if is_estimator(document):
+        refuse_pickles(folder)
+        weights, network = {}, None
+    else:
+        weights = read_weights(folder)
+        network = graph.read(folder, weights)
     if network is not None:
         spec: ModelSpec = _OfGraph(document["task"])
         module: torch.nn.Module = network

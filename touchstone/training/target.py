@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from touchstone.training.spec import Description
 
 
-def open_described(folder: Path, description: Description) -> Target:
+def open_described(
+    folder: Path, description: Description, spread: NDArray[np.float64] | None = None
+) -> Target:
     """`open_tree`, with the limits that the dataset's description sets to inputs.
 
     Raises:
@@ -35,11 +38,23 @@ def open_described(folder: Path, description: Description) -> Target:
                 f"{known[name]!r}; train it again"
             )
     low, high = float(inputs["low"]), float(inputs["high"])
-    return open_tree(folder, low=low, high=high, reach=Reach.described(inputs))
+    reach = Reach.described(inputs)
+    return open_tree(folder, low=low, high=high, reach=reach, spread=spread)
 
 
-def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = None) -> Target:
+def open_tree(
+    folder: Path,
+    *,
+    low: float,
+    high: float,
+    reach: Reach | None = None,
+    spread: NDArray[np.float64] | None = None,
+) -> Target:
     """The model of a tree that `train` wrote, on the GPU where there is one.
+
+    Args:
+        spread: how far each value of an input (...) varies, for gradients of an estimator, which
+            are differences (see `trust_gates.inputs.opaque`).
 
     Raises:
         ValueError: the tree is incomplete, malformed, or holds a pickle.
@@ -47,11 +62,13 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
     import torch
 
     from touchstone.training.evasion.guard import Guard
+    from touchstone.training.export import is_estimator
     from touchstone.training.hosted import Encoder
     from touchstone.training.mitigation.apply import asked
     from touchstone.training.mitigation.served import Served
     from touchstone.training.opened import open_model
     from touchstone.training.spec import Batch
+    from trust_gates.inputs import opaque
     from trust_gates.network import Network
 
     opened = open_model(folder)
@@ -71,6 +88,16 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
     guard = Guard.read(folder, spec, module)
     serve, repair = asked(folder, spec, module, device)
     served = Served.read(folder)
+    encode = Encoder(folder, opened.document, spec) if opened.document.get("encodes") else None
+    if is_estimator(opened.document):
+
+        def answer(inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+            found = spec.predict(module, torch.from_numpy(inputs))
+            assert isinstance(found, torch.Tensor)  # noqa: S101 (no detector is an estimator)
+            return found.numpy()
+
+        only = opaque.target(answer, low=low, high=high, spread=spread, asked_as=opened.asked_as)
+        return replace(only, module=module, reach=reach, serve=serve, repair=repair, encode=encode)
     return Target(
         module=module,
         predict=lambda inputs: spec.predict(module, inputs),
@@ -85,5 +112,5 @@ def open_tree(folder: Path, *, low: float, high: float, reach: Reach | None = No
         watch=None if guard is None else Watch(guard.logits, guard.threshold),
         embedding=embedding if described.get("dtype") == "int64" else None,
         words=described.get(WORDS, ()),
-        encode=Encoder(folder, opened.document, spec) if opened.document.get("encodes") else None,
+        encode=encode,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from trust_gates.integrity import (
@@ -79,12 +80,19 @@ def judge(
     found, irregular = there.files, {"model": there.irregular}
     notes = [f"examined {len(found)} files of the model", specimens.of_files()]
     loose, examined = ["there is no model repository to look into"], 0
+    packages: set[str] = set()
     if subject.source is not None:
         loose, examined = pinning.unpinned(subject.source)
+        packages = pinning.packages(subject.source)
         irregular["repository"] = tree.walk(subject.source, hidden=False).irregular
     of_files = [
         files.free_of("pickle_files", subject.model, found, pickles.reason),
-        files.free_of("executable_files", subject.model, found, executables.reason),
+        files.free_of(
+            "executable_files",
+            subject.model,
+            found,
+            partial(executables.reason, packages=packages),
+        ),
         files.irregular(irregular),
         files.digests(subject.expected, subject.actual),
         *files.weights(subject.model, found),
@@ -222,4 +230,10 @@ def _scan(
         target = subject.target()
     except ValueError as error:
         return poison.unscanned(f"the model cannot be asked: {error}", poisoning)
+    if target.averaged is not None:
+        return poison.unscanned(
+            "backdoors are searched in the layers of a network, and an estimator only answers: take"
+            " gates.integrity.poisoning out",
+            poisoning,
+        )
     return poison.scan(target, train, poisoning, setting)

@@ -64,9 +64,9 @@ METRICS = (
     ),
     count("digest_mismatches", "files with other bytes than an earlier stage named", _ANEW),
     count(
-        "safetensors_files",
-        "files of weights that loading runs no code from",
-        "Write the weights with safetensors.",
+        "weight_files",
+        "files of weights that name what they hold: safetensors, or an estimator in skops' format",
+        "Write the weights with safetensors, or an estimator with skops.",
         ideal=None,
     ),
     count(

@@ -99,7 +99,7 @@ class Integrity(GatePolicy):
         counted = (*ZERO, *(("unpinned_dependencies",) if self.pinned else ()))
         searched = self.poisoning.counted if self.poisoning is not None else ()
         nothing = dict.fromkeys((*counted, *searched), Required(high=0))
-        return {**nothing, "safetensors_files": Required(low=1)}
+        return {**nothing, "weight_files": Required(low=1)}
 
     @property
     def as_served(self) -> dict[str, Required]:

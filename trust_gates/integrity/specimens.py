@@ -20,7 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from trust_gates.errors import GateError
-from trust_gates.integrity import data, executables, files, labels, pickles, tokens, tree
+from trust_gates.integrity import (
+    data,
+    estimators,
+    executables,
+    files,
+    labels,
+    pickles,
+    tokens,
+    tree,
+)
 from trust_gates.samples import Samples
 from trust_gates.self_test import proved
 from trust_gates.verdict import Outcome, Required
@@ -76,6 +85,9 @@ def _files(folder: Path) -> Iterator[tuple[str, bool]]:
         yield what, bool(pickles.reason(folder / name))
     (folder / "tools.zip").write_bytes(_zip("tool", b"\x7fELF" + bytes(60)))
     yield "a program in a zip", bool(executables.reason(folder / "tools.zip"))
+    call = {"__module__": "os", "__class__": "system", "__loader__": "FunctionNode"}
+    (folder / estimators.FILE).write_bytes(_zip("schema.json", json.dumps(call).encode()))
+    yield "a call in an estimator", bool(executables.reason(folder / estimators.FILE))
     (folder / "link").symlink_to("vocab.txt")
     os.mkfifo(folder / "pipe")
     found = tree.walk(folder)

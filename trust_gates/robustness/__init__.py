@@ -10,7 +10,17 @@ import numpy as np
 from trust_gates import embedded
 from trust_gates.company import as_served
 from trust_gates.policy import Setting
-from trust_gates.robustness import asked, attacks, band, evasion, figures, masking, pictures, weak
+from trust_gates.robustness import (
+    asked,
+    attacks,
+    band,
+    evasion,
+    figures,
+    masking,
+    pictures,
+    stepped,
+    weak,
+)
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import MASKING, Robustness
@@ -80,6 +90,11 @@ def judge(
     warnings = asked.warnings(policy, whole, samples, setting)
     if policy.tolerance is not None:
         target, samples = band.of(target, samples, policy.tolerance)
+    target, misled = stepped.recognised(target, samples, budget)
+    if target.averaged is not None:
+        figures.refuse_slopes(wanted)
+    else:
+        whole = replace(whole, target=replace(whole.target, averaged=None))
     broken = {n: weak.check_attack(n, samples, target, budget) for n in policy.names}
     victim = Victim.of(target, samples)
     measured = measure(victim, samples, policy, setting, name=name)
@@ -144,6 +159,7 @@ def judge(
         notes=[
             *([embedded.told(space, policy.norm, policy.epsilon, setting.seed)] if space else ()),
             *measured.notes,
+            *([stepped.note(misled)] if target.averaged is not None else ()),
             *(f"gradient masking: {flag}" for flag in flags),
             proof,
         ],

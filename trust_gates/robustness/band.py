@@ -23,7 +23,7 @@ from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, mean, resample_weights
-from trust_gates.target import Target, Watch, column
+from trust_gates.target import Predict, Target, Watch, column
 
 if TYPE_CHECKING:
     import torch
@@ -95,18 +95,33 @@ def _labelled(samples: Samples, truth: NDArray[np.floating]) -> Samples:
 
 
 def _classifier(target: Target, samples: Samples, tolerance: float) -> Target:
-    def predict(inputs: torch.Tensor) -> torch.Tensor:
-        import torch
+    def banded(own: Predict) -> Predict:
+        def predict(inputs: torch.Tensor) -> torch.Tensor:
+            import torch
 
-        numbers = column(target.predict(_seen(inputs)))[:, 0]
-        truth = inputs[:, -1].flatten(1)[:, 0] if inputs.ndim > 2 else inputs[:, -1]
-        off = (numbers - truth.detach()) / tolerance
-        return torch.stack([-off - 1, torch.zeros_like(off), (1 + _TILT) * (off - 1)], dim=1)
+            numbers = column(own(_seen(inputs)))[:, 0]
+            truth = inputs[:, -1].flatten(1)[:, 0] if inputs.ndim > 2 else inputs[:, -1]
+            off = (numbers - truth.detach()) / tolerance
+            return torch.stack([-off - 1, torch.zeros_like(off), (1 + _TILT) * (off - 1)], dim=1)
+
+        return predict
+
+    averaged = None
+    if (smooth := target.averaged) is not None:
+
+        def averaged(sizes: NDArray[np.float32], seed: int) -> Predict:
+            return banded(smooth(sizes[:-1], seed))
 
     watch = None
     if (own := target.watch) is not None:
         watch = Watch(lambda inputs: own.suspicion(_seen(inputs)), own.threshold)
-    return replace(target, predict=predict, watch=watch, reach=_reach(target, samples))
+    return replace(
+        target,
+        predict=banded(target.predict),
+        averaged=averaged,
+        watch=watch,
+        reach=_reach(target, samples),
+    )
 
 
 def _seen(inputs: torch.Tensor) -> torch.Tensor:

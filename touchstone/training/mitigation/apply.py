@@ -50,8 +50,12 @@ def train_mitigated(
     checkpoint: Checkpoint | None = None,
     ranks: Ranks | None = None,
     report: Callable[[str], None] = lambda line: None,
+    fit: Callable[..., tuple[torch.nn.Module, dict[str, float]]] = train,
 ) -> Mitigated:
     """Train as `config.mitigation` says.
+
+    Args:
+        fit: how, in the end: `train`, or what is called like it.
 
     Raises:
         ValueError: the mitigation does not fit the data: another task than classification, an
@@ -73,7 +77,7 @@ def train_mitigated(
 
     def fitted(wrapped: ModelSpec, splits: Dataset, name: str) -> torch.nn.Module:
         own = None if checkpoint is None else checkpoint.part(name)
-        return train(wrapped, splits, plain, checkpoint=own, ranks=ranks, report=report)[0]
+        return fit(wrapped, splits, plain, checkpoint=own, ranks=ranks, report=report)[0]
 
     task = _Task(
         spec=spec,

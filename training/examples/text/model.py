@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from reviews import ENGLISH, LONGEST, UNKNOWN, VOCABULARY, write
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from reviews import ENGLISH, LONGEST, UNKNOWN, VOCABULARY, write
 from touchstone.training import Batch, Description, ModelSpec, Parameter, RawData
 
 _INDEX = {word: index for index, word in enumerate(VOCABULARY)}

@@ -52,3 +52,6 @@ class Figure:
 
     tasks: tuple[Task, ...] = ("classification",)
     norms: tuple[Norm, ...] = ("linf", "l2", "l1")
+
+    of_slopes: bool = False
+    """Whether it measures how steep the answers are, which says nothing of a model of steps."""

@@ -36,8 +36,8 @@ def main(job: Job) -> int:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    own = load_spec(job.source, job.entrypoint)
     data = dataset.read(job.dataset, splits=("train", "validation"))
+    own = load_spec(job.source, job.entrypoint, data.description)
     inputs = data.description.inputs
     spec = wrap.inputs(own, job.config.defences, inputs)
     ranks = from_environment()

@@ -125,7 +125,14 @@ class Column:
         low, high = number(said.get("low", 0)), number(said.get("high", 1))
         if low is None or high is None or not low <= high or not math.isfinite(high - low):
             raise ValueError(f"got the column {shown(document)}, expected low <= high, finite")
-        return cls(name=name, kind=kind, missing=missing, low=low, high=high, values=tuple(words))
+        return cls(
+            name=name,
+            kind="number" if kind == "number" else "category",
+            missing=missing,
+            low=low,
+            high=high,
+            values=tuple(words),
+        )
 
     def _word(self, value: Any) -> str:
         if isinstance(value, bool | np.bool_):

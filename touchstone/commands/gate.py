@@ -100,8 +100,10 @@ def _open(model: Path | None, data: Path) -> Subject:
 
     if model is None or not (model / _TREE_FILE).is_file():
         return judging.open_subject(model, data)
+    from touchstone.training.export import describe
     from touchstone.training.target import open_tree
+    from trust_gates.inputs.description import Description
 
-    found = dataset.read(data)
+    found = dataset.read(data, Description.of({"protected": {}, **describe(model)}))
     target = open_tree(model, low=found.low, high=found.high, reach=found.reach)
     return judging.Subject(target=target, data=found)

@@ -72,10 +72,12 @@ def judge(
     policy.check_names(setting.known(samples))
     names = feature_names(setting.features, samples.inputs)
     subject = of_samples(target, samples, policy.samples, setting.seed)
-    parts = Parts.of(samples.inputs.shape[1:])
+    parts = Parts.of(samples.inputs.shape[1:], setting.columns)
     if not len(subject):
         return _nothing(samples, policy, setting)
     attributions = methods.attribute(policy.method, subject, parts, seed=setting.seed)
+    if setting.columns:
+        attributions = parts.divided(attributions)
     relevance = parts.total(attributions)
     tell("part", 1, _PARTS, f"{len(subject)} decisions are attributed by {policy.method}")
     similarity = sanity.check_depends_on_model(
@@ -111,7 +113,11 @@ def judge(
         figures["object_area"] = float(within.mean())
     if samples.inputs.ndim == 2:
         rule = policy.protection(setting.seed)
-        shares, warnings, blind = features.of_rows(samples, attributions, weights, names, rule)
+        shares, warnings, blind = features.of_rows(
+            samples, attributions, weights, names, rule, columns=setting.columns
+        )
+        if setting.columns:
+            tables.append(features.by_column(attributions, weights, setting))
         counted = np.array([feature.counted for feature in shares])
         share = features.share(attributions, counted)
         measures["protected_share"] = mean(share, weights)
@@ -123,7 +129,7 @@ def judge(
                     name: values[np.concatenate([subject.rows, rows])]
                     for name, values in features.protected(samples, rule).items()
                 },
-                np.concatenate([share, features.share(more, counted)]),
+                np.concatenate([share, features.share(parts.divided(more), counted)]),
                 measures["protected_share"],
             )
             tables.append(by_group)

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from trust_gates.visible import one_line
 from trust_gates.wording import alike
 
+UNKNOWN = "missing"
+"""The group of those whose protected attribute is not known."""
+
 MOST_FEATURES = 10_000
 """Values of one input."""
 
@@ -241,6 +244,16 @@ class Columns:
         more = len(self.names) - _LISTED
         listed = ", ".join(map(one_line, self.names[:_LISTED]))
         return listed + (f" and {more} more" if more > 0 else "")
+
+
+def columns_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
+    """(F): the column that each feature of a description's `inputs` is of; empty without columns.
+
+    Raises:
+        ValueError: as `Columns.of`.
+    """
+    found = Columns.of(inputs)
+    return () if found is None else found.sources
 
 
 def gap(value: Any) -> bool:

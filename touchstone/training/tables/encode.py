@@ -13,7 +13,7 @@ from touchstone.training.spec import Description, RawData
 from touchstone.training.tables.asked import Data
 from touchstone.training.tables.read import Frame, TableError, Values
 from trust_gates.inputs.arrays import key
-from trust_gates.inputs.table import MOST_FEATURES, Column, Columns, number, shown
+from trust_gates.inputs.table import MOST_FEATURES, UNKNOWN, Column, Columns, number, shown
 from trust_gates.named import ordered
 from trust_gates.wording import alike
 
@@ -28,9 +28,6 @@ _LARGEST = 1e30
 """Of a label's numbers, which are float32."""
 
 _LONGEST, _TOLD = 200, 5
-_UNKNOWN = "missing"
-"""The group of those whose protected attribute is not known."""
-
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?:[ ,.'\u00a0\u202f]\d{3})+(?:[.,]\d+)?")
 _COMMA = re.compile(r"[-+]?\d*,\d+")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\d.*)?|\d{1,2}:\d{2}(?::\d{2})?")
@@ -162,8 +159,8 @@ def _of_groups(frame: Frame, data: Data) -> Iterator[Problem]:
                 " an age's span",
                 at,
             )
-        elif "" in values.words and _UNKNOWN in words:
-            yield f"got gaps and the word {_UNKNOWN!r} in {name!r}, expected one of them", at
+        elif "" in values.words and UNKNOWN in words:
+            yield f"got gaps and the word {UNKNOWN!r} in {name!r}, expected one of them", at
         else:
             yield from ((one, ()) for one in _unprintable(frame, name))
 
@@ -285,8 +282,8 @@ def _whole(frame: Frame, data: Data, columns: Columns) -> RawData:
     for name in data.protected:
         values = frame.columns[name]
         groups = ordered(word for word in values.words if word)
-        protected[name] = (*groups, _UNKNOWN) if "" in values.words else tuple(groups)
-        named = Values([word or _UNKNOWN for word in values.words], values.codes)
+        protected[name] = (*groups, UNKNOWN) if "" in values.words else tuple(groups)
+        named = Values([word or UNKNOWN for word in values.words], values.codes)
         arrays[key(name)] = _indices(named, protected[name])
     fixed = [
         feature
@@ -303,6 +300,8 @@ def _whole(frame: Frame, data: Data, columns: Columns) -> RawData:
         "columns": columns.to_json(),
         "label": told,
     }
+    if data.missing:
+        inputs["missing"] = list(data.missing)
     if len(fixed) < len(columns.features):  # of words alone, nothing would be left to change
         inputs["categorical"] = fixed
     description = Description(

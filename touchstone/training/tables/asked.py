@@ -55,7 +55,7 @@ class Data(Strict):
                     " model is to tell"
                 )
             return self
-        _check_place(self.uri)
+        check_place(self.uri)
         if not self.digest and not is_inside(self.uri):
             raise ValueError(lacks_digest(self.uri))
         for one in ("protected", "ignore", "missing", "categories"):
@@ -86,7 +86,7 @@ def is_inside(uri: str) -> bool:
     return not urlsplit(uri).scheme
 
 
-def _check_place(uri: str) -> None:
+def check_place(uri: str) -> None:
     """Raise ValueError unless a table could be there."""
     parts = urlsplit(uri)
     if not parts.scheme:

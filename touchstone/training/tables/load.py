@@ -22,7 +22,7 @@ from touchstone.beneath import NotPlainError
 from touchstone.confine import Confinement, Limits
 from touchstone.home import SHIPPED
 from touchstone.training import raised
-from touchstone.training.tables.asked import ADDRESSES, Data, is_inside
+from touchstone.training.tables.asked import ADDRESSES, Data, check_place, is_inside
 from touchstone.training.tables.read import MOST_BYTES, Field
 from touchstone.training.tables.read import TableError as TableError
 from trust_gates.visible import one_line, visible
@@ -63,6 +63,10 @@ def load(
         PlatformError: nothing can be confined here.
     """
     wanted = uri or data.uri
+    try:
+        check_place(wanted)
+    except ValueError as error:
+        raise TableError((str(error), ("uri",))) from None
     with tempfile.TemporaryDirectory() as own:
         place = Path(own) / "table"
         place.mkdir(mode=0o755)

@@ -6,7 +6,6 @@ this stage itself: no code of the model repository sees them.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,8 @@ import typer
 from touchstone import confine
 from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
-from touchstone.confine import DATA_PORTS, Confinement
+from touchstone.confine import Confinement
+from touchstone.contract.model_repo import Data
 from touchstone.contract.reads import DataReads, load
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError, TouchstoneError
@@ -32,9 +32,6 @@ from touchstone.training.spec import Description
 from trust_gates import evaluation
 from trust_gates.evaluation import Evaluation
 from trust_gates.visible import one_line
-
-_WEB = (53, 80, 443)
-"""TCP ports of names and of the web."""
 
 _PATIENCE = 60
 """Seconds without a byte."""
@@ -74,10 +71,15 @@ def main(
         else:
             repository = artifacts.get(asked_of.code, Path(folder) / "source")
             typer.echo(f"loading {one_line(source_uri)} with seed {declared.seed}")
-            _load(repository, asked_of.entrypoint, source_uri, declared.seed, place)
+            place.mkdir()
+            if declared.is_table:
+                _read(declared, repository, uri, place)
+            else:
+                _load(repository, asked_of.entrypoint, source_uri, declared.seed, place)
         data = dataset.read_raw(place)
         digest = artifacts.put(place)
-    if not uri and declared.digest not in ("", digest):
+    held = "" if declared.is_table else declared.digest  # a table's is of its bytes: held to it
+    if not uri and held not in ("", digest):
         raise TouchstoneError(
             f"got {digest} from {declared.uri}, expected spec.data.digest {declared.digest}",
             hint="the data changed; review it, then write the new digest into touchstone.yaml",
@@ -152,13 +154,24 @@ def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None
     typer.echo(one_line(f"{len(samples)} samples of the organisation's own, {digest}"))
 
 
+def _read(declared: Data, repository: Path, uri: str, output: Path) -> None:
+    """Read a table, without any of the repository's code."""
+    from touchstone.training.tables import load as tables
+
+    try:
+        tables.load(declared, repository, output, uri=uri, show=confine.shown_data())
+    except tables.TableError as error:
+        raise ManifestError(
+            str(error), hint="docs/reference/model-repository.md says how tables are read"
+        ) from None
+
+
 def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) -> None:
     """Run the repository's `load_data` where it sees its own files and, at most, the network."""
-    output.mkdir()
     confinement = Confinement(
         read=[repository, *confine.shown_data()],
         write=[output],
-        ports=(*_WEB, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(",")))),
+        ports=confine.data_ports(),
         network="host" if _is_address(uri) else "none",
     )
     program = SHIPPED / "training" / "load_data.py"

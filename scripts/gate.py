@@ -128,7 +128,7 @@ def _judge(name: str, inputs: Inputs, asked: GateReads) -> Evidence:
     policy = asked.policy(name)
     description = inputs.dataset.description
     features = tuple(description.inputs.get("features", ()))
-    setting = asked.setting(features, description.protected)
+    setting = asked.setting(description)
     if policy is None:
         note = f"spec.gates.{name} is not declared: nothing was judged"
         return Evidence(gate=name, checks=[], notes=[note])

@@ -38,14 +38,14 @@ def main(job: Job) -> int:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    own = load_spec(job.source, job.entrypoint)
+    data = dataset.read(job.dataset, splits=("train", "validation"))
+    own = load_spec(job.source, job.entrypoint, data.description)
     if isinstance(own, EstimatorSpec):
         asked = job.config
         for _, problem in misfits(
             mitigation=asked.mitigation, defences=asked.defences, evasion=asked.evasion
         ):
             raise ValueError(problem)
-    data = dataset.read(job.dataset, splits=("train", "validation"))
     inputs = data.description.inputs
     spec = wrap.inputs(own, job.config.defences, inputs)
     ranks = from_environment()

@@ -51,7 +51,7 @@ def read(path: Path, description: Description) -> Samples:
         PolicyError: the data are malformed, or do not fit the description; both are told.
     """
     try:
-        found = dataset.read(path, task=description.task)
+        found = dataset.read(path, description)
     except ValueError as error:
         raise PolicyError(f"the evaluation data cannot be read: {error}") from None
     samples, inputs = found.samples, description.inputs

@@ -78,11 +78,16 @@ class Gates(Strict):
         *,
         seed: int = 0,
         features: tuple[str, ...] = (),
+        columns: tuple[str, ...] = (),
         groups: Mapping[str, Sequence[str]] | None = None,
     ) -> Setting:
         """What each gate is told besides its policy."""
         return Setting(
-            confidence=self.confidence_each, seed=seed, features=features, groups=groups or {}
+            confidence=self.confidence_each,
+            seed=seed,
+            features=features,
+            columns=columns,
+            groups=groups or {},
         )
 
 

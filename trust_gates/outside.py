@@ -91,7 +91,9 @@ def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Eviden
             f"{gate}: {{checks: [{{metric: …, atLeast: …}}]}}"
         )
     data = subject.data
-    setting = gates.setting(seed=seed, features=data.features, groups=data.groups)
+    setting = gates.setting(
+        seed=seed, features=data.features, columns=data.columns, groups=data.groups
+    )
     evidence: Evidence = import_module(f"trust_gates.{gate}").judge(
         subject.target, subject.data.samples, policy, setting
     )

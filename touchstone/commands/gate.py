@@ -109,12 +109,13 @@ def _open(model: Path | None, data: Path, task: Task) -> Subject:
             return _open_confined(judging.model_file(model), dataset.read(data, task=task))
     from touchstone.training.export import describe
     from touchstone.training.target import open_tree
+    from trust_gates.inputs.description import Description
 
-    said = describe(model)["task"]
-    found = dataset.read(data, task=said)
-    if found.samples.task != said:
+    learned = Description.of({"protected": {}, **describe(model)})
+    found = dataset.read(data, learned)
+    if found.samples.task != learned.task:
         raise ValueError(
-            f"got a model of {said} and data of {found.samples.task}, expected one task"
+            f"got a model of {learned.task} and data of {found.samples.task}, expected one task"
         )
     target = open_tree(
         model, low=found.low, high=found.high, reach=found.reach, spread=found.spread

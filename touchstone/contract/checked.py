@@ -6,6 +6,7 @@ are, a confined look says (`seen`). Nothing is trained.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,19 +15,21 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from touchstone.contract import model_repo, remedy, seen
-from touchstone.contract.model_repo import ModelPipeline, Spec, contradictions
+from touchstone.contract.model_repo import BUILT_IN, Data, ModelPipeline, Spec, contradictions
 from touchstone.contract.recipe import Parameter, Remedy, Train, Tune
-from touchstone.contract.seen import Seen
+from touchstone.contract.seen import REMOTE, Seen
 from touchstone.documents.yaml import Document, field_name
+from touchstone.errors import PlatformError
 from touchstone.training.estimator.fits import misfits
 from touchstone.training.metrics import ERRORS, FIGURES
 from touchstone.training.mitigation import OF_NUMBERS, Mitigation
 from touchstone.training.spec import Description
+from touchstone.training.tables import load as tables
 from trust_gates import GATES, attainable, glossary, wording
 from trust_gates.attainable import Sizes
 from trust_gates.explainability.policy import Explainability
 from trust_gates.gates import Gates
-from trust_gates.inputs.description import DTYPES
+from trust_gates.inputs.description import DTYPES, FILE
 from trust_gates.integrity.policy import Integrity
 from trust_gates.named import as_typed, unknown
 from trust_gates.policy import GatePolicy
@@ -40,6 +43,9 @@ from trust_gates.wording import alike
 
 _OF_TRAINING = ("learning_rate", "weight_decay")
 """Hyperparameters that training itself reads."""
+
+_PATIENCE = 120.0
+"""Seconds that reading a table may take."""
 
 _LOSS = "loss"
 """What each epoch of a trial prints besides its figures."""
@@ -84,6 +90,7 @@ class Checked:
 class _Parts:
     """The parts of a touchstone.yaml that fit, where not all do."""
 
+    data: Data | None = None
     tune: Tune | None = None
     train: Train | None = None
     gates: dict[str, GatePolicy] = field(default_factory=dict)
@@ -116,20 +123,22 @@ def check(
     found = Checked(file=document.source)
     parts = _read(document, found)
     said: dict[str, Any] = _mapping(_mapping(document.body).get("spec"))
-    entrypoint, data = str(said.get("entrypoint", "")), _mapping(said.get("data"))
+    entrypoint, data = str(said.get("entrypoint", BUILT_IN)), _mapping(said.get("data"))
+    table = parts.data if parts.data is not None and parts.data.is_table else None
     known = Seen()
-    if (uri or isinstance(data.get("uri"), str)) and ".py:" in entrypoint:
-        seed = data.get("seed", 0)
-        known = seen.look(
-            (code or folder).resolve(),
-            entrypoint,
-            uri=uri or data["uri"],
-            seed=seed if isinstance(seed, int) else 0,
-            tried=_tried(parts.tune),
-            defended=_defended(parts.whole),
-            show=show,
-            output=output,
-        )
+    if ".py:" in entrypoint or table is not None:
+        how: dict[str, Any] = {
+            "tried": _tried(parts.tune),
+            "defended": _defended(parts.whole),
+            "show": show,
+        }
+        root = (code or folder).resolve()
+        if table is not None:
+            known = _of_table(table, root, entrypoint, uri, output, how)
+        elif uri or isinstance(data.get("uri"), str):
+            seed = data.get("seed", 0)
+            how |= {"uri": uri or data["uri"], "seed": seed if isinstance(seed, int) else 0}
+            known = seen.look(root, entrypoint, output=output, **how)
     found.written = known.written
     for at, problem in _misfits(parts, known):
         message = f"{field_name(at)}: {problem}"
@@ -146,6 +155,39 @@ def check(
             "samples": {"test": known.data.sizes.get("test", 0)},
         }
     return found
+
+
+def _of_table(
+    table: Data,
+    root: Path,
+    entrypoint: str,
+    uri: str,
+    output: Path | None,
+    how: Mapping[str, Any],
+) -> Seen:
+    """What a look shows where the data are a table, which is read before, without the code."""
+    with tempfile.TemporaryDirectory() as own:
+        place = output or Path(own)
+        problems: list[tuple[str, FieldPath]] = []
+        notes: list[str] = []
+        try:
+            if tables.is_address(uri or table.uri):
+                notes.append(REMOTE)
+            else:
+                tables.load(table, root, place, uri=uri, show=how["show"], patience=_PATIENCE)
+        except tables.TableError as error:
+            problems = [(words, ("spec", "data", *at)) for words, at in error.problems]
+        except tables.LateError:
+            notes.append(f"the table took longer than {_PATIENCE:g} s: it was not looked at")
+        except PlatformError as error:
+            notes.append(f"the table was not looked at: {error}; {error.hint}")
+        loaded = (place / FILE).is_file()
+        known = seen.look(
+            root, entrypoint, uri=None, seed=0, loaded=place if loaded else None, **how
+        )
+        known.problems[:0], known.notes[:0] = problems, notes
+        known.written = loaded and output is not None
+        return known
 
 
 def _in_code(words: str, path: FieldPath, document: Document, shown: str) -> Finding:
@@ -175,7 +217,13 @@ def _read(document: Document, found: Checked) -> _Parts:
     try:
         found.pipeline = ModelPipeline.model_validate(body)
         spec = found.pipeline.spec
-        return _Parts(tune=spec.tune, train=spec.train, gates=spec.gates.policies, whole=spec)
+        return _Parts(
+            data=spec.data,
+            tune=spec.tune,
+            train=spec.train,
+            gates=spec.gates.policies,
+            whole=spec,
+        )
     except ValidationError as error:
         told = wording.problems(error, document.location, ModelPipeline)
         found.problems += [Finding(location=place, message=text) for place, text in told]
@@ -195,7 +243,12 @@ def _read(document: Document, found: Checked) -> _Parts:
             if f"spec: {problem}" not in known:
                 place = document.location(("spec",))
                 found.problems.append(Finding(location=place, message=f"spec: {problem}"))
-    return _Parts(tune=_fitting(Tune, said.get("tune")), train=train, gates=policies)
+    return _Parts(
+        data=_fitting(Data, said.get("data")),
+        tune=_fitting(Tune, said.get("tune")),
+        train=train,
+        gates=policies,
+    )
 
 
 def _fitting(declared: Any, value: Any) -> Any:

@@ -8,7 +8,6 @@ read beyond its stage's document would be in no key of the cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -22,6 +21,8 @@ from touchstone.errors import UsageError
 from touchstone.training.trainer import TrainConfig
 from trust_gates import GATES
 from trust_gates.gates import Gates
+from trust_gates.inputs.description import Description
+from trust_gates.inputs.table import columns_of
 from trust_gates.policy import GatePolicy, Setting, Strict
 
 _DOCUMENTS = {".md", ".rst", ".adoc"}
@@ -83,9 +84,15 @@ class GateReads(Strict):
         """The policy, where touchstone.yaml declares the gate."""
         return self.gates.policy(gate)
 
-    def setting(self, features: tuple[str, ...], groups: Mapping[str, Sequence[str]]) -> Setting:
+    def setting(self, description: Description) -> Setting:
         """What the gate is told besides its policy."""
-        return Setting(confidence=self.confidence, seed=self.seed, features=features, groups=groups)
+        return Setting(
+            confidence=self.confidence,
+            seed=self.seed,
+            features=tuple(description.inputs.get("features", ())),
+            columns=columns_of(description.inputs),
+            groups=description.protected,
+        )
 
 
 Reads = TypeVar("Reads", DataReads, SplitReads, TuneReads, TrainReads, GateReads)

@@ -55,6 +55,8 @@ _LONGEST = 4 << 20
 _LONGEST_PROBLEM, _LONGEST_KEY = 4000, 100
 _MOST, _DEEPEST = 50, 10
 
+REMOTE = "the data are at an address: they are looked at once fetch-data has them"
+
 ENTRYPOINT: FieldPath = ("spec", "entrypoint")
 
 Defended = tuple[FieldPath, Sequence[Defence]]
@@ -129,37 +131,45 @@ def look(
     folder: Path,
     entrypoint: str,
     *,
-    uri: str,
+    uri: str | None,
     seed: int,
     tried: Sequence[Mapping[str, Parameter]] = (),
     defended: Sequence[Defended] = (),
     show: Sequence[Path] = (),
     output: Path | None = None,
+    loaded: Path | None = None,
 ) -> Seen:
     """Look at the code in `folder`, confined, without a network.
 
     Args:
-        uri: given to `load_data` unless it is an address, which only a run reaches.
+        uri: given to `load_data` unless it is an address, which only a run reaches; None of a
+            table.
         tried: sets of hyperparameters that the network must be buildable with.
         defended: sets of defences that it must be trainable behind.
         show: folders of data that it sees besides.
         output: an empty folder for the data, as `fetch-data` would have them.
+        loaded: of a table the folder with its data, where they could be loaded: the code only sees
+            them.
     """
     seen = Seen()
-    remote = "://" in uri and not uri.startswith("file:")
+    remote = uri is not None and "://" in uri and not uri.startswith("file:")
     if remote:
-        seen.notes.append("the data are at an address: they are looked at once fetch-data has them")
+        seen.notes.append(REMOTE)
     what = {
         "entrypoint": entrypoint,
         "uri": None if remote else uri,
         "seed": seed,
         "tried": list(tried),
         "output": "" if output is None else str(output),
+        "loaded": str(loaded or "") if uri is None else None,
         "defended": [(at, [one.model_dump(mode="json") for one in of]) for at, of in defended],
     }
     step, started = CODE, time.monotonic()
     with tempfile.TemporaryDirectory() as own, _readable(folder) as shown:
-        confinement = Confinement(read=[shown, *show], write=[Path(own), *filter(None, [output])])
+        confinement = Confinement(
+            read=[shown, *show, *filter(None, [loaded])],
+            write=[Path(own), *filter(None, [output])],
+        )
         try:
             for line in _lines(shown, what, confinement):
                 if line is None:

@@ -121,7 +121,8 @@ def with_code(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, An
         spec = load_spec(directory / "code", document["entrypoint"]) if asked else AskedSpec()
         return spec, files.read(directory, document), document
     weights = read_weights(directory)
-    spec = load_spec(directory / "code", document["entrypoint"])
+    description = Description.of({"protected": {}, **document})
+    spec = load_spec(directory / "code", document["entrypoint"], description)
     defended = wrap.inputs(spec, from_json(document.get("defences", ())), document["inputs"])
     module = defended.build(document["parameters"])
     own = {name: value for name, value in weights.items() if not name.startswith(graph.CONSTANT)}

@@ -16,8 +16,9 @@ from touchstone.training import dataset, given, raised
 from touchstone.training.dataset import Dataset
 from touchstone.training.defences import from_json, wrap
 from touchstone.training.estimator import EstimatorSpec
-from touchstone.training.load import faults, load_class
+from touchstone.training.load import faults, load_class, load_spec
 from touchstone.training.spec import ModelSpec, Parameter, RawData
+from touchstone.training.tables.asked import BUILT_IN
 from touchstone.training.wrapped import Wrapped
 from trust_gates.inputs.description import DTYPES
 
@@ -82,6 +83,7 @@ def look(
     defended: Sequence[tuple[Sequence[str], Any]],
     output: str,
     say: Say,
+    loaded: str | None = None,
 ) -> None:
     """Say each step that begins, each problem, and what was seen.
 
@@ -92,24 +94,23 @@ def look(
             them.
         output: folder that the data are written into; empty for none.
         say: takes {"step": name}, {"problem": words} and {"seen": {…}}.
+        loaded: of a table the folder of its data, or empty where they are not to be had here.
     """
     say({"step": CODE})
+    data = dataset.read_raw(Path(loaded)) if loaded else None
     spec: ModelSpec | None = None
     with _problems(root, say):
-        found = load_class(root, entrypoint)
-        wrong = list(faults(found))
-        for one in wrong:
-            say({"problem": raised.words(one, root)})
-        if hasattr(found, "task"):
-            say({"seen": {"task": found.task, "estimator": issubclass(found, EstimatorSpec)}})
-        spec = None if wrong else found()
-    if spec is None:
+        if entrypoint == BUILT_IN:
+            spec = None if data is None else load_spec(root, entrypoint, data.description)
+        else:
+            spec = _of_code(root, entrypoint, say)
+    if spec is None or loaded == "":  # without its data nobody knows how wide a table is
         return
-    data = None
-    if uri is not None:
+    if data is not None or uri is not None:
         say({"step": DATA})
         with _problems(root, say):
-            data = given.data(spec, spec.load_data(uri, seed=seed))
+            data = given.data(spec, data or spec.load_data(str(uri), seed=seed))
+            spec.described = data.description
             given.encoded(spec, data, slice(0, _ROWS))
             say({"seen": _described(data, given.splits(spec, data))})
             if output:
@@ -135,6 +136,17 @@ def look(
             defences, inputs = from_json(documents), data.description.inputs
             behind = wrap.training(wrap.inputs(spec, defences, inputs), defences, inputs)
             _built(behind, dict(tried[0]) if tried else {}, data)
+
+
+def _of_code(root: Path, entrypoint: str, say: Say) -> ModelSpec | None:
+    """The repository's own spec; None where it has faults, which are said."""
+    found = load_class(root, entrypoint)
+    wrong = list(faults(found))
+    for one in wrong:
+        say({"problem": raised.words(one, root)})
+    if hasattr(found, "task"):
+        say({"seen": {"task": found.task, "estimator": issubclass(found, EstimatorSpec)}})
+    return None if wrong else found()
 
 
 @contextmanager

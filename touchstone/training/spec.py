@@ -79,15 +79,22 @@ class ModelSpec(ABC):
 
     task: ClassVar[Task]
 
-    @abstractmethod
+    described: Description
+    """What the data are, such as how many features there are; known to all but `load_data`."""
+
     def load_data(self, uri: str, *, seed: int) -> RawData:
         """The whole dataset that `uri` (the model repository's own words) names.
 
-        The same `uri` and `seed` must give the same arrays.
+        The same `uri` and `seed` must give the same arrays. Of a table, whose label is named under
+        spec.data of touchstone.yaml, it is not asked and need not be written.
 
         Raises:
             ValueError: `uri` is not understood; the message says which ones are.
         """
+        raise NotImplementedError(
+            "got no load_data and no table, expected one of them: write load_data, or name the"
+            " column to tell under spec.data.label"
+        )
 
     @abstractmethod
     def build(self, parameters: Mapping[str, Parameter]) -> torch.nn.Module:

@@ -85,11 +85,13 @@ def judge(
         parts = Parts(space.parts())
     else:
         names = feature_names(setting.features, samples.inputs)
-        parts = Parts.of(samples.inputs.shape[1:])
+        parts = Parts.of(samples.inputs.shape[1:], setting.columns)
     subject = of_samples(target, samples, policy.samples, setting.seed, space)
     if not len(subject):
         return _nothing(samples, policy, setting)
     attributions = methods.attribute(policy.method, subject, parts, seed=setting.seed)
+    if setting.columns:
+        attributions = parts.divided(attributions)
     relevance = parts.total(attributions)
     tell("part", 1, _PARTS, f"{len(subject)} decisions are attributed by {policy.method}")
     similarity = sanity.check_depends_on_model(
@@ -131,7 +133,11 @@ def judge(
             names, rows_of = bag.names, bag.samples(everything)
             sizes = bag.sizes(subject.inputs, relevance)
             notes.append(embedded.explained())
-        shares, warnings, blind = features.of_rows(rows_of, sizes, weights, names, rule)
+        shares, warnings, blind = features.of_rows(
+            rows_of, sizes, weights, names, rule, columns=setting.columns
+        )
+        if setting.columns:
+            tables.append(features.by_column(attributions, weights, setting))
         counted = np.array([feature.counted for feature in shares])
         share = features.share(sizes, counted)
         measures["protected_share"] = mean(share, weights)
@@ -142,6 +148,8 @@ def judge(
             )
             if bag is not None:
                 more = bag.sizes(further.inputs, parts.total(more))
+            else:
+                more = parts.divided(more)
             measures["protected_share"], by_group = features.worst_group(
                 {
                     name: values[np.concatenate([subject.rows, further.rows])]

@@ -20,6 +20,7 @@ from urllib.request import urlopen
 import typer
 
 from touchstone import confine
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
 from touchstone.confine import DATA_PORTS, Confinement
@@ -55,6 +56,9 @@ def main(
     floor: Annotated[
         str, typer.Option(help="Digest of the environments' floor; empty for none.")
     ] = "",
+    packages: Annotated[
+        str, typer.Option(help="Digest of the packages that the code may import; empty for none.")
+    ] = "",
 ) -> None:
     """Load the data that spec.data.uri names, with spec.data.seed; held to spec.data.digest.
 
@@ -74,7 +78,8 @@ def main(
         else:
             repository = artifacts.get(asked_of.code, Path(folder) / "source")
             typer.echo(f"loading {one_line(source_uri)} with seed {declared.seed}")
-            _load(repository, asked_of.entrypoint, source_uri, declared.seed, place)
+            shown = models.get_packages(artifacts, packages, Path(folder) / "packages")
+            _load(repository, asked_of.entrypoint, source_uri, declared.seed, place, shown)
         data = dataset.read_raw(place)
         digest = artifacts.put(place)
     if not uri and declared.digest not in ("", digest):
@@ -152,11 +157,13 @@ def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None
     typer.echo(one_line(f"{len(samples)} samples of the organisation's own, {digest}"))
 
 
-def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) -> None:
+def _load(
+    repository: Path, entrypoint: str, uri: str, seed: int, output: Path, packages: Path | None
+) -> None:
     """Run the repository's `load_data` where it sees its own files and, at most, the network."""
     output.mkdir()
     confinement = Confinement(
-        read=[repository, *confine.shown_data()],
+        read=[repository, *confine.shown_data(), *filter(None, [packages])],
         write=[output],
         ports=(*_WEB, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(",")))),
         network="host" if _is_address(uri) else "none",
@@ -171,6 +178,7 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
         uri,
         str(seed),
         output,
+        str(packages or ""),
     ]
     with confine.started(words, confinement, folder=repository, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None  # noqa: S101 (it is a pipe)

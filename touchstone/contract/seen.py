@@ -128,6 +128,7 @@ def look(
     tried: Sequence[Mapping[str, Parameter]] = (),
     defended: Sequence[Defended] = (),
     show: Sequence[Path] = (),
+    packages: Path | None = None,
     output: Path | None = None,
 ) -> Seen:
     """Look at the code in `folder`, confined, without a network.
@@ -137,6 +138,7 @@ def look(
         tried: sets of hyperparameters that the network must be buildable with.
         defended: sets of defences that it must be trainable behind.
         show: folders of data that it sees besides.
+        packages: folder of packages that it may import.
         output: an empty folder for the data, as `fetch-data` would have them.
     """
     seen = Seen()
@@ -149,11 +151,15 @@ def look(
         "seed": seed,
         "tried": list(tried),
         "output": "" if output is None else str(output),
+        "packages": "" if packages is None else str(packages),
         "defended": [(at, [one.model_dump(mode="json") for one in of]) for at, of in defended],
     }
     step, started = CODE, time.monotonic()
     with tempfile.TemporaryDirectory() as own, _readable(folder) as shown:
-        confinement = Confinement(read=[shown, *show], write=[Path(own), *filter(None, [output])])
+        confinement = Confinement(
+            read=[shown, *show, *filter(None, [packages])],
+            write=[Path(own), *filter(None, [output])],
+        )
         try:
             for line in _lines(shown, what, confinement):
                 if line is None:

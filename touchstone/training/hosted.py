@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from touchstone import confine
-from touchstone.home import SHIPPED
+from touchstone.home import SHIPPED, packages_of
 from touchstone.training.spec import AskedSpec, Batch, Detection, ModelSpec
 from trust_gates.errors import GateError
 from trust_gates.host.client import Host, HostedNetwork
@@ -79,9 +79,12 @@ class HostedSpec(AskedSpec):
 
 
 def start(
-    folder: Path, task: Task, weights: Mapping[str, Tensor]
+    folder: Path, task: Task, weights: Mapping[str, Tensor], packages: Path | None = None
 ) -> tuple[ModelSpec, HostedNetwork]:
     """A host of the model tree in `folder`, confined; it ends with the network, or with us.
+
+    Args:
+        packages: the folder of those that its code may import.
 
     Raises:
         GateError: the repository's code cannot be loaded.
@@ -103,11 +106,13 @@ def start(
     threads = torch.get_num_threads()
     process: _Running | _Elsewhere
     if here:
+        if packages is not None:  # where the other container sees them
+            shutil.copytree(packages, packages_of(tree), copy_function=shutil.copyfile)
         connection = _asked(Path(here), tree, memory, threads)
         process = _Elsewhere()
     else:
         connection, theirs = socket.socketpair()
-        process = _Running(launch(theirs.fileno(), memory.descriptor, threads, tree))
+        process = _Running(launch(theirs.fileno(), memory.descriptor, threads, tree, packages))
         theirs.close()
     channel = Channel(connection, memory)
     try:
@@ -124,15 +129,20 @@ def start(
     return HostedSpec(task, network), network
 
 
-def launch(connection: int, memory: int, threads: int, tree: Path) -> subprocess.Popen[bytes]:
+def launch(
+    connection: int, memory: int, threads: int, tree: Path, packages: Path | None
+) -> subprocess.Popen[bytes]:
     """A confined host of the tree that answers on the descriptor `connection`.
 
     Raises:
         PlatformError: it cannot be confined here.
     """
     return confine.started(
-        [sys.executable, "-P", _PROGRAM, str(connection), str(memory), str(threads), tree],
-        confine.Confinement(read=[tree]),
+        [
+            *(sys.executable, "-P", _PROGRAM, str(connection), str(memory), str(threads)),
+            *(tree, packages or ""),
+        ],
+        confine.Confinement(read=[tree, *filter(None, [packages])]),
         # Its threads work while ours wait: neither may take the other's core by spinning.
         {"OMP_WAIT_POLICY": "PASSIVE"},
         pass_fds=(connection, memory),

@@ -40,6 +40,7 @@ def open_model(folder: Path) -> Opened:
         PlatformError: a host cannot be confined here.
     """
     from touchstone import confine
+    from touchstone.home import packages_of
     from touchstone.training import graph, hosted
     from touchstone.training.defences import from_json, wrap
     from touchstone.training.export import describe, read_weights
@@ -52,7 +53,13 @@ def open_model(folder: Path) -> Opened:
         module: torch.nn.Module = network
         asked_as = GRAPH
     else:
-        spec, module = hosted.start(folder, document["task"], weights)
+        packages = packages_of(folder) if document.get("packages") else None
+        if packages is not None and not packages.is_dir():
+            raise ValueError(
+                f"{folder / 'model.json'}: got no folder {packages.name} beside {folder.name}/,"
+                f" expected the packages {document['packages']} there, which its code needs"
+            )
+        spec, module = hosted.start(folder, document["task"], weights, packages)
         asked_as = confine.described()
     defended = wrap.inputs(spec, from_json(document.get("defences", ())), document["inputs"])
     return Opened(defended, module.eval(), document, asked_as)

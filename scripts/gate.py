@@ -220,6 +220,7 @@ def _examined(inputs: Inputs, features: tuple[str, ...]) -> integrity.Subject:
         groups=description.protected,
         features=features,
         source=inputs.source,
+        packages=models.listed(inputs.artifacts, packages) if packages else {},
         target=inputs.target,
     )
 

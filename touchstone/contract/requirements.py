@@ -16,6 +16,7 @@ from pathlib import Path
 
 from touchstone import beneath
 from touchstone.beneath import NotPlainError
+from touchstone.errors import ManifestError
 from trust_gates.visible import one_line
 
 FILE_NAME = "requirements.txt"
@@ -72,6 +73,20 @@ class Asked:
     def missing(self) -> tuple[Pinned, ...]:
         """Those that the toolkit has not, so that they must be installed."""
         return tuple(one for one in self.pins if one.name not in installed())
+
+
+def require_plain(folder: Path) -> None:
+    """Raise ManifestError where requirements.txt is a link, or anything else than a file.
+
+    A store keeps a link as the file that it leads to: later nobody could tell.
+    """
+    try:
+        with beneath.opened(folder, FILE_NAME):
+            return
+    except FileNotFoundError:
+        return
+    except NotPlainError as error:
+        raise ManifestError(error.problem, location=FILE_NAME) from None
 
 
 def read(folder: Path) -> Asked:

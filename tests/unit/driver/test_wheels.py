@@ -85,9 +85,8 @@ def test_nothing_takes_the_place_of_a_module_that_is_there_or_runs_at_the_start(
     assert {"of-torch", "of-us", "of-paths", "needy"} <= names
 
 
-@pytest.mark.parametrize("path", ["../../evil.py", "/tmp/evil-of-a-wheel.py"])
-def test_a_wheel_whose_paths_lead_out_is_refused(tmp_path, path):
-    line = wheel(tmp_path / "wheels", "frob", files={path: ""})
+def test_a_wheel_whose_paths_lead_out_is_refused(tmp_path):
+    line = wheel(tmp_path / "wheels", "frob", files={"../../evil.py": ""})
     (words,) = refused(tmp_path, line).values()
     assert "trying to install outside" in words
 

@@ -19,6 +19,7 @@ from urllib.request import urlopen
 import typer
 
 from touchstone import confine
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
 from touchstone.confine import Confinement
@@ -52,6 +53,9 @@ def main(
     floor: Annotated[
         str, typer.Option(help="Digest of the environments' floor; empty for none.")
     ] = "",
+    packages: Annotated[
+        str, typer.Option(help="Digest of the packages that the code may import; empty for none.")
+    ] = "",
 ) -> None:
     """Load the data that spec.data.uri names, with spec.data.seed; held to spec.data.digest.
 
@@ -75,7 +79,8 @@ def main(
             if declared.is_table:
                 _read(declared, repository, uri, place)
             else:
-                _load(repository, asked_of.entrypoint, source_uri, declared.seed, place)
+                shown = models.get_packages(artifacts, packages, Path(folder) / "packages")
+                _load(repository, asked_of.entrypoint, source_uri, declared.seed, place, shown)
         data = dataset.read_raw(place)
         digest = artifacts.put(place)
     held = "" if declared.is_table else declared.digest  # a table's is of its bytes: held to it
@@ -166,10 +171,12 @@ def _read(declared: Data, repository: Path, uri: str, output: Path) -> None:
         ) from None
 
 
-def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) -> None:
+def _load(
+    repository: Path, entrypoint: str, uri: str, seed: int, output: Path, packages: Path | None
+) -> None:
     """Run the repository's `load_data` where it sees its own files and, at most, the network."""
     confinement = Confinement(
-        read=[repository, *confine.shown_data()],
+        read=[repository, *confine.shown_data(), *filter(None, [packages])],
         write=[output],
         ports=confine.data_ports(),
         network="host" if _is_address(uri) else "none",
@@ -184,6 +191,7 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
         uri,
         str(seed),
         output,
+        str(packages or ""),
     ]
     with confine.started(words, confinement, folder=repository, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None  # noqa: S101 (it is a pipe)

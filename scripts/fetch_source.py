@@ -13,7 +13,7 @@ import typer
 
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
-from touchstone.contract import model_repo, reads
+from touchstone.contract import model_repo, reads, requirements
 from touchstone.contract import remedy as remedies
 from touchstone.delivery import champion, floors
 from touchstone.delivery import status as statuses
@@ -44,8 +44,8 @@ def main(
     """Clone at one commit, store the tree and what it will be compared with and held to.
 
     What is wrong with touchstone.yaml, and with the code beside it, the stage validate says
-    together. A repository without one, or with a link in its place, is refused here; so are
-    environments that nobody has laid out.
+    together. A repository without one, or with a link in its place or in that of requirements.txt,
+    is refused here; so are environments that nobody has laid out.
     A round of a remedy that is not due is refused here, before any of the repository's code runs.
     """
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", revision):
@@ -61,6 +61,7 @@ def main(
         commit = git("rev-parse", "HEAD", cwd=checkout)
         shutil.rmtree(checkout / ".git")
         model_repo.read(checkout, shown=model_repo.FILE_NAME)
+        requirements.require_plain(checkout)
         artifacts = open_store(store)
         digest = artifacts.put(checkout)
         if run:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from touchstone import confine
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract.reads import GateReads, load
@@ -37,8 +38,8 @@ class Inputs:
 
     artifacts: Store
     digests: Mapping[str, str]
-    """Of the source, the data, the dataset, the model, the image, the champion and the evaluation
-    data; some empty."""
+    """Of the source, the data, the dataset, the model, the image, the packages, the champion and
+    the evaluation data; some empty."""
 
     dataset: Dataset
     source: Path
@@ -67,6 +68,9 @@ def main(
     result_outcome: Annotated[Path, typer.Option(help="File for the outcome.")],
     data: Annotated[str, typer.Option(help="integrity: digest of the raw data.")] = "",
     image_digest: Annotated[str, typer.Option(help="integrity: digest of the image.")] = "",
+    packages: Annotated[
+        str, typer.Option(help="integrity: digest of the packages it was trained with, if any.")
+    ] = "",
     champion: Annotated[
         str, typer.Option(help="quality: digest of what is served, as fetch-source gives it.")
     ] = "",
@@ -96,12 +100,13 @@ def main(
                 "dataset": dataset,
                 "model": model,
                 "image": image_digest,
+                "packages": packages,
                 "champion": champion,
                 "evaluation": evaluation_data,
             },
             dataset=datasets.read(artifacts.get(dataset, folder / "dataset")),
             source=artifacts.get(asked.code, source) if asked.code else source,
-            model=artifacts.get(model, folder / "model"),
+            model=models.get(artifacts, model, folder / "model"),
         )
         typer.echo(f"judging by the {name} gate")
         with progress.heard_by(typer.echo):
@@ -174,7 +179,7 @@ def _champion(samples: Samples, inputs: Inputs, served: champions.Served) -> qua
     """The served model asked about the same samples, or why it cannot be."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            tree = inputs.artifacts.get(served.model, Path(folder) / "champion")
+            tree = models.get(inputs.artifacts, served.model, Path(folder) / "champion")
             answers = quality.ask(inputs.target(tree), samples)
     except Exception as error:  # another version's code may fail in any way; the check then fails
         why = (
@@ -194,6 +199,9 @@ def _examined(inputs: Inputs, features: tuple[str, ...]) -> integrity.Subject:
     if image := inputs.digests["image"]:
         # It lies in a registry, which checks its bytes: here only its name must be a digest.
         expected["image"] = actual["image"] = image
+    packages = inputs.digests["packages"]
+    if packages:
+        expected["packages"], actual["packages"] = packages, models.named(inputs.model)
     code = inputs.model / "code"
     for file in sorted(inputs.source.rglob("*.py")):
         name = file.relative_to(inputs.source)
@@ -216,6 +224,7 @@ def _examined(inputs: Inputs, features: tuple[str, ...]) -> integrity.Subject:
         groups=description.protected,
         features=features,
         source=inputs.source,
+        packages=models.listed(inputs.artifacts, packages) if packages else {},
         target=inputs.target,
     )
 

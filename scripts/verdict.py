@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
@@ -55,9 +56,11 @@ def main(
         current = remedies.admit(
             policy.spec, artifacts, source=source, number=number, remedy=remedy, previous=previous
         )
+        tree = artifacts.get(model, folder / "model")
+        packages = models.named(tree)
         facts = _facts(
             remedies.remedied(policy.spec, current.remedies),
-            artifacts.get(model, folder / "model"),
+            tree,
             artifacts.get(dataset, folder / "dataset"),
             uri or policy.spec.data.uri,
         )
@@ -105,6 +108,11 @@ def main(
             "card": policy.spec.card.plain(),
             "facts": facts,
             "software": versions(),
+            **(
+                {"packages": {"digest": packages, "versions": models.listed(artifacts, packages)}}
+                if packages
+                else {}
+            ),
             "evidence": {gate: digest for gate, (digest, _) in found.items()},
         }
     )

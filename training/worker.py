@@ -23,6 +23,7 @@ from touchstone.training.estimator.fits import misfits
 from touchstone.training.launch import Job
 from touchstone.training.load import load_spec
 from touchstone.training.mitigation.served import Served
+from touchstone.training.packages import use
 from touchstone.training.spec import ModelSpec
 from touchstone.training.trainer import PREEMPTED, PreemptedError, Ranks, from_environment, train
 from touchstone.training.trials import serve
@@ -38,6 +39,7 @@ def main(job: Job) -> int:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    use(job.packages)
     data = dataset.read(job.dataset, splits=("train", "validation"))
     own = load_spec(job.source, job.entrypoint, data.description)
     if isinstance(own, EstimatorSpec):
@@ -83,6 +85,7 @@ def main(job: Job) -> int:
                 metrics=figures,
                 seed=job.config.seed,
                 defences=job.config.defences,
+                packages=job.packages_digest,
             )
             if guard is not None:
                 guard.write(job.output)

@@ -6,6 +6,7 @@ are, a confined look says (`seen`). Nothing is trained.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from touchstone.contract import model_repo, remedy, seen
+from touchstone.contract import model_repo, remedy, requirements, seen
 from touchstone.contract.model_repo import BUILT_IN, Data, ModelPipeline, Spec, contradictions
 from touchstone.contract.recipe import Parameter, Remedy, Train, Tune
 from touchstone.contract.seen import REMOTE, Seen
@@ -47,6 +48,7 @@ _OF_TRAINING = ("learning_rate", "weight_decay")
 _PATIENCE = 120.0
 """Seconds that reading a table may take."""
 
+_ABSENT = re.compile(r"ModuleNotFoundError: No module named '[\w.]+'")
 _LOSS = "loss"
 """What each epoch of a trial prints besides its figures."""
 
@@ -104,6 +106,8 @@ def check(
     code: Path | None = None,
     uri: str = "",
     show: Sequence[Path] = (),
+    packages: Path | None = None,
+    refused: Sequence[tuple[str, str]] = (),
     output: Path | None = None,
 ) -> Checked:
     """Check a model repository, by its folder or its touchstone.yaml.
@@ -113,6 +117,8 @@ def check(
         code: the folder that the code is run in; None for the repository's own.
         uri: of the data, in place of spec.data.uri.
         show: folders of data that the code sees.
+        packages: the folder of those that requirements.txt asks for; None where they are not here.
+        refused: what is wrong with packages that were got, each with the package's name.
         output: an empty folder for the data that were looked at.
 
     Raises:
@@ -125,12 +131,14 @@ def check(
     said: dict[str, Any] = _mapping(_mapping(document.body).get("spec"))
     entrypoint, data = str(said.get("entrypoint", BUILT_IN)), _mapping(said.get("data"))
     table = parts.data if parts.data is not None and parts.data.is_table else None
+    asked = requirements.read(folder)
     known = Seen()
     if ".py:" in entrypoint or table is not None:
         how: dict[str, Any] = {
             "tried": _tried(parts.tune),
             "defended": _defended(parts.whole),
             "show": show,
+            "packages": packages,
         }
         root = (code or folder).resolve()
         if table is not None:
@@ -144,8 +152,17 @@ def check(
         message = f"{field_name(at)}: {problem}"
         found.problems.append(Finding(location=document.location(at), message=message))
     found.problems.sort(key=lambda one: _line(one.location))
+    found.problems += _of_packages(asked, refused, shown)
     for words, at in known.problems:
-        found.problems.append(_in_code(words, at, document, shown))
+        one = _in_code(words, at, document, shown)
+        if packages is None and asked.missing and _ABSENT.match(one.message):
+            names = ", ".join(one.name for one in asked.missing)
+            found.notes.append(
+                f"{one.location}: {one.message.partition(chr(10))[0]} here; a run has what"
+                f" {requirements.FILE_NAME} lists besides Touchstone's own: {names}"
+            )
+        else:
+            found.problems.append(one)
     found.notes += known.notes
     if known.description is not None and known.data is not None:
         found.facts = {
@@ -188,6 +205,17 @@ def _of_table(
         known.problems[:0], known.notes[:0] = problems, notes
         known.written = loaded and output is not None
         return known
+
+
+def _of_packages(
+    asked: requirements.Asked, refused: Sequence[tuple[str, str]], shown: str
+) -> Iterator[Finding]:
+    """What is wrong with requirements.txt, and with what came of it."""
+    lines = {one.name: one.line for one in asked.pins}
+    told = [*asked.problems, *((lines.get(name, 1), words) for name, words in refused)]
+    for line, words in told:
+        place = f"{Path(shown) / requirements.FILE_NAME}:{line}"
+        yield Finding(location=place, message=words)
 
 
 def _in_code(words: str, path: FieldPath, document: Document, shown: str) -> Finding:

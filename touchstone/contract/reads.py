@@ -8,15 +8,18 @@ read beyond its stage's document would be in no key of the cache.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from touchstone.artifacts.store import Store
+from touchstone.contract import requirements
 from touchstone.contract.model_repo import FILE_NAME, Data, Spec
 from touchstone.contract.recipe import Tune
 from touchstone.contract.remedy import judged_by
+from touchstone.contract.requirements import Pinned
 from touchstone.errors import UsageError
 from touchstone.training.trainer import TrainConfig
 from trust_gates import GATES
@@ -28,6 +31,15 @@ from trust_gates.policy import GatePolicy, Setting, Strict
 _DOCUMENTS = {".md", ".rst", ".adoc"}
 _TOLD_TO_PEOPLE = {"LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS", "CODEOWNERS"}
 _OF_GIT = {".gitignore", ".gitattributes", ".mailmap"}
+
+
+class PackagesReads(Strict):
+    """packages: what requirements.txt pins and the toolkit has not.
+
+    Nothing where that file is wrong, which validate says.
+    """
+
+    pins: tuple[Pinned, ...] = ()
 
 
 class DataReads(Strict):
@@ -95,7 +107,7 @@ class GateReads(Strict):
         )
 
 
-Reads = TypeVar("Reads", DataReads, SplitReads, TuneReads, TrainReads, GateReads)
+Reads = TypeVar("Reads", PackagesReads, DataReads, SplitReads, TuneReads, TrainReads, GateReads)
 
 
 def put(artifacts: Store, tree: Path, declared: Spec, remedied: Spec) -> dict[str, str]:
@@ -114,7 +126,10 @@ def put(artifacts: Store, tree: Path, declared: Spec, remedied: Spec) -> dict[st
         # A learning rate that suits plain training need not suit adversarial training.
         defences=remedied.defences,
     )
+    asked = requirements.read(tree)
+    pins = () if asked.problems else tuple(replace(one, line=0) for one in asked.missing)
     found: dict[str, Strict] = {
+        "packages": PackagesReads(pins=pins),
         "data": DataReads(**training, data=declared.data),
         "preprocess": SplitReads(gates=declared.gates),
         "tune": TuneReads(),

@@ -136,6 +136,7 @@ def look(
     tried: Sequence[Mapping[str, Parameter]] = (),
     defended: Sequence[Defended] = (),
     show: Sequence[Path] = (),
+    packages: Path | None = None,
     output: Path | None = None,
     loaded: Path | None = None,
 ) -> Seen:
@@ -147,6 +148,7 @@ def look(
         tried: sets of hyperparameters that the network must be buildable with.
         defended: sets of defences that it must be trainable behind.
         show: folders of data that it sees besides.
+        packages: folder of packages that it may import.
         output: an empty folder for the data, as `fetch-data` would have them.
         loaded: of a table the folder with its data, where they could be loaded: the code only sees
             them.
@@ -162,12 +164,13 @@ def look(
         "tried": list(tried),
         "output": "" if output is None else str(output),
         "loaded": str(loaded or "") if uri is None else None,
+        "packages": "" if packages is None else str(packages),
         "defended": [(at, [one.model_dump(mode="json") for one in of]) for at, of in defended],
     }
     step, started = CODE, time.monotonic()
     with tempfile.TemporaryDirectory() as own, _readable(folder) as shown:
         confinement = Confinement(
-            read=[shown, *show, *filter(None, [loaded])],
+            read=[shown, *show, *filter(None, [loaded, packages])],
             write=[Path(own), *filter(None, [output])],
         )
         try:

@@ -352,9 +352,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.watch_stdin:
         _die_with_parent()
     if options.store:
+        from touchstone.artifacts import models
         from touchstone.artifacts.store import open_store
 
-        open_store(options.store).get(options.model, options.model_dir)
+        models.get(open_store(options.store), options.model, options.model_dir)
     from touchstone import confine
     from touchstone.training.evasion.guard import Guard
     from touchstone.training.mitigation.served import Served

@@ -19,6 +19,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from touchstone.delivery.envoy import Proxy
 from touchstone.delivery.proxy import Target
 from touchstone.errors import DeadlineError, PlatformError
+from touchstone.home import packages_of
 
 READY_SECONDS = 90.0
 """Importing torch and KServe takes 4 to 8 s on two free cores, and longer on busy ones."""
@@ -263,7 +264,7 @@ class Serving:
         except BaseException:
             if server:
                 server.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             raise
         return Revision(target=target, server=server, folder=folder)
 
@@ -282,8 +283,13 @@ def _says_ready(address: Path, model: str) -> bool:
 
 def _end(revision: Revision) -> None:
     revision.server.stop()
-    shutil.rmtree(revision.folder, ignore_errors=True)
+    _remove(revision.folder)
     shutil.rmtree(revision.server.address.parent, ignore_errors=True)
+
+
+def _remove(tree: Path) -> None:
+    for folder in (tree, packages_of(tree)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _private_folder(link: Path) -> Path:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store
 from touchstone.delivery import admission, gitops
 from touchstone.delivery import release as releases
@@ -213,7 +214,7 @@ class Sync:
             raise TouchstoneError(standing.refusal)
         release = standing.release
         with tempfile.TemporaryDirectory(prefix="touchstone-verify-") as scratch:
-            self._store.get(release.digests.model, Path(scratch) / "model")
+            models.get(self._store, release.digests.model, Path(scratch) / "model")
         return release
 
     def _goes_on(self, desired: _Desired) -> str:
@@ -230,7 +231,7 @@ class Sync:
         try:
             digest = release.digests.model
             self._serving.apply(
-                *key, lambda folder: self._store.get(digest, folder), release.version
+                *key, lambda folder: models.get(self._store, digest, folder), release.version
             )
         except Exception as error:
             again = failed == release.identity

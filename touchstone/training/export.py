@@ -41,6 +41,7 @@ def export(
     metrics: Mapping[str, float],
     seed: int,
     defences: Sequence[Defence] = (),
+    packages: str = "",
 ) -> None:
     """Write a model tree into `directory`: weights, what they belong to, figures, graph, code.
 
@@ -51,6 +52,7 @@ def export(
         sample: a few inputs as the module sees them, to trace the network with.
         source: the model repository; its Python files are copied, at any depth.
         defences: those it was trained with; `open_model` puts the ones of inputs back.
+        packages: digest of those that its code needs, for whoever opens the tree; empty for none.
     """
     import torch
 
@@ -71,6 +73,7 @@ def export(
         "torch": torch.__version__,
         "seed": seed,
         "defences": [defence.model_dump() for defence in defences],
+        **({"packages": packages} if packages else {}),
         **kind,
         "encodes": encodes(spec),
     }

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from touchstone import confine
-from touchstone.home import SHIPPED
+from touchstone.home import SHIPPED, packages_of
 from touchstone.training.export import read_weights
 from touchstone.training.spec import AskedSpec, Batch, Detection, ModelSpec
 from trust_gates.errors import GateError
@@ -108,7 +108,7 @@ class Encoder:
         with self._starting:
             if self._spec is None:
                 weights = read_weights(self._folder)
-                self._spec = start(self._folder, self._document["task"], weights)[0]
+                self._spec = start(self._folder, self._document, weights)[0]
         described = self._document["inputs"]
         parts = [one.numpy() for one in self._spec.asked(values)]
         kind = described.get("dtype", DTYPES[0])
@@ -123,14 +123,24 @@ class Encoder:
 
 
 def start(
-    folder: Path, task: Task, weights: Mapping[str, Tensor]
+    folder: Path, document: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> tuple[HostedSpec, HostedNetwork]:
     """A host of the model tree in `folder`, confined; it ends with the network, or with us.
 
+    Args:
+        document: its model.json.
+
     Raises:
+        ValueError: it needs packages, and they do not lie beside it.
         GateError: the repository's code cannot be loaded.
         PlatformError: it cannot be confined here.
     """
+    packages = packages_of(folder) if document.get("packages") else None
+    if packages is not None and not packages.is_dir():
+        raise ValueError(
+            f"{folder / 'model.json'}: got no folder {packages.name} beside {folder.name}/,"
+            f" expected the packages {document['packages']} there, which its code needs"
+        )
     here = os.environ.get(LISTENER)
     # A copy that another user may read, and that nobody changes while it is judged.
     copy = tempfile.TemporaryDirectory(prefix="model-", dir=Path(here).parent if here else None)
@@ -147,11 +157,13 @@ def start(
     threads = torch.get_num_threads()
     process: _Running | _Elsewhere
     if here:
+        if packages is not None:  # where the other container sees them
+            shutil.copytree(packages, packages_of(tree), copy_function=shutil.copyfile)
         connection = _asked(Path(here), tree, memory, threads)
         process = _Elsewhere()
     else:
         connection, theirs = socket.socketpair()
-        process = _Running(launch(theirs.fileno(), memory.descriptor, threads, tree))
+        process = _Running(launch(theirs.fileno(), memory.descriptor, threads, tree, packages))
         theirs.close()
     channel = Channel(connection, memory)
     try:
@@ -165,18 +177,23 @@ def start(
     learned = [str(name) for name in message.get("parameters", [])]
     network = HostedNetwork(Host(channel, process), weights, learned)
     weakref.finalize(network, _end, process, connection, memory, copy)
-    return HostedSpec(task, network), network
+    return HostedSpec(document["task"], network), network
 
 
-def launch(connection: int, memory: int, threads: int, tree: Path) -> subprocess.Popen[bytes]:
+def launch(
+    connection: int, memory: int, threads: int, tree: Path, packages: Path | None
+) -> subprocess.Popen[bytes]:
     """A confined host of the tree that answers on the descriptor `connection`.
 
     Raises:
         PlatformError: it cannot be confined here.
     """
     return confine.started(
-        [sys.executable, "-P", _PROGRAM, str(connection), str(memory), str(threads), tree],
-        confine.Confinement(read=[tree]),
+        [
+            *(sys.executable, "-P", _PROGRAM, str(connection), str(memory), str(threads)),
+            *(tree, packages or ""),
+        ],
+        confine.Confinement(read=[tree, *filter(None, [packages])]),
         # Its threads work while ours wait: neither may take the other's core by spinning.
         {"OMP_WAIT_POLICY": "PASSIVE"},
         pass_fds=(connection, memory),

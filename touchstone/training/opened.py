@@ -58,7 +58,7 @@ def open_model(folder: Path) -> Opened:
         module: torch.nn.Module = network
         asked_as = GRAPH
     else:
-        spec, module = hosted.start(folder, document["task"], weights)
+        spec, module = hosted.start(folder, document, weights)
         asked_as = confine.described()
     defended = wrap.inputs(spec, from_json(document.get("defences", ())), document["inputs"])
     return Opened(defended, module.eval(), document, asked_as)

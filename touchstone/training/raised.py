@@ -140,8 +140,8 @@ def _advice(error: BaseException, called: list[str], *, deliberate: bool) -> str
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         return (
-            f"expected {package}.py or a folder {package}/ in the repository, or an installed"
-            f" package: pip install {package} where Touchstone runs, and in the Containerfile"
+            f"expected {package}.py or a folder {package}/ in the repository, or a package that"
+            f" requirements.txt lists: `touchstone packages lock {package}` writes it there"
         )
     if isinstance(error, SystemExit):
         return "expected code that is imported and called, and that ends no process"

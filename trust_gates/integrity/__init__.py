@@ -63,6 +63,9 @@ class Subject:
     source: Path | None = None
     """The model repository, for what its rebuild depends on."""
 
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Version of each package that the repository brings, by name."""
+
     target: Callable[[], Target] | None = None
     """Loads the model for the search for backdoors; not called where its files are not sound."""
 
@@ -195,6 +198,8 @@ def _asked(subject: Subject, found: Sequence[Path], policy: Integrity) -> Iterat
         yield "backdoors", "not searched"
     else:
         yield "backdoors", f"searched by {', '.join(policy.poisoning.detectors)}"
+    if subject.packages:
+        yield "packages", ", ".join(f"{name} {one}" for name, one in subject.packages.items())
     yield "dependencies", "must be pinned" if policy.pinned else "need not be pinned"
 
 

@@ -23,7 +23,8 @@ def of(report: Report) -> dict[str, Any]:
     """The bill of materials, without a time: equal verdicts have equal ones."""
     verdict = report.verdict
     data = [_data(name, verdict) for name in ("dataset", "data") if verdict.get(name)]
-    libraries = [_library(name, v) for name, v in sorted(verdict.get("software", {}).items())]
+    known = {**verdict.get("software", {}), **verdict.get("packages", {}).get("versions", {})}
+    libraries = [_library(name, version) for name, version in sorted(known.items())]
     model = _model(report, data)
     identity = ":".join(str(verdict.get(name, "")) for name in ("model", "run", "commit"))
     return {

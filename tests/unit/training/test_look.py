@@ -37,7 +37,12 @@ def test_of_a_repository_without_fault_the_data_and_the_hyperparameters_are_told
 @pytest.mark.parametrize(
     ("old", "new", "at", "words"),
     [
-        ("import torch\n", "import torch\nimport nosuchpackage\n", "nosuch", "pip install nosuch"),
+        (
+            "import torch\n",
+            "import torch\nimport nosuchpackage\n",
+            "nosuch",
+            "packages lock nosuch",
+        ),
         ("import torch\n", "import torch\n1 / 0\n", "1 / 0", "ZeroDivisionError: division by zero"),
         ("import torch\n", "import torch\nraise SystemExit(0)\n", "raise S", "ends no process"),
         ("def build(self,", "def build(self", "def build(self ", "SyntaxError: "),

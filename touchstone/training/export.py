@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from touchstone import beneath
 from touchstone.training.defences import Defence, from_json, wrap
 from touchstone.training.load import load_spec
-from touchstone.training.spec import Description, ModelSpec, Parameter
+from touchstone.training.spec import Description, ModelSpec, Parameter, encodes
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +70,7 @@ def export(
         "seed": seed,
         "defences": [defence.model_dump() for defence in defences],
         "graph": {"written": not why_not, "reason": why_not},
+        "encodes": encodes(spec),
     }
     _write_json(directory / "model.json", model)
     _write_json(directory / METRICS, dict(metrics))

@@ -21,9 +21,10 @@ from touchstone.training.spec import (
     ModelSpec,
     Parameter,
     RawData,
+    encodes,
 )
 from touchstone.training.wrapped import Wrapped
-from trust_gates.inputs.arrays import misfits
+from trust_gates.inputs.arrays import RAW, misfits, unlike, values_of
 from trust_gates.reach import Reach
 
 if TYPE_CHECKING:
@@ -65,9 +66,36 @@ def data(spec: ModelSpec, found: object) -> RawData:
         Reach.described(said.inputs)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problems.append(str(error))
+    if encodes(spec) and RAW not in found.arrays:
+        problems.append(
+            f"array {RAW!r} is missing, which `encode` is held to; expected each sample's raw value"
+        )
     if problems:
         raise CodeError(_own(spec, "load_data"), *problems)
     return found
+
+
+def encoded(spec: ModelSpec, data: RawData, rows: slice) -> None:
+    """Hold `encode`, where the model has one, to some rows of the data.
+
+    Raises:
+        CodeError: it gives something else than their inputs.
+    """
+    if not encodes(spec):
+        return
+    described, inputs = data.description.inputs, data.arrays["inputs"][rows]
+    values = values_of(described, data.arrays[RAW][rows])
+    found = spec.encode(values)
+    if problem := unlike(described, found, len(inputs)):
+        raise CodeError(_own(spec, "encode"), problem)
+    other = np.flatnonzero((found != inputs).reshape(len(inputs), -1).any(axis=1))
+    if len(other):
+        raise _other(
+            spec,
+            "encode",
+            f"other inputs of the raw value of row {other[0]} than load_data has",
+            expected="the same: what is served is what is judged",
+        )
 
 
 def splits(spec: ModelSpec, found: RawData) -> Dataset:

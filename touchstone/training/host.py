@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,6 +67,9 @@ class _Answers:
         return [penultimate(self.module, lambda: self.spec.predict(self.module, inputs))]
 
 
+_WORDS = 1000
+"""Characters of what is said of a value that cannot be encoded."""
+
 _QUESTIONS = ("logits", "detections", "loss", "summary", "penultimate")
 
 
@@ -87,10 +91,20 @@ class _Host:
             self._channel.send({})
         elif what == "product":
             self._product(message["number"], tensors)
+        elif what == "encode":
+            self._encode(message["values"])
         elif what in _QUESTIONS:
             self._question(what, message, tensors)
         else:
             raise ValueError(f"got the question {what!r}, expected one of {_QUESTIONS}")
+
+    def _encode(self, values: list[Any]) -> None:
+        try:
+            found = self._answers.spec.encode(values)
+        except ValueError as error:  # the value's fault, as `encode` may say
+            self._channel.send({"unfit": str(error)[:_WORDS]})
+        else:
+            self._channel.send({}, [torch.from_numpy(np.ascontiguousarray(found))])
 
     def _question(self, what: str, message: dict[str, Any], tensors: list[Tensor]) -> None:
         keep, learned = message.get("keep", [False] * len(tensors)), message.get("learned", [])

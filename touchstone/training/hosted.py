@@ -15,18 +15,22 @@ import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from touchstone import confine
 from touchstone.home import SHIPPED
+from touchstone.training.export import read_weights
 from touchstone.training.spec import AskedSpec, Batch, Detection, ModelSpec
 from trust_gates.errors import GateError
 from trust_gates.host.client import Host, HostedNetwork
 from trust_gates.host.protocol import BrokenError, Channel, Memory
-from trust_gates.inputs.description import Task
+from trust_gates.inputs.arrays import unlike
+from trust_gates.inputs.description import DTYPES, Task
 
 LISTENER = "TOUCHSTONE_MODEL_HOST"
 """Environment variable: the socket of a container that starts hosts; without it they are ours."""
@@ -54,6 +58,10 @@ class HostedSpec(AskedSpec):
             raise GateError("the model's loss gave something else than a single number")
         return found[0]
 
+    def asked(self, values: Sequence[Any]) -> list[Tensor]:
+        """What `encode` makes of raw values, as the host gives it: see `Encoder`."""
+        return self._network.encode(values)
+
     def predict(self, module: torch.nn.Module, inputs: Tensor) -> Tensor | Sequence[Detection]:
         """As the repository's spec; what its code gives is held to what it may."""
         if self.task == "classification":
@@ -78,9 +86,45 @@ class HostedSpec(AskedSpec):
         return [Detection(boxes=b, labels=n, scores=s) for b, n, s in parts]
 
 
+class Encoder:
+    """A model's own `encode`, asked in a host that is started for the first question."""
+
+    def __init__(self, folder: Path, document: Mapping[str, Any], spec: ModelSpec) -> None:
+        """`spec` is asked where it is a host's already; `document` is the tree's model.json."""
+        self._folder, self._document = folder, document
+        self._spec = spec if isinstance(spec, HostedSpec) else None
+        self._starting = threading.Lock()
+
+    def __call__(self, values: Sequence[Any]) -> NDArray[Any]:
+        """Inputs (N, ...) of N raw values, as the model's description of its inputs says them.
+
+        Raises:
+            ValueError: a value is too long, no JSON, or cannot be encoded, as the model says.
+            GateError: the model has no `encode`, it fails, or gives something else.
+            PlatformError: a host cannot be confined here.
+        """
+        if not self._document.get("encodes"):
+            raise GateError("the model takes inputs only: it has no `encode` of raw values")
+        with self._starting:
+            if self._spec is None:
+                weights = read_weights(self._folder)
+                self._spec = start(self._folder, self._document["task"], weights)[0]
+        described = self._document["inputs"]
+        parts = [one.numpy() for one in self._spec.asked(values)]
+        kind = described.get("dtype", DTYPES[0])
+        rows = parts or [np.zeros((0, *described["shape"]), dtype=kind)]
+        try:
+            found = np.concatenate(rows)
+        except ValueError as error:
+            raise GateError(f"the model's `encode` gave uneven arrays: {error}") from None
+        if problem := unlike(described, found, len(values)):
+            raise GateError(f"the model's `encode`: {problem}")
+        return found
+
+
 def start(
     folder: Path, task: Task, weights: Mapping[str, Tensor]
-) -> tuple[ModelSpec, HostedNetwork]:
+) -> tuple[HostedSpec, HostedNetwork]:
     """A host of the model tree in `folder`, confined; it ends with the network, or with us.
 
     Raises:

@@ -22,6 +22,7 @@ _CALLED: Mapping[str, tuple[tuple[object, ...], Mapping[str, object]]] = {
     "loss": (("module", "batch"), {}),
     "predict": (("module", "inputs"), {}),
     "augment": (("batch", "generator"), {}),
+    "encode": (([],), {}),
 }
 """How each method is called."""
 

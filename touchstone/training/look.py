@@ -104,6 +104,7 @@ def look(
         say({"step": DATA})
         with _problems(root, say):
             data = given.data(spec, spec.load_data(uri, seed=seed))
+            given.encoded(spec, data, slice(0, _ROWS))
             say({"seen": _described(data, given.splits(spec, data))})
             if output:
                 dataset.write_raw(Path(output), data)

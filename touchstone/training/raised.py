@@ -25,6 +25,7 @@ EXPECTED = {
     "loss": "a scalar tensor from loss(module, batch), the mean over the batch's samples",
     "predict": "logits (N, K) from predict(module, inputs), or a Detection for each of N images",
     "augment": "a Batch from augment(batch, generator)",
+    "encode": "an array of inputs from encode(values), a row a value, as load_data describes them",
 }
 """What each method of a ModelSpec is to give."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from trust_gates.inputs.description import Description as Description  # for model repositories
 from trust_gates.inputs.description import Task
@@ -34,6 +34,9 @@ class RawData:
       box_labels        int64 (N, M), -1 where there is no object    for detection
       protected_<name>  int64 (N,), index into the attribute's values
       held_out          int64 (N,), optional: 1 keeps a sample for the test split, 0 out of it
+      raw               text (N,): of each sample what `encode` is given to make its inputs, where
+                        the model has an `encode`; JSON where the description's inputs say
+                        `"raw": "json"`, else the texts themselves
     """
 
     description: Description
@@ -107,6 +110,24 @@ class ModelSpec(ABC):
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A varied copy of a training batch; by default the batch itself."""
         return batch
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        """Inputs (N, ...) of N raw values, as the description says them: its type and shape.
+
+        Written by a model that is served raw values: texts, or what JSON has, such as mappings of
+        columns. `load_data` gives the same values as `raw`: what is served is held to what is
+        judged. Each value is encoded alone, whatever it stands beside.
+
+        Raises:
+            ValueError: a value cannot be encoded; who sent it is told the message.
+        """
+        raise NotImplementedError
+
+
+def encodes(spec: ModelSpec) -> bool:
+    """Whether the model has an `encode` of its own, whatever is around its spec."""
+    inner = getattr(spec, "inner", None)
+    return encodes(inner) if inner is not None else type(spec).encode is not ModelSpec.encode
 
 
 class AskedSpec(ModelSpec):

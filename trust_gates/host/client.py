@@ -9,6 +9,7 @@ before it is asked again.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -20,6 +21,16 @@ from torch import Tensor
 from trust_gates.errors import GateError
 from trust_gates.host.protocol import BrokenError, Channel
 from trust_gates.network import Network
+from trust_gates.visible import visible
+
+MOST_CHARACTERS = 1 << 16
+"""Of the JSON of one raw value."""
+
+_AT_ONCE = 32
+"""Raw values in a question: even the longest ones are fewer bytes than a message may have."""
+
+_WORDS = 1000
+"""Characters of what a model says of a value that it cannot encode."""
 
 
 class Process(Protocol):
@@ -58,6 +69,30 @@ class Host:
         if "error" in message:
             raise GateError(f"the model's code failed at {what}: {str(message['error'])[:2000]}")
         return message, found
+
+    def encode(self, values: Sequence[Any]) -> list[Tensor]:
+        """What the model makes of raw values, in parts of some rows each, still to be looked at.
+
+        Args:
+            values: what JSON has; each of at most `MOST_CHARACTERS` of it.
+
+        Raises:
+            ValueError: a value is too long, no JSON, or cannot be encoded, as the model says.
+            GateError: as `ask`.
+        """
+        for number, one in enumerate(values):
+            if (size := len(json.dumps(one, allow_nan=False))) > MOST_CHARACTERS:
+                raise ValueError(
+                    f"value {number}: got {size} characters of JSON, expected at most "
+                    f"{MOST_CHARACTERS}"
+                )
+        found: list[Tensor] = []
+        for start in range(0, len(values), _AT_ONCE):
+            message, part = self.ask("encode", (), values=list(values[start : start + _AT_ONCE]))
+            if "unfit" in message:
+                raise ValueError(visible(str(message["unfit"])[:_WORDS]) or "it cannot be encoded")
+            found += part
+        return found
 
     def forget(self, number: int) -> None:
         """Let the host drop what it keeps for gradients of an answer, with the next question."""
@@ -118,6 +153,10 @@ class HostedNetwork(Network):
                 "(samples, classes)"
             )
         return found[0]
+
+    def encode(self, values: Sequence[Any]) -> list[Tensor]:
+        """As `Host.encode`."""
+        return self._host.encode(values)
 
     def summary(self, inputs: Tensor) -> Tensor:
         return self._one("summary", inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from trust_gates.inputs.description import DTYPES, TARGETS, Description
 Arrays = Mapping[str, NDArray[Any]]
 
 GROUP = "protected_"
+RAW = "raw"
+"""The array of raw values, and the key of the inputs' description that says what they are."""
 
 
 def key(protected: str) -> str:
@@ -86,8 +89,52 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
         yield from _not_numbers(arrays["targets"], "targets")
     else:
         yield from _not_boxes(description, arrays)
+    if RAW in arrays:
+        yield from _not_raw(description.inputs, arrays[RAW])
     if "held_out" in arrays:
         yield from _not_indices(arrays["held_out"], 0, 2, "held_out")
+
+
+def unlike(described: Mapping[str, Any], inputs: object, rows: int) -> str:
+    """What of `inputs`, which should be (rows, ...), does not fit; empty where all does.
+
+    Args:
+        described: the `inputs` of a dataset's description.
+    """
+    kind = str(described.get("dtype", DTYPES[0]))
+    shape = (rows, *map(int, described["shape"]))
+    low, high = float(described["low"]), float(described["high"])
+    if not isinstance(inputs, np.ndarray):
+        return f"got a {type(inputs).__name__}, expected a numpy array, {kind} {shape}"
+    if inputs.dtype != kind or inputs.shape != shape:
+        return f"got {inputs.dtype} {inputs.shape}, expected {kind} {shape}"
+    if inputs.size and not (inputs.min() >= low and inputs.max() <= high):
+        return f"got values from {inputs.min()} to {inputs.max()}, expected [{low:g}, {high:g}]"
+    return ""
+
+
+def values_of(described: Mapping[str, Any], raw: NDArray[Any]) -> list[Any]:
+    """Raw values (N,) as a model's `encode` is given them.
+
+    Args:
+        described: the `inputs` of a dataset's description.
+
+    Raises:
+        ValueError: they are to be JSON, and one is not.
+    """
+    return [json.loads(one) if described.get(RAW) == "json" else one for one in raw.tolist()]
+
+
+def _not_raw(described: Mapping[str, Any], raw: NDArray[Any]) -> Iterator[str]:
+    if described.get(RAW, "text") not in ("text", "json"):
+        yield f"got {RAW} {described[RAW]!r} of the inputs, expected 'text' or 'json'"
+    elif raw.dtype.kind != "U" or raw.ndim != 1:
+        yield f"{RAW}: got {raw.dtype} {raw.shape}, expected texts (N,), as np.array([...]) makes"
+    else:
+        try:
+            values_of(described, raw)
+        except (ValueError, RecursionError) as error:
+            yield f"{RAW}: got a value that is no JSON ({error}), expected json.dumps of each value"
 
 
 def _not_boxes(description: Description, arrays: Arrays) -> Iterator[str]:

@@ -36,7 +36,8 @@ class Description:
 
     inputs: Mapping[str, Any]
     """`shape` of one sample, `low` and `high` of a value, `kind` (image, tabular or tokens),
-    `dtype` (float32 where it is not said, or int64), `features`.
+    `dtype` (float32 where it is not said, or int64), `features`, `raw` (text or json: what the
+    array of raw values holds).
 
     Of feature rows also what an attacker cannot change: names of `immutable` and of `categorical`
     features, and `bounds` by name, [lowest, highest].

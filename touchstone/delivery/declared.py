@@ -95,34 +95,18 @@ class Declared:
                 not declared.
         """
         if not self.features:
-            raise ValueError(f"got an object at [0], expected lists of shape {self._expected}")
+            raise ValueError(f"got an object at [0], expected inputs of shape {self._expected}")
         known = set(self.features)
         for number, row in enumerate(rows):
             if row.keys() != known:
                 absent = [name for name in self.features if name not in row]
                 other = [name for name in row if name not in known]
                 raise ValueError(
-                    f"got a row at [{number}]"
-                    + (f" without {_few(absent)}" if absent else "")
-                    + (f" with {_few(other)}" if other else "")
+                    f"row {number + 1}: got "
+                    + (f"no {_few(absent)}" if absent else f"also {_few(other)}")
                     + f", expected a number for each of {_few(self.features)}"
                 )
         return self.listed([[row[name] for name in self.features] for row in rows])
-
-    def checked(self, array: np.ndarray) -> np.ndarray:
-        """An encoded array, where it holds what is declared.
-
-        Raises:
-            TypeError: it is of another shape or kind.
-            ValueError: a value is out of the declared range.
-        """
-        kinds = "iu" if self._whole else "iuf"
-        if array.dtype.kind not in kinds or array.shape[1:] != self.shape or not len(array):
-            raise TypeError(
-                f"got inputs {array.dtype} of shape {array.shape}, expected {self.dtype} "
-                f"{self._expected}"
-            )
-        return self._within(array)
 
     def example(self) -> np.ndarray:
         """(1, *shape): an input in the middle of what is declared."""
@@ -167,13 +151,12 @@ class Declared:
     def _wrong(self, number: int, flat: Any, shape: tuple[int, ...]) -> str:
         value = flat[number]
         got = brief(value.item() if isinstance(value, np.generic) else value)
+        kind = "a whole number" if self._whole else "a number"
+        expected = f"expected {kind} from {self.low:.9g} to {self.high:.9g}"
         if self.features:
             row, column = divmod(number, len(self.features))
-            place = f" at [{row}], feature {self.features[column]!r}"
-        else:
-            place = place_of(number, shape)
-        kind = "a whole number" if self._whole else "a number"
-        return f"got {got}{place}, expected {kind} from {self.low:.9g} to {self.high:.9g}"
+            return f"row {row + 1}, feature {self.features[column]!r}: got {got}, {expected}"
+        return f"got {got}{place_of(number, shape)}, {expected}"
 
 
 def fitting(tensor: Tensor) -> list[Any]:

@@ -65,17 +65,10 @@ class Predictor:
         self._module = module.eval()
         self._served = served
         self._guard = guard
-        self._encode = encode
         self.task: str = document["task"]
         self.classes: list[str] = list(document["classes"])
-        self._takes = Taken.of(
-            document["inputs"], encode, served.source if served and served.needs else None
-        )
-
-    @property
-    def needs(self) -> str:
-        """The protected attribute that a request must give; empty for none."""
-        return self._served.needs if self._served else ""
+        asks = served.source if served and served.needs else None
+        self._takes = Taken.of(document["inputs"], encode, asks)
 
     def read(self, asked: Instances | Tensors) -> tuple[np.ndarray, Groups]:
         """The inputs (N, *shape) of a request, and what it says of protected attributes.
@@ -110,6 +103,8 @@ class Predictor:
         Raises:
             Exception: whatever the model or its answer is wrong by.
         """
+        if self._takes.encode is not None and not self._takes.columns:
+            self._takes.encode([])  # starts the host that the model's own code runs in
         inputs, groups = self._takes.declared.example(), {}
         if self._served is not None:
             source = self._served.source
@@ -275,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     opened = open_model(options.model_dir)
     served = Served.read(options.model_dir)
     guard = Guard.read(options.model_dir, opened.spec, opened.module)
-    predictor = Predictor(opened.spec, opened.module, opened.document, served, guard)
+    predictor = Predictor(opened.spec, opened.module, opened.document, served, guard, opened.encode)
     predictor.rehearse()
     serve(
         predictor,

@@ -7,20 +7,42 @@ metadata say what a client needs to know.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from touchstone.delivery import wire
-
-if TYPE_CHECKING:
-    from touchstone.delivery.predictor import Predictor
+from trust_gates.errors import GateError
 
 
-def serve(
-    predictor: Predictor, *, name: str, host: str, port: int | None, socket: Path | None
-) -> None:
+class Asked(Protocol):
+    """What answers."""
+
+    def read(self, asked: wire.Instances | wire.Tensors) -> tuple[np.ndarray, Mapping[str, Any]]:
+        """The inputs of a request, and what it says of protected attributes."""
+
+    def answer(self, inputs: np.ndarray, groups: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A dict of arrays for each input."""
+
+    def rehearse(self) -> None:
+        """Raise where it cannot answer."""
+
+    def as_json(self, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """V1 predictions."""
+
+    def as_tensors(self, answers: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+        """V2 outputs."""
+
+    def described(self) -> dict[str, Any]:
+        """V2 metadata."""
+
+
+def serve(predictor: Asked, *, name: str, host: str, port: int | None, socket: Path | None) -> None:
     """Answer on `host`:`port`, or on a Unix `socket`, until a signal ends the process."""
     # KServe parses sys.argv on import and would read our options as its own.
     sys.argv = sys.argv[:1]
@@ -45,7 +67,14 @@ def serve(
                 inputs, groups = predictor.read(payload)
             except ValueError as error:
                 raise InvalidInput(str(error)) from None
-            answers = predictor.answer(inputs, groups)
+            except GateError as error:
+                _end_unless_it_works(predictor)
+                raise InvalidInput(f"the model cannot encode it: {error}") from None
+            try:
+                answers = predictor.answer(inputs, groups)
+            except GateError:
+                _end_unless_it_works(predictor)
+                raise
             _finite(answers)
             if isinstance(payload, wire.Instances):
                 return {"predictions": predictor.as_json(answers)}
@@ -58,7 +87,7 @@ def serve(
 
 
 def _adapt(
-    model_server: Any, predictor: Predictor, *, name: str, host: str, socket: Path | None
+    model_server: Any, predictor: Asked, *, name: str, host: str, socket: Path | None
 ) -> None:
     """Mend what KServe 0.21 does: it binds all interfaces, and trusts what it is sent.
 
@@ -105,18 +134,19 @@ def _adapt(
                     return Response(content, headers=own, media_type=kind)
                 return ORJSONResponse(content)
 
-            async def about() -> Any:
+            async def about(request: Request) -> Response:
                 if not await plane.model_ready(name):
                     raise ModelNotReady(name)
-                return {"name": name, "ready": True} | predictor.described()
+                return ORJSONResponse({"name": name, "ready": True} | predictor.described())
 
-            async def metadata() -> Any:
-                return {"name": name, "platform": "touchstone"} | predictor.described()
+            async def metadata(request: Request) -> Response:
+                own = {"name": name, "platform": "touchstone"}
+                return ORJSONResponse(own | predictor.described())
 
             # The first route that fits is the one: KServe's own of these paths are never reached.
-            app.add_api_route(f"/v2/models/{name}/infer", infer, methods=["POST"])
-            app.add_api_route(f"/v2/models/{name}", metadata, methods=["GET"])
-            app.add_api_route(f"/v1/models/{name}", about, methods=["GET"])
+            app.add_route(f"/v2/models/{name}/infer", infer, methods=["POST"])
+            app.add_route(f"/v2/models/{name}", metadata, methods=["GET"])
+            app.add_route(f"/v1/models/{name}", about, methods=["GET"])
             super()._register_endpoints(app)
 
         def _add_exception_handlers(self, app: Any) -> None:
@@ -130,10 +160,17 @@ def _adapt(
     model_server.RESTServer, model_server.DataPlane = Bound, Strict
 
 
+def _end_unless_it_works(predictor: Asked) -> None:
+    """End this process where a model host is gone for good; who watches over it starts another."""
+    try:
+        predictor.rehearse()
+    except GateError:
+        os.kill(os.getpid(), signal.SIGTERM)  # what is being answered is answered
+        raise
+
+
 def _finite(answers: list[dict[str, Any]]) -> None:
     """Raise where the model answers what JSON cannot say: it is not the client's fault."""
-    import numpy as np
-
     for number, one in enumerate(answers):
         for what, values in one.items():
             if not np.isfinite(values).all():

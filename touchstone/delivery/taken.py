@@ -1,7 +1,7 @@
 """Which inputs does a request mean? Rows by name, raw values, or what the network sees itself.
 
 Raw values are rows of a table whose columns the model declares, or what its own code encodes, such
-as texts. Names alone tell which form a request has: nothing is tried until it fits.
+as texts. Types and names tell which form a request has: nothing is tried until it fits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from touchstone.delivery.declared import NAME, Declared, fitting
-from touchstone.delivery.wire import WORDS, Instances, Tensor, Tensors, brief
+from touchstone.delivery.wire import WORDS, Instances, Tensor, Tensors, brief, parsed
+from trust_gates.inputs.arrays import RAW
+from trust_gates.inputs.table import Column, Columns
 
 if TYPE_CHECKING:
     from touchstone.training.mitigation.served import Source
@@ -25,15 +27,23 @@ Encode = Callable[[Sequence[Any]], np.ndarray]
 """Raw values, as clients have them, to inputs. Raises ValueError for one that it does not know."""
 
 
+_NUMBER = frozenset({int, float, type(None)})
+_CATEGORY = _NUMBER | {str, bool}
+"""What JSON has for a value of a column. The text of a number is none: who sends it meant words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """The forms in which a model takes inputs."""
 
     declared: Declared
-    columns: Mapping[str, Mapping[str, Any]]
+    columns: Mapping[str, Column]
     """Of a table, by name; empty where the model has none."""
 
     encode: Encode | None
+    json: bool
+    """Whether its own `encode` is given any JSON, else texts."""
+
     asks: Source | None
     """The fairness rule's protected attribute, where requests must tell it."""
 
@@ -42,8 +52,14 @@ class Taken:
         cls, inputs: Mapping[str, Any], encode: Encode | None = None, asks: Source | None = None
     ) -> Taken:
         """By the `inputs` of a model.json."""
-        columns = {str(column["name"]): column for column in inputs.get("columns", ())}
-        return cls(declared=Declared.of(inputs), columns=columns, encode=encode, asks=asks)
+        columns = Columns.of(inputs)
+        return cls(
+            declared=Declared.of(inputs),
+            columns={one.name: one for one in columns.columns} if columns else {},
+            encode=encode,
+            json=inputs.get(RAW) == "json",
+            asks=asks,
+        )
 
     @property
     def needs(self) -> str:
@@ -87,16 +103,16 @@ class Taken:
                 )
             groups = {self.needs: given}
         kinds = set(map(type, values))
-        if kinds == {dict}:
-            return self._of_rows(values, groups)
-        if kinds == {str} and self.encode is not None and not self.columns:
-            return self._encoded(values), groups
-        if len(kinds) > 1:
+        if len(kinds) > 1 and list in kinds | {dict}:
             other = next(i for i, one in enumerate(values) if type(one) is not type(values[0]))
             raise ValueError(
                 f"got {brief(values[other])} at [{other}], expected all instances of one kind; "
                 f"the one at [0] is {brief(values[0])}"
             )
+        if self._own and kinds and list not in kinds and (self.json or kinds == {str}):
+            return self._encoded(values), groups
+        if kinds == {dict}:
+            return self._of_rows(values, groups)
         if kinds == {str}:
             raise ValueError(f"got {brief(values[0])} at [0], expected {self._forms}")
         return self.declared.listed(values), groups
@@ -109,8 +125,9 @@ class Taken:
             groups = {self.needs: _words(inputs.pop(self.needs))}
         if set(inputs) == {NAME} and NAME not in names:
             tensor = inputs[NAME]
-            if tensor.datatype == WORDS and self.encode is not None and not self.columns:
-                return self._encoded(_column(tensor, len(tensor.values))), groups
+            if tensor.datatype == WORDS and self._own:
+                words = _column(tensor, len(tensor.values))
+                return self._encoded([parsed(o) for o in words] if self.json else words), groups
             return self.declared.tensor(tensor), groups
         other = [name for name in inputs if name not in names]
         if other or not inputs:
@@ -133,26 +150,42 @@ class Taken:
         if self.needs and not groups and all(self.needs in row for row in rows):
             groups = {self.needs: [row[self.needs] for row in rows]}
             if self.needs not in self.columns:
-                rows = [
-                    {name: one for name, one in row.items() if name != self.needs} for row in rows
-                ]
-        return (self.declared.rows(rows) if self.encode is None else self._encoded(rows)), groups
+                rows = [{n: one for n, one in row.items() if n != self.needs} for row in rows]
+        if not self.columns:
+            return self.declared.rows(rows), groups
+        for number, row in enumerate(rows, 1):
+            for name, value in row.items():
+                column = self.columns.get(name)
+                if column is None:
+                    raise ValueError(
+                        f"row {number}: got the column {brief(name)}, expected {self._forms}"
+                    )
+                if type(value) not in (_NUMBER if column.kind == "number" else _CATEGORY):
+                    raise ValueError(
+                        f"row {number}: {name}: got {brief(value)}, expected {column.expected}"
+                    )
+        return self._encoded(rows), groups
 
     def _encoded(self, values: Sequence[Any]) -> np.ndarray:
         assert self.encode is not None  # noqa: S101 (only asked so)
-        encoded = self.encode(values)
-        if len(encoded) != len(values):
-            raise TypeError(f"got {len(encoded)} inputs of {len(values)} raw values")
-        return self.declared.checked(encoded)
+        if not values:
+            raise ValueError("got no input, expected at least one")
+        return self.encode(values)
+
+    @property
+    def _own(self) -> bool:
+        """Whether the model's own code encodes."""
+        return self.encode is not None and not self.columns
 
     @property
     def _forms(self) -> str:
         """What a request's inputs may be, in words."""
         names = list(self.columns or self.declared.features)
+        shape = f"{NAME!r}, {self.declared.datatype} {list(self.declared.shape)} each"
         if names:
-            shown = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
-            return f"{NAME!r} alone, or values named {shown}"
-        return f"one tensor named {NAME!r}, as the model's metadata says"
+            shown = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+            return f"values named {shown}; or {shape}"
+        return f"texts or {shape}" if self._own else shape
 
 
 def _words_of(name: str, **parameters: Any) -> dict[str, Any]:
@@ -160,16 +193,12 @@ def _words_of(name: str, **parameters: Any) -> dict[str, Any]:
     return {"name": name, "datatype": WORDS, "shape": [-1], "parameters": parameters}
 
 
-def _described(column: Mapping[str, Any]) -> dict[str, Any]:
+def _described(column: Column) -> dict[str, Any]:
     """A column of a table as a tensor of V2 metadata."""
-    number = column["kind"] == "number"
-    told = ("low", "high", "missing") if number else ("values", "missing")
-    return {
-        "name": column["name"],
-        "datatype": "FP64" if number else WORDS,
-        "shape": [-1],
-        "parameters": {name: column[name] for name in told if name in column},
-    }
+    told = column.to_json()
+    name, kind = told.pop("name"), told.pop("kind")
+    datatype = "FP64" if kind == "number" else WORDS
+    return {"name": name, "datatype": datatype, "shape": [-1], "parameters": told}
 
 
 def _column(tensor: Tensor, count: int) -> list[Any]:

@@ -88,14 +88,11 @@ class Declared:
         return self._array(fitting(tensor), tensor.shape)
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Rows with a number for each feature, as an array (N, F).
+        """Rows with a number for each of the named features, as an array (N, F).
 
         Raises:
-            ValueError: features have no names; a row lacks one, has another, or a number that is
-                not declared.
+            ValueError: a row lacks one, has another, or a number that is not declared.
         """
-        if not self.features:
-            raise ValueError(f"got an object at [0], expected inputs of shape {self._expected}")
         known = set(self.features)
         for number, row in enumerate(rows):
             if row.keys() != known:
@@ -106,7 +103,8 @@ class Declared:
                     + (f"no {_few(absent)}" if absent else f"also {_few(other)}")
                     + f", expected a number for each of {_few(self.features)}"
                 )
-        return self.listed([[row[name] for name in self.features] for row in rows])
+        flat = [row[name] for row in rows for name in self.features]
+        return self._array(flat, (len(rows), *self.shape))
 
     def example(self) -> np.ndarray:
         """(1, *shape): an input in the middle of what is declared."""

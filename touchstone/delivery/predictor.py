@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -234,7 +233,7 @@ def _die_with_parent() -> None:
     """
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):  # not sys.stdin, whose lock would be held as the interpreter ends
             pass
         os._exit(0)
 

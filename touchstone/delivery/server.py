@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from touchstone.delivery import wire
-from trust_gates.errors import GateError
+from trust_gates.errors import GateError, HostGoneError
 
 
 class Asked(Protocol):
@@ -28,9 +28,6 @@ class Asked(Protocol):
 
     def answer(self, inputs: np.ndarray, groups: Mapping[str, Any]) -> list[dict[str, Any]]:
         """A dict of arrays for each input."""
-
-    def rehearse(self) -> None:
-        """Raise where it cannot answer."""
 
     def as_json(self, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """V1 predictions."""
@@ -65,15 +62,17 @@ def serve(predictor: Asked, *, name: str, host: str, port: int | None, socket: P
         def _answered(self, payload: wire.Instances | wire.Tensors) -> Any:
             try:
                 inputs, groups = predictor.read(payload)
+            except HostGoneError:
+                _end()
+                raise
+            except GateError as error:
+                raise InvalidInput(f"the model cannot encode it: {error}") from None
             except ValueError as error:
                 raise InvalidInput(str(error)) from None
-            except GateError as error:
-                _end_unless_it_works(predictor)
-                raise InvalidInput(f"the model cannot encode it: {error}") from None
             try:
                 answers = predictor.answer(inputs, groups)
-            except GateError:
-                _end_unless_it_works(predictor)
+            except HostGoneError:
+                _end()
                 raise
             _finite(answers)
             if isinstance(payload, wire.Instances):
@@ -160,13 +159,9 @@ def _adapt(
     model_server.RESTServer, model_server.DataPlane = Bound, Strict
 
 
-def _end_unless_it_works(predictor: Asked) -> None:
-    """End this process where a model host is gone for good; who watches over it starts another."""
-    try:
-        predictor.rehearse()
-    except GateError:
-        os.kill(os.getpid(), signal.SIGTERM)  # what is being answered is answered
-        raise
+def _end() -> None:
+    """End this process, whose model host is gone; whoever watches over it starts another."""
+    os.kill(os.getpid(), signal.SIGTERM)  # what is being answered is answered
 
 
 def _finite(answers: list[dict[str, Any]]) -> None:

@@ -20,6 +20,9 @@ from trust_gates.inputs.table import Column, Columns
 if TYPE_CHECKING:
     from touchstone.training.mitigation.served import Source
 
+MOST = 100_000
+"""Inputs of a request."""
+
 Groups = Mapping[str, Sequence[str]]
 """The value of a protected attribute for each input, by the attribute's name."""
 
@@ -74,7 +77,10 @@ class Taken:
             TypeError: the model's own code encodes them as something else than inputs.
         """
         if isinstance(asked, Instances):
+            _few_enough(len(asked.values))
             return self._of_instances(asked)
+        for tensor in asked.inputs.values():
+            _few_enough(*tensor.shape[:1])
         return self._of_tensors(asked)
 
     def described(self) -> list[dict[str, Any]]:
@@ -103,19 +109,17 @@ class Taken:
                 )
             groups = {self.needs: given}
         kinds = set(map(type, values))
-        if len(kinds) > 1 and list in kinds | {dict}:
-            other = next(i for i, one in enumerate(values) if type(one) is not type(values[0]))
-            raise ValueError(
-                f"got {brief(values[other])} at [{other}], expected all instances of one kind; "
-                f"the one at [0] is {brief(values[0])}"
-            )
-        if self._own and kinds and list not in kinds and (self.json or kinds == {str}):
+        if kinds <= {list}:
+            return self.declared.listed(values), groups
+        if self._own and list not in kinds and (self.json or kinds == {str}):
             return self._encoded(values), groups
-        if kinds == {dict}:
+        if kinds == {dict} and (self.columns or self.declared.features):
             return self._of_rows(values, groups)
-        if kinds == {str}:
-            raise ValueError(f"got {brief(values[0])} at [0], expected {self._forms}")
-        return self.declared.listed(values), groups
+        other = next((i for i, one in enumerate(values) if type(one) is not type(values[0])), 0)
+        got = f"got {brief(values[other])} at [{other}], expected "
+        if other and not kinds <= {int, float}:
+            got += f"all instances of one kind, and {brief(values[0])} is the first: "
+        raise ValueError(got + self._forms)
 
     def _of_tensors(self, asked: Tensors) -> tuple[np.ndarray, Groups]:
         inputs = dict(asked.inputs)
@@ -127,6 +131,8 @@ class Taken:
             tensor = inputs[NAME]
             if tensor.datatype == WORDS and self._own:
                 words = _column(tensor, len(tensor.values))
+                if None in words:
+                    raise ValueError(f"got null at [{words.index(None)}], expected {self._forms}")
                 return self._encoded([parsed(o) for o in words] if self.json else words), groups
             return self.declared.tensor(tensor), groups
         other = [name for name in inputs if name not in names]
@@ -135,14 +141,14 @@ class Taken:
             raise ValueError(
                 f"got {len(inputs)} input tensors, of them {got}, expected {self._forms}"
             )
-        count = next(iter(inputs.values())).shape[:1]
-        columns = {name: _column(tensor, *count) for name, tensor in inputs.items()}
+        count = next((tensor.shape[0] for tensor in inputs.values() if tensor.shape), 0)
+        columns = {name: _column(tensor, count) for name, tensor in inputs.items()}
         rows = [
             dict(zip(columns, values, strict=True))
             for values in zip(*columns.values(), strict=True)
         ]
         if not rows:
-            raise ValueError("got tensors of no row, expected at least one")
+            raise ValueError("got tensors of no value, expected one for each input")
         return self._of_rows(rows, groups)
 
     def _of_rows(self, rows: list[dict[str, Any]], groups: Groups) -> tuple[np.ndarray, Groups]:
@@ -186,6 +192,11 @@ class Taken:
             shown = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
             return f"values named {shown}; or {shape}"
         return f"texts or {shape}" if self._own else shape
+
+
+def _few_enough(count: int = 0) -> None:
+    if count > MOST:
+        raise ValueError(f"got {count} inputs, expected at most {MOST} in a request: send parts")
 
 
 def _words_of(name: str, **parameters: Any) -> dict[str, Any]:

@@ -31,6 +31,9 @@ JSON_LENGTH = "inference-header-content-length"
 _AXES = 16
 """Of a tensor, at most."""
 
+_DIGITS = 20
+"""Of a length."""
+
 _SHOWN = 60
 _SIZES = 4
 """Bytes of the length before each word of a binary tensor."""
@@ -97,7 +100,8 @@ def tensors(body: bytes, json_length: str | None = None) -> Tensors:
     """
     length = len(body)
     if json_length is not None:
-        if not (json_length.isascii() and json_length.isdigit() and int(json_length) <= length):
+        known = json_length.isascii() and json_length.isdigit() and len(json_length) < _DIGITS
+        if not known or int(json_length) > length:
             raise ValueError(
                 f"got {JSON_LENGTH} {brief(json_length)} for a body of {length} bytes, expected "
                 "how many of them are JSON"
@@ -296,10 +300,10 @@ def _outputs(given: Any) -> dict[str, bool | None]:
     found: dict[str, bool | None] = {}
     for one in given if isinstance(given, list) else [given]:
         name = one.get("name") if isinstance(one, dict) else None
-        if not isinstance(name, str) or name in found:
-            raise ValueError(
-                f'got {brief(one)} among outputs, expected [{{"name": ...}}], each name once'
-            )
+        if not isinstance(name, str):
+            raise ValueError(f'got {brief(one)} among outputs, expected [{{"name": ...}}]')
+        if name in found:
+            raise ValueError(f"got the output {brief(name)} twice, expected it once")
         found[name] = _flag("binary_data", _parameters(f"output {brief(name)}", one))
     return found
 

@@ -119,6 +119,8 @@ class Sync:
 
     def _read(self) -> list[SyncEvent]:
         head = git("ls-remote", self._url, f"refs/heads/{gitops.MAIN}").partition("\t")[0]
+        if not head:
+            self._serving.expect(())
         if not head or (head == self._main and time.monotonic() < self._again):
             return []
         if head == self._rewritten:
@@ -137,6 +139,7 @@ class Sync:
                 if desired.refusal and (before is None or before.refusal != desired.refusal):
                     reason = desired.refusal + self._goes_on(desired)
                     events.append(_event(key, desired.refused, Outcome.REFUSED, reason))
+        self._serving.expect(key for key, one in found.items() if one.release is not None)
         self._desired, self._main = found, cloned
         self._again = time.monotonic() + _RETRY_SECONDS if self._doubtful else math.inf
         return events

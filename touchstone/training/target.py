@@ -63,7 +63,6 @@ def open_tree(
 
     from touchstone.training.evasion.guard import Guard
     from touchstone.training.export import is_estimator
-    from touchstone.training.hosted import Encoder
     from touchstone.training.mitigation.apply import asked
     from touchstone.training.mitigation.served import Served
     from touchstone.training.opened import open_model
@@ -88,7 +87,7 @@ def open_tree(
     guard = Guard.read(folder, spec, module)
     serve, repair = asked(folder, spec, module, device)
     served = Served.read(folder)
-    encode = Encoder(folder, opened.document, spec) if opened.document.get("encodes") else None
+    encode = opened.encode if opened.document.get("encodes") else None
     if is_estimator(opened.document):
 
         def answer(inputs: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from trust_gates.errors import GateError
+from trust_gates.errors import GateError, HostGoneError
 from trust_gates.host.protocol import BrokenError, Channel
 from trust_gates.network import Network
 from trust_gates.visible import visible
@@ -52,8 +52,8 @@ class Host:
         """Its answer to a question, as a message and tensors.
 
         Raises:
-            GateError: the model's code failed, or the host is gone or answers otherwise than
-                agreed.
+            GateError: the model's code failed.
+            HostGoneError: the host is gone, or answers otherwise than agreed.
         """
         with self._lock:
             forgotten, self._forgotten = self._forgotten, []
@@ -62,7 +62,7 @@ class Host:
                 message, found = self._channel.receive()
             except BrokenError as error:
                 words = self._process.last_words()
-                raise GateError(
+                raise HostGoneError(
                     f"the model host was asked for {what} and gave no answer ({error})"
                     f"{f'; it said last: {words}' if words else ''}"
                 ) from None

@@ -283,7 +283,7 @@ def _found(names: Sequence[str], gates: Gates, asked: Asked, open_subject: Open)
                     gates,
                     expected=expected,
                     source=asked.source,
-                    open_target=lambda: subject().target,
+                    open_target=lambda: subject().model,
                     seed=asked.seed,
                 )
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,50 @@ class Watch:
     def flags(self, suspicion: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(N,): is the input flagged? What cannot be compared, NaN, is."""
         return ~(suspicion <= self.threshold)
+
+
+class Answering(Protocol):
+    """What can say of samples what a model says of them; enough for the gates that look at answers.
+
+    Of images only a `Target` can: claims of a detector are not recorded.
+    """
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def asked_as(self) -> str: ...
+    def answers(self, samples: Samples) -> NDArray[np.float64]: ...
+    def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]: ...
+    def repaired(self, samples: Samples) -> NDArray[np.float32] | None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """Answers that were given already: the only value of an input is its row among them."""
+
+    given: NDArray[np.float64]
+    """(N, K), as `Target.answers` gives them."""
+
+    asked_as: str = ""
+    low: float = 0.0
+
+    @property
+    def high(self) -> float:
+        """The last row."""
+        return float(max(len(self.given) - 1, 0))
+
+    def answers(self, samples: Samples) -> NDArray[np.float64]:
+        """(N, K) of these samples."""
+        return self.given[samples.inputs[:, 0].astype(np.int64)]
+
+    def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]:
+        """None: see `Answering`."""
+        return []
+
+    def repaired(self, samples: Samples) -> None:
+        """None: nobody knows of a repair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trust_gates.inputs.dataset import LABEL, declared_of, groups_of, read_csv
 from trust_gates.named import ordered, same_number
 from trust_gates.samples import Samples
-from trust_gates.target import Target
+from trust_gates.target import Recorded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +33,8 @@ _Answers = tuple[list[str], NDArray[np.int64], NDArray[np.float64]]
 """Classes, true class by row, and the share given to each class by row."""
 
 
-def read(path: Path) -> tuple[Target, Samples]:
-    """The recorded answers as a target, and the samples they are about.
+def read(path: Path) -> tuple[Recorded, Samples]:
+    """The recorded answers, and the samples they are about.
 
     Columns: `label`; `prediction`, or `probability_<class>` for every class; all others are groups.
 
@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[Target, Samples]:
         groups=groups_of(path, frame.drop(columns=[*given, PREDICTION], errors="ignore")),
         declared=declared_of(frame),
     )
-    return _recorded(np.log(np.maximum(shares, _LEAST))), samples
+    return Recorded(np.log(np.maximum(shares, _LEAST))), samples
 
 
 def _by_class(path: Path, frame: pd.DataFrame) -> _Answers:
@@ -128,16 +128,3 @@ def _probabilities(path: Path, frame: pd.DataFrame) -> NDArray[np.float64]:
             "expected numbers >= 0 with the sum 1"
         )
     return values
-
-
-def _recorded(logits: NDArray[np.float64]) -> Target:
-    import torch
-
-    answers = torch.from_numpy(logits)
-    return Target(
-        module=torch.nn.Identity(),
-        predict=lambda numbers: answers[numbers[:, 0].long()],
-        low=0.0,
-        high=float(len(logits)),
-        asked_as="",
-    )

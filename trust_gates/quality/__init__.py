@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.company import as_served
 from trust_gates.errors import GateError
+from trust_gates.png import Drawn
 from trust_gates.policy import Setting
 from trust_gates.quality import bootstrap, calibration, classification, detection, slices
 from trust_gates.quality.champion import Discordant
 from trust_gates.quality.policy import GAIN, Quality
 from trust_gates.quality.slices import Slices
-from trust_gates.samples import Bools, Boxes, Samples
+from trust_gates.samples import Bools, Boxes, Ints, Samples
 from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import (
     Measure,
@@ -25,7 +27,7 @@ from trust_gates.statistics import (
     named,
     proportion,
 )
-from trust_gates.target import Target
+from trust_gates.target import Answering
 from trust_gates.verdict import Evidence
 from trust_gates.written import number
 
@@ -34,11 +36,14 @@ GATE = "quality"
 Answers = NDArray[np.float64] | Sequence[Boxes]
 """What a model says of some samples: logits (N, K), or the claims of a detector."""
 
-Resampled = Callable[[bootstrap.Figures, int, int], dict[str, Measure]]
-"""Figures, the number of units and a seed to measures, with their intervals or without."""
+Resampled = Callable[[bootstrap.Figures, Ints, int], dict[str, Measure]]
+"""Figures, how many units there are of each kind and a seed to measures, with their intervals or
+without."""
 
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss", "brier", "ece")
 DETECTION = ("map50", "map50_95", "recall", "ece")
+
+_PICTURE = "quality-calibration"
 
 _CERTAIN = 30.0
 """The logit of an answer without doubt."""
@@ -64,7 +69,7 @@ class _Found:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def ask(target: Target, samples: Samples) -> Answers:
+def ask(target: Answering, samples: Samples) -> Answers:
     """What the model says of the samples.
 
     Raises:
@@ -83,7 +88,7 @@ def ask(target: Target, samples: Samples) -> Answers:
 
 @as_served(GATE)
 def judge(
-    target: Target,
+    target: Answering,
     samples: Samples,
     policy: Quality,
     setting: Setting = Setting(),
@@ -117,9 +122,9 @@ def judge_answers(
     measures = {**found.measures, **_never(answers, samples)}
     requirements = list(policy.requirements)
     notes = [*found.slices.notes, *_self_test(samples, policy, setting, champion)]
-    picture = None
+    draw = {}
     if found.sure is not None:
-        picture = calibration.diagram(*found.sure, setting.confidence)
+        draw = {_PICTURE: partial(calibration.diagram, *found.sure, setting.confidence)}
     if policy.champion is not None and champion is None:
         notes = [*notes, "no version is served yet: there is no champion to compare with"]
     elif policy.champion is not None:
@@ -131,9 +136,9 @@ def judge_answers(
             *decide(GATE, measures, named(policy.always), confidence=setting.confidence, minimum=0),
         ],
         figures={**{name: one.value for name, one in measures.items()}, **found.figures},
-        pictures={} if picture is None else {"quality-calibration": picture},
+        pictures=Drawn(draw),
         captions={
-            "quality-calibration": (
+            _PICTURE: (
                 "How often answers are right, by how sure the model is; on the line it is as right "
                 "as it is sure."
             )
@@ -222,7 +227,8 @@ def _classification(
 ) -> _Found:
     now = classification.Answers.of(np.asarray(answers), samples)
     by_slice = slices.of_classifier(now, samples, policy.minimum_slice)
-    measures = resampled(now.figures, len(samples), setting.seed)
+    kinds, sizes = now.kinds
+    measures = resampled(kinds.figures, sizes, setting.seed)
     measures |= {
         "accuracy": proportion(int(now.right.sum()), len(samples)),
         "worst_slice_accuracy": by_slice.worst,
@@ -265,7 +271,7 @@ def _detection(
             found[GAIN] = found["map50"] - found["champion_map50"]
         return found
 
-    measures = resampled(figures, len(samples), setting.seed)
+    measures = resampled(figures, np.ones(len(samples), np.int64), setting.seed)
     measures["worst_slice_recall"] = by_slice.worst
     if champion is not None and before is None:
         measures[GAIN] = missing(champion.missing)

@@ -43,6 +43,18 @@ class Answers:
         )
 
     @property
+    def kinds(self) -> tuple[Answers, Ints]:
+        """One of all answers that say the same about the same class, and how many there are."""
+        said = np.column_stack([self.probabilities, self.predicted, self.labels])
+        _, first, sizes = np.unique(said, axis=0, return_index=True, return_counts=True)
+        some = Answers(
+            probabilities=self.probabilities[first],
+            predicted=self.predicted[first],
+            labels=self.labels[first],
+        )
+        return some, sizes
+
+    @property
     def right(self) -> Bools:
         """(N,): whether the class is the true one."""
         return np.asarray(self.predicted == self.labels)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -59,6 +60,15 @@ Expected = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict document.")]
 Out = Annotated[Path | None, typer.Option(help="Write the trust report with its pictures here.")]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", help="Write the checks as JUnit XML to this file.")
+]
+Sarif = Annotated[
+    Path | None, typer.Option("--sarif", help="Write what refused as SARIF 2.1.0 to this file.")
+]
+Summary = Annotated[
+    Path | None, typer.Option("--summary", help="Write a Markdown summary to this file.")
+]
 
 Open = Callable[[Path | None, Path], "Subject"]
 
@@ -83,6 +93,9 @@ def gate(
     expect: Expected = None,
     as_json: AsJson = False,
     out: Out = None,
+    junit: Junit = None,
+    sarif: Sarif = None,
+    summary: Summary = None,
 ) -> None:
     """Judge a model by one gate or several; exit code 5 when one refuses it.
 
@@ -96,9 +109,16 @@ def gate(
 
     held = Held.of(model=model, data=data, policy=policy)
     asked = Asked(
-        model=model, data=data, source=source, expect=expect or (), seed=seed or 0, held=held
+        model=model,
+        data=data,
+        policy=policy,
+        source=source,
+        expect=expect or (),
+        seed=seed or 0,
+        held=held,
     )
-    if judge(names, read_policy(policy), asked, as_json=as_json, out=out):
+    left = Left(as_json=as_json, out=out, junit=junit, sarif=sarif, summary=summary)
+    if judge(names, read_policy(policy), asked, left):
         raise typer.Exit(5)
 
 
@@ -199,6 +219,7 @@ class Asked:
 
     model: Path | None
     data: Path | None
+    policy: Path
     source: Path | None
     expect: Sequence[str]
     seed: int
@@ -209,26 +230,82 @@ class Asked:
     """By gate, what stands in the policy's file besides the gates and is not used here."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What the command leaves besides its exit code."""
+
+    as_json: bool = False
+    """Print the verdict document instead of lines."""
+
+    out: Path | None = None
+    """Folder for the trust report."""
+
+    junit: Path | None = None
+    sarif: Path | None = None
+    summary: Path | None = None
+
+    def prepare(self) -> None:
+        """Make the folders: judging takes minutes, and then it is late to learn of a wrong path.
+
+        Raises:
+            typer.BadParameter: there can be no such file or folder.
+        """
+        files = {"junit": self.junit, "sarif": self.sarif, "summary": self.summary}
+        folders = {name: file.parent for name, file in files.items() if file}
+        for name, folder in {**folders, **({"out": self.out} if self.out else {})}.items():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise typer.BadParameter(
+                    f"got --{name} in {folder}: {error.strerror}; expected a folder that is there "
+                    "or can be made"
+                ) from None
+        for name, file in files.items():
+            if file and file.is_dir():
+                raise typer.BadParameter(f"got --{name} {file}, a folder; expected a file's path")
+
+    def write(self, document: Mapping[str, Any], found: Sequence[Evidence], policy: Path) -> None:
+        """Write each file that was asked for, and name it."""
+        from trust_gates import report
+        from trust_gates.report import junit, markdown, sarif
+        from trust_gates.report.reading import Report
+
+        written: list[tuple[Path, bytes]] = []
+        if self.junit:
+            written.append((self.junit, junit.render(document)))
+        if self.sarif:
+            text = policy.read_text(encoding="utf-8")
+            log = sarif.render(document, uri=_uri(policy), policy=text)
+            written.append((self.sarif, json.dumps(log, indent=2, allow_nan=False).encode()))
+        if self.summary:
+            written.append((self.summary, markdown.summary(Report.of(document, ())).encode()))
+        for file, data in written:
+            _write(file, data, quiet=self.as_json)
+        if self.out is not None:
+            pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
+            write(report.render(document, pictures), self.out, quiet=self.as_json)
+
+
 def judge(
     names: Sequence[str],
     gates: Gates,
     asked: Asked,
-    *,
-    as_json: bool,
-    out: Path | None,
+    left: Left,
     open_subject: Open | None = None,
 ) -> list[str]:
-    """Judge, print what was found, write the report where asked to; the gates that refused.
+    """Judge, print what was found, write what is to be left; the gates that refused.
 
     Raises:
         ValueError: what the policy, the model or the data say does not fit together, or one of
             them changed meanwhile.
-        typer.BadParameter: a gate is unknown, or what it needs was not given.
+        typer.BadParameter: a gate is unknown, what it needs was not given, or a file cannot be
+            written.
     """
-    from trust_gates import outside, report
+    from trust_gates import outside
     from trust_gates.report.asked import Yardstick
     from trust_gates.verdict import Outcome
 
+    left.prepare()
     found = _found(names, gates, asked, open_subject or outside.open_subject)
     asked.held.confirm()
     judged = asked.model or asked.data
@@ -240,14 +317,12 @@ def judge(
         judged=asked.held.digests,
         unused=asked.unused,
     )
-    if as_json:
+    if left.as_json:
         typer.echo(json.dumps(document, indent=2, allow_nan=False))
     else:
         for line in outside.lines(found, Yardstick.of(document)):
             typer.echo(line)
-    if out is not None:
-        pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
-        write(report.render(document, pictures), out, quiet=as_json)
+    left.write(document, found, asked.policy)
     return [one.gate for one in found if one.outcome is not Outcome.PASSED]
 
 
@@ -296,8 +371,21 @@ def write(files: Mapping[str, bytes], folder: Path, *, quiet: bool = False) -> N
     """Write the files of a report into `folder` and name each."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        (folder / name).write_bytes(data)
-        typer.echo(f"wrote {folder / name}", err=quiet)
+        _write(folder / name, data, quiet=quiet)
+
+
+def _write(file: Path, data: bytes, *, quiet: bool) -> None:
+    file.write_bytes(data)
+    typer.echo(f"wrote {file}", err=quiet)
+
+
+def _uri(file: Path) -> str:
+    """Of a file below the working directory relative to it, as code scanning looks for it."""
+    whole = file.resolve()
+    here = Path.cwd()
+    if not whole.is_relative_to(here):
+        return whole.as_uri()
+    return quote(whole.relative_to(here).as_posix())
 
 
 def _expected(pairs: Sequence[str]) -> dict[str, str]:

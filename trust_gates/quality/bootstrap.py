@@ -35,14 +35,18 @@ def measure(figures: Figures, sizes: Ints, seed: int) -> dict[str, Measure]:
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
+    from threadpoolctl import threadpool_limits
+
     values, units = figures(sizes[None].astype(float)), int(sizes.sum())
     generator = np.random.default_rng(seed)
     rows = max(_CELLS // units, 1)
     draws: dict[str, list[Array]] = {name: [] for name in values}
-    for start in range(0, RESAMPLES, rows):
-        size = min(rows, RESAMPLES - start)
-        for name, drawn in figures(_weights(generator, sizes, size)).items():
-            draws[name].append(drawn)
+    # Products of so few columns are done before a second thread has begun; it would only spin.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for start in range(0, RESAMPLES, rows):
+            size = min(rows, RESAMPLES - start)
+            for name, drawn in figures(_weights(generator, sizes, size)).items():
+                draws[name].append(drawn)
     return {
         name: resampled(float(value[0]), units, np.concatenate(draws[name]))
         for name, value in values.items()

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import typer
 
 from trust_gates import GATES
-from trust_gates.errors import GateError, MissingExtraError, PolicyError
+from trust_gates.errors import GateError, MissingExtraError
 from trust_gates.visible import console, guard_output
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def gate(
     python -m trust_gates gate quality robustness --model m.onnx --data d.csv --policy gates.yaml
     """
     from trust_gates.digests import Held
+    from trust_gates.gates import read_policy
 
     held = Held.of(model=model, data=data, policy=policy)
     asked = Asked(
@@ -178,39 +179,6 @@ def report_(
             "(python -m trust_gates schema)"
         ) from None
     write(files, out)
-
-
-def read_policy(path: Path) -> Gates:
-    """The `gates` of a YAML file with nothing else.
-
-    Raises:
-        PolicyError: it is absent, no YAML, or does not fit; every problem with its field.
-    """
-    from pydantic import ValidationError
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    from trust_gates import wording
-    from trust_gates.gates import GatesFile
-    from trust_gates.named import as_typed
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = YAML(typ="safe", pure=True).load(text)  # 1.2, as a touchstone.yaml is read
-    except (OSError, YAMLError, ValueError) as error:
-        raise PolicyError(f"{path}: {error}") from None
-    if not isinstance(document, dict):
-        raise PolicyError(f"{path}: got {type(document).__name__}, expected a mapping with `gates`")
-    if "spec" in document:
-        raise PolicyError(
-            f"{path}: got a whole touchstone.yaml, which `touchstone gate` judges by; expected a "
-            "file with only `gates`"
-        )
-    try:
-        return GatesFile.model_validate(as_typed(GatesFile, document, text)).gates
-    except ValidationError as error:
-        problems = wording.problems(error, lambda _: str(path), GatesFile)
-        raise PolicyError("\n".join(f"{place}: {text}" for place, text in problems)) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

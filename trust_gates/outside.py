@@ -63,8 +63,16 @@ def open_subject(model: Path | None, data: Path) -> Subject:
             "nothing is known of answers in other company"
         )
         return Subject(target=recorded, data=known, notes=[note])
+    return opened(model, dataset.read(data))
+
+
+def opened(model: Path, found: Data) -> Subject:
+    """The model at `model`, to be judged on data that are read already.
+
+    Raises:
+        ValueError, MissingExtraError: as `open_subject`.
+    """
     file = _model_file(model)
-    found = dataset.read(data)
     if file.suffix.lower() == ".onnx":
         from trust_gates.inputs import onnx as reader
     else:

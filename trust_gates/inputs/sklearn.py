@@ -46,23 +46,32 @@ def read(
         raise ValueError(
             f"{path}: {error}; expected a scikit-learn classifier as skops.io.dump writes it"
         ) from None
+    found = answers(model, classes, where=str(path))
+    return opaque.target(found, low=low, high=high, spread=spread)
+
+
+def answers(model: Any, classes: Sequence[str], *, where: str) -> opaque.Answer:
+    """How the estimator is asked: logits (N, K) in the order of `classes`.
+
+    Args:
+        where: what errors call it.
+
+    Raises:
+        ValueError: it does not answer so, or tells other classes apart.
+    """
     chances = getattr(model, "predict_proba", None)
     scores = getattr(model, "decision_function", None)
     if chances is None and scores is None:
         raise ValueError(
-            f"{path}: got a {type(model).__name__}, expected a classifier with predict_proba or "
+            f"{where}: got a {type(model).__name__}, expected a classifier with predict_proba or "
             "decision_function"
         )
-    order = _order(path, [str(name) for name in getattr(model, "classes_", ())], list(classes))
-    return opaque.target(
-        lambda inputs: _logits(inputs, chances, scores)[:, order],
-        low=low,
-        high=high,
-        spread=spread,
-    )
+    own = [str(name) for name in getattr(model, "classes_", ())]
+    order = _order(where, own, list(classes))
+    return lambda inputs: _logits(inputs, chances, scores)[:, order]
 
 
-def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:
+def _order(where: str, own: list[str], classes: list[str]) -> list[int]:
     if sorted(own) == sorted(classes):
         return [own.index(name) for name in classes]
     if not set(own) & set(classes) and own == [str(index) for index in range(len(classes))]:
@@ -70,7 +79,7 @@ def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:
     alike = [same_number(name, own) for name in classes]
     if len(own) == len(classes) and all(len(found) == 1 for found in alike):
         return [own.index(found[0]) for found in alike]
-    raise ValueError(f"{path}: got the classes {own}, expected those of the data: {classes}")
+    raise ValueError(f"{where}: got the classes {own}, expected those of the data: {classes}")
 
 
 def _logits(inputs: NDArray[np.float32], chances: Ask, scores: Ask) -> NDArray[np.float64]:

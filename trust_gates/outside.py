@@ -18,7 +18,7 @@ from trust_gates.quality.policy import Quality
 from trust_gates.report.asked import Yardstick
 from trust_gates.samples import Task
 from trust_gates.software import versions
-from trust_gates.target import Target
+from trust_gates.target import Recorded, Target
 from trust_gates.verdict import Evidence, Outcome, Verdict
 from trust_gates.visible import one_line
 
@@ -30,10 +30,21 @@ ANSWERS_ONLY = ("quality", "fairness")
 class Subject:
     """A model and what it is judged on."""
 
-    target: Target
+    target: Target | Recorded
     data: Data
     notes: Sequence[str] = ()
     """What a reader must know of how it was asked; added to every gate's."""
+
+    @property
+    def model(self) -> Target:
+        """The target, which is no recorded answers.
+
+        Raises:
+            ValueError: it is.
+        """
+        if isinstance(self.target, Recorded):
+            raise ValueError("got predictions, expected a model that can be asked")
+        return self.target
 
 
 def open_subject(model: Path | None, data: Path, task: Task = "classification") -> Subject:
@@ -46,15 +57,23 @@ def open_subject(model: Path | None, data: Path, task: Task = "classification") 
         MissingExtraError: a library that this kind of model needs is not installed.
     """
     if model is None:
-        target, samples = predictions.read(data, task=task)
-        known = Data(samples=samples, low=target.low, high=target.high)
+        recorded, samples = predictions.read(data, task=task)
+        known = Data(samples=samples, low=recorded.low, high=recorded.high)
         note = (
             f"judged on recorded predictions ({data.name}): the model itself was not asked, so "
             "nothing is known of answers in other company"
         )
-        return Subject(target=target, data=known, notes=[note])
+        return Subject(target=recorded, data=known, notes=[note])
+    return opened(model, dataset.read(data, task=task))
+
+
+def opened(model: Path, found: Data) -> Subject:
+    """The model at `model`, to be judged on data that are read already.
+
+    Raises:
+        ValueError, MissingExtraError: as `open_subject`.
+    """
     file = model_file(model)
-    found = dataset.read(data, task=task)
     if file.suffix.lower() == ".onnx":
         from trust_gates.inputs import onnx as reader
     else:

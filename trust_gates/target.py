@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ _LEAST = 1e-12
 """The smallest probability that a logit is taken of."""
 
 Predict = Callable[["torch.Tensor"], Any]
+Encode = Callable[[Sequence[Any]], NDArray[Any]]
 Groups = Mapping[str, NDArray[np.str_]]
 Answers = Callable[[NDArray[np.float32], Groups], NDArray[np.float64]]
 Repair = Callable[[NDArray[np.float32], Groups], NDArray[np.float32]]
@@ -59,6 +60,67 @@ class Embedding:
     its probabilities, of inputs, and of the values of their protected attributes."""
 
 
+class Answering(Protocol):
+    """What can say of samples what a model says of them; enough for the gates that look at answers.
+
+    Of images only a `Target` can: claims of a detector are not recorded.
+    """
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def asked_as(self) -> str: ...
+    @property
+    def encode(self) -> Encode | None: ...
+    def answers(self, samples: Samples) -> NDArray[np.float64]: ...
+    def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]: ...
+    def repaired(self, samples: Samples) -> NDArray[np.float32] | None: ...
+
+
+def numbers(target: Answering, samples: Samples) -> NDArray[np.float64]:
+    """(N,) of a regression.
+
+    Raises:
+        GateError: the model gives several numbers for a sample.
+    """
+    found = target.answers(samples)
+    if found.shape[1] != 1:
+        raise GateError(
+            f"got {found.shape[1]} numbers for each sample, expected the one of a regression"
+        )
+    return found[:, 0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """Answers that were given already: the only value of an input is its row among them."""
+
+    given: NDArray[np.float64]
+    """(N, K), as `Target.answers` gives them."""
+
+    asked_as: str = ""
+    low: float = 0.0
+    encode: None = None
+
+    @property
+    def high(self) -> float:
+        """The last row."""
+        return float(max(len(self.given) - 1, 0))
+
+    def answers(self, samples: Samples) -> NDArray[np.float64]:
+        """(N, K) of these samples."""
+        return self.given[samples.inputs[:, 0].astype(np.int64)]
+
+    def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]:
+        """None: see `Answering`."""
+        return []
+
+    def repaired(self, samples: Samples) -> None:
+        """None: nobody knows of a repair."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """A model with what the gates need of it; inputs are within [low, high]."""
@@ -91,7 +153,7 @@ class Target:
     words: Sequence[str] = ()
     """What each token stands for, where that is known."""
 
-    encode: Callable[[Sequence[Any]], NDArray[Any]] | None = None
+    encode: Encode | None = None
     """Inputs of raw values, as the model is served them; None where it is served inputs only."""
     averaged: Callable[[NDArray[np.float32], int], Predict] | None = None
     """Of a model that only answers: `predict` with the gradient of its answers averaged over random
@@ -133,19 +195,6 @@ class Target:
             return self.logits(samples.inputs)
         # A rule may be certain: its logit is large then, never infinite.
         return np.log(np.maximum(self.serve(samples.inputs, samples.groups), _LEAST))
-
-    def numbers(self, samples: Samples) -> NDArray[np.float64]:
-        """(N,) of a regression.
-
-        Raises:
-            GateError: the model gives several numbers for a sample.
-        """
-        found = self.answers(samples)
-        if found.shape[1] != 1:
-            raise GateError(
-                f"got {found.shape[1]} numbers for each sample, expected the one of a regression"
-            )
-        return found[:, 0]
 
     def repaired(self, samples: Samples) -> NDArray[np.float32] | None:
         """What the module sees of the samples; None where they are not repaired."""

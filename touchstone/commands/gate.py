@@ -35,6 +35,9 @@ def gate(
     expect: outside.Expected = None,
     as_json: outside.AsJson = False,
     out: outside.Out = None,
+    junit: outside.Junit = None,
+    sarif: outside.Sarif = None,
+    summary: outside.Summary = None,
 ) -> None:
     """Judge any model by trust gates, outside a pipeline; exit code 5 when one refuses it.
 
@@ -58,13 +61,15 @@ def gate(
         asked = outside.Asked(
             model=model,
             data=data,
+            policy=file,
             source=source,
             expect=expect or (),
             seed=own_seed if seed is None else seed,
             held=held,
             unused=unused,
         )
-        refusing = outside.judge(names, gates, asked, as_json=as_json, out=out, open_subject=_open)
+        left = outside.Left(as_json=as_json, out=out, junit=junit, sarif=sarif, summary=summary)
+        refusing = outside.judge(names, gates, asked, left, _open)
     except MissingExtraError as error:
         raise PlatformError(str(error)) from None
     except GateError as error:

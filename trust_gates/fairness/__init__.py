@@ -23,11 +23,12 @@ from trust_gates.fairness.measured import View, measure, suffixed
 from trust_gates.fairness.policy import Fairness
 from trust_gates.fairness.rows import Rows
 from trust_gates.metric import plain
+from trust_gates.png import Drawn
 from trust_gates.policy import Setting
 from trust_gates.samples import Floats, Ints, Samples
 from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import Measure, Requirement, decide, missing
-from trust_gates.target import Target
+from trust_gates.target import Answering, numbers
 from trust_gates.verdict import Check, Evidence, Table
 
 GATE = "fairness"
@@ -35,7 +36,7 @@ GATE = "fairness"
 
 @as_served(GATE)
 def judge(
-    target: Target,
+    target: Answering,
     samples: Samples,
     policy: Fairness,
     setting: Setting = Setting(),
@@ -56,7 +57,7 @@ def judge(
     groups = grouping(samples.groups, policy.attributes)
     left_out = asked.left_out(samples, policy)
     if samples.targets is not None:
-        evidence = judge_numbers(samples.targets, target.numbers(samples), groups, policy, setting)
+        evidence = judge_numbers(samples.targets, numbers(target, samples), groups, policy, setting)
         return replace(
             evidence,
             asked=[*evidence.asked, ("samples", str(len(samples)))],
@@ -253,7 +254,7 @@ def _evidence(
             **{name: measures[full].value for name, full in worst.items()},
             "smallest_group": float(sizes.min(initial=len(member))),
         },
-        pictures={"fairness": picture.draw(drawn, required, setting.confidence)},
+        pictures=Drawn({"fairness": lambda: picture.draw(drawn, required, setting.confidence)}),
         captions={
             "fairness": (
                 "Fairness figures with their intervals on the required range, which is dotted: a "
@@ -276,7 +277,7 @@ def _favorable(samples: Samples, policy: Fairness) -> dict[str, list[int]]:
 
 
 def _distortion(
-    target: Target, samples: Samples, groups: Grouping, seed: int
+    target: Answering, samples: Samples, groups: Grouping, seed: int
 ) -> tuple[dict[str, Measure], dict[str, Measure]]:
     """How far the model's own repair moves its inputs, where it has one; and how far a bad one."""
     repaired = target.repaired(samples)

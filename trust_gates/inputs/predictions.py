@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trust_gates.inputs.dataset import LABEL, declared_of, groups_of, read_csv, targets_of
 from trust_gates.named import ordered, same_number
 from trust_gates.samples import Samples, Task
-from trust_gates.target import Target
+from trust_gates.target import Recorded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +33,8 @@ _Answers = tuple[list[str], NDArray[np.int64], NDArray[np.float64]]
 """Classes, true class by row, and the share given to each class by row."""
 
 
-def read(path: Path, *, task: Task = "classification") -> tuple[Target, Samples]:
-    """The recorded answers as a target, and the samples they are about.
+def read(path: Path, *, task: Task = "classification") -> tuple[Recorded, Samples]:
+    """The recorded answers, and the samples they are about.
 
     Columns: `label`; `prediction`, or `probability_<class>` for every class; all others are groups.
     Of a regression, `label` and `prediction` are numbers.
@@ -64,10 +64,10 @@ def read(path: Path, *, task: Task = "classification") -> tuple[Target, Samples]
         groups=groups_of(path, frame.drop(columns=[*given, PREDICTION], errors="ignore")),
         declared=declared_of(frame),
     )
-    return _recorded(np.log(np.maximum(shares, _LEAST))), samples
+    return Recorded(np.log(np.maximum(shares, _LEAST))), samples
 
 
-def _numbers(path: Path, frame: pd.DataFrame) -> tuple[Target, Samples]:
+def _numbers(path: Path, frame: pd.DataFrame) -> tuple[Recorded, Samples]:
     if PREDICTION not in frame.columns:
         raise ValueError(
             f"{path}: got the columns {list(map(str, frame.columns))}, expected {PREDICTION!r}: "
@@ -80,7 +80,7 @@ def _numbers(path: Path, frame: pd.DataFrame) -> tuple[Target, Samples]:
         groups=groups_of(path, frame.drop(columns=[PREDICTION])),
         declared=declared_of(frame),
     )
-    return _recorded(targets_of(path, frame, PREDICTION)[:, None]), samples
+    return Recorded(targets_of(path, frame, PREDICTION)[:, None]), samples
 
 
 def _by_class(path: Path, frame: pd.DataFrame) -> _Answers:
@@ -147,16 +147,3 @@ def _probabilities(path: Path, frame: pd.DataFrame) -> NDArray[np.float64]:
             "expected numbers >= 0 with the sum 1"
         )
     return values
-
-
-def _recorded(given: NDArray[np.float64]) -> Target:
-    import torch
-
-    answers = torch.from_numpy(given)
-    return Target(
-        module=torch.nn.Identity(),
-        predict=lambda numbers: answers[numbers[:, 0].long()],
-        low=0.0,
-        high=float(len(given)),
-        asked_as="",
-    )

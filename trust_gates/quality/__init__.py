@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.company import as_served
 from trust_gates.errors import GateError
+from trust_gates.png import Drawn
 from trust_gates.policy import Setting
 from trust_gates.quality import (
     bootstrap,
@@ -23,7 +25,7 @@ from trust_gates.quality import (
 from trust_gates.quality.champion import Discordant
 from trust_gates.quality.policy import ENCODED, GAIN, Quality
 from trust_gates.quality.slices import Slices
-from trust_gates.samples import Bools, Boxes, Samples, Task
+from trust_gates.samples import Bools, Boxes, Ints, Samples, Task
 from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import (
     Measure,
@@ -33,7 +35,7 @@ from trust_gates.statistics import (
     named,
     proportion,
 )
-from trust_gates.target import Target
+from trust_gates.target import Answering, numbers
 from trust_gates.verdict import Evidence
 from trust_gates.written import number
 
@@ -42,8 +44,9 @@ GATE = "quality"
 Answers = NDArray[np.float64] | Sequence[Boxes]
 """What a model says of some samples: logits (N, K), numbers (N, 1), or a detector's claims."""
 
-Resampled = Callable[[bootstrap.Figures, int, int], dict[str, Measure]]
-"""Figures, the number of units and a seed to measures, with their intervals or without."""
+Resampled = Callable[[bootstrap.Figures, Ints, int], dict[str, Measure]]
+"""Figures, how many units there are of each kind and a seed to measures, with their intervals or
+without."""
 
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss", "brier", "ece")
 DETECTION = ("map50", "map50_95", "recall", "ece")
@@ -68,6 +71,8 @@ _CAPTIONS = {
 
 _VARIES = 1e-3
 """Numbers that vary by less than this part of the truth's range are always the same."""
+
+_PICTURE = "quality-calibration"
 
 _CERTAIN = 30.0
 """The logit of an answer without doubt."""
@@ -96,7 +101,7 @@ class _Found:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def ask(target: Target, samples: Samples) -> Answers:
+def ask(target: Answering, samples: Samples) -> Answers:
     """What the model says of the samples.
 
     Raises:
@@ -105,7 +110,7 @@ def ask(target: Target, samples: Samples) -> Answers:
     if samples.detection:
         return target.claims(samples.inputs)
     if samples.targets is not None:
-        return target.numbers(samples)[:, None]
+        return numbers(target, samples)[:, None]
     logits = target.answers(samples)
     if logits.shape[1] != len(samples.classes):
         raise GateError(
@@ -117,7 +122,7 @@ def ask(target: Target, samples: Samples) -> Answers:
 
 @as_served(GATE)
 def judge(
-    target: Target,
+    target: Answering,
     samples: Samples,
     policy: Quality,
     setting: Setting = Setting(),
@@ -162,11 +167,11 @@ def judge_answers(
     measures = {**found.measures, **_never(answers, samples)}
     requirements = list(policy.requirements)
     notes = [*found.slices.notes, *_self_test(samples, policy, setting, champion)]
-    pictures = {}
+    draw = {}
     if found.sure is not None:
-        pictures["quality-calibration"] = calibration.diagram(*found.sure, setting.confidence)
+        draw["quality-calibration"] = partial(calibration.diagram, *found.sure, setting.confidence)
     if found.numbers is not None:
-        pictures["quality-predictions"] = regression.diagram(found.numbers)
+        draw["quality-predictions"] = partial(regression.diagram, found.numbers)
     if policy.champion is not None and champion is None:
         notes = [*notes, "no version is served yet: there is no champion to compare with"]
     elif policy.champion is not None:
@@ -178,8 +183,8 @@ def judge_answers(
             *decide(GATE, measures, named(policy.always), confidence=setting.confidence, minimum=0),
         ],
         figures={**{name: one.value for name, one in measures.items()}, **found.figures},
-        pictures=pictures,
-        captions={name: _CAPTIONS[name] for name in pictures},
+        pictures=Drawn(draw),
+        captions={name: _CAPTIONS[name] for name in draw},
         tables=[found.slices.table("Groups and classes, the worst first", setting.confidence)],
         notes=notes,
         asked=_asked(samples, policy, setting),
@@ -272,7 +277,8 @@ def _classification(
 ) -> _Found:
     now = classification.Answers.of(np.asarray(answers), samples)
     by_slice = slices.of_classifier(now, samples, policy.minimum_slice)
-    measures = resampled(now.figures, len(samples), setting.seed)
+    kinds, sizes = now.kinds
+    measures = resampled(kinds.figures, sizes, setting.seed)
     measures |= {
         "accuracy": proportion(int(now.right.sum()), len(samples)),
         "worst_slice_accuracy": by_slice.worst,
@@ -315,7 +321,7 @@ def _detection(
             found[GAIN] = found["map50"] - found["champion_map50"]
         return found
 
-    measures = resampled(figures, len(samples), setting.seed)
+    measures = resampled(figures, np.ones(len(samples), np.int64), setting.seed)
     measures["worst_slice_recall"] = by_slice.worst
     if champion is not None and before is None:
         measures[GAIN] = missing(champion.missing)
@@ -347,7 +353,7 @@ def _regression(
             found[GAIN] = found["r2"] - found["champion_r2"]
         return found
 
-    measures = resampled(figures, len(samples), setting.seed)
+    measures = resampled(figures, np.ones(len(samples), np.int64), setting.seed)
     measures["worst_slice_mean_absolute_error"] = by_slice.worst
     if champion is not None and before is None:
         measures[GAIN] = missing(champion.missing)

@@ -10,13 +10,13 @@ import numpy as np
 from trust_gates.inputs.arrays import differing
 from trust_gates.samples import Bools, Samples
 from trust_gates.statistics import Measure, exact, missing
-from trust_gates.target import Target
+from trust_gates.target import Answering
 
 _ALONE = 64
 """Samples whose raw value is encoded alone too, as most requests send it."""
 
 
-def otherwise(target: Target, samples: Samples, seed: int) -> Measure | None:
+def otherwise(target: Answering, samples: Samples, seed: int) -> Measure | None:
     """How many samples' raw value gives other inputs, together or alone, or cannot be encoded.
 
     None where the model is served inputs only.
@@ -34,7 +34,7 @@ def otherwise(target: Target, samples: Samples, seed: int) -> Measure | None:
     return exact(float(other.sum()), len(samples))
 
 
-def _other(target: Target, samples: Samples, parts: Sequence[Any]) -> Bools:
+def _other(target: Answering, samples: Samples, parts: Sequence[Any]) -> Bools:
     """(N,): of the rows in the parts, each of which is encoded together."""
     assert target.encode is not None and samples.raw is not None  # noqa: S101, PT018 (asked)
     found = np.zeros(len(samples), dtype=bool)

@@ -8,9 +8,8 @@ import pytest
 from touchstone.documents.validated import validated
 from touchstone.documents.yaml import load_one
 from touchstone.errors import ManifestError
-from trust_gates.__main__ import read_policy
 from trust_gates.errors import PolicyError
-from trust_gates.gates import GatesFile
+from trust_gates.gates import GatesFile, read_policy
 from trust_gates.inputs import dataset, predictions
 from trust_gates.inputs.description import Description
 from trust_gates.inputs.sklearn import _order

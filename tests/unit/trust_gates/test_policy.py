@@ -12,9 +12,8 @@ from pydantic import ValidationError
 from touchstone.contract.model_repo import ModelPipeline, load
 from touchstone.errors import ManifestError
 from trust_gates import GATES, glossary, wording
-from trust_gates.__main__ import read_policy
 from trust_gates.errors import PolicyError
-from trust_gates.gates import Gates, GatesFile
+from trust_gates.gates import Gates, GatesFile, read_policy
 from trust_gates.policy import COMPANY
 from trust_gates.quality import CLASSIFICATION, DETECTION, REGRESSION
 

@@ -72,7 +72,9 @@ def _search(
         value = local.metric(output, tune.objective.metric)
         printed = sorted({key for key, _ in local.METRIC.findall(output)})
         return study.Outcome(
-            value=value, reason="" if value is not None else f"it printed only {printed}"
+            value=value,
+            reason="" if value is not None else f"it printed only {printed}",
+            figures=local.figures(output),
         )
 
     def report(trial: study.Trial, best: study.Trial | None, total: int) -> None:

@@ -1,0 +1,138 @@
+"""Every example goes from `init --example` through one platform to a verdict and a prediction."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from delivery_platform import ask_no_floor
+from typer.testing import CliRunner
+from waiting import free_ports, until
+
+from touchstone.artifacts.store import Store
+from touchstone.cli import _app
+from touchstone.home import SHIPPED, Home
+from touchstone.runs.store import State
+from trust_gates import GATES
+
+_NAMES = sorted(file.parent.name for file in SHIPPED.glob("training/examples/*/touchstone.yaml"))
+_LONG = {"object-detection"}  # attacking a detector takes tens of seconds, however few its scenes
+EXAMPLES = [
+    pytest.param(name, marks=[pytest.mark.long] if name in _LONG else []) for name in _NAMES
+]
+
+SMALL: Mapping[str, dict[str, Any]] = {
+    "tabular": {
+        "tune": {"maxTrials": 1, "parallelTrials": 1, "epochs": 1},
+        "train": {"workers": 1, "epochs": 20},
+    },
+    "image-classification": {
+        "tune": None,
+        "train": {"epochs": 10, "defences": [{"method": "fast_adversarial_training"}]},
+        "gates": {
+            "quality": {"checks": [{"metric": "accuracy", "atLeast": 0.8}]},
+            "robustness": {
+                "samples": 100,
+                "checks": [{"metric": "robust_accuracy", "atLeast": 0.3}],
+            },
+            "explainability": {"samples": 40},
+        },
+    },
+    "object-detection": {
+        "data": {"uri": "generate?scenes=400&held_out=100"},
+        "tune": None,
+        "train": {"workers": 1, "epochs": 8},
+        "gates": {
+            "quality": {"checks": [{"metric": "map50", "atLeast": 0.05}]},
+            "robustness": {
+                "samples": 30,
+                "sweep": ["4/255"],
+                "checks": [{"metric": "robust_recall", "atLeast": 0.02}],
+            },
+            "fairness": {
+                "checks": [{"metric": "equal_opportunity_difference", "within": [-0.9, 0.9]}],
+            },
+            "explainability": {
+                "method": "saliency",
+                "samples": 50,
+                "checks": [{"metric": "attribution_inside", "atLeast": 0.05}],
+            },
+        },
+    },
+}
+"""By example what of its `spec` is smaller here (a JSON merge patch)."""
+
+
+class Platform:
+    """A home of its own, and the process that serves it."""
+
+    def __init__(self, root: Path) -> None:
+        self.home, self.root = Home(root / "home"), root
+
+    def said(self, *words: str) -> str:
+        done = CliRunner().invoke(_app(), words, env={"TOUCHSTONE_HOME": str(self.home.root)})
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.stdout
+
+    def pushed(self, folder: Path) -> str:
+        """The name of the run that a push of the folder to a repository of its own starts."""
+        self.said("model", "add", folder.name)
+        git = ["git", "-C", folder, "-c", "user.name=A", "-c", "user.email=a@example.org"]
+        target = self.home.model_repositories[folder.name]
+        for words in (
+            ["init", "--quiet", "--initial-branch=main"],
+            ["add", "--all"],
+            ["commit", "--quiet", "--message=A first model"],
+            ["push", "--quiet", target, "HEAD:main"],
+        ):
+            subprocess.run([*git, *words], check=True, capture_output=True)
+        begin, state = f"{folder.name}-", State(self.home.root)
+        until(lambda: any(run.name.startswith(begin) for run in state.runs()), 30, "no run")
+        return next(run.name for run in state.runs() if run.name.startswith(begin))
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("examples"))
+    platform.said("up", "--detach", f"--port={free_ports()}")
+    ask_no_floor(str(platform.home.gitops_repository))  # examples this small show little
+    yield platform
+    platform.said("down")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_is_trained_judged_reviewed_and_served(platform: Platform, example: str) -> None:
+    folder = platform.root / example
+    platform.said("init", str(folder), f"--example={example}")
+    file = folder / "touchstone.yaml"
+    document = yaml.safe_load(file.read_text())
+    spec = document["spec"]
+    _merge(spec, SMALL.get(example, {}))
+    file.write_text(yaml.safe_dump(document))
+
+    run = platform.pushed(folder)
+    platform.said("watch", run, "--timeout=300")
+    store = Store(platform.home.artifacts)
+    verdict = store.get_json(store.ref(f"runs/{run}/verdict") or "")
+    assert verdict["passed"]
+    assert {check["gate"] for check in verdict["checks"]} == set(spec["gates"]) & set(GATES)
+
+    model = document["metadata"]["name"]
+    platform.said("review", "approve", model, "--reviewer=Rita <rita@example.org>")
+    assert json.loads(platform.said("predict", model, "--json"))["outputs"]
+
+
+def _merge(into: dict[str, Any], patch: Mapping[str, Any]) -> None:
+    """As a JSON merge patch does."""
+    for key, value in patch.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        elif value is None:
+            into.pop(key, None)
+        else:
+            into[key] = value

@@ -83,12 +83,13 @@ def numbers(target: Answering, samples: Samples) -> NDArray[np.float64]:
     """(N,) of a regression.
 
     Raises:
-        GateError: the model gives several numbers for a sample.
+        GateError: the model does not give one number for each sample.
     """
     found = target.answers(samples)
-    if found.shape[1] != 1:
+    if found.shape != (len(samples), 1):
         raise GateError(
-            f"got {found.shape[1]} numbers for each sample, expected the one of a regression"
+            f"got answers of shape {found.shape} for {len(samples)} samples, expected one "
+            "number for each: the task is a regression"
         )
     return found[:, 0]
 

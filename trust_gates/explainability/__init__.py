@@ -289,7 +289,10 @@ def _pictures(
     if shown.told is None:
         titles = [samples.classes[label] for label in shown.labels]
     else:
-        titles = [number(float(told), 4) for told in shown.told[:, 0]]
+        titles = [
+            f"{number(float(told), 4)}, {'above' if told > usual else 'below'} {number(usual, 4)}"
+            for told, usual in shown.told.tolist()
+        ]
     found = {"explainability-faithfulness": pictures.curves(curves)}
     if subject.inputs.ndim == 2:
         names = (

@@ -155,8 +155,11 @@ def of_samples(
     boxes = told = None
     if samples.targets is not None:
         both = [target.logits(x) for x in (inputs, _baseline(samples.inputs, rows))]
-        if both[0].shape[1] != 1:
-            raise GateError(f"got {both[0].shape[1]} numbers for each sample, expected one")
+        if both[0].shape != (len(rows), 1):
+            raise GateError(
+                f"got answers of shape {both[0].shape} for {len(rows)} samples, expected one number"
+                " for each: the task is a regression"
+            )
         told = np.concatenate(both, axis=1)
         kept = np.asarray(np.isfinite(told).all(axis=1))
         told = told[kept]

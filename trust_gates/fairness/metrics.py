@@ -23,6 +23,10 @@ _MITIGATE = (
 )
 _COLLECT = "Find out how the labels came about, and collect anew or reweigh: no model learned this."
 _LEARN = "Train longer, or set another threshold for a decision; the table of groups shows where."
+_WEIGH = (
+    "Add training data of the group that lost, or weigh its samples up in `loss`; the table of "
+    "groups shows which."
+)
 _MILDER = "Repair less (the options of spec.train.mitigation), or mitigate in training instead."
 
 
@@ -202,7 +206,7 @@ DISTORTION = _advised(
 REGRESSION = only(
     "regression",
     *_advised(
-        _MITIGATE,
+        _WEIGH,
         Metric(
             name="mean_prediction_difference",
             meaning="mean prediction, unprivileged less privileged",

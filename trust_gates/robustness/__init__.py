@@ -37,11 +37,9 @@ _SHOWN = 4
 _HELD: Mapping[Task, str] = {
     "classification": "robust_accuracy",
     "detection": "robust_recall",
-    "regression": "robust_within_tolerance",
+    "regression": band.WITHIN,
 }
 """What is left of a model of each task."""
-
-ERROR = "robust_mean_absolute_error"
 
 
 @as_served(GATE)
@@ -85,7 +83,11 @@ def judge(
     wanted = figures.chosen(policy.wanted, policy.norm, task)
     budget = policy.budget(setting.seed)
     target = policy.limit(target, setting.features)
-    proof = weak.check_policy(policy.requirements, min(policy.samples, len(samples)), setting)
+    constant = None
+    if policy.tolerance is not None:
+        constant = band.of_constant(samples, policy.tolerance, setting.seed)
+    attackable = min(policy.samples, len(samples))
+    proof = weak.check_policy(policy.requirements, attackable, setting, constant)
     whole, given = Victim.of(target, samples), samples
     warnings = asked.warnings(policy, whole, samples, setting)
     if policy.tolerance is not None:
@@ -100,9 +102,11 @@ def judge(
     measured = measure(victim, samples, policy, setting, name=name)
     told = asked.pairs(policy, whole, given, setting, attacked=len(measured.samples))
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
-    if any(one.metric == ERROR for one in policy.requirements):
+    if any(one.metric == band.ERROR for one in policy.requirements):
         some = given.take(measured.rows)
-        measures[ERROR] = band.largest_errors(whole.target, some, policy.names, budget, attacked)
+        measures[band.ERROR] = band.largest_errors(
+            whole.target, some, policy.names, budget, attacked
+        )
     curves = sweep(
         victim,
         samples,
@@ -117,10 +121,10 @@ def judge(
         figures.Scene(
             victim=victim,
             samples=samples,
-            inputs=given.inputs[measured.rows],
             attacked=attacked,
             budget=budget,
             confidence=setting.confidence,
+            seen=None if policy.tolerance is None else given.inputs[measured.rows],
         ),
     )
     measures |= more.measures

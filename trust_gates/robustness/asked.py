@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from trust_gates.policy import Setting
-from trust_gates.robustness import attacks
+from trust_gates.robustness import attacks, band
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
-from trust_gates.samples import Floats, Samples
+from trust_gates.samples import Samples
 from trust_gates.spread import spread
 from trust_gates.written import number
 
@@ -55,8 +55,8 @@ def pairs(
         ),
         ("confidence", f"{number(setting.confidence, 6)} for all checks of this gate together"),
     ]
-    if policy.tolerance is not None and samples.targets is not None:
-        within = _constant(samples.targets, policy.tolerance)
+    if policy.tolerance is not None:
+        within = band.of_constant(samples, policy.tolerance, 0)[band.WITHIN].value
         said.append(
             (
                 "tolerance",
@@ -106,8 +106,8 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
             f"the attacks {', '.join(policy.names)} are weak by design or only approximate: one of "
             f"{', '.join(strong)} may find far more"
         )
-    if policy.tolerance is not None and samples.targets is not None:
-        within = _constant(samples.targets, policy.tolerance)
+    if policy.tolerance is not None:
+        within = band.of_constant(samples, policy.tolerance, 0)[band.WITHIN].value
         if within > 0.5:
             found.append(
                 f"a tolerance of {number(policy.tolerance, 6)} is so wide that one constant number "
@@ -129,13 +129,6 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
             + ("" if samples.inputs.ndim == 4 else ": scale the columns")
         )
     return found
-
-
-def _constant(targets: Floats, tolerance: float) -> float:
-    """The largest share of targets (N,) that lie within the tolerance of one number."""
-    ordered = np.sort(targets.astype(np.float64))
-    reached = np.searchsorted(ordered, ordered + 2 * tolerance, side="right")
-    return float((reached - np.arange(len(ordered))).max() / len(ordered))
 
 
 def _shares(

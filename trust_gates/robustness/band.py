@@ -22,14 +22,17 @@ from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
-from trust_gates.statistics import Measure, mean, resample_weights
+from trust_gates.statistics import Measure, mean, proportion, resample_weights
 from trust_gates.target import Predict, Target, Watch, column
 
 if TYPE_CHECKING:
     import torch
 
+WITHIN, ERROR = "robust_within_tolerance", "robust_mean_absolute_error"
+"""The figures of a regression."""
+
 CLASSES = ("too low", "within the tolerance", "too high")
-_WITHIN = 1
+_INSIDE = 1
 
 _TILT = 0.01
 """One side is this much steeper than the other, so that a number that is exactly the truth has a
@@ -51,6 +54,19 @@ def of(target: Target, samples: Samples, tolerance: float) -> tuple[Target, Samp
 def plain(inputs: Inputs) -> Inputs:
     """The inputs without the truths inside."""
     return inputs[:, :-1]
+
+
+def of_constant(samples: Samples, tolerance: float, seed: int) -> dict[str, Measure]:
+    """What one number for all samples reaches in each figure, the best one for it."""
+    assert samples.targets is not None  # noqa: S101 (only called so)
+    truth = np.sort(np.asarray(samples.targets, dtype=np.float64))
+    reached = np.searchsorted(truth, truth + 2 * tolerance, side="right")
+    most = int((reached - np.arange(len(truth))).max(initial=0))
+    errors = np.abs(truth - np.median(truth))
+    return {
+        WITHIN: proportion(most, len(truth)),
+        ERROR: mean(errors, resample_weights(len(truth), seed)),
+    }
 
 
 def largest_errors(
@@ -82,7 +98,7 @@ def largest_errors(
 
 
 def _labelled(samples: Samples, truth: NDArray[np.floating]) -> Samples:
-    within = np.full(len(samples), _WITHIN, dtype=np.int64)
+    within = np.full(len(samples), _INSIDE, dtype=np.int64)
     shape = (len(samples), 1, *samples.inputs.shape[2:])
     slices = np.broadcast_to(truth.reshape(-1, *[1] * (len(shape) - 1)), shape)
     return Samples(

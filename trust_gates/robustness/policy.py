@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from trust_gates.named import Known, Name, unknown
-from trust_gates.policy import Check, Fraction, GatePolicy, Number, Path, Range, measured
+from trust_gates.policy import Check, Fraction, GatePolicy, Path, Range, measured
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures
 from trust_gates.robustness.attacks.attack import Budget, Norm
@@ -34,7 +34,7 @@ class Robustness(GatePolicy):
     """The attack's budget in input units, inputs of images being in [0, 1]; under l0 the number
     of values that may change. `8/255` is a number, too."""
 
-    tolerance: Number | None = Field(default=None, gt=0)
+    tolerance: Fraction | None = None
     """How far a regression's number may be from the truth, in the units of its targets: further is
     wrong."""
 
@@ -49,7 +49,8 @@ class Robustness(GatePolicy):
     """At most so many are attacked."""
 
     sequential: bool = True
-    """Stop as soon as the samples seen decide every check of a classifier; else attack them all."""
+    """Stop as soon as the samples seen decide every check of a classifier or a regression; else
+    attack them all."""
 
     steps: int | None = Field(default=None, ge=1)
     """Effort of every iterated attack, instead of each one's own or that of an ensemble."""

@@ -5,7 +5,7 @@ A policy that one of them would pass says nothing either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -31,14 +31,30 @@ _CLEAR = 8
 """So many times what float32 tells apart: a margin that rounding leaves as it is."""
 
 
-def check_policy(requirements: Sequence[Requirement], count: int, setting: Setting) -> str:
+def check_policy(
+    requirements: Sequence[Requirement],
+    count: int,
+    setting: Setting,
+    constant: Mapping[str, Measure] | None = None,
+) -> str:
     """A note that a model which loses all of `count` samples is refused.
 
     Every figure of it is the worst there is.
 
+    Args:
+        constant: of a regression, what the best constant number reaches: no attack moves it.
+
     Raises:
-        PolicyError: it would pass.
+        PolicyError: it would pass, or the constant would.
     """
+    if constant is not None and {one.metric for one in requirements} <= set(constant):
+        level = setting.confidence
+        if not refuses(decide("", constant, requirements, confidence=level, minimum=0)):
+            got = ", ".join(f"{name} {constant[name].value:.3g}" for name in constant)
+            raise PolicyError(
+                f"gates.robustness asks for nothing: one number for all samples would pass ({got}),"
+                " which no attack moves; expected a smaller tolerance, or thresholds that it misses"
+            )
     known = {metric.name: metric for metric in METRICS}
     lost = {one.metric: _lost(known[one.metric], count) for one in requirements}
     checks = decide("", lost, requirements, confidence=setting.confidence, minimum=0)

@@ -89,7 +89,7 @@ VACUOUS = [
     (
         "quality",
         {"checks": [{"metric": "ece", "atMost": 1}]},
-        "quality accuracy or balanced_accuracy or map50: touchstone.yaml asks nothing, {} >= 0.5",
+        "accuracy or balanced_accuracy or map50 or r2: touchstone.yaml asks nothing, {} >= 0.5",
     ),
     (
         "quality",
@@ -106,7 +106,7 @@ VACUOUS = [
     (
         "robustness",
         {"checks": [{"metric": "loss_sensitivity", "atMost": 1e9}]},
-        "robust_recall or robust_map50: touchstone.yaml asks nothing, {} >= 0.3",
+        "robust_map50 or robust_within_tolerance: touchstone.yaml asks nothing, {} >= 0.3",
     ),
     ("robustness", {"epsilon": 2e-6}, "epsilon under linf: touchstone.yaml asks 2e-06, {} 0.0039"),
     (
@@ -349,6 +349,7 @@ HELD = {
     "robustness.epsilon": "epsilon, epsilonOfRange",
     "robustness.attacks": "attacks",
     "robustness.samples": "samples",
+    "robustness.tolerance": "tolerance",
     "robustness.steps": "steps",
     "robustness.queries": "queries",
     "robustness.immutable": "immutable, reach",

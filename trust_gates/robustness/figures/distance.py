@@ -29,12 +29,12 @@ def _measure(scene: Scene) -> Found:
     """
     found, inputs = distances(scene), scene.samples.inputs.astype(np.float64)
     lower, upper = scene.victim.room(scene.samples.inputs)
-    seen = _norms(scene.inputs.astype(np.float64), scene)
+    seen = inputs if scene.seen is None else scene.seen.astype(np.float64)
     counted = np.minimum(found, _norms(np.maximum(upper - inputs, inputs - lower), scene))
     return Found(
         measures={
             "minimal_perturbation": median(counted),
-            "empirical_robustness": _relative(scene, counted, seen),
+            "empirical_robustness": _relative(scene, counted, _norms(seen, scene)),
         },
         tables=(_table(scene, found),),
         pictures={"robustness-distances": _picture(scene, found)},

@@ -19,12 +19,11 @@ class Scene:
 
     victim: Victim
     samples: Samples
-    inputs: Inputs
-    """The samples' inputs as the model sees them."""
-
     attacked: Attacked
     budget: Budget
     confidence: float
+    seen: Inputs | None = None
+    """What the model sees of the samples, where their inputs hold more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -104,4 +104,4 @@ def _open(model: Path | None, data: Path) -> Subject:
 
     found = dataset.read(data)
     target = open_tree(model, low=found.low, high=found.high, reach=found.reach)
-    return judging.Subject(target=target, data=found)
+    return judging.Subject(target=target, data=judging.as_taken(model.name, target, found))

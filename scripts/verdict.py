@@ -19,6 +19,7 @@ from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.export import describe, read_metrics
 from trust_gates import GATES
+from trust_gates.inputs.description import WORDS
 from trust_gates.recomputed import recomputed
 from trust_gates.software import versions
 from trust_gates.verdict import Evidence, Outcome, Verdict, decisive
@@ -144,7 +145,7 @@ def _facts(spec: Spec, model: Path, dataset: Path, uri: str) -> dict[str, Any]:
     return {
         "task": data.description.task,
         "classes": list(data.description.classes),
-        "inputs": dict(data.description.inputs),
+        "inputs": {n: one for n, one in data.description.inputs.items() if n != WORDS},
         "protected": {name: list(v) for name, v in data.description.protected.items()},
         "samples": {name: len(arrays["inputs"]) for name, arrays in data.splits.items()},
         "uri": uri,

@@ -238,18 +238,13 @@ def _filled(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
 def told(space: Space, norm: str, epsilon: float, seed: int) -> str:
     """What was attacked, and what it says of an attacker who can only change tokens."""
     low, high = space.edges
-    far = space.nearest(norm, seed)
-    reached = (
-        "which is within epsilon"
-        if far <= epsilon
-        else f"which is {number(far / epsilon, 3)} times epsilon"
-    )
+    far = space.nearest(norm, seed) / epsilon
     return (
         "judged in embedding space: every token's vector may move within epsilon, whose unit is the"
         f" range of the embedding's table ({number(low, 3)} to {number(high, 3)}). An attacker who"
-        " can only change tokens has less, as far as the new token's vector lies within epsilon of"
-        f" the old one's; in the middle the nearest other one is {number(far, 3)} away, {reached}."
-        " Other exchanges of words are not judged."
+        " can only change tokens has less, as far as their vectors lie within epsilon of each"
+        f" other: in the middle, a token's nearest other one is {number(far, 3)} times epsilon"
+        " away. Exchanges of words that lie farther apart are not judged"
     )
 
 

@@ -86,6 +86,7 @@ def opened(model: Path, found: Data) -> Subject:
         spread=found.spread,
         task=found.samples.task,
     )
+    found = as_taken(file.name, target, found)
     target = replace(target, reach=found.reach)
     return Subject(target=target, data=found, notes=[only_answers(file)])
 
@@ -93,6 +94,20 @@ def opened(model: Path, found: Data) -> Subject:
 def only_answers(file: Path) -> str:
     """What a reader must know of how a model in such a file was asked."""
     return f"{file.name} only answers: gradients are differences of its answers"
+
+
+def as_taken(model: str, target: Target, data: Data) -> Data:
+    """The data as the target takes them: a CSV's numbers are tokens to a model of tokens.
+
+    Raises:
+        ValueError: some are no whole numbers from 0 on.
+    """
+    if target.dtype == data.samples.inputs.dtype:
+        return data
+    found = data.samples.inputs.astype(target.dtype)
+    if (found != data.samples.inputs).any() or (found < 0).any():
+        raise ValueError(f"{model} takes tokens ({target.dtype}), got data that are none")
+    return replace(data, samples=replace(data.samples, inputs=found), reach=None)
 
 
 def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Evidence:

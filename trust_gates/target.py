@@ -136,6 +136,9 @@ class Target:
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     """For a detector: inputs, boxes (N, M, 4), box labels (N, M) padded with -1, to a scalar."""
 
+    dtype: str = "float32"
+    """What its inputs are; int64 where they are tokens."""
+
     device: str = "cpu"
     reach: Reach | None = None
     """What an attacker may change; None for every value within [low, high]."""

@@ -125,7 +125,7 @@ def _open(model: Path | None, data: Path, task: Task) -> Subject:
     target = open_tree(
         model, low=found.low, high=found.high, reach=found.reach, spread=found.spread
     )
-    return judging.Subject(target=target, data=found)
+    return judging.Subject(target=target, data=judging.as_taken(model.name, target, found))
 
 
 def _open_confined(file: Path, found: Data) -> Subject:

@@ -37,7 +37,8 @@ _LARGEST = 1 << 62
 
 OPERATORS = frozenset(
     """
-    _native_batch_norm_legit_no_training abs acos adaptive_avg_pool1d adaptive_avg_pool2d
+    _native_batch_norm_legit_no_training _unsafe_view
+    abs acos adaptive_avg_pool1d adaptive_avg_pool2d
     adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d add addbmm addcdiv addcmul addmm
     addmv alias all alpha_dropout amax amin any arange argmax argmin asin atan atan2 avg_pool1d
     avg_pool2d avg_pool3d baddbmm batch_norm bitwise_and bitwise_not bitwise_or bmm broadcast_to

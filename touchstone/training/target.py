@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trust_gates.inputs.description import WORDS
+from trust_gates.inputs.description import DTYPES, WORDS
 from trust_gates.reach import Reach
 from trust_gates.target import Embedding, Target, Watch
 
@@ -103,13 +103,14 @@ def open_tree(
         loss=loss if opened.document["task"] == "detection" else None,
         low=low,
         high=high,
+        dtype=described.get("dtype", DTYPES[0]),
         device=device,
         reach=reach,
         serve=serve,
         repair=repair,
         asked_as=opened.asked_as,
         watch=None if guard is None else Watch(guard.logits, guard.threshold),
-        embedding=embedding if described.get("dtype") == "int64" else None,
+        embedding=embedding if described.get("dtype", DTYPES[0]) != DTYPES[0] else None,
         words=described.get(WORDS, ()),
         encode=encode,
     )

@@ -295,17 +295,18 @@ def _pictures(
         ]
     found = {"explainability-faithfulness": pictures.curves(curves)}
     if subject.inputs.ndim == 2:
-        names = (
-            [
+        if space is None:
+            names = [
                 [f"{one.name} = {number(value, 3)}" for one, value in zip(shares, row, strict=True)]
                 for row in shown.inputs
             ]
-            if space is None
-            else [list(map(space.word, row)) for row in space.tokens(shown.inputs)]
-        )
+        else:
+            some = relevance[: len(shown)]
+            some = some[:, : np.flatnonzero(some.any(axis=0)).max(initial=0) + 1]
+            places = space.tokens(shown.inputs)[:, : some.shape[1]]
+            names = [[space.word(int(token)) for token in row] for row in places]
         found["explainability-features"] = pictures.shares(_largest(shares, space), confidence)
-        values = some if space is None else relevance[: len(shown)]
-        found["explainability-samples"] = pictures.bars(names, values, titles)
+        found["explainability-samples"] = pictures.bars(names, some, titles)
     else:
         low, high = subject.target.low, subject.target.high
         images = (shown.inputs - low) / (high - low)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trust_gates import palette
 from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.features import Feature
-from trust_gates.png import png
+from trust_gates.png import literal, png
 
 SHOWN = 4
 """How many single decisions a picture shows."""
@@ -80,7 +80,7 @@ def maps(
     for column, (image, attribution) in enumerate(zip(inputs, attributions, strict=True)):
         shown = np.clip(image, 0, 1).transpose(1, 2, 0)
         grid[0][column].imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray")
-        grid[0][column].set_title(titles[column], fontsize=9)
+        grid[0][column].set_title(literal(titles[column]), fontsize=9)
         total = attribution.sum(axis=0)
         # One pixel far above the rest would leave the others white.
         reach = np.quantile(np.abs(total), 0.995) or 1.0
@@ -114,7 +114,7 @@ def shares(features: Sequence[Feature], confidence: float) -> bytes:
             hatch=palette.HATCH if feature.counted else None,
         )
         axes.plot([interval.low, interval.high], [height, height], color="black", lw=1.5)
-    axes.set_yticks(range(len(ordered)), [feature.name for feature in ordered])
+    axes.set_yticks(range(len(ordered)), [literal(one.name) for one in ordered])
     axes.set(xlabel="share of the attribution", xlim=(0, None))
     return png(figure)
 
@@ -132,8 +132,8 @@ def bars(
     ):
         colors = [palette.FOR if value > 0 else palette.AGAINST for value in attribution]
         axes.barh(range(len(labels)), attribution, color=colors)
-        axes.set_yticks(range(len(labels)), labels, fontsize=7)
+        axes.set_yticks(range(len(labels)), [*map(literal, labels)], fontsize=7)
         axes.axvline(0, color="black", lw=0.8)
         axes.invert_yaxis()
-        axes.set_title(title, fontsize=9)
+        axes.set_title(literal(title), fontsize=9)
     return png(figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from trust_gates.errors import GateError, MissingExtraError
 from trust_gates.inputs import opaque
 from trust_gates.samples import Task
 from trust_gates.target import Target
+
+_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+"""What an input can be, by ONNX's name."""
 
 
 def read(
@@ -26,7 +30,7 @@ def read(
 ) -> Target:
     """The model as a target; its gradients are differences (see `opaque`).
 
-    It has one float32 input with a dynamic batch axis, and an output (N, K) of logits or
+    It has one float32 or int64 input with a dynamic batch axis, and an output (N, K) of logits or
     probabilities in the order of `classes`, or (N,) or (N, 1) of a regression's numbers; of several
     outputs the first of that shape is taken.
 
@@ -47,10 +51,12 @@ def read(
     except Exception as error:  # onnxruntime has no base class for what it raises
         raise ValueError(f"{path}: {error}; expected an ONNX model") from None
     inputs = session.get_inputs()
-    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or isinstance(inputs[0].shape[0], int):
+    kind = _TYPES.get(inputs[0].type) if len(inputs) == 1 else None
+    if kind is None or isinstance(inputs[0].shape[0], int):
         shapes = [f"{one.name}: {one.type} {one.shape}" for one in inputs]
         raise ValueError(
-            f"{path}: got the inputs {shapes}, expected one tensor(float) with a dynamic batch axis"
+            f"{path}: got the inputs {shapes}, expected one {' or '.join(_TYPES)} with a "
+            "dynamic batch axis"
         )
     fits = _column if task == "regression" else _table
     outputs = [o.name for o in session.get_outputs() if o.type == "tensor(float)" and fits(o)]
@@ -82,7 +88,7 @@ def read(
             )
         return logits
 
-    return opaque.target(answer, low=low, high=high, spread=spread)
+    return replace(opaque.target(answer, low=low, high=high, spread=spread), dtype=kind)
 
 
 def _table(output: Any) -> bool:

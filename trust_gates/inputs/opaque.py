@@ -213,7 +213,8 @@ def _moved(rows: NDArray[np.float32], steps: NDArray[np.float64]) -> NDArray[np.
 
 def _ask(answer: Answer, inputs: NDArray[np.float32]) -> torch.Tensor:
     """In float64: differences of answers lose what float32 rounds away."""
-    answers = np.asarray(answer(np.ascontiguousarray(inputs, dtype=np.float32)), dtype=np.float64)
+    kind = inputs.dtype if inputs.dtype == np.int64 else np.float32  # tokens stay what they are
+    answers = np.asarray(answer(np.ascontiguousarray(inputs, dtype=kind)), dtype=np.float64)
     if answers.shape[0] != len(inputs) or not math.prod(answers.shape):
         raise GateError(f"got answers of shape {answers.shape} for {len(inputs)} samples")
     return torch.from_numpy(answers)

@@ -26,7 +26,11 @@ PATIENTS = Description(
 
 
 def known(
-    description=PATIENTS, test=111, groups=((29, 29), (27, 26)), parameters=("width", "dropout")
+    description=PATIENTS,
+    test=111,
+    groups=((29, 29), (27, 26)),
+    parameters=("width", "dropout"),
+    **more,
 ):
     """What a look would have shown."""
     return Seen(
@@ -39,6 +43,7 @@ def known(
             spread=[0.5, 1.0, 0.4],
         ),
         parameters=None if parameters is None else frozenset(parameters),
+        **more,
     )
 
 
@@ -226,6 +231,29 @@ def test_images_in_grey_levels_are_told_that_epsilon_is_in_their_units(check):
     found = check(("epsilon: 0.01", "epsilon: 8/255"), description=scenes)
     assert any("Epsilon is in the units of the inputs, which lie in [0, 255]" in o for o in found)
     assert any("got 'protected_share' for images" in one for one in found)
+
+
+def test_of_tokens_it_is_named_what_cannot_be_trained_or_judged(check):
+    texts = Description(
+        task="classification",
+        classes=("slower", "faster"),
+        inputs={"shape": [8], "dtype": "int64", "low": 0, "high": 900},
+        protected={"sex": ("group 1", "group 2")},
+        seed=7,
+    )
+    assert check(description=texts) == []
+    mitigation = "train:\n    mitigation: {method: disparate_impact_remover, protected: sex,"
+    found = check(
+        ("train:", f"{mitigation} favorable: slower}}\n    evasionDetector: {{}}"),
+        ("integrity: {}", "integrity: {poisoning: {}}"),
+        description=texts,
+        unembedded="got tokens that are given to 2 embeddings",
+    )
+    places = ("train.mitigation", "train.evasionDetector", "gates.robustness")
+    places += ("gates.explainability", "gates.integrity.poisoning")
+    for place in places:
+        assert any(f"spec.{place}: got " in one for one in found)
+    assert len(found) == len(places)
 
 
 def validate(*words):

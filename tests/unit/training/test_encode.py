@@ -156,6 +156,21 @@ def test_validate_names_an_encode_that_is_another_than_the_datas(tmp_path, old, 
         assert said in one
 
 
+def test_a_look_says_whether_tokens_can_be_judged_and_what_does_not_go_with_them(tmp_path):
+    (tmp_path / "model.py").write_text(textwrap.dedent(CODE))
+    trained = ("adversarial_training", "trades", "virtual_adversarial_training", "label_smoothing")
+    changing = ("gaussian_augmentation", "feature_squeezing")
+    defences = [[{"method": name}] for name in (*trained, *changing)]
+    said = []
+    defended = [(("train", str(number)), one) for number, one in enumerate(defences)]
+    look(tmp_path, "model.py:Mine", "", 7, (), defended, "", said.append)
+    assert {"seen": {"embedding": ""}} in said
+    problems = {one["at"][1]: one["problem"] for one in said if "problem" in one}
+    assert set(problems) == {"4", "5"}
+    for name, problem in zip(changing, problems.values(), strict=True):
+        assert f"got {name} for inputs that are tokens, expected" in problem
+
+
 def test_a_model_without_encode_takes_inputs_only(tmp_path):
     encode = Encoder(tmp_path, {"encodes": False}, None)
     with pytest.raises(GateError, match="no `encode` of raw values"):

@@ -241,6 +241,14 @@ def test_a_floor_in_shares_of_the_range_alone_keeps_other_norms_out_too() -> Non
         assert f"robustness norm: touchstone.yaml asks l2, {AT_LEAST} linf" in found
 
 
+def test_of_tokens_an_epsilon_is_a_share_of_the_range_already() -> None:
+    """Their indices go up to any number: what moves is their vectors."""
+    tokens = {"features": (), "low": 0, "high": 30_000}
+    found = told(policies(), data(**tokens))
+    assert "as a share of the inputs' range" in found
+    assert "as a share" not in told(policies(), data(**tokens, dtype="int64"))
+
+
 def test_a_metric_that_is_checked_twice_is_a_wrong_policy_in_every_gate() -> None:
     """Of two requirements no verdict could tell which one its evidence was held to."""
     integrity = {"checks": [{"metric": "near_duplicate_rate", "atMost": 0.01}]}

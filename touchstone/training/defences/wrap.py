@@ -14,8 +14,8 @@ from trust_gates.inputs.description import DTYPES
 if TYPE_CHECKING:
     import torch
 
-_OF_LABELS = frozenset({"label_smoothing"})
-"""Defences that do nothing to inputs."""
+_OF_NUMBERS = frozenset({"gaussian_augmentation"})
+"""Defences in training that change the inputs of the data, before there is a network."""
 
 
 def inputs(spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str, Any]) -> ModelSpec:
@@ -35,7 +35,7 @@ def _refuse_tokens(defences: Sequence[Defence], described: Mapping[str, Any]) ->
     if defences and described.get("dtype", DTYPES[0]) != DTYPES[0]:
         raise ValueError(
             f"got {defences[0].method} for inputs that are tokens, expected inputs of numbers, "
-            f"which it changes a little; {', '.join(sorted(_OF_LABELS))} works on any"
+            "which it changes; adversarial_training works from an embedding on"
         )
 
 
@@ -55,9 +55,15 @@ def training(
     Raises:
         ValueError: a defence does not work for the spec's task.
     """
-    _refuse_tokens([one for one in defences if one.method not in _OF_LABELS], described)
+    tokens = described.get("dtype", DTYPES[0]) != DTYPES[0]
+    _refuse_tokens([one for one in defences if one.method in _OF_NUMBERS], described)
     for defence in defences:
         if defence.stage == "training":
             module = import_module(f"touchstone.training.defences.trained.{defence.method}")
-            spec = cast("ModelSpec", module.wrap(spec, defence, described))
+            if tokens:
+                from touchstone.training.defences.embedded import Embedded
+
+                spec = Embedded(spec, defence, described, module.wrap)
+            else:
+                spec = cast("ModelSpec", module.wrap(spec, defence, described))
     return spec

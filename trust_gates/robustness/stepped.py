@@ -58,11 +58,11 @@ def _misled(victim: Victim, samples: Samples, budget: Budget) -> float:
     sizes = victim.evenly(budget)
     signs = np.random.default_rng(budget.seed).integers(0, 2, size=(_CHANGES, *victim.shape))
     changes = ((2 * signs - 1) * sizes).astype(np.float32)
-    target = victim.target
+    low, high = victim.room(samples.inputs)
     foretold, seen = [], []
     for change in changes:
         up, down = (
-            _odds(victim, (samples.inputs + way * change).clip(target.low, target.high), samples)
+            _odds(victim, (samples.inputs + way * change).clip(low, high), samples)
             for way in (1, -1)
         )
         seen.append(up - down)

@@ -30,11 +30,13 @@ def known(
     test=111,
     groups=((29, 29), (27, 26)),
     parameters=("width", "dropout"),
+    estimator=False,
     **more,
 ):
     """What a look would have shown."""
     return Seen(
         task=description.task,
+        estimator=estimator,
         description=description,
         data=Described(
             description=None,
@@ -382,3 +384,17 @@ def test_what_a_look_says_of_the_data_counts_only_where_it_could_be_true(tmp_pat
     found = Seen()
     seen._learn(found, told)
     assert found.description is None and found.data is None
+
+
+def test_what_only_a_network_can_be_asked_is_told_before_an_estimator_is_fitted(check):
+    """The example trains with two workers; an estimator is fitted by one."""
+    found = check(("integrity: {}", "integrity: {poisoning: {}}"), estimator=True)
+    assert [line.split(": ", 2)[1:] for line in found] == [
+        ["spec.train.workers", "got 2 for an estimator, expected 1: one process fits it"],
+        [
+            "spec.gates.integrity.poisoning",
+            "got a search for backdoors in an estimator, expected none: it looks at the layers of a"
+            " network",
+        ],
+    ]
+    assert check() == []

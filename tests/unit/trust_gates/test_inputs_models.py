@@ -25,10 +25,6 @@ def _curved(inputs):
     return np.stack([np.sin(3 * inputs[:, 0]) * inputs[:, 1], inputs[:, 0] ** 2], axis=1)
 
 
-def _steps(inputs):
-    return np.stack([-np.sign(inputs[:, 0] - 0.5), np.sign(inputs[:, 0] - 0.5)], axis=1)
-
-
 def _gradient(answer, inputs, weight):
     tensor = torch.from_numpy(inputs).requires_grad_()
     logits = opaque.target(answer, low=0, high=1).predict(tensor)
@@ -95,11 +91,6 @@ def test_a_model_that_only_answers_is_as_robust_as_with_its_own_gradients():
         whole["robust_accuracy"].measured, abs=0.011
     )
     assert asked["gradient_masking"].outcome is Outcome.PASSED
-
-
-def test_a_model_made_of_steps_is_refused_as_gradient_masking():
-    steps = opaque.target(_steps, low=0, high=1)
-    assert _robustness(steps)["gradient_masking"].outcome is Outcome.FAILED
 
 
 @pytest.fixture
@@ -212,7 +203,8 @@ def _fitted(data):
 
 
 def test_a_scikit_learn_model_is_asked(tmp_path, data):
-    skops = pytest.importorskip("skops.io")
+    import skops.io as skops
+
     model, samples = _fitted(data)
     skops.dump(model, tmp_path / "m.skops")
     subject = outside.open_subject(tmp_path, data)
@@ -222,7 +214,8 @@ def test_a_scikit_learn_model_is_asked(tmp_path, data):
 
 @pytest.mark.parametrize("factor", [1, 50])
 def test_a_sure_scikit_learn_model_is_attacked_by_its_scores(tmp_path, data, factor):
-    skops = pytest.importorskip("skops.io")
+    import skops.io as skops
+
     model, samples = _fitted(data)
     model.coef_, model.intercept_ = factor * model.coef_, factor * model.intercept_
     skops.dump(model, tmp_path / "m.skops")
@@ -237,7 +230,8 @@ def test_a_sure_scikit_learn_model_is_attacked_by_its_scores(tmp_path, data, fac
 
 
 def test_a_scikit_learn_models_classes_are_put_in_the_order_of_the_data(tmp_path, data):
-    skops = pytest.importorskip("skops.io")
+    import skops.io as skops
+
     from trust_gates.inputs import sklearn
 
     model, samples = _fitted(data)
@@ -256,9 +250,12 @@ class _Own:
 
 
 def test_a_scikit_learn_file_with_a_type_of_its_own_is_refused(tmp_path, data):
-    skops = pytest.importorskip("skops.io")
+    import skops.io as skops
+
     skops.dump(_Own(), tmp_path / "m.skops")
-    with pytest.raises(ValueError, match="_Own, which could run code when loaded"):
+    with pytest.raises(
+        ValueError, match="_Own, which could run code .* `touchstone gate` opens it"
+    ):
         outside.open_subject(tmp_path / "m.skops", data)
 
 
@@ -277,16 +274,12 @@ def test_what_is_absent_or_a_model_tree_is_refused_with_the_way_out(tmp_path, da
         outside.open_subject(tmp_path, data)
 
 
-@pytest.mark.parametrize(("suffix", "extra"), [("onnx", "onnx"), ("skops", "sklearn")])
-def test_a_library_that_is_missing_is_named_with_its_extra(
-    tmp_path, data, monkeypatch, suffix, extra
-):
+def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path, data, monkeypatch):
     import sys
 
     from trust_gates.errors import MissingExtraError
 
-    for module in ("onnxruntime", "skops", "skops.io"):
-        monkeypatch.setitem(sys.modules, module, None)
-    (tmp_path / f"m.{suffix}").write_text("anything")
-    with pytest.raises(MissingExtraError, match=rf"pip install 'touchstone\[{extra}\]'"):
-        outside.open_subject(tmp_path / f"m.{suffix}", data)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "m.onnx").write_text("anything")
+    with pytest.raises(MissingExtraError, match=r"pip install 'touchstone\[onnx\]'"):
+        outside.open_subject(tmp_path / "m.onnx", data)

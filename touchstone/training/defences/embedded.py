@@ -63,8 +63,7 @@ class _Inside(Wrapped):
     def loss(self, module: torch.nn.Module, batch: Batch) -> Tensor:
         """Of the vectors in the batch."""
         with embedding.replaced(self._layer, self._seen(batch.inputs)):
-            found: Tensor = self.inner.loss(module, replace(batch, inputs=self._tokens))
-            return found
+            return self.inner.loss(module, replace(batch, inputs=self._tokens))
 
     def predict(self, module: torch.nn.Module, inputs: Tensor) -> Any:
         """Of the vectors."""
@@ -74,4 +73,5 @@ class _Inside(Wrapped):
     def _seen(self, vectors: Tensor) -> Tensor:
         """The vectors in the layer's own units, with the gradient of the tokens' own ones."""
         learned = self.vectors - self.vectors.detach()
-        return (vectors + learned) * self._span + self._low
+        seen: Tensor = (vectors + learned) * self._span + self._low
+        return seen

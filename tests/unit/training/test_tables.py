@@ -95,7 +95,7 @@ def test_words_that_mean_a_gap_and_ranges_are_taken_from_touchstone_yaml(table):
     found = table(TABLE.replace(",,", ",?,"), missing=["?"], ranges={"age": [0, 100]})
     assert found.arrays["inputs"][:, 0].tolist() == np.float32([0.2, 0, 0.6, 0.4]).tolist()
     assert found.arrays["inputs"][:, 1].tolist() == [0, 1, 0, 0]
-    assert found.description.inputs["missing"] == ["?"]
+    assert found.description.inputs["table"]["missing"] == ["?"]
 
 
 def test_a_gap_in_a_protected_column_is_a_group_of_its_own(table):
@@ -119,7 +119,7 @@ def test_the_label_says_what_is_to_be_told(table, labels, task):
     assert found.description.task == task
     if task == "regression":
         assert found.arrays["targets"].tolist() == [1.5, 0, 1, 0]
-        assert found.description.inputs["label"]["mean"] == 0.625
+        assert found.description.inputs["table"]["mean"] == 0.625
     assert (
         table("x,y\n" + rows.replace("a", "2"), **asked, task="regression").arrays["targets"].any()
     )

@@ -263,7 +263,7 @@ class Source:
         said = inputs.get("table", {})
         found = said if isinstance(said, Mapping) else {"label": None}
         label = found.get("label", "label")
-        lists = [found.get(name, ()) for name in ("protected", "missing")]
+        lists: list[Any] = [found.get(name, ()) for name in ("protected", "missing")]
         if not isinstance(label, str) or not all(
             isinstance(one, list | tuple) and all(isinstance(word, str) for word in one)
             for one in lists

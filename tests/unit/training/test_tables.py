@@ -264,7 +264,7 @@ def test_no_more_is_read_than_a_machine_can_hold(table, monkeypatch):
         ({"uri": "https://a:b@host/t.csv", "digest": DIGEST}, "expected one without"),
         ({"uri": "https://host/t.csv"}, "curl -fLo FILE 'https://host/t.csv'; sha256sum FILE"),
         ({"uri": "file:///d/t.csv"}, "as `sha256sum /d/t.csv` prints it"),
-        ({"label": ""}, "got ignore, label, protected without a label"),
+        ({"label": ""}, "got ignore, protected without a label"),
         ({"protected": ["sex", "sex"]}, "got sex in protected twice"),
         ({"protected": ["income"]}, "got the label 'income' among the other columns"),
         ({"ranges": {"id": [0, 1]}}, "got ranges of id, which are ignored or categories"),
@@ -275,6 +275,12 @@ def test_what_could_be_no_table_is_refused_before_anything_is_read(asked, said):
     with pytest.raises(ValidationError) as caught:
         Data.model_validate({**ASKED, **asked})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", [ASKED, {"uri": "generate", "seed": 3}])
+def test_what_is_said_of_the_data_is_told_to_a_stage_as_it_was(asked):
+    data = Data.model_validate(asked)
+    assert Data.model_validate(json.loads(json.dumps(data.plain()))) == data
 
 
 def test_a_label_is_as_typed():

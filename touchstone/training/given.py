@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from touchstone.training.spec import (
     encodes,
 )
 from touchstone.training.wrapped import Wrapped
-from trust_gates.inputs.arrays import RAW, differing, misfits, unlike, values_of
+from trust_gates.inputs.arrays import GROUP, RAW, differing, misfits, unlike, values_of
 from trust_gates.reach import Reach
 from trust_gates.target import column
 
@@ -43,7 +43,9 @@ def data(spec: ModelSpec, found: object) -> RawData:
         CodeError: it is something else, or does not.
     """
     if not isinstance(found, RawData):
-        raise _other(spec, "load_data", _kind(found))
+        raise _other(
+            spec, "load_data", _kind(found), expected=EXPECTED["load_data"] + _instead(found)
+        )
     said = found.description
     if not isinstance(said, Description):
         raise _other(
@@ -53,12 +55,13 @@ def data(spec: ModelSpec, found: object) -> RawData:
         raise _other(
             spec, "load_data", f"the task {said.task!r} of a {spec.task} model", expected="one task"
         )
-    if strange := sorted(
-        name for name, one in found.arrays.items() if not isinstance(one, np.ndarray)
-    ):
-        raise _other(
-            spec, "load_data", f"{', '.join(strange)} as no array", expected="numpy arrays"
-        )
+    if not isinstance(found.arrays, Mapping):
+        raise _other(spec, "load_data", f"{_kind(found.arrays)} as arrays", expected="a mapping")
+    strange = {name: one for name, one in found.arrays.items() if not isinstance(one, np.ndarray)}
+    if strange:
+        listed = ", ".join(f"{name} as {_kind(one)}" for name, one in sorted(strange.items()))
+        asked = ", ".join(f"np.asarray({name})" for name in sorted(strange))
+        raise _other(spec, "load_data", listed, expected=f"numpy arrays: {asked}")
     try:
         json.dumps(said.to_json(), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -76,7 +79,7 @@ def data(spec: ModelSpec, found: object) -> RawData:
             f"array {RAW!r} is missing, which `encode` is held to; expected each sample's raw value"
         )
     if problems:
-        raise CodeError(_own(spec, "load_data"), *problems)
+        raise CodeError(_own(spec, "load_data"), *problems, *_cures(found))
     return found
 
 
@@ -100,6 +103,50 @@ def encoded(spec: ModelSpec, data: RawData, rows: slice) -> None:
             "encode",
             f"other inputs of the raw value of row {other[0]} than load_data has",
             expected="the same: what is served is what is judged",
+        )
+
+
+_TABLE = "of a CSV or Parquet file name the column to tell in spec.data.label, without a load_data"
+
+
+def _instead(found: object) -> str:
+    """What to write for what others give as data."""
+    if type(found).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow"):
+        return (
+            f": {_TABLE}; or RawData(description=…, arrays={{…}}) with its values as numpy arrays"
+        )
+    if isinstance(found, tuple | list | dict | np.ndarray):
+        return (
+            ': RawData(description=Description(task=…, classes=…, inputs={"shape": …, "low": …,'
+            ' "high": …}, protected={}, seed=seed), arrays={"inputs": …, "labels": …})'
+        )
+    return ""
+
+
+def _cures(found: RawData) -> Iterator[str]:
+    """What to write where arrays have another type than they should."""
+    wanted = {"inputs": found.description.dtype, "targets": "float32", "boxes": "float32"}
+    for name, array in found.arrays.items():
+        kind = wanted.get(name, "int64")
+        if array.dtype == kind:
+            continue
+        if array.dtype.kind not in "OUS":
+            yield f"write {name}.astype(np.{kind})"
+        elif name == "labels" or name.startswith(GROUP):
+            names = "classes" if name == "labels" else f"protected[{name.removeprefix(GROUP)!r}]"
+            yield (
+                f"write np.array([{names}.index(one) for one in {name}]): {name} are indices into"
+                f" the description's {names}"
+            )
+        else:
+            yield (
+                f"{name} hold {_kind(array.flat[0]) if array.size else 'nothing'}: write numbers, a"
+                f" word as one feature of 0 or 1 for each it can be; or {_TABLE}"
+            )
+    if found.arrays["inputs"].dtype.kind == "f" and np.isnan(found.arrays["inputs"]).any():
+        yield (
+            "write a number where none is known, and a feature of 0 and 1 that says so; or"
+            f" {_TABLE}: gaps are read so"
         )
 
 

@@ -78,8 +78,8 @@ class Regressor(_Tabular):
 
     @property
     def _scale(self) -> tuple[float, float]:
-        label = self.described.inputs["label"]
-        return float(label["mean"]), float(label["deviation"])
+        table = self.described.inputs["table"]
+        return float(table["mean"]), float(table["deviation"])
 
 
 def of(description: Description) -> ModelSpec:

@@ -83,8 +83,10 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
     for name in uneven:
         rows = len(arrays[name]) if arrays[name].ndim else "no"
         yield f"{name} has {rows} rows, inputs have {len(inputs)}"
+    if inputs.dtype.kind == "f" and not (known := np.isfinite(inputs)).all():
+        yield _not_known(known, description)
     # Written so that a NaN fails: every comparison with it is false.
-    if len(inputs) and not (inputs.min() >= low and inputs.max() <= high):
+    elif len(inputs) and not (inputs.min() >= low and inputs.max() <= high):
         yield f"got inputs from {inputs.min()} to {inputs.max()}, expected [{low}, {high}]"
     for name, values in description.protected.items():
         yield from _not_indices(arrays[key(name)], 0, len(values), key(name))
@@ -149,6 +151,17 @@ def _not_raw(described: Mapping[str, Any], raw: NDArray[Any]) -> Iterator[str]:
             values_of(described, raw)
         except (ValueError, RecursionError) as error:
             yield f"{RAW}: got a value that is no JSON ({error}), expected json.dumps of each value"
+
+
+def _not_known(known: NDArray[np.bool_], description: Description) -> str:
+    """Where inputs are no numbers, in words."""
+    row, *place = np.argwhere(~known)[0].tolist()
+    features = list(description.inputs.get("features", ()))
+    at = f"feature {features[place[0]]!r}" if len(place) == 1 and features else f"place {place}"
+    return (
+        f"got NaN or infinity in {(~known).sum():,} of the inputs, first in sample {row} at {at};"
+        " expected numbers"
+    )
 
 
 def _not_boxes(description: Description, arrays: Arrays) -> Iterator[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trust_gates.inputs import arrays as files
 from trust_gates.inputs.arrays import GROUP, RAW, Arrays, key, values_of
 from trust_gates.inputs.description import Description
-from trust_gates.inputs.table import UNKNOWN, Columns, columns_of, shown
+from trust_gates.inputs.table import UNKNOWN, Columns, Source, columns_of, shown
 from trust_gates.inputs.table import number as number_of
 from trust_gates.named import number, ordered
 from trust_gates.reach import Reach
@@ -242,9 +242,10 @@ def targets_of(path: Path, frame: pd.DataFrame, name: str = LABEL) -> NDArray[np
 def _rows(path: Path, learned: Description, columns: Columns) -> Data:
     """A CSV with the columns of the table that a model learned from."""
     inputs = learned.inputs
-    label = str(inputs.get("label", {}).get("name", LABEL))
+    table = Source.of(inputs)
+    label, protected = table.label, set(table.protected)
     frame = _typed(path, {*columns.names, label}).map(str.strip)
-    frame = frame.replace(dict.fromkeys(inputs.get("missing", ()), ""))
+    frame = frame.replace(dict.fromkeys(table.missing, ""))
     try:
         encoded = columns.encode(frame.to_dict("records"), ignored=frame.columns)
     except ValueError as error:
@@ -261,7 +262,8 @@ def _rows(path: Path, learned: Description, columns: Columns) -> Data:
         row = int((~fits).argmax())
         asked = "a number" if learned.task == "regression" else f"one of {list(learned.classes)}"
         raise ValueError(f"{path}:{row + 2}: got the label {shown(truth[row])}, expected {asked}")
-    others = frame.drop(columns=label).replace("", UNKNOWN)
+    numbers = {one.name for one in columns.columns if one.kind == "number"} - protected
+    others = frame.drop(columns=[label, *numbers]).replace("", UNKNOWN)
     groups = groups_of(path, others)
     return Data(
         samples=Samples(
@@ -272,7 +274,7 @@ def _rows(path: Path, learned: Description, columns: Columns) -> Data:
             else np.array([places[one] for one in truth], dtype=np.int64),
             targets=truth.astype(np.float32) if learned.task == "regression" else None,
             groups=groups,
-            declared=tuple({*declared_of(frame), *learned.protected} & set(groups)),
+            declared=tuple(name for name in groups if name in {*declared_of(frame), *protected}),
         ),
         low=float(inputs["low"]),
         high=float(inputs["high"]),

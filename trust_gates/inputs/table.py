@@ -246,6 +246,34 @@ class Columns:
         return listed + (f" and {more} more" if more > 0 else "")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What else is known of the table that a model learned from."""
+
+    label: str = "label"
+    """The column that it tells."""
+
+    protected: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Words that mean that a value is missing."""
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, Any]) -> Source:
+        """That of a description's `inputs`. Raises ValueError where it is malformed."""
+        said = inputs.get("table", {})
+        found = said if isinstance(said, Mapping) else {"label": None}
+        label = found.get("label", "label")
+        lists: list[Any] = [found.get(name, ()) for name in ("protected", "missing")]
+        if not isinstance(label, str) or not all(
+            isinstance(one, list | tuple) and all(isinstance(word, str) for word in one)
+            for one in lists
+        ):
+            raise ValueError(
+                f"got the table {shown(said)}, expected label, protected and missing: names"
+            )
+        return cls(label=label, protected=tuple(lists[0]), missing=tuple(lists[1]))
+
+
 def columns_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
     """(F): the column that each feature of a description's `inputs` is of; empty without columns.
 

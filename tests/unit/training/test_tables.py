@@ -95,7 +95,7 @@ def test_words_that_mean_a_gap_and_ranges_are_taken_from_touchstone_yaml(table):
     found = table(TABLE.replace(",,", ",?,"), missing=["?"], ranges={"age": [0, 100]})
     assert found.arrays["inputs"][:, 0].tolist() == np.float32([0.2, 0, 0.6, 0.4]).tolist()
     assert found.arrays["inputs"][:, 1].tolist() == [0, 1, 0, 0]
-    assert found.description.inputs["missing"] == ["?"]
+    assert found.description.inputs["table"]["missing"] == ["?"]
 
 
 def test_a_gap_in_a_protected_column_is_a_group_of_its_own(table):
@@ -119,7 +119,7 @@ def test_the_label_says_what_is_to_be_told(table, labels, task):
     assert found.description.task == task
     if task == "regression":
         assert found.arrays["targets"].tolist() == [1.5, 0, 1, 0]
-        assert found.description.inputs["label"]["mean"] == 0.625
+        assert found.description.inputs["table"]["mean"] == 0.625
     assert (
         table("x,y\n" + rows.replace("a", "2"), **asked, task="regression").arrays["targets"].any()
     )
@@ -264,7 +264,7 @@ def test_no_more_is_read_than_a_machine_can_hold(table, monkeypatch):
         ({"uri": "https://a:b@host/t.csv", "digest": DIGEST}, "expected one without"),
         ({"uri": "https://host/t.csv"}, "curl -fLo FILE 'https://host/t.csv'; sha256sum FILE"),
         ({"uri": "file:///d/t.csv"}, "as `sha256sum /d/t.csv` prints it"),
-        ({"label": ""}, "got ignore, label, protected without a label"),
+        ({"label": ""}, "got ignore, protected without a label"),
         ({"protected": ["sex", "sex"]}, "got sex in protected twice"),
         ({"protected": ["income"]}, "got the label 'income' among the other columns"),
         ({"ranges": {"id": [0, 1]}}, "got ranges of id, which are ignored or categories"),
@@ -275,6 +275,12 @@ def test_what_could_be_no_table_is_refused_before_anything_is_read(asked, said):
     with pytest.raises(ValidationError) as caught:
         Data.model_validate({**ASKED, **asked})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", [ASKED, {"uri": "generate", "seed": 3}])
+def test_what_is_said_of_the_data_is_told_to_a_stage_as_it_was(asked):
+    data = Data.model_validate(asked)
+    assert Data.model_validate(json.loads(json.dumps(data.plain()))) == data
 
 
 def test_a_label_is_as_typed():

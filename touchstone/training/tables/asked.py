@@ -48,8 +48,8 @@ class Data(Strict):
     @model_validator(mode="after")
     def _whole(self) -> Data:
         if not self.label:
-            of_tables = {"label", *type(self).model_fields} - {"uri", "seed", "digest"}
-            if said := sorted(self.model_fields_set & of_tables):
+            of_tables = set(type(self).model_fields) - {"uri", "seed", "digest"}
+            if said := sorted(name for name in of_tables if getattr(self, name)):
                 raise ValueError(
                     f"got {', '.join(said)} without a label, expected label: the column that the"
                     " model is to tell"

@@ -269,7 +269,11 @@ def _whole(frame: Frame, data: Data, columns: Columns) -> RawData:
             )
         )
     }
-    told: dict[str, Any] = {"name": data.label}
+    told: dict[str, Any] = {
+        "label": data.label,
+        "protected": list(data.protected),
+        "missing": list(data.missing),
+    }
     classes: list[str] = []
     if task_of(label, data) == "classification":
         classes = ordered(label.words)
@@ -298,10 +302,8 @@ def _whole(frame: Frame, data: Data, columns: Columns) -> RawData:
         "kind": "tabular",
         "features": list(columns.features),
         "columns": columns.to_json(),
-        "label": told,
+        "table": told,
     }
-    if data.missing:
-        inputs["missing"] = list(data.missing)
     if len(fixed) < len(columns.features):  # of words alone, nothing would be left to change
         inputs["categorical"] = fixed
     description = Description(

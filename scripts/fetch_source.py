@@ -67,7 +67,9 @@ def main(
         if run:
             statuses.note_source(artifacts, run, digest)
         model = floor = served = ""
-        read: dict[str, str] = {}
+        # Nobody reads the others where touchstone.yaml does not fit.
+        read = dict.fromkeys(reads.STAGES, "")
+        read["packages"] = reads.put_packages(artifacts, checkout)
         try:
             pipeline = model_repo.load(checkout)
         except ManifestError:
@@ -91,7 +93,7 @@ def main(
     stage.write_result(result_model, model)
     stage.write_result(result_champion, served)
     stage.write_result(result_floor, floor)
-    if result_reads is not None and read:
+    if result_reads is not None:
         stage.write_result(result_reads, json.dumps(read))
     typer.echo(f"{model or 'a model'} at {commit[:12]}: {digest}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,7 @@ def lock(
             show_default=False,
         ),
     ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Write requirements.txt: every package by version and by the hashes of its wheels.
 
@@ -50,6 +52,9 @@ def lock(
     source = wheels.checked(index) if index else wheels.PYPI
     found = locked(folder, package or (), source=source)
     beneath.write(folder.resolve(), FILE_NAME, found.text.encode())
+    if as_json:
+        typer.echo(json.dumps({"packages": found.versions, "own": found.own}))
+        return
     for name in found.own:
         typer.echo(f"Touchstone has {name}: no line is needed")
     for name, version in sorted(found.versions.items()):

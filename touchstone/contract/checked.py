@@ -155,7 +155,10 @@ def check(
     found.problems += _of_packages(asked, refused, shown)
     for words, at in known.problems:
         one = _in_code(words, at, document, shown)
-        if packages is None and asked.missing and _ABSENT.match(one.message):
+        absent = packages is None and _ABSENT.match(one.message)
+        if absent and (refused or asked.problems):
+            continue  # it follows from those
+        if absent and asked.missing:
             names = ", ".join(one.name for one in asked.missing)
             found.notes.append(
                 f"{one.location}: {one.message.partition(chr(10))[0]} here; a run has what"

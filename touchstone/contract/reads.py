@@ -107,6 +107,9 @@ class GateReads(Strict):
         )
 
 
+STAGES = ("packages", "data", "preprocess", "tune", "train", *GATES)
+"""Who reads a document, by the names that `put` gives them."""
+
 Reads = TypeVar("Reads", PackagesReads, DataReads, SplitReads, TuneReads, TrainReads, GateReads)
 
 
@@ -126,10 +129,7 @@ def put(artifacts: Store, tree: Path, declared: Spec, remedied: Spec) -> dict[st
         # A learning rate that suits plain training need not suit adversarial training.
         defences=remedied.defences,
     )
-    asked = requirements.read(tree)
-    pins = () if asked.problems else tuple(replace(one, line=0) for one in asked.missing)
     found: dict[str, Strict] = {
-        "packages": PackagesReads(pins=pins),
         "data": DataReads(**training, data=declared.data),
         "preprocess": SplitReads(gates=declared.gates),
         "tune": TuneReads(),
@@ -152,7 +152,15 @@ def put(artifacts: Store, tree: Path, declared: Spec, remedied: Spec) -> dict[st
             confidence=gates.confidence_each,
             seed=declared.data.seed,
         )
-    return {name: artifacts.put_json(one.plain()) for name, one in found.items()}
+    told = {name: artifacts.put_json(one.plain()) for name, one in found.items()}
+    return {"packages": put_packages(artifacts, tree), **told}
+
+
+def put_packages(artifacts: Store, tree: Path) -> str:
+    """The digest of the document of packages, which asks for no touchstone.yaml."""
+    asked = requirements.read(tree)
+    pins = () if asked.problems else tuple(replace(one, line=0) for one in asked.missing)
+    return artifacts.put_json(PackagesReads(pins=pins).plain())
 
 
 def load(artifacts: Store, digest: str, kind: type[Reads]) -> Reads:

@@ -131,7 +131,7 @@ def install(pins: Sequence[Pinned], target: Path, *, source: str) -> Path:
             raise _refused(said.replace(f"{work}/", ""), code, pins, source)
         if problems := _problems(work / "target", pins):
             raise WheelsError(problems)
-        shutil.copytree(work / "target", target, copy_function=shutil.copyfile)
+        shutil.copytree(work / "target", target, copy_function=shutil.copy)
     return target
 
 

@@ -128,7 +128,7 @@ def _cures(found: RawData) -> Iterator[str]:
     wanted = {"inputs": found.description.dtype, "targets": "float32", "boxes": "float32"}
     for name, array in found.arrays.items():
         kind = wanted.get(name, "int64")
-        if array.dtype == kind:
+        if array.dtype == kind or name == RAW:
             continue
         if array.dtype.kind not in "OUS":
             yield f"write {name}.astype(np.{kind})"
@@ -143,7 +143,8 @@ def _cures(found: RawData) -> Iterator[str]:
                 f"{name} hold {_kind(array.flat[0]) if array.size else 'nothing'}: write numbers, a"
                 f" word as one feature of 0 or 1 for each it can be; or {_TABLE}"
             )
-    if found.arrays["inputs"].dtype.kind == "f" and np.isnan(found.arrays["inputs"]).any():
+    inputs = found.arrays.get("inputs")
+    if inputs is not None and inputs.dtype.kind == "f" and np.isnan(inputs).any():
         yield (
             "write a number where none is known, and a feature of 0 and 1 that says so; or"
             f" {_TABLE}: gaps are read so"

@@ -158,7 +158,7 @@ def start(
     process: _Running | _Elsewhere
     if here:
         if packages is not None:  # where the other container sees them
-            shutil.copytree(packages, packages_of(tree), copy_function=shutil.copyfile)
+            shutil.copytree(packages, packages_of(tree), copy_function=shutil.copy)
         connection = _asked(Path(here), tree, memory, threads)
         process = _Elsewhere()
     else:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from touchstone.contract import requirements
+from touchstone.contract import checked, requirements, seen
 from touchstone.contract.requirements import installed
 from touchstone.errors import ManifestError
 
@@ -112,3 +112,35 @@ def test_what_a_package_needs_is_held_against_the_list_and_the_toolkit():
         f"torch>99 (got torch {installed()['torch']})",
         "y (got no y)",
     ]
+
+
+def test_a_module_that_a_run_will_have_is_a_note_and_one_that_nobody_lists_a_problem(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "touchstone.yaml").write_text(
+        "apiVersion: touchstone.dev/v1\nkind: ModelPipeline\nmetadata: {name: packed}\n"
+        "spec:\n  entrypoint: model.py:Packed\n  data: {uri: generate}\n"
+        "  gates: {quality: {checks: [{metric: accuracy, atLeast: 0.5}]}}\n"
+    )
+    absent = "model.py:1: ModuleNotFoundError: No module named 'frob'\n  expected frob.py"
+    other = "model.py:9: ValueError: no"
+    problems = [(absent, seen.ENTRYPOINT), (other, seen.ENTRYPOINT)]
+    monkeypatch.setattr(seen, "look", lambda *_, **__: seen.Seen(problems=problems))
+    assert [one.location for one in checked.check(tmp_path).problems] == [
+        "model.py:1",
+        "model.py:9",
+    ]
+    (tmp_path / "requirements.txt").write_text(f"frob==1 {HASH}\n")
+    found = checked.check(tmp_path)
+    assert [str(one) for one in found.problems] == ["model.py:9: ValueError: no"]
+    (note,) = found.notes
+    assert note.startswith(
+        "model.py:1: ModuleNotFoundError: No module named 'frob' here; a run has"
+    )
+    (tmp_path / "requirements.txt").write_text(f"frob==1 {HASH}\nother\n")
+    told = [str(one) for one in checked.check(tmp_path, refused=[("frob", "is evil")]).problems]
+    assert told[0].startswith("requirements.txt:2: got other, expected other==VERSION")
+    assert told[1:] == ["requirements.txt:1: is evil", "model.py:9: ValueError: no"]
+    told = checked.check(tmp_path, packages=tmp_path, shown="there").problems
+    assert told[0].location == "there/requirements.txt:2"
+    assert any("ModuleNotFoundError" in str(one) for one in told)

@@ -25,6 +25,8 @@ from touchstone.delivery.envoy import Proxy
 from touchstone.delivery.proxy import Target
 from touchstone.errors import DeadlineError, PlatformError
 
+LONG = "a-model.of_63-characters." + "x" * 38
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -33,7 +35,12 @@ def world(tmp_path_factory):
     with proxy_in(tmp_path_factory.mktemp("proxy")) as proxy, served(stub) as target:
         proxy.put(target)
         proxy.expect(
-            {("staging", "tiny"): False, ("staging", "new"): False, ("production", "bad"): True}
+            {
+                ("staging", "tiny"): False,
+                ("staging", "new"): False,
+                ("production", LONG): False,
+                ("production", "bad"): True,
+            }
         )
         proxy.stub = stub
         yield proxy
@@ -305,6 +312,7 @@ def test_what_is_not_served_is_told_from_what_does_not_exist(world):
         ("/v2/models/bad", "30", "its revision did not start, and is tried again"),
         ("/production/v1/models/new", None, "no such model is served"),
         ("/v1/models/newer", None, "no such model is served"),
+        (f"/production/v1/models/{LONG}", "2", "its revision is starting; ask again"),
     ],
 )
 def test_of_a_model_that_is_to_come_a_client_learns_when_to_ask_again(world, path, again, said):

@@ -130,10 +130,7 @@ class Declared:
         except OverflowError:  # a whole number that has no place in 64 bits
             number = next(i for i, one in enumerate(flat) if not self.low <= one <= self.high)
             raise ValueError(self._wrong(number, flat, shape)) from None
-        return self._within(array.reshape(shape))
-
-    def _within(self, array: np.ndarray) -> np.ndarray:
-        """In the declared type; compared in it, as a limit such as 0.1 is rounded by it too."""
+        # Compared in the declared type, by which a limit such as 0.1 is rounded too.
         with np.errstate(over="ignore"):
             typed = array.astype(self.dtype)
         low, high = (
@@ -143,12 +140,11 @@ class Declared:
         inside = (typed >= low) & (typed <= high)  # NaN is not
         if not inside.all():
             number = int(np.flatnonzero(~inside)[0])
-            raise ValueError(self._wrong(number, array.reshape(-1), array.shape))
-        return typed
+            raise ValueError(self._wrong(number, flat, shape))
+        return typed.reshape(shape)
 
-    def _wrong(self, number: int, flat: Any, shape: tuple[int, ...]) -> str:
-        value = flat[number]
-        got = brief(value.item() if isinstance(value, np.generic) else value)
+    def _wrong(self, number: int, flat: list[Any], shape: tuple[int, ...]) -> str:
+        got = brief(flat[number])
         kind = "a whole number" if self._whole else "a number"
         expected = f"expected {kind} from {self.low:.9g} to {self.high:.9g}"
         if self.features:

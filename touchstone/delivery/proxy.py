@@ -173,14 +173,19 @@ def routes(targets: Sequence[Target], generation: int, expected: Expected | None
         *(route for target in latest.values() for route in _forward("", target)),
         *(route for target in targets for route in _forward(f"/{target.environment}", target)),
     ]
-    asked = {method: _any(method) for method in _ASKED}
+    asked = {
+        method: "(/[^/]+)?(" + "|".join(path.format(_NAME) for path in paths) + ")"
+        for method, paths in _ASKED.items()
+    }
     to_come = [
-        _later(_any(method, *key), failed)
-        for key, failed in sorted((expected or {}).items())
-        for method in _ASKED
+        _later({"path": prefix + path.format(model), "headers": [_method(method)]}, failed)
+        for (environment, model), failed in sorted((expected or {}).items())
+        for prefix in ("", f"/{environment}")
+        for method, paths in _ASKED.items()
+        for path in paths
     ]
     if expected is None:
-        to_come = [_later(path) for path in asked.values()]
+        to_come = [_later(_match(path)) for path in asked.values()]
     query = {"name": ":path", "string_match": {"contains": "?"}}
     long = {"name": "content-length", "range_match": {"start": LIMIT + 1, "end": 1 << 62}}
     loopback = [
@@ -229,16 +234,9 @@ def _about(targets: Sequence[Target], generation: int) -> Iterator[Document]:
         yield _say(503, ready, "no revision of any model is ready")
 
 
-def _any(method: str, environment: str = "", model: str = "") -> str:
-    """What matches the paths of a model with or without its environment; of all without a name."""
-    name = re.escape(model) if model else _NAME
-    paths = "|".join(path.format(name) for path in _ASKED[method])
-    return f"(/{re.escape(environment) if environment else '[^/]+'})?({paths})"
-
-
-def _later(path: str, failed: bool = False) -> Document:
+def _later(match: Document, failed: bool = False) -> Document:
     again = _header("retry-after", str(_AGAIN_FAILED if failed else _AGAIN))
-    said = _say(503, _match(path), _FAILED if failed else _STARTING)
+    said = _say(503, match, _FAILED if failed else _STARTING)
     return said | {"response_headers_to_add": [again]}
 
 

@@ -1,4 +1,8 @@
-"""judge: judge a model that lies in a workspace by trust gates, in anyone's pipeline."""
+"""judge: judge a model that lies in a workspace by trust gates, in anyone's pipeline.
+
+It takes models that are data (ONNX, skops) and recorded predictions, so that no code of a model's
+runs beside whatever credentials that pipeline's Pods have.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ from typing import Annotated
 
 import typer
 
-from touchstone import confine
 from touchstone.commands import stage
-from touchstone.commands.gate import gate
-from touchstone.errors import ManifestError, ModelRefusedError
+from touchstone.errors import ManifestError, ModelRefusedError, PlatformError
 from trust_gates import GATES
+from trust_gates import __main__ as outside
+from trust_gates.digests import Held
+from trust_gates.errors import MissingExtraError
+from trust_gates.gates import read_policy
 
 
 def main(
@@ -23,26 +29,40 @@ def main(
     model: Annotated[str, typer.Option(help="Path of the model in it; empty: predictions.")] = "",
     report: Annotated[str, typer.Option(help="Folder for the report; empty for none.")] = "",
 ) -> None:
-    """As `touchstone gate`; of a refused model, which ends this with 5, there are results too."""
-    confine.limit_own_memory()
+    """As `python -m trust_gates gate`; of a refused model, which ends this with 5, results too."""
     left = Path(report) if report else None
+    files = {
+        what: _within(given, what) if given else None
+        for what, given in (("policy", policy), ("data", data), ("model", model))
+    }
     try:
-        gate(
+        refusing = outside.judge(
             names,
-            policy=_within(policy, "policy"),
-            model=_within(model, "model") if model else None,
-            data=_within(data, "data") if data else None,
-            out=left,
-            junit=left and left / "gates.xml",
-            sarif=left and left / "gates.sarif",
-            summary=left and left / "summary.md",
+            read_policy(Path(policy)),
+            outside.Asked(
+                model=files["model"],
+                data=files["data"],
+                policy=Path(policy),
+                source=None,
+                expect=(),
+                seed=0,
+                held=Held.of(**files),
+            ),
+            outside.Left(
+                out=left,
+                junit=left and left / "gates.xml",
+                sarif=left and left / "gates.sarif",
+                summary=left and left / "summary.md",
+            ),
         )
-    except ModelRefusedError as refused:
-        stage.write_result(result_passed, "false")
-        stage.write_result(result_refused_by, str(refused).removeprefix("refused by "))
-        raise
-    stage.write_result(result_passed, "true")
-    stage.write_result(result_refused_by, "")
+    except MissingExtraError as error:
+        raise PlatformError(str(error)) from None
+    except ValueError as error:
+        raise ManifestError(str(error)) from None
+    stage.write_result(result_passed, "false" if refusing else "true")
+    stage.write_result(result_refused_by, ",".join(refusing))
+    if refusing:
+        raise ModelRefusedError(f"refused by {', '.join(refusing)}")
 
 
 def _within(given: str, what: str) -> Path:

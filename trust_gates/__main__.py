@@ -217,8 +217,11 @@ def judge(
     as_json: bool,
     out: Path | None,
     open_subject: Open | None = None,
+    taken: Callable[[Mapping[str, bytes]], object] | None = None,
 ) -> list[str]:
     """Judge, print what was found, write the report where asked to; the gates that refused.
+
+    `taken` gets the report's files by name as well, whether they are written or not.
 
     Raises:
         ValueError: what the policy, the model or the data say does not fit together, or one of
@@ -245,9 +248,13 @@ def judge(
     else:
         for line in outside.lines(found, Yardstick.of(document)):
             typer.echo(line)
-    if out is not None:
+    if out is not None or taken is not None:
         pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
-        write(report.render(document, pictures), out, quiet=as_json)
+        files = report.render(document, pictures)
+        if out is not None:
+            write(files, out, quiet=as_json)
+        if taken is not None:
+            taken(files)
     return [one.gate for one in found if one.outcome is not Outcome.PASSED]
 
 

@@ -212,6 +212,8 @@ class Left:
     junit: Path | None = None
     sarif: Path | None = None
     summary: Path | None = None
+    taken: Callable[[Mapping[str, bytes]], object] | None = None
+    """Gets the trust report's files by name, whether they are written or not."""
 
     def prepare(self) -> None:
         """Make the folders: judging takes minutes, and then it is late to learn of a wrong path.
@@ -250,9 +252,14 @@ class Left:
             written.append((self.summary, markdown.summary(Report.of(document, ())).encode()))
         for file, data in written:
             _write(file, data, quiet=self.as_json)
+        if self.out is None and self.taken is None:
+            return
+        pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
+        rendered = report.render(document, pictures)
         if self.out is not None:
-            pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
-            write(report.render(document, pictures), self.out, quiet=self.as_json)
+            write(rendered, self.out, quiet=self.as_json)
+        if self.taken is not None:
+            self.taken(rendered)
 
 
 def judge(

@@ -49,7 +49,9 @@ def _distributions(module):
 
 def test_every_import_is_declared():
     extras = [
-        line for group in ("onnx", "parquet") for line in PROJECT["optional-dependencies"][group]
+        line
+        for group in ("mlflow", "onnx", "parquet")
+        for line in PROJECT["optional-dependencies"][group]
     ]
     declared = _names([*PROJECT["dependencies"], *extras])
     neighbours = {"rootfs", "kernel", "warm"}  # of programs that are run as folders

@@ -92,3 +92,19 @@ def full():
 
 
 PICTURES = {"robustness-epsilon.png": PIXEL, "stray.png": PIXEL}
+
+TUNED = {
+    "parameters": {"width": 8},
+    "trials": [
+        {"number": 0, "parameters": {"width": 4}, "value": None, "reason": "x", "figures": {}},
+        {
+            "number": 1,
+            "parameters": {"width": 8},
+            "value": 0.9,
+            "reason": "",
+            "figures": {"val_accuracy": 0.9},
+        },
+    ],
+    "best": 0.9,
+}
+"""What the stage tune leaves: a trial that failed, and the best."""

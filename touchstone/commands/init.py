@@ -28,13 +28,13 @@ Copied, and not named by core.hooksPath: what somebody else pushes to that folde
 EXAMPLES: Mapping[str, str] = {
     name: about
     for name, about in {
-        "tabular": "rows of numbers, a small network in PyTorch",
-        "one-file": "a CSV with words and gaps, no code at all",
-        "scikit-learn": "rows of numbers, a model of scikit-learn",
-        "regression": "rows of numbers, of which another number is told",
-        "text": "sentences, token ids through an embedding",
-        "image-classification": "small pictures, a CNN trained against attacks",
-        "object-detection": "boxes in scenes, by day and by night",
+        "tabular": "rows of numbers, each of one class; a small network in PyTorch",
+        "one-file": "a CSV with words and gaps; no code at all",
+        "scikit-learn": "rows of numbers; a forest of scikit-learn",
+        "regression": "rows of numbers, each with another number to tell of it",
+        "text": "sentences, each of one class; tokens through an embedding",
+        "image-classification": "small pictures, each of one class; a CNN trained against attacks",
+        "object-detection": "scenes with objects to find, by day and by night",
         "gates": "files to try `touchstone gate` on",
         "tekton": "a Pipeline to try `touchstone run` on",
     }.items()

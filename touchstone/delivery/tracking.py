@@ -227,6 +227,14 @@ def client(server: Server | None = None) -> Iterator[MlflowClient]:
     yield MlflowClient(tracking_uri=server.uri if server else None)
 
 
+def log_files(mlflow: MlflowClient, run: str, files: Mapping[str, bytes], place: str) -> None:
+    """Put files by their names into a folder of a run's artifacts."""
+    with TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        mlflow.log_artifacts(run, folder, place)
+
+
 def said(error: Exception, server: Server | None = None) -> str:
     """What a library says went wrong, on one line and without what is secret."""
     text = one_line(str(error))
@@ -242,6 +250,7 @@ def _settle(server: Server | None) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     for key, name in _KEYS.items():
         if server is not None:
@@ -268,11 +277,8 @@ def _send(mlflow: MlflowClient, server: Server, tracked: Tracked) -> str:
         tags = {"mlflow.parentRunId": run, RUN: tracked.run, _TRIAL: number}
         _log(mlflow, below, trial.params, trial.metrics, tags)
         mlflow.set_terminated(below, "FAILED" if trial.failed else "FINISHED")
-    with TemporaryDirectory() as folder:
-        for name, content in tracked.files.items():
-            (Path(folder) / name).write_bytes(content)
-        if tracked.files:
-            mlflow.log_artifacts(run, folder, REPORT)
+    if tracked.files:
+        log_files(mlflow, run, tracked.files, REPORT)
     mlflow.set_terminated(run, "FINISHED" if tracked.ended else "FAILED")
     return server.page(experiment, run)
 

@@ -73,4 +73,5 @@ class _Inside(Wrapped):
     def _seen(self, vectors: Tensor) -> Tensor:
         """The vectors in the layer's own units, with the gradient of the tokens' own ones."""
         learned = self.vectors - self.vectors.detach()
-        return (vectors + learned) * self._span + self._low
+        seen: Tensor = (vectors + learned) * self._span + self._low
+        return seen

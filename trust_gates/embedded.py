@@ -203,9 +203,9 @@ def _check_cut(target: Target, samples: Samples, seen: Target, space: Space) -> 
     more of them than their vectors, and what is done to these says little.
     """
     whole, rows = target.logits(samples.inputs), space.rows(samples.inputs)
-    largest = max(1.0, float(np.abs(whole).max(initial=0)))
-    gap = np.abs(whole - seen.logits(rows)).max(initial=0)
-    if not gap <= _SAME * largest:
+    largest = float(np.abs(whole[np.isfinite(whole)]).max(initial=1.0))
+    gap = _gaps(whole, seen.logits(rows)).max(initial=0)
+    if gap > _SAME * largest:
         raise GateError(
             f"with the vectors of its embedding's table it answers otherwise (by {number(gap, 2)})"
         )
@@ -221,12 +221,23 @@ def _check_cut(target: Target, samples: Samples, seen: Target, space: Space) -> 
     if not len(pairs):
         return
     beside = seen.logits(space.beside(rows[pairs[:, 0]], rows[pairs[:, 1]]))
-    other = np.abs(beside - whole[pairs[:, 0]]).max(axis=1) > _SAME * largest
+    other = _gaps(beside, whole[pairs[:, 0]]) > _SAME * largest
     if other.mean() > _OTHERWISE:
         raise GateError(
             f"beside other tokens it answers the same vectors otherwise ({int(other.sum())} of "
             f"{len(pairs)}), so it sees more of tokens than their vectors"
         )
+
+
+def _gaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,): how far apart answers are; those that are no numbers are as wrong as each other."""
+    if one.shape != other.shape:
+        return np.full(len(one), np.inf)
+    finite = np.isfinite(one) & np.isfinite(other)
+    apart = np.abs(np.where(finite, one, 0) - np.where(finite, other, 0))
+    apart[np.isfinite(one) != np.isfinite(other)] = np.inf
+    found: NDArray[np.float64] = apart.max(axis=1, initial=0)
+    return found
 
 
 def _filled(tokens: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -26,8 +26,8 @@ def find(spec: ModelSpec, module: nn.Module, tokens: Tensor) -> tuple[str, nn.Em
         assert isinstance(layer, nn.Embedding)  # noqa: S101 (only these are listened to)
         asked.append((layer, torch.equal(given[0], tokens)))
 
-    layers = {name: one for name, one in module.named_modules() if isinstance(one, nn.Embedding)}
-    handles = [one.register_forward_pre_hook(note) for one in layers.values()]
+    layers = [one for one in module.modules() if isinstance(one, nn.Embedding)]
+    handles = [one.register_forward_pre_hook(note) for one in layers]
     try:
         with torch.no_grad():
             spec.predict(module, tokens)
@@ -41,8 +41,9 @@ def find(spec: ModelSpec, module: nn.Module, tokens: Tensor) -> tuple[str, nn.Em
             "torch.nn.Embedding that is given the inputs as they are, or the one that `embedding` "
             "of the ModelSpec names"
         )
-    name = next(name for name, one in layers.items() if one is found[0])
-    return f"{name}.weight" if name else "weight", found[0]
+    # Of weights that layers share, the first name is the one that the network's state has.
+    named = (name for name, one in module.named_parameters() if one is found[0].weight)
+    return next(named, ""), found[0]
 
 
 @contextmanager

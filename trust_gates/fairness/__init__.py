@@ -76,7 +76,9 @@ def judge(
                     samples,
                     groups.member,
                     classes,
-                    alike=bool(setting.features) and samples.inputs.ndim == 2,
+                    alike=bool(setting.features)
+                    and samples.inputs.ndim == 2
+                    and samples.inputs.dtype.kind == "f",
                 ),
                 features=setting.features,
             )

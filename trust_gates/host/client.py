@@ -168,7 +168,8 @@ class HostedNetwork(Network):
         message, _ = self._host.ask("embedding", [tokens])
         name = message.get("table")
         if name not in self._names:
-            raise GateError(visible(str(message.get("why"))[:_WORDS]))
+            why = message.get("why") or "the embedding's table is no parameter of the network"
+            raise GateError(visible(str(why)[:_WORDS]))
         found: Tensor = self._tensors[self._names.index(name)].detach()
         return found
 

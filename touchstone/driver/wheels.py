@@ -37,8 +37,12 @@ MOST_FILES = 50_000
 MOST_BYTES = 8 << 30
 _LONGEST_METADATA = 4 << 20
 _SHOWN = 400
+_MOST_PROBLEMS = 50
 _NAMES = 53
 """TCP port of name servers."""
+
+_RELEASE = tuple(Path("/etc", one) for one in ("os-release", "lsb-release", "debian_version"))
+"""What pip tells an index of the machine: where it is there it must be readable."""
 
 _PORTS = {"https": 443, "http": 80}
 _CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -48,6 +52,20 @@ _OF_NETWORK = (
     *("HTTP error", "ReadTimeoutError", "ProxyError", "SSLError"),
 )
 """What pip says of an index that does not answer as one."""
+
+_PIP = """\
+import contextlib, os, runpy
+chmod = os.chmod
+def attempt(*given, **named):
+    with contextlib.suppress(PermissionError):
+        chmod(*given, **named)
+os.chmod = attempt
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""pip, where modes cannot be changed: without namespaces no file's may be (`confine`)."""
+
+_UNFORESEEN = 2
+"""pip's exit code for an error that it has no words for."""
 
 _OF_MACHINE = ("cannot confine a program here", "No space left on device", "No module named pip")
 _AT_START = frozenset({"sitecustomize", "usercustomize"})
@@ -61,8 +79,10 @@ class WheelsError(TouchstoneError):
     exit_code = 4
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
-        super().__init__("\n".join(words for _, words in problems))
-        self.problems = tuple(problems)
+        # Names are a stranger's: of files in wheels, and of what they say that they need.
+        told = [(name, one_line(words)[: 2 * _SHOWN]) for name, words in problems[:_MOST_PROBLEMS]]
+        super().__init__("\n".join(words for _, words in told))
+        self.problems = tuple(told)
         """Each with the name of the package, empty where none is known."""
 
 
@@ -137,7 +157,7 @@ def install(pins: Sequence[Pinned], target: Path, *, source: str) -> Path:
 
 def _pip(file: Path, work: Path, source: str) -> tuple[str, int]:
     words: list[str | Path] = [
-        *(sys.executable, "-I", "-m", "pip", "install"),
+        *(sys.executable, "-I", "-c", _PIP, "install"),
         *("--require-hashes", "--only-binary=:all:", "--no-deps", "--no-compile"),
         *("--no-cache-dir", "--no-input", "--no-color", "--progress-bar=off", "--quiet"),
         *("--disable-pip-version-check", "--retries=2", "--timeout=30"),
@@ -145,7 +165,7 @@ def _pip(file: Path, work: Path, source: str) -> tuple[str, int]:
     ]
     extra = {"TMPDIR": str(work / "tmp"), "PIP_CONFIG_FILE": os.devnull}
     (work / "tmp").mkdir()
-    read, ports = [file.parent], []
+    read, ports = [file.parent, *(one for one in _RELEASE if one.is_file())], []
     words += options(source)
     extra |= told(source)
     if (place := folder(source)) is not None:
@@ -203,8 +223,8 @@ def _refused(said: str, code: int, pins: Sequence[Pinned], source: str) -> Touch
             f"the index {shown(source)} cannot be asked: {shown(asked)[:_SHOWN]}",
             hint="touchstone up --index takes another one, or a folder of wheels",
         )
-    if any(sign in line for line in lines for sign in _OF_MACHINE):
-        return PlatformError(f"no package can be got here: {last}")
+    if code == _UNFORESEEN or any(sign in line for line in lines for sign in _OF_MACHINE):
+        return PlatformError(f"no package can be got here: {lines[-1] if lines else last}")
     by_name = {str(one): one for one in pins}
     for line in lines:
         if match := re.search(r"No matching distribution found for (\S+)", line):

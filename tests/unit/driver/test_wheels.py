@@ -5,11 +5,13 @@ import tarfile
 import threading
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from wheels import line_of, wheel
 
+from touchstone import confine
 from touchstone.contract import requirements
 from touchstone.driver import wheels
 from touchstone.errors import PlatformError
@@ -29,7 +31,12 @@ def refused(folder, *lines, source=None):
     return dict(error.value.problems)
 
 
-def test_what_is_no_module_is_left_out_and_a_link_is_the_text_that_it_was(tmp_path):
+@pytest.mark.parametrize("namespaces", [True, False])  # False as in most containers
+def test_what_is_no_module_is_left_out_and_a_link_is_the_text_that_it_was(
+    tmp_path, namespaces, monkeypatch
+):
+    means = replace(confine.means(), namespaces=namespaces)
+    monkeypatch.setattr(confine, "means", lambda: means)
     link = zipfile.ZipInfo("frob_link.py")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     files = {

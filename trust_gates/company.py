@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.errors import PolicyError
+from trust_gates.errors import PolicyError, UnfitModelError
 from trust_gates.matching import overlaps
 from trust_gates.policy import COMPANY, GatePolicy, Setting
 from trust_gates.samples import Boxes, Ints, Samples
@@ -120,7 +120,9 @@ def as_served(gate: str) -> Callable[[Judge], Judge]:
                 return _refusal(gate, found, policy, setting)
             try:
                 evidence = judge(target, samples, policy, setting, *more)
-            except PolicyError:
+            except PolicyError as error:
+                if isinstance(error, UnfitModelError) and found.differ.any():
+                    return _refusal(gate, found, policy, setting)
                 raise
             except Exception:  # of whoever leans on company, whatever comes of it
                 if found.differ.any():

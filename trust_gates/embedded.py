@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.errors import GateError, PolicyError
+from trust_gates.errors import GateError, UnfitModelError
 from trust_gates.reach import Reach
 from trust_gates.samples import Samples
 from trust_gates.target import Embedding, Groups, Target
@@ -155,7 +155,7 @@ def view(
     They are drawn at random: at least `least`, and up to `most` as far as memory goes.
 
     Raises:
-        PolicyError: it cannot be asked so, and what could be judged instead.
+        UnfitModelError: it cannot be asked so; what is expected is said.
     """
     try:
         if samples.inputs.ndim != 2:
@@ -188,7 +188,7 @@ def view(
         rows = replace(some, inputs=space.rows(some.inputs))
         _check_cut(target, some.take(np.arange(min(_TRIED, len(some)))), seen, space)
     except GateError as error:
-        raise PolicyError(
+        raise UnfitModelError(
             f"gates.{gate} judges a model of tokens from its embedding on, and cannot here: {error}"
             "; expected a network that gives its inputs to one torch.nn.Embedding and sees nothing"
             " else of them than which one fills up; else leave this gate out of the policy"

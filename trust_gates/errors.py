@@ -23,3 +23,7 @@ class MissingExtraError(RuntimeError):
 
 class PolicyError(ValueError):
     """The policy does not say what a gate must require."""
+
+
+class UnfitModelError(PolicyError):
+    """The model is of a kind that the policy's gate cannot judge."""

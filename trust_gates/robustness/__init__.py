@@ -74,7 +74,7 @@ def judge(
             target,
             samples,
             least=policy.samples,
-            most=policy.samples,
+            most=len(samples),
             seed=setting.seed,
         )
         setting = replace(setting, features=())

@@ -126,9 +126,15 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
         found.append(
             f"epsilon {number(policy.epsilon, 6)} is {number(least, 2)} of the range{where}, "
             f"which changes next to nothing; expected {number(tiny, 2)} of it or more"
-            + ("" if samples.inputs.ndim == 4 else ": scale the columns")
+            + (": scale the columns" if _of_columns(victim, samples) else "")
         )
     return found
+
+
+def _of_columns(victim: Victim, samples: Samples) -> bool:
+    """Whether each value of an input varies in a way of its own."""
+    reach = victim.target.reach
+    return samples.inputs.ndim == 2 and not (reach is not None and reach.beside)
 
 
 def _shares(
@@ -141,12 +147,11 @@ def _shares(
         count -= int(reach.immutable.sum())
     if budget.norm == "l0":
         return {"": budget.epsilon / count}
-    apart = spread(samples.inputs, target.low, target.high).ravel()
-    if reach is not None and reach.beside:
-        apart = np.full(count, target.high - target.low)
-    if samples.inputs.ndim != 2 or (reach is not None and reach.beside):
-        farthest = {"linf": apart[0], "l2": apart[0] * count**0.5, "l1": apart[0] * count}
+    if not _of_columns(victim, samples):
+        whole = float(target.high) - float(target.low)
+        farthest = {"linf": whole, "l2": whole * count**0.5, "l1": whole * count}
         return {"": budget.epsilon / farthest[budget.norm]}
+    apart = spread(samples.inputs, target.low, target.high).ravel()
     fixed = np.zeros(count, bool) if target.reach is None else target.reach.immutable
     names = setting.features or tuple(f"feature {index}" for index in range(count))
     free = np.flatnonzero(~np.broadcast_to(fixed, (count,)))

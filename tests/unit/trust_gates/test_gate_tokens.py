@@ -211,3 +211,14 @@ def test_a_search_for_backdoors_says_that_it_knows_no_tokens(target):
     evidence = scan(target, SAMPLES)
     assert evidence.outcome is Outcome.INSUFFICIENT
     assert evidence.notes == ["the search for backdoors knows no marks that tokens carry"]
+
+
+def test_a_model_that_leans_on_its_company_is_refused_and_no_wrong_policy():
+    class Drawn(token_models.Mean):
+        def forward(self, tokens):
+            return super().forward(tokens) + torch.randn(len(tokens), 2)
+
+    evidence = robust(target_of(Drawn()), 0.1)
+    assert evidence.outcome is not Outcome.PASSED
+    outcomes = {check.name: check.outcome for check in evidence.checks}
+    assert outcomes["answers_differ_by_company"] is Outcome.FAILED

@@ -116,7 +116,9 @@ def with_code(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, An
     if is_estimator(document):
         from touchstone.training.estimator import files
 
-        return AskedSpec(), files.read(directory, document), document
+        asked = AskedSpec()
+        asked.task = document["task"]  # type: ignore[misc]  # each model has its own
+        return asked, files.read(directory, document), document
     weights = read_weights(directory)
     spec = load_spec(directory / "code", document["entrypoint"])
     defended = wrap.inputs(spec, from_json(document.get("defences", ())), document["inputs"])

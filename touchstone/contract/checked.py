@@ -320,6 +320,8 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
         yield from _under((*at, "train"), _of_training(parts.train))
         if known.estimator:
             yield from _under((*at, "train"), _of_estimator(parts.train))
+    if known.estimator and parts.whole is not None and parts.whole.remedy is not None:
+        yield from _under((*at, "remedy"), _of_remedy(parts.whole.remedy))
     task, misnamed = known.task, set()
     for gate, policy in parts.gates.items():
         here: FieldPath = (*at, "gates", gate)
@@ -426,6 +428,13 @@ def _of_estimator(train: Train) -> Found:
         workers=train.workers,
         gpus=train.gpus_per_worker,
     )
+
+
+def _of_remedy(remedy: Remedy) -> Found:
+    """As of training, of what a refused estimator would be fitted again with."""
+    defences = () if remedy.robustness is None else (remedy.robustness,)
+    for path, problem in misfits(mitigation=remedy.fairness, defences=defences):
+        yield ("fairness" if path[0] == "mitigation" else "robustness",), problem
 
 
 def _of_task(gate: str, policy: GatePolicy, task: Any) -> Found:

@@ -120,8 +120,10 @@ def with_code(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, An
     if is_estimator(document):
         from touchstone.training.estimator import files
 
-        asked = document.get("encodes")  # else none of the repository's code is needed
-        spec = load_spec(directory / "code", document["entrypoint"]) if asked else AskedSpec()
+        if document.get("encodes"):  # else none of the repository's code is needed
+            spec = load_spec(directory / "code", document["entrypoint"])
+        else:
+            spec = AskedSpec(document["task"])
         return spec, files.read(directory, document), document
     weights = read_weights(directory)
     description = Description.of({"protected": {}, **document})

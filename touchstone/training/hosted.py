@@ -47,7 +47,7 @@ class HostedSpec(AskedSpec):
     """A model repository's spec as a host knows it: it can be asked, and no more."""
 
     def __init__(self, task: Task, network: HostedNetwork) -> None:
-        self.task = task  # type: ignore[misc]  # each model has its own
+        super().__init__(task)
         self._network = network
 
     def loss(self, module: torch.nn.Module, batch: Batch) -> Tensor:

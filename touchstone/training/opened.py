@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from touchstone.training.spec import AskedSpec, ModelSpec
-from trust_gates.inputs.description import Task
 from trust_gates.verdict import GRAPH
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def open_model(folder: Path) -> Opened:
         weights = read_weights(folder)
         network = graph.read(folder, weights)
     if network is not None:
-        spec: ModelSpec = _OfGraph(document["task"])
+        spec: ModelSpec = AskedSpec(document["task"])
         module: torch.nn.Module = network
         asked_as = GRAPH
     else:
@@ -79,8 +78,3 @@ def open_model(folder: Path) -> Opened:
         encode = hosted.Encoder(folder, document, spec)
     defended = wrap.inputs(spec, from_json(document.get("defences", ())), document["inputs"])
     return Opened(defended, module.eval(), document, asked_as, encode)
-
-
-class _OfGraph(AskedSpec):
-    def __init__(self, task: Task) -> None:
-        self.task = task  # type: ignore[misc]  # each model has its own

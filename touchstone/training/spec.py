@@ -149,6 +149,9 @@ def encodes(spec: ModelSpec) -> bool:
 class AskedSpec(ModelSpec):
     """What is left of a spec where its code is elsewhere or no more: its network can be asked."""
 
+    def __init__(self, task: Task) -> None:
+        self.task = task  # type: ignore[misc]  # each model has its own
+
     def load_data(self, uri: str, *, seed: int) -> RawData:
         """Not asked: a stage of its own loads data."""
         raise NotImplementedError

@@ -397,4 +397,10 @@ def test_what_only_a_network_can_be_asked_is_told_before_an_estimator_is_fitted(
             " network",
         ],
     ]
+    remedy = "  remedy: {fairness: prejudice_remover, robustness: trades}\n  promote:"
+    found = check(("workers: 2", "workers: 1"), ("  promote:", remedy), estimator=True)
+    assert [line.split(": ", 2)[1] for line in found] == [
+        "spec.remedy.fairness",
+        "spec.remedy.robustness",
+    ]
     assert check() == []

@@ -19,7 +19,7 @@ from touchstone.training.evasion.network import Activations
 from touchstone.training.export import with_code
 from touchstone.training.spec import Batch
 from trust_gates.host.protocol import BrokenError, Channel, Memory
-from trust_gates.target import penultimate
+from trust_gates.target import column, penultimate
 
 
 class _Answers:
@@ -38,7 +38,7 @@ class _Answers:
                 f"got predictions {type(found).__name__}, expected "
                 f"{'numbers' if self.spec.task == 'regression' else 'logits'} as a tensor"
             )
-        return [found.float()]
+        return [column(found.float()) if self.spec.task == "regression" else found.float()]
 
     def detections(self, inputs: Tensor) -> Sequence[Tensor]:
         """Of all images, one after the other: how many each has, boxes, labels, scores."""

@@ -21,7 +21,7 @@ from touchstone.training.evasion.network import Activations
 from touchstone.training.export import with_code
 from touchstone.training.spec import Batch
 from trust_gates.host.protocol import BrokenError, Channel, Memory
-from trust_gates.target import penultimate
+from trust_gates.target import column, penultimate
 
 
 class _Answers:
@@ -41,6 +41,8 @@ class _Answers:
                 f"got predictions {type(found).__name__}, expected "
                 f"{'numbers' if self.spec.task == 'regression' else 'logits'} as a tensor"
             )
+        if self.spec.task == "regression":
+            found = column(found)
         # Differences of an estimator's answers lose what float32 rounds away.
         return [found if isinstance(self.module, Fitted) else found.float()]
 

@@ -32,7 +32,7 @@ def losses(module, method, **options):
     (own,) = torch.autograd.grad(plain, module.embedding.weight)
     trained = defended.loss(module, BATCH)
     (theirs,) = torch.autograd.grad(trained, module.embedding.weight)
-    return float(plain), float(trained), own, theirs
+    return float(plain.detach()), float(trained.detach()), own, theirs
 
 
 @pytest.mark.parametrize("method", ["adversarial_training", "fast_adversarial_training", "trades"])

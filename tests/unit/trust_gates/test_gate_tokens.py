@@ -72,10 +72,9 @@ def test_robustness_is_that_of_the_vectors_with_the_tables_range_as_the_unit(tar
     assert curve[max(curve)] < 0.1  # an attacker who may do anything to vectors is not stopped
 
 
-@pytest.mark.parametrize("norm", ["l2", "l1"])
-def test_other_norms_attack_the_vectors_alone(target, norm):
+def test_other_norms_attack_the_vectors_alone(target):
     seen, rows, space = view("robustness", target, SAMPLES, least=30, most=30, seed=1)
-    evidence = robust(target, 0.3, norm=norm)
+    evidence = robust(target, 0.3, norm="l2", samples=32)
     assert {check.name for check in evidence.checks} >= {"robust_accuracy", "gradient_masking"}
     low, high = seen.reach.around(rows.inputs)
     still = low == high
@@ -111,7 +110,9 @@ def test_a_model_that_sees_more_than_vectors_is_not_judged_by_them(target):
             gate(replace(target, embedding=none), SAMPLES, policy)
 
 
-@pytest.mark.parametrize("method", ["occlusion", "kernel_shap"])
+@pytest.mark.parametrize(
+    "method", ["occlusion", pytest.param("kernel_shap", marks=pytest.mark.long)]
+)
 def test_decisions_are_attributed_to_words(target, method):
     policy = Explainability.model_validate(
         {

@@ -30,6 +30,7 @@ from touchstone.errors import ManifestError, TouchstoneError
 from touchstone.home import SHIPPED
 from touchstone.training import raised
 from touchstone.training.spec import Description
+from touchstone.training.tables.asked import is_inside
 from trust_gates import evaluation
 from trust_gates.evaluation import Evaluation
 from trust_gates.visible import one_line
@@ -102,7 +103,10 @@ def main(
         stage.write_result(result_evaluation, asked.digest if asked else "")
     if result_varies is not None:
         stage.write_result(
-            result_varies, _varies(source_uri, loaded or ("" if uri else declared.digest))
+            result_varies,
+            ""
+            if declared.is_table and is_inside(source_uri)  # then the commit holds it
+            else _varies(source_uri, loaded or ("" if uri else declared.digest)),
         )
 
 

@@ -16,7 +16,8 @@ def main(file: Path, name: str, data: str, output: Path) -> int:
     from touchstone.training import dataset
     from touchstone.training.tables.asked import Data
     from touchstone.training.tables.encode import raw
-    from touchstone.training.tables.read import TableError, read
+    from touchstone.training.tables.frame import TableError
+    from touchstone.training.tables.read import read
 
     problems: list[tuple[str, tuple[str | int, ...]]] = []
     try:

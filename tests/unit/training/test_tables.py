@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from touchstone.training.tables import frame as framing
 from touchstone.training.tables import read as reading
 from touchstone.training.tables.asked import Data
 from touchstone.training.tables.encode import raw
-from touchstone.training.tables.read import TableError, read
+from touchstone.training.tables.frame import TableError
+from touchstone.training.tables.read import read
 from trust_gates.inputs.arrays import check
 from trust_gates.inputs.table import Columns
 
@@ -243,7 +245,7 @@ def test_texts_dates_and_too_many_classes_are_told_by_the_column(table):
 
 
 def test_no_more_is_read_than_a_machine_can_hold(table, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_VALUES", 10)
+    monkeypatch.setattr(framing, "MOST_VALUES", 10)
     ((words, _),) = problems(table)
     assert "t.csv: got 4 rows or more of 5 columns, expected at most 10 values" in words
     monkeypatch.setattr(reading, "MOST_BYTES", 10)
@@ -369,7 +371,7 @@ def test_parquet_that_is_no_plain_table_is_told_with_column_and_row(parquet, col
 def test_parquet_of_more_rows_than_it_has_bytes_is_not_unpacked(parquet, monkeypatch):
     import pyarrow
 
-    monkeypatch.setattr(reading, "MOST_VALUES", 100_000)
+    monkeypatch.setattr(framing, "MOST_VALUES", 100_000)
     many = pyarrow.DictionaryArray.from_arrays(np.zeros(200_000, dtype=np.int8), ["a"])
     with pytest.raises(TableError, match="got 200,000 rows or more of 1 columns, expected at"):
         parquet({"y": many}, label="y")

@@ -11,7 +11,7 @@ import numpy as np
 
 from touchstone.training.spec import Description, RawData
 from touchstone.training.tables.asked import Data
-from touchstone.training.tables.read import Frame, TableError, Values
+from touchstone.training.tables.frame import Frame, TableError, Values
 from trust_gates.inputs.arrays import key
 from trust_gates.inputs.table import MOST_FEATURES, UNKNOWN, Column, Columns, number, shown
 from trust_gates.named import ordered

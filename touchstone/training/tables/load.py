@@ -23,8 +23,8 @@ from touchstone.confine import Confinement, Limits
 from touchstone.home import SHIPPED
 from touchstone.training import raised
 from touchstone.training.tables.asked import ADDRESSES, Data, check_place, is_inside
-from touchstone.training.tables.read import MOST_BYTES, Field
-from touchstone.training.tables.read import TableError as TableError
+from touchstone.training.tables.frame import MOST_BYTES, Field
+from touchstone.training.tables.frame import TableError as TableError
 from trust_gates.visible import one_line, visible
 from trust_gates.wording import alike
 

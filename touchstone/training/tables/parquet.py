@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from touchstone.training.tables.read import (
+from touchstone.training.tables.frame import (
     MOST_BYTES,
     Frame,
     TableError,

@@ -234,7 +234,7 @@ def _learn(seen: Seen, told: Any) -> None:
     """What was seen, where it has the form that it should."""
     if not isinstance(told, Mapping):
         return
-    if told.get("task") in TARGETS:
+    if told.get("task") in list(TARGETS):
         seen.task = told["task"]
     seen.estimator = seen.estimator or told.get("estimator") is True
     seen.written = seen.written or told.get("written") is True

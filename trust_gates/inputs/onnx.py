@@ -70,7 +70,8 @@ def read(
         shapes = [f"{one.name}: {one.type} {one.shape}" for one in session.get_outputs()]
         raise ValueError(
             f"{path}: got the outputs {shapes}, expected a tensor(float) of (samples, classes); "
-            "export a scikit-learn model with zipmap off"
+            "export a scikit-learn model with zipmap off; of a regression the policy has figures "
+            "of regressions, such as r2"
         )
 
     def answer(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -38,8 +38,8 @@ _TILT = 0.01
 """One side is this much steeper than the other, so that a number that is exactly the truth has a
 slope too; where a number leaves the band stays as it is."""
 
-_FAR = 100.0
-"""So many times the range of the truths is out of any number's sight."""
+_FAR = 10.0
+"""So many times the size of the truths is out of any number's sight."""
 
 _DEAREST = 500
 """Passes a sample: attacks dearer than that do not look for the largest error as well."""
@@ -83,8 +83,8 @@ def largest_errors(
     """
     assert samples.targets is not None  # noqa: S101 (only called so)
     truth = np.asarray(samples.targets, dtype=np.float64)
-    far = _FAR * float(np.ptp(truth) + np.abs(truth).max() + 1)
-    asked = _classifier(target, samples, _FAR * far)
+    far = _FAR * float(np.ptp(truth) + np.abs(truth).max() or 1.0)
+    asked = _classifier(target, samples, 4 * far)  # which nothing leaves: every step is taken
     found = [plain(attacked.inputs)]
     chosen = [name for name in names if attacks.ATTACKS[name].cost <= _DEAREST]
     for side in (-far, far):

@@ -9,11 +9,12 @@ from gate_models import required
 from regressions import slope_samples, slope_target
 from sklearn import metrics
 
-from trust_gates import explainability, fairness, integrity, quality, robustness
+from trust_gates import evaluation, explainability, fairness, integrity, quality, robustness
 from trust_gates.errors import GateError, PolicyError
 from trust_gates.explainability.policy import Explainability
 from trust_gates.fairness import regression as even
 from trust_gates.fairness.policy import Fairness
+from trust_gates.inputs.description import Description
 from trust_gates.integrity.policy import Integrity
 from trust_gates.named import Known
 from trust_gates.policy import COMPANY, Setting
@@ -210,7 +211,7 @@ def test_the_largest_error_within_the_budget_is_found_and_not_only_one_beyond_th
 def test_each_attack_on_numbers_breaks_what_can_be_broken_of_rows_and_pictures(name):
     attack = attacks.ATTACKS[name]
     for shape in (None, (1, 2, 3)):
-        given = slope_samples(WEIGHT, count=24, noise=0.5, shape=shape)
+        given = slope_samples(WEIGHT, count=8, noise=0.3, shape=shape)
         target = slope_target(WEIGHT)
         norm = attack.norms[0]
         epsilon = 6 if norm == "l0" else 0.3
@@ -274,6 +275,29 @@ def test_a_number_is_attributed_to_what_moves_it_from_the_average(samples):
     assert told.told[:, 0] == pytest.approx(numbers)
     certain = told.certainty(told.inputs, told.numbers), told.certainty(told.baseline, told.numbers)
     assert certain[0] == pytest.approx(np.ones(8)) and certain[1] == pytest.approx(np.zeros(8))
+
+
+def test_an_organisations_own_table_is_read_as_the_models_numbers(tmp_path):
+    features = list("abcdef")
+    own = slope_samples(WEIGHT, count=40)
+    rows = [
+        ",".join(map(str, [*row, one])) for row, one in zip(own.inputs, own.targets, strict=True)
+    ]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join([",".join([*features, "label"]), *rows]))
+    described = Description(
+        task="regression",
+        classes=(),
+        inputs={"shape": [6], "low": 0.0, "high": 1.0, "features": features[::-1]},
+        protected={},
+        seed=0,
+    )
+    found = evaluation.read(path, described)
+    assert found.task == "regression" and found.targets == pytest.approx(own.targets)
+    assert found.inputs[:, ::-1] == pytest.approx(own.inputs)
+    path.write_text(path.read_text().replace(str(own.targets[3]), "many"))
+    with pytest.raises(PolicyError, match=r"own.csv:5: got 'many' as the label, expected a finite"):
+        evaluation.read(path, described)
 
 
 def test_a_feature_that_is_the_target_under_another_name_is_refused(tmp_path):

@@ -44,8 +44,8 @@ GATE = "quality"
 Answers = NDArray[np.float64] | Sequence[Boxes]
 """What a model says of some samples: logits (N, K), numbers (N, 1), or a detector's claims."""
 
-Resampled = Callable[[bootstrap.Figures, Ints, int], dict[str, Measure]]
-"""Figures, how many units there are of each kind and a seed to measures, with their intervals or
+Resampled = Callable[[bootstrap.Figures, int | Ints, int], dict[str, Measure]]
+"""Figures, the number of units (of each kind) and a seed to measures, with their intervals or
 without."""
 
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss", "brier", "ece")
@@ -321,7 +321,7 @@ def _detection(
             found[GAIN] = found["map50"] - found["champion_map50"]
         return found
 
-    measures = resampled(figures, np.ones(len(samples), np.int64), setting.seed)
+    measures = resampled(figures, len(samples), setting.seed)
     measures["worst_slice_recall"] = by_slice.worst
     if champion is not None and before is None:
         measures[GAIN] = missing(champion.missing)

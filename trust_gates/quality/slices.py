@@ -139,10 +139,9 @@ def _of(sizes: Mapping[str, int], measure: Callable[[str], Measure], minimum: in
 
 
 def _recall(found: NDArray[np.float64], objects: NDArray[np.float64], seed: int) -> Measure:
-    def figures(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {"recall": (weights @ found) / (weights @ objects)}
-
-    return bootstrap.measure(figures, np.ones(len(objects), np.int64), seed)["recall"]
+    return bootstrap.measure(
+        lambda weights: {"recall": (weights @ found) / (weights @ objects)}, len(objects), seed
+    )["recall"]
 
 
 def _groups(samples: Samples) -> dict[str, Bools]:

@@ -37,7 +37,12 @@ class Measured:
 
 
 def measure(
-    victim: Victim, samples: Samples, policy: Robustness, setting: Setting, *, name: str
+    victim: Victim,
+    samples: Samples,
+    policy: Robustness,
+    setting: Setting,
+    *,
+    name: str = "robust_accuracy",
 ) -> Measured:
     """Attack up to `policy.samples` samples, drawn at random with the run's seed.
 

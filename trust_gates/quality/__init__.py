@@ -152,6 +152,7 @@ def judge(
         evidence,
         checks=[*evidence.checks, *checks],
         figures={**evidence.figures, ENCODED: other.value},
+        notes=[*evidence.notes, encoded.NOTE],
     )
 
 

@@ -12,6 +12,10 @@ from trust_gates.samples import Bools, Samples
 from trust_gates.statistics import Measure, exact, missing
 from trust_gates.target import Answering
 
+NOTE = (
+    "raw values are encoded by code of the model's repository: what it makes of other values than "
+    "these nobody has seen"
+)
 _ALONE = 64
 """Samples whose raw value is encoded alone too, as most requests send it."""
 

@@ -41,8 +41,10 @@ def read(path: Path, file: str) -> Frame:
             " pip install 'touchstone[parquet]', or write the table as CSV"
         ) from None
     try:
+        words = _words(parquet.read_schema(path))
         with parquet.ParquetFile(
             path,
+            read_dictionary=words,  # a word that each row has is then in memory once
             thrift_string_size_limit=_LONGEST_METADATA,
             thrift_container_size_limit=1_000_000,
         ) as found:
@@ -67,6 +69,13 @@ def read(path: Path, file: str) -> Frame:
             f"{file}: {why}; expected a Parquet file as pyarrow or pandas writes it"
         ) from None
     return Frame(file, columns, None)
+
+
+def _words(schema: pyarrow.Schema) -> list[str]:
+    """Names of the columns of texts."""
+    from pyarrow import types
+
+    return [one.name for one in schema if types.is_string(one.type)]
 
 
 def _kinds(file: str, schema: pyarrow.Schema) -> list[Literal["number", "category"]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from touchstone.training.tables.frame import (
     MOST_BYTES,
     Frame,
@@ -112,8 +110,8 @@ def _values(column: Any, kind: Literal["number", "category"]) -> Values:
     if not pyarrow.types.is_dictionary(whole.type):
         whole = whole.dictionary_encode()
     words = [_word(value) for value in whole.dictionary.to_pylist()]
-    codes = whole.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-    return merged([*words, ""], codes.astype(np.int64), kind)
+    codes = whole.indices.cast(pyarrow.int64()).fill_null(len(words))
+    return merged([*words, ""], codes.to_numpy(zero_copy_only=False), kind)
 
 
 def _word(value: Any) -> str:

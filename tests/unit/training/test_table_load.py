@@ -2,10 +2,14 @@
 
 import hashlib
 import os
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from touchstone import confine
 from touchstone.home import SHIPPED
 from touchstone.training import dataset
 from touchstone.training.tables import load as tables
@@ -101,6 +105,28 @@ def test_an_address_that_does_not_answer_is_told(place):
     words, at = problem(place, "https://127.0.0.1/t.csv", asked={"digest": DIGEST})
     assert words.startswith("https://127.0.0.1/t.csv cannot be fetched: ")
     assert at == ("uri",)
+
+
+def test_what_is_at_an_address_is_fetched_and_read_by_processes_that_see_no_more(
+    place, monkeypatch
+):
+    handler = partial(SimpleHTTPRequestHandler, directory=str(place / "shown"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(tables, "ADDRESSES", ("http",))  # there is no certificate here
+    monkeypatch.setenv(confine.DATA_PORTS, str(server.server_port))
+    file, output = place / "table" / "table", place / "output"
+    file.parent.mkdir()
+    output.mkdir()
+    try:
+        uri = f"http://127.0.0.1:{server.server_port}/t.csv"
+        assert tables._fetch(uri, place, file, ()) == DIGEST
+    finally:
+        server.shutdown()
+        server.server_close()
+    asked = Data(uri="t.csv", label="y", protected=("sex",))
+    tables._read(file, "t.csv", asked, output, None)
+    assert len(dataset.read_raw(output).arrays["inputs"]) == 40
 
 
 def test_reading_ends_where_it_takes_too_long(place):

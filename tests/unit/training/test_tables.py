@@ -341,6 +341,25 @@ def test_a_word_of_a_parquet_dictionary_that_no_row_has_is_none(parquet):
     assert found.description.classes == ("a", "b")
 
 
+def test_words_of_several_row_groups_and_of_the_widest_small_dictionary_are_one_column(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as files
+
+    words = [f"w{place:03}" for place in range(128)]
+    codes = pyarrow.array([*range(128), None], type=pyarrow.int8())
+    whole = pyarrow.table(
+        {
+            "x": pyarrow.DictionaryArray.from_arrays(codes, words),
+            "z": [*words[::-1], "w000"],
+            "y": ["a", "b", "c"] * 43,
+        }
+    )
+    files.write_table(whole, tmp_path / "t.parquet", row_group_size=50)
+    found = read(tmp_path / "t.parquet", "t.parquet").columns
+    assert [found["x"].words[code] for code in found["x"].codes] == [*words, ""]
+    assert [found["z"].words[code] for code in found["z"].codes] == [*words[::-1], "w000"]
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from touchstone.training.tables.frame import (
     MOST_BYTES,
     Frame,
@@ -41,8 +39,10 @@ def read(path: Path, file: str) -> Frame:
             " pip install 'touchstone[parquet]', or write the table as CSV"
         ) from None
     try:
+        words = _words(parquet.read_schema(path))
         with parquet.ParquetFile(
             path,
+            read_dictionary=words,  # a word that each row has is then in memory once
             thrift_string_size_limit=_LONGEST_METADATA,
             thrift_container_size_limit=1_000_000,
         ) as found:
@@ -67,6 +67,13 @@ def read(path: Path, file: str) -> Frame:
             f"{file}: {why}; expected a Parquet file as pyarrow or pandas writes it"
         ) from None
     return Frame(file, columns, None)
+
+
+def _words(schema: pyarrow.Schema) -> list[str]:
+    """Names of the columns of texts."""
+    from pyarrow import types
+
+    return [one.name for one in schema if types.is_string(one.type)]
 
 
 def _kinds(file: str, schema: pyarrow.Schema) -> list[Literal["number", "category"]]:
@@ -103,8 +110,8 @@ def _values(column: Any, kind: Literal["number", "category"]) -> Values:
     if not pyarrow.types.is_dictionary(whole.type):
         whole = whole.dictionary_encode()
     words = [_word(value) for value in whole.dictionary.to_pylist()]
-    codes = whole.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-    return merged([*words, ""], codes.astype(np.int64), kind)
+    codes = whole.indices.cast(pyarrow.int64()).fill_null(len(words))
+    return merged([*words, ""], codes.to_numpy(zero_copy_only=False), kind)
 
 
 def _word(value: Any) -> str:

@@ -144,9 +144,7 @@ def _rows(stream: io.TextIOBase, file: str, delimiter: str) -> Iterator[tuple[in
         except csv.Error as error:
             why = str(error)
             if "field limit" in why:
-                why = (
-                    f"got a field of more than {_LONGEST_VALUE:,} characters; is a quote left open"
-                )
+                why = f"got a field of more than {_LONGEST_VALUE:,} characters (a quote left open?)"
             elif "unexpected end" in why:
                 why = 'got a quote (") that is never closed'
             else:

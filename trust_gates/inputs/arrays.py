@@ -94,6 +94,8 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
         yield from _not_indices(arrays["labels"], 0, len(description.classes), "labels")
     elif description.task == "regression":
         yield from _not_numbers(arrays["targets"], "targets")
+        if description.classes:
+            yield f"got the classes {list(description.classes)} of a regression, expected none: ()"
     else:
         yield from _not_boxes(description, arrays)
     if RAW in arrays:

@@ -1,6 +1,7 @@
 """A model that predicts a number is trained, measured, opened, asked and served as one."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from touchstone.training.load import load_spec
 from touchstone.training.metrics import FIGURES, evaluate
 from touchstone.training.opened import open_model
 from touchstone.training.raised import CodeError
+from touchstone.training.spec import RawData
 from touchstone.training.target import open_described
 from touchstone.training.trainer import TrainConfig, train
 from trust_gates.verdict import GRAPH
@@ -128,6 +130,23 @@ def test_a_tree_answers_with_a_column_as_data_and_through_its_host(
     tensors = served.as_tensors(answers)
     assert list(tensors) == ["value"] and tensors["value"].shape == (3,)
     assert served.output_types() == [{"name": "value", "datatype": "FP32", "shape": [-1]}]
+
+
+@pytest.mark.parametrize(
+    ("classes", "targets", "problem"),
+    [
+        (("low", "high"), np.ones(442, np.float32), "of a regression, expected none"),
+        ((), np.ones(442), r"targets: got float64 \(442,\), expected float32 \(N,\)"),
+        ((), np.ones((442, 1), np.float32), r"targets: got float32 \(442, 1\), expected float32"),
+        ((), np.full(442, np.nan, np.float32), "targets: got NaN or infinity"),
+    ],
+)
+def test_data_of_no_regression_are_the_codes_fault(spec, classes, targets, problem):
+    found = spec.load_data("sklearn:diabetes", seed=7)
+    described = replace(found.description, classes=classes)
+    wrong = RawData(description=described, arrays={**found.arrays, "targets": targets})
+    with pytest.raises(CodeError, match=problem):
+        given.data(spec, wrong)
 
 
 def test_nothing_to_measure_on_is_said(spec, data):

@@ -203,7 +203,7 @@ def test_the_predictor_answers_with_score_and_flag(case):
     assert without == plain.as_json(plain.answer(inputs))
     tensors = served.as_tensors(served.answer(inputs))
     assert tensors["adversarial"].tolist() == flags.tolist()
-    types = {one["name"]: (one["datatype"], one["shape"]) for one in served.output_types()}
+    types = {one["name"]: (one["datatype"], one["shape"]) for one in served.described()["outputs"]}
     assert types["adversarial"] == ("BOOL", [-1])
     assert types["adversarial_score"] == ("FP32", [-1])
     assert set(tensors) == set(types)

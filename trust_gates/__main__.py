@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trust_gates.digests import Held
     from trust_gates.gates import Gates
     from trust_gates.outside import Subject
+    from trust_gates.samples import Task
     from trust_gates.verdict import Evidence
 
 
@@ -70,7 +71,7 @@ Summary = Annotated[
     Path | None, typer.Option("--summary", help="Write a Markdown summary to this file.")
 ]
 
-Open = Callable[[Path | None, Path], "Subject"]
+Open = Callable[[Path | None, Path, "Task"], "Subject"]
 
 app = typer.Typer(
     name="python -m trust_gates",
@@ -211,6 +212,8 @@ class Left:
     junit: Path | None = None
     sarif: Path | None = None
     summary: Path | None = None
+    taken: Callable[[Mapping[str, bytes]], object] | None = None
+    """Gets the trust report's files by name, whether they are written or not."""
 
     def prepare(self) -> None:
         """Make the folders: judging takes minutes, and then it is late to learn of a wrong path.
@@ -249,9 +252,14 @@ class Left:
             written.append((self.summary, markdown.summary(Report.of(document, ())).encode()))
         for file, data in written:
             _write(file, data, quiet=self.as_json)
+        if self.out is None and self.taken is None:
+            return
+        pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
+        rendered = report.render(document, pictures)
         if self.out is not None:
-            pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
-            write(report.render(document, pictures), self.out, quiet=self.as_json)
+            write(rendered, self.out, quiet=self.as_json)
+        if self.taken is not None:
+            self.taken(rendered)
 
 
 def judge(
@@ -313,7 +321,7 @@ def _found(names: Sequence[str], gates: Gates, asked: Asked, open_subject: Open)
     @cache
     def subject() -> Subject:
         assert data is not None  # noqa: S101 (refused above)
-        return open_subject(model, data)
+        return open_subject(model, data, gates.task)
 
     screen, found = console(stderr=True), []
     for name in names:

@@ -12,11 +12,13 @@ from trust_gates import GATES, wording
 from trust_gates.errors import PolicyError
 from trust_gates.explainability.policy import Explainability
 from trust_gates.fairness.policy import Fairness
+from trust_gates.glossary import METRICS
 from trust_gates.integrity.policy import Integrity
 from trust_gates.named import Known, as_typed
 from trust_gates.policy import GatePolicy, Setting, Strict
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness.policy import Robustness
+from trust_gates.samples import Task
 
 
 class Gates(Strict):
@@ -51,6 +53,14 @@ class Gates(Strict):
             raise PolicyError("\n".join(wrong))
 
     @property
+    def task(self) -> Task:
+        """What a table is of that does not say it itself: a regression where a check is of a
+        figure that only regressions have."""
+        named = [METRICS[check.metric] for one in self.policies.values() for check in one.checks]
+        alone = any(metric.tasks == ("regression",) for metric in named)
+        return "regression" if alone else "classification"
+
+    @property
     def declared(self) -> tuple[str, ...]:
         """Names of the gates that must have judged the model before it can be promoted."""
         return tuple(self.policies)
@@ -70,11 +80,16 @@ class Gates(Strict):
         *,
         seed: int = 0,
         features: tuple[str, ...] = (),
+        columns: tuple[str, ...] = (),
         groups: Mapping[str, Sequence[str]] | None = None,
     ) -> Setting:
         """What each gate is told besides its policy."""
         return Setting(
-            confidence=self.confidence_each, seed=seed, features=features, groups=groups or {}
+            confidence=self.confidence_each,
+            seed=seed,
+            features=features,
+            columns=columns,
+            groups=groups or {},
         )
 
 

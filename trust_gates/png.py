@@ -34,3 +34,8 @@ def png(figure: Any) -> bytes:
     stream = BytesIO()
     figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
     return stream.getvalue()
+
+
+def literal(text: str) -> str:
+    """A name of others as matplotlib shows it letter by letter: between two $ it reads formulas."""
+    return text.replace("$", r"\$")

@@ -156,21 +156,25 @@ def test_no_role_is_given_to_an_account_of_a_run():
     assert bound == {"touchstone-requests"}
 
 
-def test_a_secret_reaches_promote_and_report_alone():
+def test_a_secret_reaches_promote_report_and_track_alone():
     secret = {
         workspace["name"]
         for run in RUNS.values()
         for workspace in run["workspaces"]
         if "secret" in workspace
     }
-    assert secret == {"signing-key", "forge-token"}
+    assert secret == {"signing-key", "forge-token", "tracker"}
     holders = {
         (task, workspace["workspace"])
         for task, entry in TASKS.items()
         for workspace in entry["workspaces"]
         if workspace["workspace"] in secret
     }
-    assert holders == {("promote", "signing-key"), ("report", "forge-token")}
+    assert holders == {
+        ("promote", "signing-key"),
+        ("report", "forge-token"),
+        ("track", "tracker"),
+    }
     for task in documents("tasks"):
         for step in task["spec"]["steps"]:
             assert "secretKeyRef" not in json.dumps(step)
@@ -187,8 +191,8 @@ def test_no_script_that_starts_a_models_code_runs_where_there_is_a_token_or_a_se
                     module = name if name in graph.modules else node.module
                     if "touchstone.confine" in {module, *graph.find_upstream_modules(module)}:
                         starters.add(script.stem.replace("_", "-"))
-    assert starters == {"fetch-data", "gate", "train", "tune", "validate"}
-    trusted = {*WITH_CREDENTIALS, "report", "start-run", "pull-request-command"}
+    assert starters == {"fetch-data", "gate", "packages", "train", "tune", "validate"}
+    trusted = {*WITH_CREDENTIALS, "report", "track", "start-run", "pull-request-command"}
     assert not starters & {TASKS[t]["taskRef"]["name"] if t in TASKS else t for t in trusted}
 
 

@@ -75,6 +75,7 @@ def full():
         seeds={"data": 7},
         gates={"confidence": 0.95},
         software={"python": "3.11.9", "torch": "2.13.0+cpu"},
+        packages={"digest": DIGEST, "versions": {"lightgbm": "4.6.0"}},
         card={"purpose": "Tell gold from gilt.", "limits": "", "owner": "The assay office"},
         facts={
             "task": "classification",
@@ -92,3 +93,19 @@ def full():
 
 
 PICTURES = {"robustness-epsilon.png": PIXEL, "stray.png": PIXEL}
+
+TUNED = {
+    "parameters": {"width": 8},
+    "trials": [
+        {"number": 0, "parameters": {"width": 4}, "value": None, "reason": "x", "figures": {}},
+        {
+            "number": 1,
+            "parameters": {"width": 8},
+            "value": 0.9,
+            "reason": "",
+            "figures": {"val_accuracy": 0.9},
+        },
+    ],
+    "best": 0.9,
+}
+"""What the stage tune leaves: a trial that failed, and the best."""

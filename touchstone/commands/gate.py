@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +15,11 @@ from trust_gates import __main__ as outside
 from trust_gates.errors import GateError, MissingExtraError
 
 if TYPE_CHECKING:
+    from touchstone.delivery.logged import Logged
     from trust_gates.gates import Gates
+    from trust_gates.inputs.dataset import Data
     from trust_gates.outside import Subject
+    from trust_gates.samples import Task
 
 _TREE_FILE = "model.json"
 
@@ -39,15 +45,61 @@ def gate(
 ) -> None:
     """Judge any model by trust gates, outside a pipeline; exit code 5 when one refuses it.
 
-    A model is a tree that `train` wrote, an ONNX file or a scikit-learn model in skops' format.
-    Without one, the data are a CSV of predictions. The policy is a touchstone.yaml, or a YAML file
-    with only its `gates`.
+    A model is a tree that `train` wrote, an ONNX file or a scikit-learn model in skops' format; or
+    one of these that is logged in MLflow, as runs:/ID/PATH or models:/NAME/VERSION: its report is
+    attached to its run. Without one, the data are a CSV of predictions. The policy is a
+    touchstone.yaml, or a YAML file with only its `gates`.
 
     Examples:
 
       touchstone gate quality fairness --data predictions.csv --policy gates.yaml --out report/
 
       touchstone gate robustness --model model.onnx --data data.csv --policy gates.yaml
+
+      touchstone gate quality --model models:/fraud/3 --data data.csv --policy gates.yaml
+    """
+    from touchstone.delivery import logged
+
+    report: dict[str, bytes] = {}
+    left = outside.Left(as_json=as_json, out=out, junit=junit, sarif=sarif, summary=summary)
+    with logged.fetched(str(model)) if logged.is_named(model) else nullcontext() as found:
+        if found:
+            model, left = found.folder, replace(left, taken=report.update)
+        refusing = _refusing(names, policy, model, data, seed, source, expect, left)
+        if found:
+            _attach(found, report, refusing, quiet=as_json)
+    if refusing:
+        raise ModelRefusedError(f"refused by {', '.join(refusing)}")
+
+
+def _attach(
+    found: Logged, report: Mapping[str, bytes], refusing: Sequence[str], *, quiet: bool
+) -> None:
+    """Put the report beside the model's run; that a gate refused is told before what keeps it."""
+    try:
+        where = found.attach(report, passed=not refusing)
+    except PlatformError as error:
+        if not refusing:
+            raise
+        typer.echo(f"not attached: {error}", err=True)
+    else:
+        typer.echo(f"attached to {where}", err=quiet)
+
+
+def _refusing(
+    names: list[str],
+    policy: Path,
+    model: Path | None,
+    data: Path | None,
+    seed: int | None,
+    source: Path | None,
+    expect: list[str] | None,
+    left: outside.Left,
+) -> list[str]:
+    """Judge, say what was found, and write what was asked for; the gates that refused.
+
+    Raises:
+        TouchstoneError: whatever keeps it from being judged, as the command tells it.
     """
     from touchstone.contract import model_repo
     from trust_gates.digests import Held
@@ -66,8 +118,7 @@ def gate(
             held=held,
             unused=unused,
         )
-        left = outside.Left(as_json=as_json, out=out, junit=junit, sarif=sarif, summary=summary)
-        refusing = outside.judge(names, gates, asked, left, _open)
+        return outside.judge(names, gates, asked, left, _open)
     except MissingExtraError as error:
         raise PlatformError(str(error)) from None
     except GateError as error:
@@ -76,8 +127,6 @@ def gate(
         raise ManifestError(
             str(error), hint="docs/reference/trust-gates.md says what is read"
         ) from None
-    if refusing:
-        raise ModelRefusedError(f"refused by {', '.join(refusing)}")
 
 
 def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
@@ -99,14 +148,41 @@ def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
     return remedy.judged_by(spec), spec.data.seed, unused
 
 
-def _open(model: Path | None, data: Path) -> Subject:
+def _open(model: Path | None, data: Path, task: Task) -> Subject:
     from trust_gates import outside as judging
     from trust_gates.inputs import dataset
+    from trust_gates.inputs.sklearn import ForeignTypesError
 
     if model is None or not (model / _TREE_FILE).is_file():
-        return judging.open_subject(model, data)
+        try:
+            return judging.open_subject(model, data, task)
+        except ForeignTypesError:  # whose code may run where it is confined
+            assert model is not None  # noqa: S101 (predictions have no types)
+            return _open_confined(judging.model_file(model), dataset.read(data, task=task))
+    from touchstone.training.export import describe
     from touchstone.training.target import open_tree
+    from trust_gates.inputs.description import Description
 
-    found = dataset.read(data)
-    target = open_tree(model, low=found.low, high=found.high, reach=found.reach)
-    return judging.Subject(target=target, data=found)
+    learned = Description.of({"protected": {}, **describe(model)})
+    found = dataset.read(data, learned)
+    if found.samples.task != learned.task:
+        raise ValueError(
+            f"got a model of {learned.task} and data of {found.samples.task}, expected one task"
+        )
+    target = open_tree(
+        model, low=found.low, high=found.high, reach=found.reach, spread=found.spread
+    )
+    return judging.Subject(target=target, data=judging.as_taken(model.name, target, found))
+
+
+def _open_confined(file: Path, found: Data) -> Subject:
+    from touchstone.training.estimator.files import foreign_tree
+    from touchstone.training.target import open_tree
+    from trust_gates import outside as judging
+
+    samples = found.samples
+    with foreign_tree(file, samples.task, samples.classes) as tree:
+        target = open_tree(
+            tree, low=found.low, high=found.high, reach=found.reach, spread=found.spread
+        )
+    return judging.Subject(target=target, data=found, notes=[judging.only_answers(file)])

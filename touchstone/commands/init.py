@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Annotated
@@ -14,46 +15,59 @@ from touchstone.errors import UsageError
 from touchstone.home import SHIPPED, Home
 
 _EXAMPLES = SHIPPED / "training" / "examples"
-_SUFFIXES = {".csv", ".onnx", ".py", ".yaml"}
 _STARTER = SHIPPED / "training" / "starter"
+_FILE = "touchstone.yaml"
+_README = "README.md"
+"""An example's own becomes a part of the new one."""
 _HOOK = Path(".githooks", "pre-push")
 """Beside the code: git clones no hooks, so each clone copies it once.
 
 Copied, and not named by core.hooksPath: what somebody else pushes to that folder shall not run.
 """
 
+EXAMPLES: Mapping[str, str] = {
+    name: about
+    for name, about in {
+        "tabular": "rows of numbers, each of one class; a small network in PyTorch",
+        "one-file": "a CSV with words and gaps; no code at all",
+        "scikit-learn": "rows of numbers; a forest of scikit-learn",
+        "regression": "rows of numbers, each with another number to tell of it",
+        "text": "sentences, each of one class; tokens through an embedding",
+        "image-classification": "small pictures, each of one class; a CNN trained against attacks",
+        "object-detection": "scenes with objects to find, by day and by night",
+        "gates": "files to try `touchstone gate` on",
+        "tekton": "a Pipeline to try `touchstone run` on",
+    }.items()
+    if (_EXAMPLES / name).is_dir()
+}
+"""What to start from, with a line about each."""
 
-class Example(StrEnum):
-    """What to start from."""
 
-    TABULAR = "tabular"
-    OBJECT_DETECTION = "object-detection"
-    GATES = "gates"
-    """No model repository: predictions, data and a model for `touchstone gate`."""
-    TEKTON = "tekton"
-    """No model repository: a Pipeline for `touchstone run`."""
+def _begun(incomplete: str) -> list[str]:
+    return [name for name in EXAMPLES if name.startswith(incomplete)]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command()(init)
+    app.command(help=_help())(init)
 
 
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to write it; created if absent.")],
-    example: Annotated[Example, typer.Option(help="What to start from.")] = Example.TABULAR,
+    example: Annotated[
+        str,
+        typer.Option(help="What to start from.", metavar="NAME", autocompletion=_begun),
+    ] = "tabular",
     hook: Annotated[
         bool, typer.Option("--hook", help="Write only the pre-push hook, into a repository.")
     ] = False,
 ) -> None:
-    """Write a model repository: touchstone.yaml, its Python files, a README and a pre-push hook.
+    """Write a model repository: touchstone.yaml, what it names, a README and a pre-push hook.
 
     Nothing is overwritten. The hook runs `touchstone validate` on what is pushed; git asks for it
     to be switched on in each clone, with the command that is printed.
 
-    The examples gates and tekton are files to try `touchstone gate` and `touchstone run` on.
-
-    Example: touchstone init my-model
+    Example: touchstone init my-model --example image-classification
     """
     if hook:
         if (folder / _HOOK).exists():
@@ -61,8 +75,10 @@ def init(
         _write_hook(folder)
         _echo_switch(folder)
         return
-    source = _EXAMPLES / example.value
-    files = sorted(path for path in source.iterdir() if path.suffix in _SUFFIXES)
+    if example not in EXAMPLES:
+        raise UsageError(f"got the example {example!r}, expected one of {', '.join(EXAMPLES)}")
+    source = _EXAMPLES / example
+    files = sorted(one for one in source.iterdir() if one.is_file() and one.name != _README)
     if taken := [file.name for file in files if (folder / file.name).exists()]:
         raise UsageError(
             f"{folder} already has {', '.join(taken)}",
@@ -71,12 +87,13 @@ def init(
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         _write(folder / file.name, file.read_bytes())
-    if not (source / "touchstone.yaml").exists():
+    if not (source / _FILE).exists():
         return
-    _write(folder / "README.md", _readme(folder, source, files).encode())
+    _write(folder / _README, _readme(folder, source, files).encode())
     _write(folder / ".gitignore", (_STARTER / "gitignore").read_bytes())
     _write_hook(folder)
-    typer.echo("\nChange model.py and touchstone.yaml to your own, or push them as they are:\n")
+    names = " and ".join(file.name for file in files if file.name in ("model.py", _FILE))
+    typer.echo(f"\nChange {names} to your own, or push them as they are:\n")
     for line in _next(folder):
         typer.echo(f"  {line}")
 
@@ -96,12 +113,33 @@ def _write_hook(folder: Path) -> None:
     path.chmod(path.stat().st_mode | 0o111)
 
 
+def _help() -> str:
+    """What `init` says of itself, with a line for every example."""
+    doc, _, example = inspect.cleandoc(init.__doc__ or "").partition("\n\nExample: ")
+    width = max(map(len, EXAMPLES))
+    listed = "\n".join(f"  {name:<{width}}  {about}" for name, about in EXAMPLES.items())
+    return f"{doc}\n\n\b\nExamples to start from:\n{listed}\n\nExample: {example}"
+
+
+_MEANT = {
+    _FILE: "what to train, and what to require of it; `touchstone schema` prints every key",
+    "requirements.txt": "packages of the model's own, each with its version and hashes",
+    ".py": "the model: data, network, loss and predictions, a `touchstone.training.ModelSpec`",
+    ".csv": "what it learns from",
+}
+"""What a file is, by its name or by its ending."""
+
+
 def _readme(folder: Path, source: Path, files: list[Path]) -> str:
     """What the files are and what to do next, with what the example says of itself."""
-    heading, _, about = (source / "README.md").read_text(encoding="utf-8").partition("\n")
-    return Template((_STARTER / "README.md").read_text(encoding="utf-8")).substitute(
+    heading, _, about = (source / _README).read_text(encoding="utf-8").partition("\n")
+    named: dict[str, list[str]] = {}
+    for file in files:
+        meant = _MEANT.get(file.name) or _MEANT.get(file.suffix, "read by the model")
+        named.setdefault(meant, []).append(f"`{file.name}`")
+    return Template((_STARTER / _README).read_text(encoding="utf-8")).substitute(
         name=folder.resolve().name,
-        code=", ".join(f"`{file.name}`" for file in files if file.suffix == ".py"),
+        files="\n".join(f"| {', '.join(names)} | {meant} |" for meant, names in named.items()),
         example=f"{heading.removeprefix('# ')}: {about.strip()}".replace("\n## ", "\n### "),
     )
 

@@ -19,6 +19,7 @@ from touchstone.errors import DeadlineError, PlatformError
 from touchstone.home import FOLDER, PORT, VARIABLE, Home, Is, is_running
 
 if TYPE_CHECKING:
+    from touchstone.delivery.tracking import Server
     from touchstone.platform.addresses import Addresses
     from touchstone.runs.queue import Limits
 
@@ -60,6 +61,22 @@ def up(
             min=1, max=65535, help="TCP port that load_data may connect to, besides 80 and 443."
         ),
     ] = None,
+    index: Annotated[
+        str,
+        typer.Option(
+            help="Where models' packages come from: an index in place of PyPI, or a folder of"
+            " wheels.",
+            envvar=["TOUCHSTONE_INDEX", "PIP_INDEX_URL"],
+            show_default=False,
+        ),
+    ] = "",
+    mlflow: Annotated[
+        str,
+        typer.Option(
+            help="URL of an MLflow server (or sqlite:///FILE) that every run is logged to.",
+            envvar="MLFLOW_TRACKING_URI",
+        ),
+    ] = "",
     unconfined: Annotated[
         bool,
         typer.Option(
@@ -77,6 +94,7 @@ def up(
     Example: touchstone up --detach --schedule tekton/sources
     """
     from touchstone import confine
+    from touchstone.delivery import tracking
     from touchstone.platform.addresses import Addresses
     from touchstone.runs.queue import Limits
 
@@ -91,19 +109,27 @@ def up(
     if unconfined:
         os.environ[confine.SWITCH] = "off"
     confine.require()
+    tracker = tracking.Server.of_environment(mlflow) if mlflow else None
+    if tracker:
+        tracking.require()
     if data:
         os.environ[confine.DATA] = os.pathsep.join(str(folder.resolve()) for folder in data)
     if data_port:
         os.environ[confine.DATA_PORTS] = ",".join(map(str, data_port))
+    if index:
+        from touchstone.driver import wheels
+
+        os.environ[wheels.INDEX] = wheels.checked(index)
     if detach:
         options = [f"--port={port}", f"--parallel={parallel}", f"--per-model={per_model}"]
         schedules = [f"--schedule={path.resolve()}" for path in schedule or ()]
-        _start_detached(home, [*options, f"--sink={sink}", *schedules])
+        told = [f"--sink={sink}", f"--mlflow={tracker.uri if tracker else ''}"]
+        _start_detached(home, [*options, *told, *schedules])
         status()
         _print_next(home)
         return
     limits = Limits(parallel or os.cpu_count() or 1, per_model)
-    _run(home, addresses, limits, sink, schedule or ())
+    _run(home, addresses, limits, sink, tracker, schedule or ())
 
 
 def _print_next(home: Home) -> None:
@@ -120,7 +146,12 @@ def _print_next(home: Home) -> None:
 
 
 def _run(
-    home: Home, addresses: Addresses, limits: Limits, sink: str, schedules: Sequence[Path]
+    home: Home,
+    addresses: Addresses,
+    limits: Limits,
+    sink: str,
+    tracker: Server | None,
+    schedules: Sequence[Path],
 ) -> None:
     import logging
 
@@ -139,7 +170,11 @@ def _run(
         typer.echo(f"  push to  {repository}")
     typer.echo(f"  models' code {confine.described()}")
     typer.echo("Ctrl-C stops it; unfinished runs go on at the next start.")
-    platform = Platform(home, addresses, limits=limits, sink=sink, schedules=schedules)
+    if tracker:
+        typer.echo(f"  tracked  {tracker.uri}")
+    platform = Platform(
+        home, addresses, limits=limits, sink=sink, tracker=tracker, schedules=schedules
+    )
     serve_until_signal(platform)
 
 

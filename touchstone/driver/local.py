@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import signal
 import subprocess
@@ -20,12 +21,17 @@ from touchstone.training import launch, raised, trials
 METRIC = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)")
 """Katib's default filter of its StdOut collector, so one trial command serves both."""
 
+_NUMBER = re.compile(r"[+-]?\.?\d")
+"""How that of it begins which is a number."""
 
 _REMEMBERED, _LONGEST = 100, 4096
 """Lines of errors that are kept, and bytes of each."""
 
 _KEPT = 1 << 20
 """Bytes of a trial's output."""
+
+_FIGURES = 200
+"""Names of figures in a trial's output: its code may print as many as it likes."""
 
 _PATIENCE = 10
 """Seconds for a process to end that has nothing more to do, and for its pipe to be closed."""
@@ -171,7 +177,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
 def _confinement(job: launch.Job, write: Sequence[Path], workers: int) -> Confinement:
     """What the processes of a job see: its data, its code, and a network of their own."""
     return Confinement(
-        read=[job.source, job.dataset],
+        read=[job.source, job.dataset, *filter(None, [job.packages])],
         write=write,
         network="none" if workers == 1 else "loopback",
     )
@@ -179,5 +185,16 @@ def _confinement(job: launch.Job, write: Sequence[Path], workers: int) -> Confin
 
 def metric(output: str, name: str) -> float | None:
     """The last `name=value` of a trial's output, or None."""
-    found = [value for key, value in METRIC.findall(output) if key == name and value]
-    return float(found[-1]) if found else None
+    return _read(output).get(name)
+
+
+def figures(output: str) -> dict[str, float]:
+    """What a trial measured on the validation split, `val_…`, of at most so many names."""
+    measured = sorted(item for item in _read(output).items() if item[0].startswith("val_"))
+    return {name: value for name, value in measured[:_FIGURES] if math.isfinite(value)}
+
+
+def _read(output: str) -> dict[str, float]:
+    """The last value of each name."""
+    found = {name: value for name, value in METRIC.findall(output) if _NUMBER.match(value)}
+    return {name: float(value) for name, value in found.items()}

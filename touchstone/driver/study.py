@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from touchstone.contract.recipe import Parameter, Tune
@@ -34,6 +34,9 @@ class Outcome:
     reason: str = ""
     """Why there is no value."""
 
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """All that the trial measured, the objective among it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -44,6 +47,7 @@ class Trial:
     value: float | None
     seconds: float
     reason: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document; a failed trial's value is null. Without times: equal runs are equal."""
@@ -52,6 +56,7 @@ class Trial:
             "parameters": dict(self.parameters),
             "value": self.value,
             "reason": self.reason,
+            "figures": dict(self.figures),
         }
 
 
@@ -126,6 +131,7 @@ def _timed(
         value=value,
         seconds=time.monotonic() - start,
         reason=outcome.reason or ("" if value is not None else "the metric is not a number"),
+        figures=outcome.figures,
     )
 
 

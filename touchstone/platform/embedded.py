@@ -11,6 +11,7 @@ import getpass
 import json
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
@@ -31,6 +32,7 @@ from touchstone.runs.store import State
 if TYPE_CHECKING:
     import uvicorn
 
+    from touchstone.delivery.tracking import Server
     from touchstone.events.evaluate import Override
     from touchstone.events.listener import Listener
 
@@ -90,6 +92,18 @@ def overrides(home: Home) -> dict[str, Override]:
     }
 
 
+def _name_tracker(home: Home, tracker: Server | None) -> None:
+    """Let the Secret that the stage `track` reads hold this tracker, or nothing."""
+    from touchstone.delivery.tracking import SECRET
+
+    folder = home.root / "secrets" / SECRET
+    shutil.rmtree(folder, ignore_errors=True)
+    if tracker is not None:
+        folder.mkdir(mode=0o700, parents=True)
+        for key, value in tracker.files().items():
+            write_private(folder / key, value)
+
+
 def listener_of(home: Home, state: State, definitions: Path = DEFINITIONS) -> Listener:
     """The platform's listeners: the one that forges reach, and those of its own events.
 
@@ -116,6 +130,7 @@ class Platform:
         definitions: Path = DEFINITIONS,
         limits: Limits | None = None,
         sink: str = "",
+        tracker: Server | None = None,
         schedules: Sequence[Path] = (),
     ) -> None:
         from touchstone.delivery.serve import Serving
@@ -127,6 +142,7 @@ class Platform:
         self.addresses = addresses
         self.state = State(home.root)
         outbox.set_sink(self.state, sink)
+        _name_tracker(home, tracker)
         self.limits = limits or Limits(os.cpu_count() or 1)
         self.listener = listener_of(home, self.state, definitions)
         self.schedules = Schedules(

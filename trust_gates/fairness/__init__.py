@@ -27,8 +27,8 @@ from trust_gates.png import Drawn
 from trust_gates.policy import Setting
 from trust_gates.samples import Floats, Ints, Samples
 from trust_gates.self_test import proved, refuses
-from trust_gates.statistics import Measure, Requirement, decide
-from trust_gates.target import Answering
+from trust_gates.statistics import Measure, Requirement, decide, missing
+from trust_gates.target import Answering, numbers
 from trust_gates.verdict import Check, Evidence, Table
 
 GATE = "fairness"
@@ -43,6 +43,8 @@ def judge(
 ) -> Evidence:
     """Compare the groups by AIF360's figures (`fairness.metrics`) and decide.
 
+    Numbers of a regression are compared by those of `fairness.metrics.REGRESSION`.
+
     Every comparison of groups, and with one-vs-rest every class, has a check of its own named
     `metric[comparison]`; all of them must pass, with one correction for all of them.
 
@@ -53,6 +55,14 @@ def judge(
     """
     policy.check_names(setting.known(samples))
     groups = grouping(samples.groups, policy.attributes)
+    left_out = asked.left_out(samples, policy)
+    if samples.targets is not None:
+        evidence = judge_numbers(samples.targets, numbers(target, samples), groups, policy, setting)
+        return replace(
+            evidence,
+            asked=[*evidence.asked, ("samples", str(len(samples)))],
+            warnings=[*evidence.warnings, *(asked.warning(name, samples) for name in left_out)],
+        )
     favored = "an object that is found"
     if samples.detection:
         views = [View(rows=rows.of_detector(target.claims(samples.inputs), samples, groups.member))]
@@ -66,7 +76,9 @@ def judge(
                     samples,
                     groups.member,
                     classes,
-                    alike=bool(setting.features) and samples.inputs.ndim == 2,
+                    alike=bool(setting.features)
+                    and samples.inputs.ndim == 2
+                    and samples.inputs.dtype.kind == "f",
                 ),
                 features=setting.features,
             )
@@ -76,7 +88,6 @@ def judge(
         favored += ", each against the rest" if len(views) > 1 else ""
     repairs = _distortion(target, samples, groups, setting.seed)
     evidence = _judge(views, groups, policy, setting, *repairs)
-    left_out = asked.left_out(samples, policy)
     tables = [one for view in views for one in asked.left_out_table(view, left_out, samples)]
     return replace(
         evidence,
@@ -105,10 +116,16 @@ def judge_numbers(
 ) -> Evidence:
     """Compare the groups by what numbers (n,) a regression predicts for them.
 
+    Where one of them is no number, nothing is measured, which no check passes.
+
     Raises:
         ValueError: as `regression.measures`, or a metric is unknown.
     """
-    measures = _numbers(truth, predicted, groups, setting.seed)
+    if np.isfinite(predicted).all():
+        measures = _numbers(truth, predicted, groups, setting.seed)
+    else:
+        why = "the model answered a sample with something that is no number"
+        measures = {name: missing(why) for name in _numbers(truth, truth, groups, setting.seed)}
     top = np.isin(groups.member, groups.comparisons[0].privileged)
     bad = {
         words: _numbers(truth, wrong, groups, setting.seed)
@@ -120,7 +137,7 @@ def judge_numbers(
         groups,
         policy,
         setting,
-        tables=[],
+        tables=[shown.number_table(truth, predicted, groups)],
         notes=[],
         member=groups.member,
         whole=len(truth),

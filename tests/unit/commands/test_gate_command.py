@@ -445,3 +445,31 @@ def test_predictions_are_judged_without_the_libraries_that_only_models_need(tmp_
         [sys.executable, "-c", code, *asked], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "set()"), done.stderr
+
+
+def test_trees_in_a_skops_file_are_opened_confined_and_here_not_at_all(
+    monkeypatch, capsys, tmp_path
+):
+    import skops.io
+    from sklearn.tree import DecisionTreeClassifier
+
+    rows = np.random.default_rng(0).random((60, 2)).astype(np.float32)
+    names = np.where(rows[:, 0] > 0.5, "yes", "no")
+    skops.io.dump(DecisionTreeClassifier().fit(rows, names), tmp_path / "m.skops")
+    lines = [f"{a},{b},{name}" for (a, b), name in zip(rows, names, strict=True)]
+    (tmp_path / "data.csv").write_text("\n".join(["a,b,label", *lines]))
+    (tmp_path / "gates.yaml").write_text(POLICY)
+    asked = [f"--{one}={tmp_path / file}" for one, file in FILES_OF_TREES.items()]
+    code, out, _ = _touchstone(monkeypatch, capsys, "quality", *asked, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["askedAs"]["quality"].startswith("confined by ")
+    assert any("m.skops only answers" in note for note in document["notes"]["quality"])
+    monkeypatch.setattr("sys.argv", ["python -m trust_gates", "gate", "quality", *asked])
+    with pytest.raises(SystemExit) as exit_:
+        gates_cli.main()
+    assert exit_.value.code == 4
+    assert "sklearn.tree._tree.Tree, which could run code" in capsys.readouterr().err
+
+
+FILES_OF_TREES = {"model": "m.skops", "data": "data.csv", "policy": "gates.yaml"}

@@ -9,6 +9,9 @@ from typer.testing import CliRunner
 
 from touchstone import cli
 from touchstone.errors import UsageError
+from touchstone.home import SHIPPED
+
+MODELS = sorted(file.parent.name for file in SHIPPED.glob("training/examples/*/touchstone.yaml"))
 
 
 def init(*words):
@@ -21,14 +24,29 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.setenv("TOUCHSTONE_HOME", str(tmp_path / "home"))
 
 
-@pytest.mark.parametrize("example", ["tabular", "object-detection"])
+def test_help_and_readme_have_a_line_for_every_example():
+    listed = init("--help").output.splitlines()
+    readme = (SHIPPED / "README.md").read_text()
+    for folder in (SHIPPED / "training" / "examples").iterdir():
+        assert sum(line.split()[:1] == [folder.name] for line in listed) == 1
+        assert f"--example {folder.name}`" in readme
+
+
+def test_an_unknown_example_is_told_the_known_ones():
+    assert "expected one of tabular, " in str(init("mine", "--example=tabula").exception)
+
+
+@pytest.mark.parametrize("example", MODELS)
 def test_every_file_is_there_and_the_readme_names_each(tmp_path, example):
     done = init("mine", f"--example={example}")
     assert done.exit_code == 0, done.output
     folder = tmp_path / "mine"
+    own = {path.name for path in folder.iterdir() if path.is_file()} - {".gitignore", "README.md"}
+    shipped = {path.name for path in (SHIPPED / "training" / "examples" / example).iterdir()}
+    assert own == shipped - {"README.md", "__pycache__"}
     readme = (folder / "README.md").read_text()
     assert readme.startswith("# mine\n") and "$" not in readme
-    for file in [path.name for path in folder.iterdir() if path.suffix in (".py", ".yaml")]:
+    for file in own:
         assert f"`{file}`" in readme
     assert ".touchstone/" in (folder / ".gitignore").read_text().split()
     assert os.access(folder / ".githooks" / "pre-push", os.X_OK)

@@ -95,6 +95,15 @@ def test_the_last_printed_value_of_the_metric_counts():
     assert local.metric(output, "absent") is None
 
 
+def test_all_that_was_measured_on_the_validation_split_is_kept_and_no_more_names_than_fit():
+    output = "loss=3\nval_accuracy=0.1\nval_f1=-\nval_x=e5\nval_y=1e999\nval_accuracy=0.25\n"
+    assert local.figures(output) == {"val_accuracy": 0.25}
+    many = "".join(f"val_{number}=1\n" for number in range(1000))
+    assert len(local.figures(many)) == 200
+    _, trials = search(tune(trials=1), lambda *_: Outcome(value=1.0, figures={"val_a": 2}), seed=0)
+    assert trials[0].to_json()["figures"] == {"val_a": 2}
+
+
 def test_each_trial_is_reported_with_the_best_so_far_and_how_many_there_will_be():
     told = []
     values = iter([None, 0.2, 0.5, 0.3])

@@ -182,7 +182,7 @@ def test_a_policy_that_compares_nobody_is_wrong_before_anything_is_asked(tmp_pat
 
 
 def test_a_detection_has_no_favorable_class(tmp_path):
-    known = Known(classes=("car",), detection=True, groups={"sex": ("m", "f")})
+    known = Known(classes=("car",), task="detection", groups={"sex": ("m", "f")})
     with pytest.raises(PolicyError, match="a detection is favorable when found"):
         fair(tmp_path, favorable="car").check_names(known)
 

@@ -50,6 +50,7 @@ bench: setup ## what a step, an event, a prediction and a verdict cost, against 
 	$(BIN)/python tests/bench/intake.py
 	$(BIN)/python -m tests.bench.first_hour
 	$(BIN)/python tests/bench/proxy.py
+	$(BIN)/python tests/bench/gate.py
 	$(BIN)/python tests/bench/fairness.py
 	$(BIN)/python tests/bench/coverage.py
 	$(BIN)/python tests/bench/robustness.py

@@ -6,7 +6,6 @@ this stage itself: no code of the model repository sees them.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -20,21 +19,21 @@ from urllib.request import urlopen
 import typer
 
 from touchstone import confine
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
-from touchstone.confine import DATA_PORTS, Confinement
+from touchstone.confine import Confinement
+from touchstone.contract.model_repo import Data
 from touchstone.contract.reads import DataReads, load
 from touchstone.delivery import floors
 from touchstone.errors import ManifestError, TouchstoneError
 from touchstone.home import SHIPPED
 from touchstone.training import raised
 from touchstone.training.spec import Description
+from touchstone.training.tables.asked import is_inside
 from trust_gates import evaluation
 from trust_gates.evaluation import Evaluation
 from trust_gates.visible import one_line
-
-_WEB = (53, 80, 443)
-"""TCP ports of names and of the web."""
 
 _PATIENCE = 60
 """Seconds without a byte."""
@@ -55,6 +54,9 @@ def main(
     floor: Annotated[
         str, typer.Option(help="Digest of the environments' floor; empty for none.")
     ] = "",
+    packages: Annotated[
+        str, typer.Option(help="Digest of the packages that the code may import; empty for none.")
+    ] = "",
 ) -> None:
     """Load the data that spec.data.uri names, with spec.data.seed; held to spec.data.digest.
 
@@ -74,10 +76,16 @@ def main(
         else:
             repository = artifacts.get(asked_of.code, Path(folder) / "source")
             typer.echo(f"loading {one_line(source_uri)} with seed {declared.seed}")
-            _load(repository, asked_of.entrypoint, source_uri, declared.seed, place)
+            place.mkdir()
+            if declared.is_table:
+                _read(declared, repository, uri, place)
+            else:
+                shown = models.get_packages(artifacts, packages, Path(folder) / "packages")
+                _load(repository, asked_of.entrypoint, source_uri, declared.seed, place, shown)
         data = dataset.read_raw(place)
         digest = artifacts.put(place)
-    if not uri and declared.digest not in ("", digest):
+    held = "" if declared.is_table else declared.digest  # a table's is of its bytes: held to it
+    if not uri and held not in ("", digest):
         raise TouchstoneError(
             f"got {digest} from {declared.uri}, expected spec.data.digest {declared.digest}",
             hint="the data changed; review it, then write the new digest into touchstone.yaml",
@@ -95,7 +103,10 @@ def main(
         stage.write_result(result_evaluation, asked.digest if asked else "")
     if result_varies is not None:
         stage.write_result(
-            result_varies, _varies(source_uri, loaded or ("" if uri else declared.digest))
+            result_varies,
+            ""
+            if declared.is_table and is_inside(source_uri)  # then the commit holds it
+            else _varies(source_uri, loaded or ("" if uri else declared.digest)),
         )
 
 
@@ -152,13 +163,26 @@ def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None
     typer.echo(one_line(f"{len(samples)} samples of the organisation's own, {digest}"))
 
 
-def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) -> None:
+def _read(declared: Data, repository: Path, uri: str, output: Path) -> None:
+    """Read a table, without any of the repository's code."""
+    from touchstone.training.tables import load as tables
+
+    try:
+        tables.load(declared, repository, output, uri=uri, show=confine.shown_data())
+    except tables.TableError as error:
+        raise ManifestError(
+            str(error), hint="docs/reference/model-repository.md says how tables are read"
+        ) from None
+
+
+def _load(
+    repository: Path, entrypoint: str, uri: str, seed: int, output: Path, packages: Path | None
+) -> None:
     """Run the repository's `load_data` where it sees its own files and, at most, the network."""
-    output.mkdir()
     confinement = Confinement(
-        read=[repository, *confine.shown_data()],
+        read=[repository, *confine.shown_data(), *filter(None, [packages])],
         write=[output],
-        ports=(*_WEB, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(",")))),
+        ports=confine.data_ports(),
         network="host" if _is_address(uri) else "none",
     )
     program = SHIPPED / "training" / "load_data.py"
@@ -171,6 +195,7 @@ def _load(repository: Path, entrypoint: str, uri: str, seed: int, output: Path) 
         uri,
         str(seed),
         output,
+        str(packages or ""),
     ]
     with confine.started(words, confinement, folder=repository, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None  # noqa: S101 (it is a pipe)

@@ -13,7 +13,7 @@ import typer
 
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
-from touchstone.contract import model_repo, reads
+from touchstone.contract import model_repo, reads, requirements
 from touchstone.contract import remedy as remedies
 from touchstone.delivery import champion, floors
 from touchstone.delivery import status as statuses
@@ -44,8 +44,8 @@ def main(
     """Clone at one commit, store the tree and what it will be compared with and held to.
 
     What is wrong with touchstone.yaml, and with the code beside it, the stage validate says
-    together. A repository without one, or with a link in its place, is refused here; so are
-    environments that nobody has laid out.
+    together. A repository without one, or with a link in its place or in that of requirements.txt,
+    is refused here; so are environments that nobody has laid out.
     A round of a remedy that is not due is refused here, before any of the repository's code runs.
     """
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", revision):
@@ -61,12 +61,15 @@ def main(
         commit = git("rev-parse", "HEAD", cwd=checkout)
         shutil.rmtree(checkout / ".git")
         model_repo.read(checkout, shown=model_repo.FILE_NAME)
+        requirements.require_plain(checkout)
         artifacts = open_store(store)
         digest = artifacts.put(checkout)
         if run:
             statuses.note_source(artifacts, run, digest)
         model = floor = served = ""
-        read: dict[str, str] = {}
+        # Nobody reads the others where touchstone.yaml does not fit.
+        read = dict.fromkeys(reads.STAGES, "")
+        read["packages"] = reads.put_packages(artifacts, checkout)
         try:
             pipeline = model_repo.load(checkout)
         except ManifestError:
@@ -90,7 +93,7 @@ def main(
     stage.write_result(result_model, model)
     stage.write_result(result_champion, served)
     stage.write_result(result_floor, floor)
-    if result_reads is not None and read:
+    if result_reads is not None:
         stage.write_result(result_reads, json.dumps(read))
     typer.echo(f"{model or 'a model'} at {commit[:12]}: {digest}")
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from touchstone import confine
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract.reads import GateReads, load
@@ -25,6 +26,7 @@ from trust_gates.integrity.policy import Integrity
 from trust_gates.policy import GatePolicy, Setting
 from trust_gates.quality.policy import Quality
 from trust_gates.samples import Samples
+from trust_gates.spread import spread
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Outcome, decisive
 from trust_gates.visible import one_line
@@ -36,8 +38,8 @@ class Inputs:
 
     artifacts: Store
     digests: Mapping[str, str]
-    """Of the source, the data, the dataset, the model, the image, the champion and the evaluation
-    data; some empty."""
+    """Of the source, the data, the dataset, the model, the image, the packages, the champion and
+    the evaluation data; some empty."""
 
     dataset: Dataset
     source: Path
@@ -48,7 +50,10 @@ class Inputs:
 
     def target(self, tree: Path | None = None) -> Target:
         """The trained model, or that of another tree for the same data."""
-        target = open_described(tree or self.model, self.dataset.description)
+        described = self.dataset.description
+        low, high = float(described.inputs["low"]), float(described.inputs["high"])
+        apart = spread(self.dataset.splits["train"]["inputs"], low, high)
+        target = open_described(tree or self.model, described, apart)
         self.asked_as.add(target.asked_as)
         return target
 
@@ -63,6 +68,9 @@ def main(
     result_outcome: Annotated[Path, typer.Option(help="File for the outcome.")],
     data: Annotated[str, typer.Option(help="integrity: digest of the raw data.")] = "",
     image_digest: Annotated[str, typer.Option(help="integrity: digest of the image.")] = "",
+    packages: Annotated[
+        str, typer.Option(help="integrity: digest of the packages it was trained with, if any.")
+    ] = "",
     champion: Annotated[
         str, typer.Option(help="quality: digest of what is served, as fetch-source gives it.")
     ] = "",
@@ -92,12 +100,13 @@ def main(
                 "dataset": dataset,
                 "model": model,
                 "image": image_digest,
+                "packages": packages,
                 "champion": champion,
                 "evaluation": evaluation_data,
             },
             dataset=datasets.read(artifacts.get(dataset, folder / "dataset")),
             source=artifacts.get(asked.code, source) if asked.code else source,
-            model=artifacts.get(model, folder / "model"),
+            model=models.get(artifacts, model, folder / "model"),
         )
         typer.echo(f"judging by the {name} gate")
         with progress.heard_by(typer.echo):
@@ -124,7 +133,7 @@ def _judge(name: str, inputs: Inputs, asked: GateReads) -> Evidence:
     policy = asked.policy(name)
     description = inputs.dataset.description
     features = tuple(description.inputs.get("features", ()))
-    setting = asked.setting(features, description.protected)
+    setting = asked.setting(description)
     if policy is None:
         note = f"spec.gates.{name} is not declared: nothing was judged"
         return Evidence(gate=name, checks=[], notes=[note])
@@ -170,7 +179,7 @@ def _champion(samples: Samples, inputs: Inputs, served: champions.Served) -> qua
     """The served model asked about the same samples, or why it cannot be."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            tree = inputs.artifacts.get(served.model, Path(folder) / "champion")
+            tree = models.get(inputs.artifacts, served.model, Path(folder) / "champion")
             answers = quality.ask(inputs.target(tree), samples)
     except Exception as error:  # another version's code may fail in any way; the check then fails
         why = (
@@ -190,6 +199,9 @@ def _examined(inputs: Inputs, features: tuple[str, ...]) -> integrity.Subject:
     if image := inputs.digests["image"]:
         # It lies in a registry, which checks its bytes: here only its name must be a digest.
         expected["image"] = actual["image"] = image
+    packages = inputs.digests["packages"]
+    if packages:
+        expected["packages"], actual["packages"] = packages, models.named(inputs.model)
     code = inputs.model / "code"
     for file in sorted(inputs.source.rglob("*.py")):
         name = file.relative_to(inputs.source)
@@ -212,6 +224,7 @@ def _examined(inputs: Inputs, features: tuple[str, ...]) -> integrity.Subject:
         groups=description.protected,
         features=features,
         source=inputs.source,
+        packages=models.listed(inputs.artifacts, packages) if packages else {},
         target=inputs.target,
     )
 

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from touchstone.artifacts import models
 from touchstone.artifacts.store import digest_bytes, open_store
 from touchstone.commands import stage
 from touchstone.contract.reads import TrainReads, load
+from touchstone.errors import TouchstoneError
 from touchstone.training.export import read_metrics
 from trust_gates.visible import one_line
 
@@ -24,6 +26,9 @@ def main(
     result_model: Annotated[Path, typer.Option(help="File for the model's digest.")],
     checkpoints: Annotated[
         str, typer.Option(help="Folder of this training alone; empty: one that ends with it.")
+    ] = "",
+    packages: Annotated[
+        str, typer.Option(help="Digest of the packages that the code may import; empty for none.")
     ] = "",
 ) -> None:
     """Train spec.train.workers processes together; exits with the workers' own code.
@@ -46,7 +51,8 @@ def main(
             update={"parameters": artifacts.get_json(parameters)["parameters"]}
         )
         # All that this training reads: the recipe says by itself what a remedy made of it.
-        training = digest_bytes("\n".join([asked.code, dataset, config.model_dump_json()]).encode())
+        reads_all = [asked.code, dataset, config.model_dump_json(), packages]
+        training = digest_bytes("\n".join(reads_all).encode())
         work = folder / "work"
         work.mkdir()
         kept = Path(checkpoints or work / "checkpoints") / training.removeprefix("sha256:")
@@ -57,6 +63,8 @@ def main(
             output=work / "model",
             checkpoint=Checkpoint(path=kept / "training", training=training),
             config=config,
+            packages=models.get_packages(artifacts, packages, folder / "packages"),
+            packages_digest=packages,
         )
         methods = [one.method for one in (config.mitigation, *config.defences) if one]
         if methods:
@@ -66,6 +74,12 @@ def main(
         if code:
             typer.echo(f"error: {why or f'training ended with exit code {code}'}", err=True)
             raise typer.Exit(code)
+        # Whoever opens the model shows its code what is named there: code of its own wrote that.
+        if (named := models.named(work / "model")) != packages:
+            raise TouchstoneError(
+                f"got a model.json that names the packages {one_line(named) or 'none'}, expected"
+                f" {packages or 'none'}, with which it was trained"
+            )
         digest = artifacts.put(work / "model")
         figures = read_metrics(work / "model")
         shutil.rmtree(kept, ignore_errors=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from touchstone.artifacts import models
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.contract import recipe
@@ -22,6 +23,9 @@ def main(
     reads: Annotated[str, typer.Option(help="Digest of what this stage reads of the repository.")],
     dataset: Annotated[str, typer.Option(help="Digest of the split dataset.")],
     result_parameters: Annotated[Path, typer.Option(help="File for the parameters' digest.")],
+    packages: Annotated[
+        str, typer.Option(help="Digest of the packages that the code may import; empty for none.")
+    ] = "",
 ) -> None:
     """Try spec.tune.maxTrials sets of parameters, each as a short training of its own."""
     from touchstone.training import dataset as datasets
@@ -36,13 +40,18 @@ def main(
         else:
             artifacts.get(asked.code, folder / "source")
             datasets.learned_from(artifacts.get(dataset, folder / "dataset"))
-            document = _search(asked.entrypoint, asked.tune, asked.config, folder)
+            shown = models.get_packages(artifacts, packages, folder / "packages")
+            document = _search(asked.entrypoint, asked.tune, asked.config, folder, shown)
         digest = artifacts.put_json(document)
     stage.write_result(result_parameters, digest)
 
 
 def _search(
-    entrypoint: str, tune: recipe.Tune, config: TrainConfig, folder: Path
+    entrypoint: str,
+    tune: recipe.Tune,
+    config: TrainConfig,
+    folder: Path,
+    packages: Path | None,
 ) -> dict[str, object]:
     from touchstone.driver import local, study
     from touchstone.training import raised
@@ -53,6 +62,7 @@ def _search(
             source=folder / "source",
             entrypoint=entrypoint,
             dataset=folder / "dataset",
+            packages=packages,
             config=config.model_copy(update={"parameters": parameters}),
         )
         code, output = trials.run(job)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from touchstone import confine
+from touchstone.artifacts import models
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
 from touchstone.commands.repository import examine
@@ -29,8 +30,14 @@ def main(
     ],
     uri: Annotated[str, typer.Option(help="In place of spec.data.uri; empty takes that.")] = "",
     floor: Annotated[str, typer.Option(help="Digest of the floor, as fetch-source gives it.")] = "",
+    packages: Annotated[
+        str, typer.Option(help="Digest of the packages that the code may import; empty for none.")
+    ] = "",
+    package_problems: Annotated[
+        str, typer.Option(help="Digest of what the stage packages found wrong; empty for nothing.")
+    ] = "",
 ) -> None:
-    """Check touchstone.yaml, its code and data, and the floor: as `touchstone validate` does.
+    """Check touchstone.yaml, its code, packages and data, and the floor, as `touchstone validate`.
 
     The code is loaded confined, without a network: data at an address are left to fetch-data. What
     follows from the repository alone need not be loaded twice; what lies in a folder may change.
@@ -47,6 +54,8 @@ def main(
             uri=uri,
             floors=floors.load(artifacts, floor),
             show=show,
+            packages=models.get_packages(artifacts, packages, Path(folder) / "packages"),
+            refused=artifacts.get_json(package_problems) if package_problems else (),
             output=None if show else output,
         )
         if found.written and not found.problems:

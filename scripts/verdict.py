@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store, digest_file, open_store
 from touchstone.commands import stage
 from touchstone.contract import model_repo
@@ -18,6 +19,7 @@ from touchstone.errors import ModelRefusedError, PlatformError, UsageError
 from touchstone.training import dataset as datasets
 from touchstone.training.export import describe, read_metrics
 from trust_gates import GATES
+from trust_gates.inputs.description import WORDS
 from trust_gates.recomputed import recomputed
 from trust_gates.software import versions
 from trust_gates.verdict import Evidence, Outcome, Verdict, decisive
@@ -55,9 +57,11 @@ def main(
         current = remedies.admit(
             policy.spec, artifacts, source=source, number=number, remedy=remedy, previous=previous
         )
+        tree = artifacts.get(model, folder / "model")
+        packages = models.named(tree)
         facts = _facts(
             remedies.remedied(policy.spec, current.remedies),
-            artifacts.get(model, folder / "model"),
+            tree,
             artifacts.get(dataset, folder / "dataset"),
             uri or policy.spec.data.uri,
         )
@@ -105,6 +109,11 @@ def main(
             "card": policy.spec.card.plain(),
             "facts": facts,
             "software": versions(),
+            **(
+                {"packages": {"digest": packages, "versions": models.listed(artifacts, packages)}}
+                if packages
+                else {}
+            ),
             "evidence": {gate: digest for gate, (digest, _) in found.items()},
         }
     )
@@ -136,7 +145,7 @@ def _facts(spec: Spec, model: Path, dataset: Path, uri: str) -> dict[str, Any]:
     return {
         "task": data.description.task,
         "classes": list(data.description.classes),
-        "inputs": dict(data.description.inputs),
+        "inputs": {n: one for n, one in data.description.inputs.items() if n != WORDS},
         "protected": {name: list(v) for name, v in data.description.protected.items()},
         "samples": {name: len(arrays["inputs"]) for name, arrays in data.splits.items()},
         "uri": uri,

@@ -15,8 +15,8 @@ from trust_gates.visible import guard_output
 
 _MODULES = (
     "demo", "init", "platform", "model", "watch", "report", "review", "predict", "gate", "schema",
-    "validate", "run", "runs", "logs", "describe", "debug", "cancel", "rerun", "gc", "events",
-    "replay", "trigger", "outbox", "hook",
+    "validate", "packages", "run", "runs", "logs", "describe", "debug", "cancel", "rerun", "gc",
+    "events", "replay", "trigger", "outbox", "hook",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

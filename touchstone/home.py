@@ -12,7 +12,7 @@ spool/                   deliveries that the listener has not taken yet
 logs/                    what processes printed
 proxy/                   what Envoy reads
 reports/<run>/           what `touchstone report` wrote
-revisions/               model trees of what is served
+revisions/               model trees of what is served, with the packages that they need
 sockets                  a link to where revisions and Envoy listen, for us alone
 ```
 """
@@ -45,6 +45,11 @@ PACKAGES = (Path(__file__).parent, _CHECKOUT / "trust_gates")
 
 SHIPPED = _CHECKOUT if (_CHECKOUT / "tekton").is_dir() else Path(__file__).parent / "shipped"
 """Where tekton/, argocd/, scripts/ and training/ lie: in a checkout, or in the wheel."""
+
+
+def packages_of(tree: Path) -> Path:
+    """Where the packages lie that a model tree's code needs: beside it, they are no part of it."""
+    return tree.with_name(f"{tree.name}.packages")
 
 
 @dataclass(frozen=True, slots=True)

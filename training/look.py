@@ -23,8 +23,11 @@ def main(source: Path, what: Mapping[str, Any], descriptor: int) -> None:
             out.flush()
 
         from touchstone.training.look import look
+        from touchstone.training.packages import use
 
-        look(source, **what, say=say)
+        asked = dict(what)
+        use(asked.pop("packages"))
+        look(source, **asked, say=say)
         say({"done": True})
 
 

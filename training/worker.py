@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 from touchstone.training import dataset, export, raised
 from touchstone.training.dataset import Dataset
 from touchstone.training.defences import wrap
+from touchstone.training.estimator import EstimatorSpec
+from touchstone.training.estimator.fits import misfits
 from touchstone.training.launch import Job
 from touchstone.training.load import load_spec
 from touchstone.training.mitigation.served import Served
+from touchstone.training.packages import use
 from touchstone.training.spec import ModelSpec
 from touchstone.training.trainer import PREEMPTED, PreemptedError, Ranks, from_environment, train
 from touchstone.training.trials import serve
@@ -36,14 +39,21 @@ def main(job: Job) -> int:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    own = load_spec(job.source, job.entrypoint)
+    use(job.packages)
     data = dataset.read(job.dataset, splits=("train", "validation"))
+    own = load_spec(job.source, job.entrypoint, data.description)
+    if isinstance(own, EstimatorSpec):
+        asked = job.config
+        for _, problem in misfits(
+            mitigation=asked.mitigation, defences=asked.defences, evasion=asked.evasion
+        ):
+            raise ValueError(problem)
     inputs = data.description.inputs
     spec = wrap.inputs(own, job.config.defences, inputs)
     ranks = from_environment()
     try:
         trained = wrap.training(spec, job.config.defences, inputs)
-        module, figures, served = _train(trained, data, job, ranks)
+        module, figures, served = _train(own, trained, data, job, ranks)
     except PreemptedError as stopped:
         _say(str(stopped))
         return PREEMPTED
@@ -75,6 +85,7 @@ def main(job: Job) -> int:
                 metrics=figures,
                 seed=job.config.seed,
                 defences=job.config.defences,
+                packages=job.packages_digest,
             )
             if guard is not None:
                 guard.write(job.output)
@@ -87,14 +98,17 @@ def main(job: Job) -> int:
 
 
 def _train(
-    spec: ModelSpec, data: Dataset, job: Job, ranks: Ranks
+    own: ModelSpec, spec: ModelSpec, data: Dataset, job: Job, ranks: Ranks
 ) -> tuple[torch.nn.Module, dict[str, float], Served | None]:
     how: Any = {"checkpoint": job.checkpoint, "ranks": ranks, "report": _say}
+    fit: Any = train
+    if isinstance(own, EstimatorSpec):
+        from touchstone.training.estimator.fitted import fit
     if job.config.mitigation is None:
-        return *train(spec, data, job.config, **how), None
+        return *fit(spec, data, job.config, **how), None
     from touchstone.training.mitigation.apply import train_mitigated
 
-    done = train_mitigated(spec, data, job.config, **how)
+    done = train_mitigated(spec, data, job.config, fit=fit, **how)
     return done.module, done.figures, done.served
 
 

@@ -14,18 +14,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from trust_gates import GATES
-from trust_gates.errors import GateError, MissingExtraError, PolicyError
+from trust_gates.errors import GateError, MissingExtraError
 from trust_gates.visible import console, guard_output
 
 if TYPE_CHECKING:
     from trust_gates.digests import Held
     from trust_gates.gates import Gates
     from trust_gates.outside import Subject
+    from trust_gates.samples import Task
     from trust_gates.verdict import Evidence
 
 
@@ -59,8 +61,17 @@ Expected = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict document.")]
 Out = Annotated[Path | None, typer.Option(help="Write the trust report with its pictures here.")]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", help="Write the checks as JUnit XML to this file.")
+]
+Sarif = Annotated[
+    Path | None, typer.Option("--sarif", help="Write what refused as SARIF 2.1.0 to this file.")
+]
+Summary = Annotated[
+    Path | None, typer.Option("--summary", help="Write a Markdown summary to this file.")
+]
 
-Open = Callable[[Path | None, Path], "Subject"]
+Open = Callable[[Path | None, Path, "Task"], "Subject"]
 
 app = typer.Typer(
     name="python -m trust_gates",
@@ -83,6 +94,9 @@ def gate(
     expect: Expected = None,
     as_json: AsJson = False,
     out: Out = None,
+    junit: Junit = None,
+    sarif: Sarif = None,
+    summary: Summary = None,
 ) -> None:
     """Judge a model by one gate or several; exit code 5 when one refuses it.
 
@@ -93,12 +107,20 @@ def gate(
     python -m trust_gates gate quality robustness --model m.onnx --data d.csv --policy gates.yaml
     """
     from trust_gates.digests import Held
+    from trust_gates.gates import read_policy
 
     held = Held.of(model=model, data=data, policy=policy)
     asked = Asked(
-        model=model, data=data, source=source, expect=expect or (), seed=seed or 0, held=held
+        model=model,
+        data=data,
+        policy=policy,
+        source=source,
+        expect=expect or (),
+        seed=seed or 0,
+        held=held,
     )
-    if judge(names, read_policy(policy), asked, as_json=as_json, out=out):
+    left = Left(as_json=as_json, out=out, junit=junit, sarif=sarif, summary=summary)
+    if judge(names, read_policy(policy), asked, left):
         raise typer.Exit(5)
 
 
@@ -160,45 +182,13 @@ def report_(
     write(files, out)
 
 
-def read_policy(path: Path) -> Gates:
-    """The `gates` of a YAML file with nothing else.
-
-    Raises:
-        PolicyError: it is absent, no YAML, or does not fit; every problem with its field.
-    """
-    from pydantic import ValidationError
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    from trust_gates import wording
-    from trust_gates.gates import GatesFile
-    from trust_gates.named import as_typed
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = YAML(typ="safe", pure=True).load(text)  # 1.2, as a touchstone.yaml is read
-    except (OSError, YAMLError, ValueError) as error:
-        raise PolicyError(f"{path}: {error}") from None
-    if not isinstance(document, dict):
-        raise PolicyError(f"{path}: got {type(document).__name__}, expected a mapping with `gates`")
-    if "spec" in document:
-        raise PolicyError(
-            f"{path}: got a whole touchstone.yaml, which `touchstone gate` judges by; expected a "
-            "file with only `gates`"
-        )
-    try:
-        return GatesFile.model_validate(as_typed(GatesFile, document, text)).gates
-    except ValidationError as error:
-        problems = wording.problems(error, lambda _: str(path), GatesFile)
-        raise PolicyError("\n".join(f"{place}: {text}" for place, text in problems)) from None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What the command line says besides the gates."""
 
     model: Path | None
     data: Path | None
+    policy: Path
     source: Path | None
     expect: Sequence[str]
     seed: int
@@ -209,29 +199,89 @@ class Asked:
     """By gate, what stands in the policy's file besides the gates and is not used here."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What the command leaves besides its exit code."""
+
+    as_json: bool = False
+    """Print the verdict document instead of lines."""
+
+    out: Path | None = None
+    """Folder for the trust report."""
+
+    junit: Path | None = None
+    sarif: Path | None = None
+    summary: Path | None = None
+    taken: Callable[[Mapping[str, bytes]], object] | None = None
+    """Gets the trust report's files by name, whether they are written or not."""
+
+    def prepare(self) -> None:
+        """Make the folders: judging takes minutes, and then it is late to learn of a wrong path.
+
+        Raises:
+            typer.BadParameter: there can be no such file or folder.
+        """
+        files = {"junit": self.junit, "sarif": self.sarif, "summary": self.summary}
+        folders = {name: file.parent for name, file in files.items() if file}
+        for name, folder in {**folders, **({"out": self.out} if self.out else {})}.items():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise typer.BadParameter(
+                    f"got --{name} in {folder}: {error.strerror}; expected a folder that is there "
+                    "or can be made"
+                ) from None
+        for name, file in files.items():
+            if file and file.is_dir():
+                raise typer.BadParameter(f"got --{name} {file}, a folder; expected a file's path")
+
+    def write(self, document: Mapping[str, Any], found: Sequence[Evidence], policy: Path) -> None:
+        """Write each file that was asked for, and name it."""
+        from trust_gates import report
+        from trust_gates.report import junit, markdown, sarif
+        from trust_gates.report.reading import Report
+
+        written: list[tuple[Path, bytes]] = []
+        if self.junit:
+            written.append((self.junit, junit.render(document)))
+        if self.sarif:
+            text = policy.read_text(encoding="utf-8")
+            log = sarif.render(document, uri=_uri(policy), policy=text)
+            written.append((self.sarif, json.dumps(log, indent=2, allow_nan=False).encode()))
+        if self.summary:
+            written.append((self.summary, markdown.summary(Report.of(document, ())).encode()))
+        for file, data in written:
+            _write(file, data, quiet=self.as_json)
+        if self.out is None and self.taken is None:
+            return
+        pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
+        rendered = report.render(document, pictures)
+        if self.out is not None:
+            write(rendered, self.out, quiet=self.as_json)
+        if self.taken is not None:
+            self.taken(rendered)
+
+
 def judge(
     names: Sequence[str],
     gates: Gates,
     asked: Asked,
-    *,
-    as_json: bool,
-    out: Path | None,
+    left: Left,
     open_subject: Open | None = None,
-    taken: Callable[[Mapping[str, bytes]], object] | None = None,
 ) -> list[str]:
-    """Judge, print what was found, write the report where asked to; the gates that refused.
-
-    `taken` gets the report's files by name as well, whether they are written or not.
+    """Judge, print what was found, write what is to be left; the gates that refused.
 
     Raises:
         ValueError: what the policy, the model or the data say does not fit together, or one of
             them changed meanwhile.
-        typer.BadParameter: a gate is unknown, or what it needs was not given.
+        typer.BadParameter: a gate is unknown, what it needs was not given, or a file cannot be
+            written.
     """
-    from trust_gates import outside, report
+    from trust_gates import outside
     from trust_gates.report.asked import Yardstick
     from trust_gates.verdict import Outcome
 
+    left.prepare()
     found = _found(names, gates, asked, open_subject or outside.open_subject)
     asked.held.confirm()
     judged = asked.model or asked.data
@@ -243,18 +293,12 @@ def judge(
         judged=asked.held.digests,
         unused=asked.unused,
     )
-    if as_json:
+    if left.as_json:
         typer.echo(json.dumps(document, indent=2, allow_nan=False))
     else:
         for line in outside.lines(found, Yardstick.of(document)):
             typer.echo(line)
-    if out is not None or taken is not None:
-        pictures = {f"{name}.png": data for one in found for name, data in one.pictures.items()}
-        files = report.render(document, pictures)
-        if out is not None:
-            write(files, out, quiet=as_json)
-        if taken is not None:
-            taken(files)
+    left.write(document, found, asked.policy)
     return [one.gate for one in found if one.outcome is not Outcome.PASSED]
 
 
@@ -277,7 +321,7 @@ def _found(names: Sequence[str], gates: Gates, asked: Asked, open_subject: Open)
     @cache
     def subject() -> Subject:
         assert data is not None  # noqa: S101 (refused above)
-        return open_subject(model, data)
+        return open_subject(model, data, gates.task)
 
     screen, found = console(stderr=True), []
     for name in names:
@@ -290,7 +334,7 @@ def _found(names: Sequence[str], gates: Gates, asked: Asked, open_subject: Open)
                     gates,
                     expected=expected,
                     source=asked.source,
-                    open_target=lambda: subject().target,
+                    open_target=lambda: subject().model,
                     seed=asked.seed,
                 )
             else:
@@ -303,8 +347,21 @@ def write(files: Mapping[str, bytes], folder: Path, *, quiet: bool = False) -> N
     """Write the files of a report into `folder` and name each."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        (folder / name).write_bytes(data)
-        typer.echo(f"wrote {folder / name}", err=quiet)
+        _write(folder / name, data, quiet=quiet)
+
+
+def _write(file: Path, data: bytes, *, quiet: bool) -> None:
+    file.write_bytes(data)
+    typer.echo(f"wrote {file}", err=quiet)
+
+
+def _uri(file: Path) -> str:
+    """Of a file below the working directory relative to it, as code scanning looks for it."""
+    whole = file.resolve()
+    here = Path.cwd()
+    if not whole.is_relative_to(here):
+        return whole.as_uri()
+    return quote(whole.relative_to(here).as_posix())
 
 
 def _expected(pairs: Sequence[str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from trust_gates.verdict import Check, Interval, Outcome, Required
 
 _MOST, _LEAST = 10_000_000, 1e-12
 
-_SPENT = {"accuracy": 1.0, "robust_accuracy": 0.5}
+_SPENT = {"accuracy": 1.0, "robust_accuracy": 0.5, "robust_within_tolerance": 0.5}
 """Shares that nothing shows better than every sample being right, by the part of the error that is
 left for Clopper and Pearson's limit: the rest is a confidence sequence's (see `sequential`)."""
 

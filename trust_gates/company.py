@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.errors import PolicyError
+from trust_gates.errors import PolicyError, UnfitModelError
 from trust_gates.matching import overlaps
 from trust_gates.policy import COMPANY, GatePolicy, Setting
 from trust_gates.samples import Boxes, Ints, Samples
@@ -42,11 +42,15 @@ _TIMES = 3
 _ROUNDING = 1e-3
 """Float32 sums come in another order, by another kernel, so a thousandth is allowed for: in logits
 of how far the best class is ahead where it is rather close (the tenth percentile); where the class
-is the same, in probabilities of how far it is ahead in the middle."""
+is the same, in probabilities of how far it is ahead in the middle; in numbers of how far they
+commonly lie from the median."""
 
 _MOST = 0.01
 """More than this is never rounding: in logits whatever the margins, in scores of claims, and in the
 logit of how suspicious an input is."""
+
+_DIGITS = 32
+"""So many times what float32 can tell apart, a number may differ by in any case."""
 
 _HEARD = 1e-4
 """Classes with less of a chance than this in both answers are left out: what is masked by -1e9 is
@@ -57,7 +61,7 @@ _SCORE, _OVERLAP = 0.05, 0.9
 
 Judge = TypeVar("Judge", bound=Callable[..., Evidence])
 _Answers = Sequence[Any]
-"""Of each sample: its logits (K,), or a detector's `Boxes`."""
+"""Of each sample: its logits (K,) or number (1,), or a detector's `Boxes`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +120,9 @@ def as_served(gate: str) -> Callable[[Judge], Judge]:
                 return _refusal(gate, found, policy, setting)
             try:
                 evidence = judge(target, samples, policy, setting, *more)
-            except PolicyError:
+            except PolicyError as error:
+                if isinstance(error, UnfitModelError) and found.differ.any():
+                    return _refusal(gate, found, policy, setting)
                 raise
             except Exception:  # of whoever leans on company, whatever comes of it
                 if found.differ.any():
@@ -244,8 +250,10 @@ def _asked(
 
 
 def _kind(answer: NDArray[np.float64] | Boxes) -> float:
-    """What answers are sorted by: the class, or the number of claims."""
-    return float(len(answer) if isinstance(answer, Boxes) else answer.argmax())
+    """What answers are sorted by: the class, the number itself, or how many claims."""
+    if isinstance(answer, Boxes):
+        return float(len(answer))
+    return float(answer[0] if len(answer) == 1 else answer.argmax())
 
 
 def _alike(all_alone: _Answers, alone: _Answers, other: _Answers) -> NDArray[np.bool_]:
@@ -260,8 +268,20 @@ def _alike(all_alone: _Answers, alone: _Answers, other: _Answers) -> NDArray[np.
     both = finite & np.isfinite(then).all(axis=1)
     same: NDArray[np.bool_] = ~finite & ~np.isfinite(then).all(axis=1)
     if both.any():
-        same[both] = _same_logits(first[both], then[both], np.stack(all_alone))
+        alike = _same_numbers if first.shape[1] == 1 else _same_logits
+        same[both] = alike(first[both], then[both], np.stack(all_alone))
     return same
+
+
+def _same_numbers(
+    first: NDArray[np.float64], then: NDArray[np.float64], usual: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """(n,) of numbers (n, 1), by how far the model's `usual` answers (m, 1) commonly lie apart."""
+    finite = usual[np.isfinite(usual)]
+    apart = np.median(np.abs(finite - np.median(finite)))
+    digits = _DIGITS * np.finfo(np.float32).eps * np.maximum(np.abs(first), np.abs(then))
+    same: NDArray[np.bool_] = np.abs(first - then) <= np.maximum(_ROUNDING * apart, digits)
+    return same[:, 0]
 
 
 def _same_logits(

@@ -7,6 +7,10 @@ class GateError(RuntimeError):
     """The gate itself does not work here, so nothing it says could be trusted."""
 
 
+class HostGoneError(GateError):
+    """The model host ended, or said something that was not agreed on: it answers no more."""
+
+
 class MissingExtraError(RuntimeError):
     """A library that only some models need is not installed."""
 
@@ -19,3 +23,7 @@ class MissingExtraError(RuntimeError):
 
 class PolicyError(ValueError):
     """The policy does not say what a gate must require."""
+
+
+class UnfitModelError(PolicyError):
+    """The model is of a kind that the policy's gate cannot judge."""

@@ -51,19 +51,22 @@ def read(path: Path, description: Description) -> Samples:
         PolicyError: the data are malformed, or do not fit the description; both are told.
     """
     try:
-        found = dataset.read(path)
+        found = dataset.read(path, description)
     except ValueError as error:
         raise PolicyError(f"the evaluation data cannot be read: {error}") from None
     samples, inputs = found.samples, description.inputs
-    task = "detection" if samples.detection else "classification"
-    if task != description.task:
-        raise _unfit("task", task, description.task)
+    if samples.task != description.task:
+        raise _unfit("task", samples.task, description.task)
     if unknown := sorted(set(samples.classes) - set(description.classes)):
         raise _unfit("classes", samples.classes, f"{list(description.classes)}; not {unknown}")
     order = _columns(found, tuple(inputs.get("features", ())))
     values = samples.inputs if order is None else samples.inputs[:, order]
     if values.shape[1:] != tuple(inputs["shape"]):
         raise _unfit("inputs of shape", values.shape[1:], tuple(inputs["shape"]))
+    if values.dtype != description.dtype:
+        if (whole := values.astype(description.dtype)).tolist() != values.tolist():
+            raise _unfit("inputs of type", values.dtype, description.dtype)
+        values = whole
     low, high = float(inputs["low"]), float(inputs["high"])
     # Written so that a NaN fails: every comparison with it is false.
     if not (len(values) and values.min() >= low and values.max() <= high):
@@ -84,6 +87,8 @@ def read(path: Path, description: Description) -> Samples:
         classes=description.classes,
         labels=None if samples.labels is None else to[samples.labels],
         objects=objects,
+        targets=samples.targets,
+        raw=samples.raw,
         groups={name: samples.groups[name] for name in protected},
         declared=tuple(name for name in protected if name in samples.protected),
     )

@@ -27,6 +27,7 @@ from trust_gates.fairness.metrics import ALSO
 from trust_gates.fairness.metrics import METRICS as FAIRNESS
 from trust_gates.fairness.policy import Fairness
 from trust_gates.gates import Gates
+from trust_gates.inputs.description import DTYPES
 from trust_gates.integrity.metrics import CHECKED
 from trust_gates.integrity.policy import Integrity, Poisoning
 from trust_gates.metric import Metric
@@ -35,9 +36,10 @@ from trust_gates.policy import Check, Fraction, OneOf, Range, Strict, measured
 from trust_gates.quality.metrics import METRICS as QUALITY
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness.attacks import ATTACKS, ENSEMBLES, members
-from trust_gates.robustness.attacks.attack import Norm, Task
+from trust_gates.robustness.attacks.attack import Norm
 from trust_gates.robustness.metrics import METRICS as ROBUSTNESS
 from trust_gates.robustness.policy import Robustness
+from trust_gates.samples import Task
 from trust_gates.verdict import Required
 
 _ROUNDING = 1e-9
@@ -54,6 +56,7 @@ class Inputs(BaseModel):
 
     low: FiniteFloat
     high: FiniteFloat
+    dtype: str = DTYPES[0]
     features: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
@@ -67,8 +70,9 @@ class Inputs(BaseModel):
 
     @property
     def range(self) -> float:
-        """From the lowest to the highest value."""
-        return self.high - self.low
+        """From the lowest to the highest value; of tokens that of their vectors, which is the unit
+        that an epsilon is given in."""
+        return self.high - self.low if self.dtype == DTYPES[0] else 1.0
 
 
 class Data(BaseModel):
@@ -173,6 +177,9 @@ class RobustnessFloor(Strict):
     samples: int | None = Field(default=None, ge=1)
     """`samples` at least."""
 
+    tolerance: float | None = Field(default=None, gt=0)
+    """`tolerance` at most, of regressions."""
+
     immutable: tuple[Name, ...] | None = None
     """Features that `immutable`, or the data, may keep from an attacker; by default all may be
     kept that leave `reach`."""
@@ -197,6 +204,8 @@ class RobustnessFloor(Strict):
             yield from _less(what, policy.epsilon / data.inputs.range, share)
         yield from self._attacks(policy, data)
         yield from _less("robustness samples", policy.samples, self.samples)
+        if policy.tolerance is not None:
+            yield from _more("robustness tolerance", policy.tolerance, self.tolerance)
         yield from self._limits(policy, data)
 
     def _attacks(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from trust_gates import GATES
+from trust_gates import GATES, wording
 from trust_gates.errors import PolicyError
 from trust_gates.explainability.policy import Explainability
 from trust_gates.fairness.policy import Fairness
+from trust_gates.glossary import METRICS
 from trust_gates.integrity.policy import Integrity
-from trust_gates.named import Known
+from trust_gates.named import Known, as_typed
 from trust_gates.policy import GatePolicy, Setting, Strict
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness.policy import Robustness
+from trust_gates.samples import Task
 
 
 class Gates(Strict):
@@ -49,6 +53,14 @@ class Gates(Strict):
             raise PolicyError("\n".join(wrong))
 
     @property
+    def task(self) -> Task:
+        """What a table is of that does not say it itself: a regression where a check is of a
+        figure that only regressions have."""
+        named = [METRICS[check.metric] for one in self.policies.values() for check in one.checks]
+        alone = any(metric.tasks == ("regression",) for metric in named)
+        return "regression" if alone else "classification"
+
+    @property
     def declared(self) -> tuple[str, ...]:
         """Names of the gates that must have judged the model before it can be promoted."""
         return tuple(self.policies)
@@ -68,11 +80,16 @@ class Gates(Strict):
         *,
         seed: int = 0,
         features: tuple[str, ...] = (),
+        columns: tuple[str, ...] = (),
         groups: Mapping[str, Sequence[str]] | None = None,
     ) -> Setting:
         """What each gate is told besides its policy."""
         return Setting(
-            confidence=self.confidence_each, seed=seed, features=features, groups=groups or {}
+            confidence=self.confidence_each,
+            seed=seed,
+            features=features,
+            columns=columns,
+            groups=groups or {},
         )
 
 
@@ -80,3 +97,45 @@ class GatesFile(Strict):
     """A YAML file with nothing but the gates' policies."""
 
     gates: Gates
+
+    @classmethod
+    def given(cls, document: Any, where: str) -> Gates:
+        """The `gates` of plain data.
+
+        Args:
+            where: what errors call it.
+
+        Raises:
+            PolicyError: they do not fit; every problem with its field.
+        """
+        if not isinstance(document, Mapping):
+            raise PolicyError(
+                f"{where}: got {type(document).__name__}, expected a mapping with `gates`"
+            )
+        if "spec" in document:
+            raise PolicyError(
+                f"{where}: got a whole touchstone.yaml, which `touchstone gate` judges by; "
+                "expected a file with only `gates`"
+            )
+        try:
+            return cls.model_validate(document).gates
+        except ValidationError as error:
+            problems = wording.problems(error, lambda _: where, cls)
+            raise PolicyError("\n".join(f"{place}: {text}" for place, text in problems)) from None
+
+
+def read_policy(path: Path) -> Gates:
+    """The `gates` of a YAML file with nothing else.
+
+    Raises:
+        PolicyError: it is absent, no YAML, or does not fit; every problem with its field.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = YAML(typ="safe", pure=True).load(text)  # 1.2, as a touchstone.yaml is read
+    except (OSError, YAMLError, ValueError) as error:
+        raise PolicyError(f"{path}: {error}") from None
+    return GatesFile.given(as_typed(GatesFile, document, text), str(path))

@@ -27,8 +27,12 @@ class Metric:
     advice: str = ""
     """What to do where a check of it does not pass, in a sentence; empty without any check."""
 
-    task: str = ""
-    """What only models of this task are measured by; empty for all."""
+    tasks: tuple[str, ...] = ()
+    """Models of these tasks are measured by it; empty for all."""
+
+    def serves(self, task: str) -> bool:
+        """Whether models of the task are measured by it."""
+        return not self.tasks or task in self.tasks
 
     @property
     def ratio(self) -> bool:
@@ -61,9 +65,14 @@ def count(name: str, meaning: str, advice: str = "", *, ideal: float | None = 0)
     return Metric(name=name, meaning=meaning, ideal=ideal, low=0, high=math.inf, advice=advice)
 
 
-def only(task: str, *metrics: Metric) -> tuple[Metric, ...]:
-    """Those that only models of this task are measured by."""
-    return tuple(replace(metric, task=task) for metric in metrics)
+def only(tasks: str | tuple[str, ...], *metrics: Metric) -> tuple[Metric, ...]:
+    """Those that only models of this task, or of these, are measured by."""
+    named = (tasks,) if isinstance(tasks, str) else tasks
+    return tuple(replace(metric, tasks=named) for metric in metrics)
+
+
+DECIDING = ("classification", "detection")
+"""The tasks whose answers are right or wrong."""
 
 
 def compared(metric: str, *parts: str) -> str:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from trust_gates.errors import PolicyError
+from trust_gates.samples import Task
 from trust_gates.visible import characters
 from trust_gates.wording import alike
 
@@ -48,7 +49,7 @@ class Known:
     """The names that the data have; a policy's are held against them."""
 
     classes: Sequence[str]
-    detection: bool = False
+    task: Task = "classification"
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Each protected attribute's values, those that are declared and do not occur as well."""
 

@@ -28,6 +28,23 @@ class Network(torch.nn.Module, ABC):
             GateError: it has no layer with weights that its prediction goes through.
         """
 
+    @abstractmethod
+    def embedding(self, tokens: Tensor) -> Tensor:
+        """(V, D): the table of the one embedding that all the model sees of `tokens` (N, L).
+
+        Raises:
+            GateError: there is none, or there are several.
+        """
+
+    @abstractmethod
+    def embedded(self, tokens: Tensor, values: Tensor) -> Tensor:
+        """As the answer to `tokens`, with `values` (N, L, D) in the place of what the embedding
+        gives of them; differentiable with respect to `values`.
+
+        Raises:
+            GateError: as `embedding`.
+        """
+
 
 def pooled(given: Tensor) -> Tensor:
     """(N, C, H, W) maps and (N, T, D) tokens to one vector a sample: (N, C) and (N, D)."""

@@ -16,8 +16,9 @@ from trust_gates.inputs.dataset import Data
 from trust_gates.integrity import pickles, tree
 from trust_gates.quality.policy import Quality
 from trust_gates.report.asked import Yardstick
+from trust_gates.samples import Task
 from trust_gates.software import versions
-from trust_gates.target import Target
+from trust_gates.target import Recorded, Target
 from trust_gates.verdict import Evidence, Outcome, Verdict
 from trust_gates.visible import one_line
 
@@ -29,31 +30,50 @@ ANSWERS_ONLY = ("quality", "fairness")
 class Subject:
     """A model and what it is judged on."""
 
-    target: Target
+    target: Target | Recorded
     data: Data
     notes: Sequence[str] = ()
     """What a reader must know of how it was asked; added to every gate's."""
 
+    @property
+    def model(self) -> Target:
+        """The target, which is no recorded answers.
 
-def open_subject(model: Path | None, data: Path) -> Subject:
+        Raises:
+            ValueError: it is.
+        """
+        if isinstance(self.target, Recorded):
+            raise ValueError("got predictions, expected a model that can be asked")
+        return self.target
+
+
+def open_subject(model: Path | None, data: Path, task: Task = "classification") -> Subject:
     """The model at `model` (an .onnx or .skops file, or a folder with one) and the data.
 
-    Without a model, `data` is a CSV of predictions.
+    Without a model, `data` is a CSV of predictions. `task` is what a CSV is of.
 
     Raises:
         ValueError: a file is absent, malformed, or one that loading could run code from.
         MissingExtraError: a library that this kind of model needs is not installed.
     """
     if model is None:
-        target, samples = predictions.read(data)
-        known = Data(samples=samples, low=target.low, high=target.high)
+        recorded, samples = predictions.read(data, task=task)
+        known = Data(samples=samples, low=recorded.low, high=recorded.high)
         note = (
             f"judged on recorded predictions ({data.name}): the model itself was not asked, so "
             "nothing is known of answers in other company"
         )
-        return Subject(target=target, data=known, notes=[note])
-    file = _model_file(model)
-    found = dataset.read(data)
+        return Subject(target=recorded, data=known, notes=[note])
+    return opened(model, dataset.read(data, task=task))
+
+
+def opened(model: Path, found: Data) -> Subject:
+    """The model at `model`, to be judged on data that are read already.
+
+    Raises:
+        ValueError, MissingExtraError: as `open_subject`.
+    """
+    file = model_file(model)
     if file.suffix.lower() == ".onnx":
         from trust_gates.inputs import onnx as reader
     else:
@@ -64,10 +84,30 @@ def open_subject(model: Path | None, data: Path) -> Subject:
         low=found.low,
         high=found.high,
         spread=found.spread,
+        task=found.samples.task,
     )
+    found = as_taken(file.name, target, found)
     target = replace(target, reach=found.reach)
-    note = f"{file.name} only answers: gradients are differences of its answers"
-    return Subject(target=target, data=found, notes=[note])
+    return Subject(target=target, data=found, notes=[only_answers(file)])
+
+
+def only_answers(file: Path) -> str:
+    """What a reader must know of how a model in such a file was asked."""
+    return f"{file.name} only answers: gradients are differences of its answers"
+
+
+def as_taken(model: str, target: Target, data: Data) -> Data:
+    """The data as the target takes them: a CSV's numbers are tokens to a model of tokens.
+
+    Raises:
+        ValueError: some are no whole numbers from 0 on.
+    """
+    if target.dtype == data.samples.inputs.dtype:
+        return data
+    found = data.samples.inputs.astype(target.dtype)
+    if (found != data.samples.inputs).any() or (found < 0).any():
+        raise ValueError(f"{model} takes tokens ({target.dtype}), got data that are none")
+    return replace(data, samples=replace(data.samples, inputs=found), reach=None)
 
 
 def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Evidence:
@@ -85,7 +125,9 @@ def judge(gate: str, subject: Subject, gates: Gates, *, seed: int = 0) -> Eviden
             f"{gate}: {{checks: [{{metric: …, atLeast: …}}]}}"
         )
     data = subject.data
-    setting = gates.setting(seed=seed, features=data.features, groups=data.groups)
+    setting = gates.setting(
+        seed=seed, features=data.features, columns=data.columns, groups=data.groups
+    )
     evidence: Evidence = import_module(f"trust_gates.{gate}").judge(
         subject.target, subject.data.samples, policy, setting
     )
@@ -141,7 +183,7 @@ def examine(
                 f"got {'; '.join(irregular)} in {data}, expected regular files: put each file "
                 "itself there; nothing of the folder was read"
             )
-        known = dataset.read(data)
+        known = dataset.read(data, task=gates.task)
         subject = replace(
             subject,
             splits={**known.learned, "test": known.samples},
@@ -201,7 +243,8 @@ def lines(evidence: Sequence[Evidence], yardstick: Yardstick) -> Iterator[str]:
         yield one_line(f"{mark}: {check.gate}: {check.reason}")
 
 
-def _model_file(model: Path) -> Path:
+def model_file(model: Path) -> Path:
+    """The .onnx or .skops file at `model`, or in that folder. Raises ValueError for any other."""
     if (model / "model.json").is_file():
         raise ValueError(
             f"{model} is a PyTorch model tree, which takes its own code to load; expected an .onnx "

@@ -208,6 +208,9 @@ class Setting:
     features: tuple[str, ...] = ()
     """Names of an input row's values, or of an image's channels; empty where they have none."""
 
+    columns: tuple[str, ...] = ()
+    """The column of a table that each feature is of, where rows are encoded."""
+
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Each protected attribute's values as the data declare them, where they do."""
 
@@ -219,7 +222,7 @@ class Setting:
         }
         return Known(
             classes=samples.classes,
-            detection=samples.detection,
+            task=samples.task,
             groups=groups,
             features=self.features,
         )

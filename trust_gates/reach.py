@@ -24,6 +24,14 @@ class Reach:
     observed: bool = False
     """Whether the limits are only what the data show: no value is out of everyone's reach then."""
 
+    beside: bool = False
+    """Whether what is immutable is no part of an input, and only travels with it."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of an input is out of reach by what anyone declared."""
+        return self.observed or self.beside
+
     @classmethod
     def of_features(
         cls,

@@ -68,6 +68,9 @@ class Samples:
     groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     """Protected attribute's name to each sample's value, (N,)."""
 
+    raw: Sequence[Any] | None = None
+    """Of each sample, what its inputs were encoded from, where that is known."""
+
     declared: tuple[str, ...] | None = None
     """Which of the groups the data say are protected attributes; None for all of them."""
 
@@ -82,6 +85,8 @@ class Samples:
             sizes["objects"] = len(self.objects)
         if self.targets is not None:
             sizes["targets"] = len(self.targets)
+        if self.raw is not None:
+            sizes["raw"] = len(self.raw)
         for name, size in sizes.items():
             if size != len(self.inputs):
                 raise ValueError(f"got {size} entries of {name} for {len(self.inputs)} inputs")
@@ -115,5 +120,6 @@ class Samples:
             objects=None if self.objects is None else [self.objects[i] for i in index],
             targets=None if self.targets is None else self.targets[index],
             groups={name: values[index] for name, values in self.groups.items()},
+            raw=None if self.raw is None else [self.raw[i] for i in index],
             declared=self.declared,
         )

@@ -55,15 +55,17 @@ class Measure:
 
 
 def proportion(successes: int, total: int) -> Measure:
-    """A share of independent trials with its exact Clopper-Pearson interval."""
+    """A share of independent trials with its exact interval (Clopper and Pearson 1934)."""
 
     def interval(confidence: float) -> Interval:
         if total == 0:
             return Interval(low=math.nan, high=math.nan, confidence=confidence)
-        from scipy.stats import binomtest
+        from scipy.special import betaincinv  # scipy.stats is slow to import
 
-        bounds = binomtest(successes, total).proportion_ci(confidence, method="exact")
-        return Interval(low=float(bounds.low), high=float(bounds.high), confidence=confidence)
+        tail, rest = (1 - confidence) / 2, total - successes
+        low = betaincinv(successes, rest + 1, tail) if successes else 0.0
+        high = betaincinv(successes + 1, rest, 1 - tail) if rest else 1.0
+        return Interval(low=float(low), high=float(high), confidence=confidence)
 
     return Measure(
         value=successes / total if total else math.nan,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LEAST = 1e-12
 """The smallest probability that a logit is taken of."""
 
+Predict = Callable[["torch.Tensor"], Any]
+Encode = Callable[[Sequence[Any]], NDArray[Any]]
 Groups = Mapping[str, NDArray[np.str_]]
 Answers = Callable[[NDArray[np.float32], Groups], NDArray[np.float64]]
 Repair = Callable[[NDArray[np.float32], Groups], NDArray[np.float32]]
@@ -40,18 +42,102 @@ class Watch:
         return ~(suspicion <= self.threshold)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """The layer that turns a model's tokens into vectors, and the model from there on."""
+
+    table: NDArray[np.float32]
+    """(V, D): the vector of each token."""
+
+    predict: Callable[[torch.Tensor, torch.Tensor], Any]
+    """Logits (N, K) of tokens (N, L) with vectors (N, L, D) in the place of their own,
+    differentiable with respect to these."""
+
+    rule: (
+        Callable[[Callable[[Any], NDArray[np.float64]], Any, Groups], NDArray[np.float64]] | None
+    ) = None
+    """What is served, where that is not the network's answer alone: of a function from inputs to
+    its probabilities, of inputs, and of the values of their protected attributes."""
+
+
+class Answering(Protocol):
+    """What can say of samples what a model says of them; enough for the gates that look at answers.
+
+    Of images only a `Target` can: claims of a detector are not recorded.
+    """
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def asked_as(self) -> str: ...
+    @property
+    def encode(self) -> Encode | None: ...
+    def answers(self, samples: Samples) -> NDArray[np.float64]: ...
+    def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]: ...
+    def repaired(self, samples: Samples) -> NDArray[np.float32] | None: ...
+
+
+def numbers(target: Answering, samples: Samples) -> NDArray[np.float64]:
+    """(N,) of a regression.
+
+    Raises:
+        GateError: the model does not give one number for each sample.
+    """
+    found = target.answers(samples)
+    if found.shape != (len(samples), 1):
+        raise GateError(
+            f"got answers of shape {found.shape} for {len(samples)} samples, expected one "
+            "number for each: the task is a regression"
+        )
+    return found[:, 0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """Answers that were given already: the only value of an input is its row among them."""
+
+    given: NDArray[np.float64]
+    """(N, K), as `Target.answers` gives them."""
+
+    asked_as: str = ""
+    low: float = 0.0
+    encode: None = None
+
+    @property
+    def high(self) -> float:
+        """The last row."""
+        return float(max(len(self.given) - 1, 0))
+
+    def answers(self, samples: Samples) -> NDArray[np.float64]:
+        """(N, K) of these samples."""
+        return self.given[samples.inputs[:, 0].astype(np.int64)]
+
+    def claims(self, inputs: NDArray[np.float32]) -> list[Boxes]:
+        """None: see `Answering`."""
+        return []
+
+    def repaired(self, samples: Samples) -> None:
+        """None: nobody knows of a repair."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """A model with what the gates need of it; inputs are within [low, high]."""
 
     module: torch.nn.Module
     predict: Callable[[torch.Tensor], Any]
-    """Logits (N, K), differentiable; or per image an object with `boxes`, `labels`, `scores`."""
+    """Logits (N, K), or numbers (N, 1) of a regression, differentiable; or per image an object with
+    `boxes`, `labels`, `scores`."""
 
     low: float
     high: float
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     """For a detector: inputs, boxes (N, M, 4), box labels (N, M) padded with -1, to a scalar."""
+
+    dtype: str = "float32"
+    """What its inputs are; int64 where they are tokens."""
 
     device: str = "cpu"
     reach: Reach | None = None
@@ -65,6 +151,18 @@ class Target:
     """The inputs that the module sees in place of the given ones, of the same arguments."""
 
     watch: Watch | None = None
+    embedding: Callable[[NDArray[np.int64]], Embedding] | None = None
+    """Of a model of tokens, which it is given some of; it raises GateError where there is none."""
+
+    words: Sequence[str] = ()
+    """What each token stands for, where that is known."""
+
+    encode: Encode | None = None
+    """Inputs of raw values, as the model is served them; None where it is served inputs only."""
+    averaged: Callable[[NDArray[np.float32], int], Predict] | None = None
+    """Of a model that only answers: `predict` with the gradient of its answers averaged over random
+    changes of these sizes (...) of each value, drawn with a seed; None where it has its own."""
+
     batch: int = 64
     """At most so many samples are asked about in one request."""
 
@@ -73,14 +171,15 @@ class Target:
     where the answers are recorded ones, so that no model is asked."""
 
     def differentiable(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits (N, K) of `inputs` as float32, with their gradient: numpy 2 makes doubles of some.
+        """Logits (N, K) of `inputs`, with their gradient: as float32, for numpy 2 makes doubles of
+        some, but for tokens. Of a regression they are its numbers (N, 1), here as below.
 
         Raises:
             GateError: there is no gradient, or the model gives something else.
         """
         import torch
 
-        logits = self.predict(inputs.float())
+        logits = self.predict(inputs.float() if inputs.is_floating_point() else inputs)
         if getattr(logits, "ndim", None) != 2:
             raise GateError(
                 f"got predictions {getattr(logits, 'shape', type(logits).__name__)}, "
@@ -140,7 +239,8 @@ class Target:
         """`inputs` on the model's device; images in the memory order that is fast on CPUs."""
         import torch
 
-        tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)).to(self.device)
+        kind = inputs.dtype if inputs.dtype == np.int64 else np.float32
+        tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=kind)).to(self.device)
         return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def _ask(self, inputs: NDArray[np.float32]) -> Any:
@@ -152,6 +252,11 @@ class Target:
 
     def _batches(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         return [inputs[start : start + self.batch] for start in range(0, len(inputs), self.batch)]
+
+
+def column(numbers: torch.Tensor) -> torch.Tensor:
+    """(N, 1): a regression's answers, which may be (N,) or (N, 1); others as they are."""
+    return numbers[:, None] if numbers.ndim == 1 else numbers
 
 
 def boxes_of(image: Any) -> Boxes:

@@ -319,6 +319,12 @@ class Verdict:
         checks = self.checks
         return bool(checks) and all(check.outcome is Outcome.PASSED for check in checks)
 
+    def __str__(self) -> str:
+        """`passed`, or why not: a line for each check that refused."""
+        refused = [check for check in self.checks if check.outcome is not Outcome.PASSED]
+        lines = (f"{check.outcome.value}: {check.gate}: {check.reason}" for check in refused)
+        return "\n".join(lines) or ("passed" if self.passed else "refused: there is no check")
+
     def to_json(self) -> dict[str, Any]:
         """The part of a verdict document that the gates decide; digests are added by the stage."""
         return {

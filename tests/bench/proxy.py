@@ -37,7 +37,7 @@ REQUEST = (
 KSERVE = """
 import sys
 from pathlib import Path
-from touchstone.delivery.predictor import serve
+from touchstone.delivery.server import serve
 
 class Constant:
     needs, shape = "", (3,)

@@ -1,17 +1,20 @@
 """The fast path is AIF360: figures from counts equal its own on whole frames, on any decisions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from aif360.datasets import BinaryLabelDataset
 from aif360.metrics import BinaryLabelDatasetMetric, ClassificationMetric, SampleDistortionMetric
 
-from trust_gates.fairness import counts, distortion, figures, individual, reference
+from trust_gates.fairness import counts, distortion, figures, individual
 from trust_gates.fairness import metrics as glossary
 from trust_gates.fairness.rows import Rows
 
 LOW, HIGH = [0, 1], [2, 3]
 QUALITY = {"accuracy", "balanced_accuracy"}
+COLUMNS = ("group", "truth", "predicted", "unit", "scores", "features")
 
 
 def decisions(seed, count=4000):
@@ -73,25 +76,32 @@ def test_every_group_figure_equals_that_of_aif360_on_the_whole_frame(seed):
     rows = decisions(seed)
     metric = whole_frame(rows)
     columns = counts.collapse(rows, 4).observed()
-    pair = reference.pair(columns[0], LOW, HIGH, alpha=2)
-    whole = reference.whole(columns[0], alpha=2)
+    pair = figures.pair(*(columns[:, side].sum(axis=1) for side in (LOW, HIGH)), alpha=2)
+    whole = figures.whole(columns, alpha=2)
     individual_names = {"consistency", "label_consistency"}
     assert set(pair) == {one.name for one in glossary.PAIRS}
     named = (*glossary.RATES, *glossary.INDIVIDUAL, *glossary.INTERSECTIONS)
     assert set(whole) == {one.name for one in named} - individual_names | QUALITY
     for name, value in {**pair, **whole}.items():
         if name != "balanced_accuracy":  # not AIF360's
-            assert value == pytest.approx(asked(metric, name), abs=1e-9), name
+            assert value[0] == pytest.approx(asked(metric, name), abs=1e-9), name
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_resamples_are_computed_as_aif360_computes_the_figure(seed):
-    columns = counts.collapse(decisions(seed), 4).observed()
-    sides = (columns[:, side].sum(axis=1) for side in (LOW, HIGH))
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero):RuntimeWarning")
+def test_of_few_rows_with_empty_cells_every_figure_that_we_have_is_that_of_aif360(seed):
+    some = np.random.default_rng(seed).choice(4016, size=14, replace=False)
+    rows = decisions(seed)
+    few = Rows(**{name: getattr(rows, name)[some] for name in COLUMNS})
+    columns = counts.collapse(few, 4).observed()
+    assert (columns[0, :, : counts.CELLS] == 0).any()
+    sides = [columns[:, side].sum(axis=1) for side in (LOW, HIGH)]
     ours = figures.pair(*sides, alpha=2) | figures.whole(columns, alpha=2)
-    theirs = reference.pair(columns[0], LOW, HIGH, alpha=2) | reference.whole(columns[0], alpha=2)
-    for name, value in ours.items():
-        assert value[0] == pytest.approx(theirs[name], abs=1e-9), name
+    known = {name: value[0] for name, value in ours.items() if not np.isnan(value[0])}
+    assert len(known) > 20
+    metric = whole_frame(few)
+    for name in known.keys() - {"balanced_accuracy"}:
+        assert known[name] == pytest.approx(asked(metric, name), abs=1e-9), name
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1, 3])
@@ -129,25 +139,13 @@ def test_distances_of_a_repair_equal_those_of_aif360():
         assert distance.max() == pytest.approx(getattr(metric, f"maximum_{kind}_distance")())
 
 
-# What is broken upstream. A failure here means that AIF360 mended it: let `reference` (or
-# `distortion`) ask AIF360 again.
-
-
-def test_upstream_entropy_ignores_instance_weights():
-    rows = decisions(4)
-    columns = counts.collapse(rows, 4).observed()[0]
-    on_counts = reference.metric(columns, LOW, HIGH)
-    assert on_counts.theil_index() != pytest.approx(whole_frame(rows).theil_index(), abs=1e-6)
+# What is broken upstream. A failure here means that AIF360 mended it: it can be held to ours again.
 
 
 def test_upstream_divides_the_index_of_alpha_0_by_the_mean_once_more_than_its_definition():
     rows = decisions(5)
     everybody_gains = rows.truth & ~rows.predicted
-    kept = {
-        name: getattr(rows, name)[~everybody_gains]
-        for name in ("group", "truth", "predicted", "unit", "scores", "features")
-    }
-    some = Rows(**kept)
+    some = Rows(**{name: getattr(rows, name)[~everybody_gains] for name in COLUMNS})
     benefit = 1.0 + some.predicted - some.truth
     ours = figures.whole(counts.collapse(some, 4).observed(), alpha=0)["generalized_entropy_index"]
     assert ours[0] == pytest.approx(-np.log(benefit / benefit.mean()).mean(), abs=1e-9)
@@ -156,11 +154,11 @@ def test_upstream_divides_the_index_of_alpha_0_by_the_mean_once_more_than_its_de
 
 
 def test_upstream_says_0_of_a_rate_that_has_nobody():
-    columns = np.zeros((2, 6))
-    columns[:, counts.TN], columns[:, counts.FN] = 10, 5
-    assert reference.metric(columns, [0], [1]).false_discovery_rate() == 0
-    found = reference.pair(columns, [0], [1], alpha=2)
-    assert np.isnan(found["false_discovery_rate_difference"])
+    rows = decisions(7)
+    rejected = replace(rows, predicted=np.zeros(len(rows), bool))
+    assert whole_frame(rejected).false_discovery_rate() == 0
+    found = figures.rates(counts.collapse(rejected, 4).observed()[0])
+    assert np.isnan(found["false_discovery_rate"]).all()
 
 
 def test_upstream_cannot_compare_distances_between_groups():

@@ -66,5 +66,6 @@ def test_the_bill_of_materials_names_the_model_its_data_and_its_libraries():
         "data:data": "data",
         "python": "platform",
         "pkg:pypi/torch@2.13.0%2Bcpu": "library",
+        "pkg:pypi/lightgbm@4.6.0": "library",
     }
     assert set(bom["dependencies"][0]["dependsOn"]) == set(found)

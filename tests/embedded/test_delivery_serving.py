@@ -52,20 +52,23 @@ def release(world, commit, bias):
 
 
 def ask(world, path="/v1/models/tiny:predict", body=None, **headers):
-    content = json.dumps(body or {"instances": [INPUT]})
+    body = {"instances": [INPUT]} if body is None else body
+    content = body if isinstance(body, bytes) else json.dumps(body)
     headers = {"content-type": "application/json", **headers}
     return httpx.post(world.url + path, content=content, headers=headers, timeout=30)
 
 
-def yes(world):
-    return ask(world).json()["predictions"][0]["probabilities"]["yes"]
+def yes(world, label=1):
+    return ask(world).json()["predictions"][0]["probabilities"][("no", "yes")[label]]
 
 
 def test_before_the_first_release_the_proxy_says_so(world):
+    answer = ask(world)  # main was not read yet: what it says is not known
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert world.sync.step() == []
     answer = ask(world)
-    error = "got POST /v1/models/tiny:predict: no revision of this model is ready"
-    assert (answer.status_code, answer.json()) == (503, {"error": error})
+    error = "got POST /v1/models/tiny:predict: no such model is served; GET / lists those that are"
+    assert (answer.status_code, answer.json()) == (404, {"error": error})
 
 
 def test_a_merged_release_is_served_in_both_protocols(world):
@@ -100,7 +103,12 @@ def test_the_content_type_of_json_may_be_spelled_in_any_way(world, kind):
     [
         ({"instances": [[1, 2]]}, "got inputs of shape (1, 2), expected (N, 3)"),
         ({"instances": []}, "expected (N, 3)"),
-        ({"instances": [[1, 2, "x"]]}, "not one array of numbers"),
+        ({"instances": [[1, 1, "x"]]}, "not one array of numbers"),
+        ({"instances": [[0, 0.5, 1.5]]}, "row 1, feature 'c': got 1.5, expected a number from 0"),
+        ({"instances": [{"a": 0, "b": 0}]}, "row 1: got no 'c', expected a number for each of"),
+        (b'{"instances": [[NaN, 0, 0]]}', "got a body that is no JSON"),
+        (b'{"instances": ' + b"[" * 100_000, "got a body that is no JSON"),
+        (b"", "got a body that is no JSON"),
         ({"inputs": [[1, 2, 3]]}, "got no instances"),
     ],
 )
@@ -110,10 +118,61 @@ def test_bad_input_is_a_400_that_says_what_was_expected(world, body, reason):
     assert reason in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": "input-0"}, "of them 'input-0', expected values named a, b, c; or 'input'"),
+        ({"datatype": "BYTES"}, "got datatype BYTES, expected FP32"),
+        ({"shape": [3, 1]}, "got inputs of shape (3, 1), expected (N, 3)"),
+        ({"shape": [2**40, 2**40]}, "expected as many as shape [1099511627776, 1099511627776]"),
+        ({"data": [None, 0, 0]}, "got null, expected a number"),
+        ({"parameters": {"binary_data_size": 12}}, "expected either data or"),
+    ],
+)
+def test_a_bad_tensor_is_a_400_too(world, changes, reason):
+    tensor = {"name": "input", "shape": [1, 3], "datatype": "FP32", "data": INPUT} | changes
+    answer = ask(world, "/v2/models/tiny/infer", {"inputs": [tensor]})
+    assert answer.status_code == 400
+    assert reason in answer.json()["error"]
+
+
+def test_tensors_may_be_binary_both_ways_and_outputs_chosen(world):
+    tensor = {"name": "input", "shape": [1, 3], "datatype": "FP32"}
+    wanted = {"name": "probabilities", "parameters": {"binary_data": True}}
+    head = json.dumps(
+        {"inputs": [{**tensor, "parameters": {"binary_data_size": 12}}], "outputs": [wanted]}
+    ).encode()
+    length = {"inference-header-content-length": str(len(head))}
+    body = head + np.array(INPUT, dtype="<f4").tobytes()
+    answer = ask(world, "/v2/models/tiny/infer", body, **length)
+    told = int(answer.headers["inference-header-content-length"])
+    (output,) = json.loads(answer.content[:told])["outputs"]
+    assert (output["name"], output["shape"]) == ("probabilities", [1, 2])
+    found = np.frombuffer(answer.content[told:], dtype="<f4")
+    assert found.tolist() == pytest.approx([yes(world, 0), yes(world, 1)])
+    answer = ask(world, "/v2/models/tiny/infer", body + b"x", **length)
+    assert (answer.status_code, "after the last tensor" in answer.text) == (400, True)
+
+
+def test_metadata_of_both_protocols_say_what_a_client_needs(world):
+    for path in ("/v1/models/tiny", "/v2/models/tiny"):
+        found = httpx.get(world.url + path).json()
+        assert (found["name"], found["task"]) == ("tiny", "classification")
+        assert found["inputs"][0]["parameters"]["features"] == ["a", "b", "c"]
+        assert found["outputs"][0]["parameters"]["classes"] == ["no", "yes"]
+
+
+def test_as_many_rows_as_may_be_are_answered_and_one_more_is_refused(world):
+    answer = ask(world, body={"instances": [INPUT] * 20_000})
+    assert len(answer.json()["predictions"]) == 20_000
+    answer = ask(world, body={"instances": [INPUT] * 100_001})
+    assert (answer.status_code, "send parts" in answer.text) == (400, True)
+
+
 def test_other_paths_and_environments_are_not_reached(world):
     assert httpx.post(world.url + "/v2/repository/models/tiny/unload").status_code == 404
     assert ask(world, "/v3/models/tiny:predict").status_code == 404
-    assert ask(world, "/production/v1/models/tiny:predict").status_code == 503
+    assert ask(world, "/production/v1/models/tiny:predict").status_code == 404
 
 
 def test_the_server_listens_on_no_port_and_its_socket_is_ours_alone(world):
@@ -189,7 +248,7 @@ def test_a_removed_folder_ends_serving(world):
         checkout.push("HEAD:refs/heads/main")
     (event,) = world.sync.step()
     assert event.outcome is Outcome.REMOVED
-    assert ask(world).status_code == 503
+    assert ask(world).status_code == 404
 
 
 @pytest.mark.parametrize(

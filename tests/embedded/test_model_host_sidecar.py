@@ -3,6 +3,7 @@
 The component's patch is applied to the Task as kustomize does, and the embedded engine runs that.
 """
 
+import json
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import torch
 import yaml
 from hosted_models import rows
 
-from touchstone.home import SHIPPED
+from touchstone.home import SHIPPED, packages_of
 from touchstone.training import hosted
 from touchstone.training.opened import open_model
 from trust_gates.errors import GateError
@@ -108,6 +109,21 @@ def test_code_that_fails_next_door_is_the_gates_error_and_the_next_is_answered(t
     file.write_text(code)
     opened = open_model(folder)
     assert opened.spec.predict(opened.module, torch.rand(2, 4)).shape == (2, 3)
+
+
+def test_a_models_packages_are_seen_next_door(tmp_path, listener):
+    _, module, folder = rows(tmp_path, "return module(inputs) * frobnicate.VALUE")
+    packages_of(folder).mkdir()
+    (packages_of(folder) / "frobnicate.py").write_text("VALUE = 3\n")
+    file = folder / "code" / "model.py"
+    file.write_text(f"import frobnicate\n{file.read_text()}")
+    document = json.loads((folder / "model.json").read_text())
+    named = {**document, "packages": f"sha256:{'0' * 64}"}
+    (folder / "model.json").write_text(json.dumps(named))
+    opened = open_model(folder)
+    inputs = torch.rand(5, 4)
+    found = opened.spec.predict(opened.module, inputs)
+    torch.testing.assert_close(found, module(inputs).detach() * 3)
 
 
 def test_a_sidecar_that_never_comes_is_named(tmp_path, monkeypatch):

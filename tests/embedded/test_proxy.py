@@ -25,13 +25,23 @@ from touchstone.delivery.envoy import Proxy
 from touchstone.delivery.proxy import Target
 from touchstone.errors import DeadlineError, PlatformError
 
+LONG = "a-model.of_63-characters." + "x" * 38
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A proxy with one model in one environment."""
+    """A proxy with one model in one environment, one that starts and one that did not."""
     stub = Stub()
     with proxy_in(tmp_path_factory.mktemp("proxy")) as proxy, served(stub) as target:
         proxy.put(target)
+        proxy.expect(
+            {
+                ("staging", "tiny"): False,
+                ("staging", "new"): False,
+                ("production", LONG): False,
+                ("production", "bad"): True,
+            }
+        )
         proxy.stub = stub
         yield proxy
 
@@ -165,7 +175,7 @@ def test_another_spelling_of_a_route_is_that_route_to_the_model(world, asked, ta
 )
 def test_what_is_nearly_a_route_is_none(world, asked, target):
     status, answer = send(world.port, request("POST", target))
-    assert status in (400, 404, 405, 503)
+    assert status in (400, 404, 405)
     assert answer["error"].startswith("got POST ")
     assert asked == []
 
@@ -286,11 +296,39 @@ def test_a_body_over_the_limit_is_refused_and_at_the_limit_it_is_taken(world, as
 def test_what_is_not_served_is_told_from_what_does_not_exist(world):
     for path in ("/v1/models/other", "/production/v2/models/tiny", "/v2/models/tiny.b/ready"):
         answer = httpx.get(world.url + path)
-        error = {"error": f"got GET {path}: no revision of this model is ready"}
-        assert (answer.status_code, answer.json()) == (503, error)
+        error = {"error": f"got GET {path}: no such model is served; GET / lists those that are"}
+        assert (answer.status_code, answer.json()) == (404, error)
     answer = httpx.get(world.url + "/v3/models/tiny")
     assert answer.status_code == 404
     assert answer.json()["error"].startswith("got GET /v3/models/tiny: expected GET /, or ")
+
+
+@pytest.mark.parametrize(
+    ("path", "again", "said"),
+    [
+        ("/v1/models/new", "2", "its revision is starting; ask again"),
+        ("/staging/v2/models/new/ready", "2", "its revision is starting; ask again"),
+        ("/production/v1/models/bad", "30", "its revision did not start, and is tried again"),
+        ("/v2/models/bad", "30", "its revision did not start, and is tried again"),
+        ("/production/v1/models/new", None, "no such model is served"),
+        ("/v1/models/newer", None, "no such model is served"),
+        (f"/production/v1/models/{LONG}", "2", "its revision is starting; ask again"),
+    ],
+)
+def test_of_a_model_that_is_to_come_a_client_learns_when_to_ask_again(world, path, again, said):
+    answer = httpx.get(world.url + path)
+    assert answer.status_code == (503 if again else 404)
+    assert answer.headers.get("retry-after") == again
+    assert answer.json()["error"].startswith(f"got GET {path}: {said}")
+    assert httpx.post(world.url + "/v1/models/new:predict").status_code == 503
+
+
+def test_until_it_is_known_what_shall_be_served_no_model_is_said_to_be_none(tmp_path):
+    with proxy_in(tmp_path) as proxy:
+        answer = httpx.get(proxy.url + "/v1/models/any")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        proxy.expect({})
+        assert httpx.get(proxy.url + "/v1/models/any").status_code == 404
 
 
 def test_health_says_whether_anything_is_served(world, tmp_path):
@@ -315,9 +353,10 @@ def test_the_most_recently_put_environment_answers_where_none_is_named(tmp_path)
             return httpx.get(f"{proxy.url}{prefix}/v1/models/tiny").json()["version"]
 
         assert [version(""), version("/staging")] == ["of-production", "of-staging"]
+        proxy.expect({})
         proxy.remove("production", "tiny")
         assert version("") == "of-staging"
-        assert httpx.get(proxy.url + "/production/v1/models/tiny").status_code == 503
+        assert httpx.get(proxy.url + "/production/v1/models/tiny").status_code == 404
         assert [one["environment"] for one in httpx.get(proxy.url).json()["serving"]] == ["staging"]
 
 
@@ -396,6 +435,7 @@ def test_a_request_that_a_revision_has_read_is_not_asked_a_second_time(tmp_path,
         answer = httpx.post(proxy.url + "/v1/models/tiny:predict", json={})
         assert answer.status_code == 503
         assert "the revision cannot be reached, or ended" in answer.json()["error"]
+        assert answer.headers["retry-after"] == "2"
         assert len(taken) == 1
 
 

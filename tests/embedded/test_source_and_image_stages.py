@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from touchstone.artifacts.store import Store
+from touchstone.contract.reads import STAGES
 from touchstone.delivery import gitops
 from touchstone.git import git
 from touchstone.home import SHIPPED
@@ -129,8 +130,12 @@ def validated(tmp_path, results):
 
 def test_what_is_wrong_with_touchstone_yaml_and_its_code_is_told_together(tmp_path, repository):
     (repository / "touchstone.yaml").write_text(YAML.replace("atLeast: 0.8", "atLeast: 80"))
-    process, results = fetch(tmp_path, repository, commit(repository))
+    told = f"--result-reads={tmp_path}/reads"
+    process, results = fetch(tmp_path, repository, commit(repository), told)
     assert process.returncode == 0, process.stderr
+    read = json.loads((tmp_path / "reads").read_text())
+    assert tuple(read) == STAGES  # else the stage packages, and so validate, would not run
+    assert [name for name, digest in read.items() if digest] == ["packages"]
     process = validated(tmp_path, results)
     assert process.returncode == 4
     first, second = process.stderr[process.stderr.index("error: ") :].splitlines()
@@ -179,6 +184,15 @@ def test_an_unknown_commit_is_an_environment_error(tmp_path, repository):
     process, _ = fetch(tmp_path, repository, "0" * 40)
     assert process.returncode == 3
     assert "git fetch" in process.stderr
+
+
+def test_a_pushed_requirements_txt_that_is_a_link_is_refused(tmp_path, repository):
+    (repository / "other.txt").write_text("")
+    (repository / "requirements.txt").symlink_to("other.txt")
+    process, results = fetch(tmp_path, repository, commit(repository))
+    assert process.returncode == 4
+    assert "requirements.txt: got a symbolic link, expected a regular file" in process.stderr
+    assert not results.exists()
 
 
 @pytest.mark.parametrize("target", ["../../../../../../etc/passwd", "/etc/passwd", "other.yaml"])

@@ -22,6 +22,7 @@ from trust_gates.explainability.subject import of_samples
 from trust_gates.fairness import counts, distortion, individual
 from trust_gates.fairness import figures as fairness
 from trust_gates.integrity import chance, data, labels, tensors
+from trust_gates.quality import regression
 from trust_gates.quality.champion import Discordant
 from trust_gates.quality.classification import Answers
 from trust_gates.robustness import ensemble, figures
@@ -121,6 +122,23 @@ def _quality() -> Pairs:
         "brier": ((probabilities - one_hot) ** 2).sum(axis=1).mean(),
     }
     return {name: (ours[name], value) for name, value in theirs.items()}
+
+
+def _numbers() -> Pairs:
+    draw = np.random.default_rng(0)
+    truth = draw.normal(size=300)
+    told = truth + draw.normal(size=300)
+    samples = Samples(inputs=np.zeros((300, 1), np.float32), targets=truth, classes=())
+    ours = regression.Answers.of(told[:, None], samples).figures(np.ones((1, 300)))
+    theirs = {
+        "r2": sklearn.r2_score,
+        "explained_variance": sklearn.explained_variance_score,
+        "mean_absolute_error": sklearn.mean_absolute_error,
+        "root_mean_squared_error": sklearn.root_mean_squared_error,
+        "median_absolute_error": sklearn.median_absolute_error,
+        "mean_absolute_percentage_error": sklearn.mean_absolute_percentage_error,
+    }
+    return {name: (ours[name], figure(truth, told)) for name, figure in theirs.items()}
 
 
 def _paired() -> Pairs:
@@ -327,6 +345,14 @@ COMPARED = (
         tolerance=1e-9,
         test="test_a_classifiers_figures_are_scikit_learns",
         measure=_quality,
+    ),
+    Compared(
+        gate="quality",
+        reference="scikit-learn",
+        data="300 numbers, without and with repeated rows",
+        tolerance=1e-9,
+        test="test_a_regressions_figures_are_scikit_learns",
+        measure=_numbers,
     ),
     Compared(
         gate="quality",

@@ -129,6 +129,9 @@ class Shelf:
     def __init__(self):
         self.versions, self.broken = {}, {}
 
+    def expect(self, places):
+        self.expected = set(places)
+
     def apply(self, environment, model, unpack, version):
         if error := self.broken.get(model):
             raise error

@@ -75,6 +75,7 @@ def full():
         seeds={"data": 7},
         gates={"confidence": 0.95},
         software={"python": "3.11.9", "torch": "2.13.0+cpu"},
+        packages={"digest": DIGEST, "versions": {"lightgbm": "4.6.0"}},
         card={"purpose": "Tell gold from gilt.", "limits": "", "owner": "The assay office"},
         facts={
             "task": "classification",

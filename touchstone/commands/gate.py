@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from trust_gates.errors import GateError, MissingExtraError
 if TYPE_CHECKING:
     from touchstone.delivery.logged import Logged
     from trust_gates.gates import Gates
+    from trust_gates.inputs.dataset import Data
     from trust_gates.outside import Subject
+    from trust_gates.samples import Task
 
 _TREE_FILE = "model.json"
 
@@ -36,6 +39,9 @@ def gate(
     expect: outside.Expected = None,
     as_json: outside.AsJson = False,
     out: outside.Out = None,
+    junit: outside.Junit = None,
+    sarif: outside.Sarif = None,
+    summary: outside.Summary = None,
 ) -> None:
     """Judge any model by trust gates, outside a pipeline; exit code 5 when one refuses it.
 
@@ -55,9 +61,11 @@ def gate(
     from touchstone.delivery import logged
 
     report: dict[str, bytes] = {}
+    left = outside.Left(as_json=as_json, out=out, junit=junit, sarif=sarif, summary=summary)
     with logged.fetched(str(model)) if logged.is_named(model) else nullcontext() as found:
-        asked = (names, policy, found.folder if found else model, data, seed, source, expect)
-        refusing = _refusing(*asked, as_json, out, report.update if found else None)
+        if found:
+            model, left = found.folder, replace(left, taken=report.update)
+        refusing = _refusing(names, policy, model, data, seed, source, expect, left)
         if found:
             _attach(found, report, refusing, quiet=as_json)
     if refusing:
@@ -86,9 +94,7 @@ def _refusing(
     seed: int | None,
     source: Path | None,
     expect: list[str] | None,
-    as_json: bool,
-    out: Path | None,
-    taken: Callable[[Mapping[str, bytes]], object] | None,
+    left: outside.Left,
 ) -> list[str]:
     """Judge, say what was found, and write what was asked for; the gates that refused.
 
@@ -105,15 +111,14 @@ def _refusing(
         asked = outside.Asked(
             model=model,
             data=data,
+            policy=file,
             source=source,
             expect=expect or (),
             seed=own_seed if seed is None else seed,
             held=held,
             unused=unused,
         )
-        return outside.judge(
-            names, gates, asked, as_json=as_json, out=out, open_subject=_open, taken=taken
-        )
+        return outside.judge(names, gates, asked, left, _open)
     except MissingExtraError as error:
         raise PlatformError(str(error)) from None
     except GateError as error:
@@ -143,14 +148,41 @@ def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
     return remedy.judged_by(spec), spec.data.seed, unused
 
 
-def _open(model: Path | None, data: Path) -> Subject:
+def _open(model: Path | None, data: Path, task: Task) -> Subject:
     from trust_gates import outside as judging
     from trust_gates.inputs import dataset
+    from trust_gates.inputs.sklearn import ForeignTypesError
 
     if model is None or not (model / _TREE_FILE).is_file():
-        return judging.open_subject(model, data)
+        try:
+            return judging.open_subject(model, data, task)
+        except ForeignTypesError:  # whose code may run where it is confined
+            assert model is not None  # noqa: S101 (predictions have no types)
+            return _open_confined(judging.model_file(model), dataset.read(data, task=task))
+    from touchstone.training.export import describe
     from touchstone.training.target import open_tree
+    from trust_gates.inputs.description import Description
 
-    found = dataset.read(data)
-    target = open_tree(model, low=found.low, high=found.high, reach=found.reach)
-    return judging.Subject(target=target, data=found)
+    learned = Description.of({"protected": {}, **describe(model)})
+    found = dataset.read(data, learned)
+    if found.samples.task != learned.task:
+        raise ValueError(
+            f"got a model of {learned.task} and data of {found.samples.task}, expected one task"
+        )
+    target = open_tree(
+        model, low=found.low, high=found.high, reach=found.reach, spread=found.spread
+    )
+    return judging.Subject(target=target, data=judging.as_taken(model.name, target, found))
+
+
+def _open_confined(file: Path, found: Data) -> Subject:
+    from touchstone.training.estimator.files import foreign_tree
+    from touchstone.training.target import open_tree
+    from trust_gates import outside as judging
+
+    samples = found.samples
+    with foreign_tree(file, samples.task, samples.classes) as tree:
+        target = open_tree(
+            tree, low=found.low, high=found.high, reach=found.reach, spread=found.spread
+        )
+    return judging.Subject(target=target, data=found, notes=[judging.only_answers(file)])

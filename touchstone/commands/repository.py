@@ -19,6 +19,8 @@ def examine(
     uri: str = "",
     floors: Floors | None = None,
     show: Sequence[Path] = (),
+    packages: Path | None = None,
+    refused: Sequence[tuple[str, str]] = (),
     output: Path | None = None,
 ) -> Checked:
     """Check a model repository, and hold it to the floors; see `checked.check`.
@@ -26,7 +28,16 @@ def examine(
     Raises:
         ManifestError: there is no YAML to check.
     """
-    found = checked.check(path, shown=shown, code=code, uri=uri, show=show, output=output)
+    found = checked.check(
+        path,
+        shown=shown,
+        code=code,
+        uri=uri,
+        show=show,
+        packages=packages,
+        refused=refused,
+        output=output,
+    )
     if found.pipeline is not None and floors:
         less = held.problems(floors, found.pipeline.spec.gates, found.facts)
         found.problems[:0] = [Finding(location=found.file, message=problem) for problem in less]

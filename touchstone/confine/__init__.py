@@ -188,6 +188,11 @@ def shown_data() -> list[Path]:
     return [Path(part) for part in os.environ.get(DATA, "").split(os.pathsep) if part]
 
 
+def data_ports() -> tuple[int, ...]:
+    """TCP ports of names, of the web, and those that the operator opens besides, for data."""
+    return (53, 80, 443, *map(int, filter(None, os.environ.get(DATA_PORTS, "").split(","))))
+
+
 def limit_own_memory() -> None:
     """Hold this process to what a confined one may take: it computes what others' data ask for."""
     most = resource.getrlimit(resource.RLIMIT_DATA)[1]

@@ -6,6 +6,8 @@ are, a confined look says (`seen`). Nothing is trained.
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,17 +15,23 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from touchstone.contract import model_repo, remedy, seen
-from touchstone.contract.model_repo import ModelPipeline, Spec, contradictions
+from touchstone.contract import model_repo, remedy, requirements, seen
+from touchstone.contract.model_repo import BUILT_IN, Data, ModelPipeline, Spec, contradictions
 from touchstone.contract.recipe import Parameter, Remedy, Train, Tune
-from touchstone.contract.seen import Seen
+from touchstone.contract.seen import REMOTE, Seen
 from touchstone.documents.yaml import Document, field_name
-from touchstone.training.metrics import FIGURES
-from touchstone.training.mitigation import Mitigation
+from touchstone.errors import PlatformError
+from touchstone.training.estimator.fits import misfits
+from touchstone.training.metrics import ERRORS, FIGURES
+from touchstone.training.mitigation import OF_NUMBERS, Mitigation
 from touchstone.training.spec import Description
+from touchstone.training.tables import load as tables
 from trust_gates import GATES, attainable, glossary, wording
 from trust_gates.attainable import Sizes
+from trust_gates.explainability.policy import Explainability
 from trust_gates.gates import Gates
+from trust_gates.inputs.description import DTYPES, FILE
+from trust_gates.integrity.policy import Integrity
 from trust_gates.named import as_typed, unknown
 from trust_gates.policy import GatePolicy
 from trust_gates.policy import Path as FieldPath
@@ -37,6 +45,10 @@ from trust_gates.wording import alike
 _OF_TRAINING = ("learning_rate", "weight_decay")
 """Hyperparameters that training itself reads."""
 
+_PATIENCE = 120.0
+"""Seconds that reading a table may take."""
+
+_ABSENT = re.compile(r"ModuleNotFoundError: No module named '[\w.]+'")
 _LOSS = "loss"
 """What each epoch of a trial prints besides its figures."""
 
@@ -80,6 +92,7 @@ class Checked:
 class _Parts:
     """The parts of a touchstone.yaml that fit, where not all do."""
 
+    data: Data | None = None
     tune: Tune | None = None
     train: Train | None = None
     gates: dict[str, GatePolicy] = field(default_factory=dict)
@@ -93,6 +106,8 @@ def check(
     code: Path | None = None,
     uri: str = "",
     show: Sequence[Path] = (),
+    packages: Path | None = None,
+    refused: Sequence[tuple[str, str]] = (),
     output: Path | None = None,
 ) -> Checked:
     """Check a model repository, by its folder or its touchstone.yaml.
@@ -102,6 +117,8 @@ def check(
         code: the folder that the code is run in; None for the repository's own.
         uri: of the data, in place of spec.data.uri.
         show: folders of data that the code sees.
+        packages: the folder of those that requirements.txt asks for; None where they are not here.
+        refused: what is wrong with packages that were got, each with the package's name.
         output: an empty folder for the data that were looked at.
 
     Raises:
@@ -112,27 +129,43 @@ def check(
     found = Checked(file=document.source)
     parts = _read(document, found)
     said: dict[str, Any] = _mapping(_mapping(document.body).get("spec"))
-    entrypoint, data = str(said.get("entrypoint", "")), _mapping(said.get("data"))
+    entrypoint, data = str(said.get("entrypoint", BUILT_IN)), _mapping(said.get("data"))
+    table = parts.data if parts.data is not None and parts.data.is_table else None
+    asked = requirements.read(folder)
     known = Seen()
-    if (uri or isinstance(data.get("uri"), str)) and ".py:" in entrypoint:
-        seed = data.get("seed", 0)
-        known = seen.look(
-            (code or folder).resolve(),
-            entrypoint,
-            uri=uri or data["uri"],
-            seed=seed if isinstance(seed, int) else 0,
-            tried=_tried(parts.tune),
-            defended=_defended(parts.whole),
-            show=show,
-            output=output,
-        )
+    if ".py:" in entrypoint or table is not None:
+        how: dict[str, Any] = {
+            "tried": _tried(parts.tune),
+            "defended": _defended(parts.whole),
+            "show": show,
+            "packages": packages,
+        }
+        root = (code or folder).resolve()
+        if table is not None:
+            known = _of_table(table, root, entrypoint, uri, output, how)
+        elif uri or isinstance(data.get("uri"), str):
+            seed = data.get("seed", 0)
+            how |= {"uri": uri or data["uri"], "seed": seed if isinstance(seed, int) else 0}
+            known = seen.look(root, entrypoint, output=output, **how)
     found.written = known.written
     for at, problem in _misfits(parts, known):
         message = f"{field_name(at)}: {problem}"
         found.problems.append(Finding(location=document.location(at), message=message))
     found.problems.sort(key=lambda one: _line(one.location))
+    found.problems += _of_packages(asked, refused, shown)
     for words, at in known.problems:
-        found.problems.append(_in_code(words, at, document, shown))
+        one = _in_code(words, at, document, shown)
+        absent = packages is None and _ABSENT.match(one.message)
+        if absent and (refused or asked.problems):
+            continue  # it follows from those
+        if absent and asked.missing:
+            names = ", ".join(one.name for one in asked.missing)
+            found.notes.append(
+                f"{one.location}: {one.message.partition(chr(10))[0]} here; a run has what"
+                f" {requirements.FILE_NAME} lists besides Touchstone's own: {names}"
+            )
+        else:
+            found.problems.append(one)
     found.notes += known.notes
     if known.description is not None and known.data is not None:
         found.facts = {
@@ -142,6 +175,50 @@ def check(
             "samples": {"test": known.data.sizes.get("test", 0)},
         }
     return found
+
+
+def _of_table(
+    table: Data,
+    root: Path,
+    entrypoint: str,
+    uri: str,
+    output: Path | None,
+    how: Mapping[str, Any],
+) -> Seen:
+    """What a look shows where the data are a table, which is read before, without the code."""
+    with tempfile.TemporaryDirectory() as own:
+        place = output or Path(own)
+        problems: list[tuple[str, FieldPath]] = []
+        notes: list[str] = []
+        try:
+            if tables.is_address(uri or table.uri):
+                notes.append(REMOTE)
+            else:
+                tables.load(table, root, place, uri=uri, show=how["show"], patience=_PATIENCE)
+        except tables.TableError as error:
+            problems = [(words, ("spec", "data", *at)) for words, at in error.problems]
+        except tables.LateError:
+            notes.append(f"the table took longer than {_PATIENCE:g} s: it was not looked at")
+        except PlatformError as error:
+            notes.append(f"the table was not looked at: {error}; {error.hint}")
+        loaded = (place / FILE).is_file()
+        known = seen.look(
+            root, entrypoint, uri=None, seed=0, loaded=place if loaded else None, **how
+        )
+        known.problems[:0], known.notes[:0] = problems, notes
+        known.written = loaded and output is not None
+        return known
+
+
+def _of_packages(
+    asked: requirements.Asked, refused: Sequence[tuple[str, str]], shown: str
+) -> Iterator[Finding]:
+    """What is wrong with requirements.txt, and with what came of it."""
+    lines = {one.name: one.line for one in asked.pins}
+    told = [*asked.problems, *((lines.get(name, 1), words) for name, words in refused)]
+    for line, words in told:
+        place = f"{Path(shown) / requirements.FILE_NAME}:{line}"
+        yield Finding(location=place, message=words)
 
 
 def _in_code(words: str, path: FieldPath, document: Document, shown: str) -> Finding:
@@ -171,7 +248,13 @@ def _read(document: Document, found: Checked) -> _Parts:
     try:
         found.pipeline = ModelPipeline.model_validate(body)
         spec = found.pipeline.spec
-        return _Parts(tune=spec.tune, train=spec.train, gates=spec.gates.policies, whole=spec)
+        return _Parts(
+            data=spec.data,
+            tune=spec.tune,
+            train=spec.train,
+            gates=spec.gates.policies,
+            whole=spec,
+        )
     except ValidationError as error:
         told = wording.problems(error, document.location, ModelPipeline)
         found.problems += [Finding(location=place, message=text) for place, text in told]
@@ -191,7 +274,12 @@ def _read(document: Document, found: Checked) -> _Parts:
             if f"spec: {problem}" not in known:
                 place = document.location(("spec",))
                 found.problems.append(Finding(location=place, message=f"spec: {problem}"))
-    return _Parts(tune=_fitting(Tune, said.get("tune")), train=train, gates=policies)
+    return _Parts(
+        data=_fitting(Data, said.get("data")),
+        tune=_fitting(Tune, said.get("tune")),
+        train=train,
+        gates=policies,
+    )
 
 
 def _fitting(declared: Any, value: Any) -> Any:
@@ -230,16 +318,28 @@ def _misfits(parts: _Parts, known: Seen) -> Found:
         yield from _under((*at, "tune"), _of_search(parts.tune, known))
     if parts.train is not None:
         yield from _under((*at, "train"), _of_training(parts.train))
+        if known.estimator:
+            yield from _under((*at, "train"), _of_estimator(parts.train))
+    if known.estimator and parts.whole is not None and parts.whole.remedy is not None:
+        yield from _under((*at, "remedy"), _of_remedy(parts.whole.remedy))
     task, misnamed = known.task, set()
     for gate, policy in parts.gates.items():
         here: FieldPath = (*at, "gates", gate)
         if task:
             yield from _under(here, _of_task(gate, policy, task))
+        if known.estimator and isinstance(policy, Integrity) and policy.poisoning is not None:
+            yield (
+                (*here, "poisoning"),
+                "got a search for backdoors in an estimator, expected none: it looks at the layers"
+                " of a network",
+            )
         if known.description is not None:
             named = list(policy.misnamed(known.description.known))
             misnamed |= {gate} if named else set()
             yield from _under(here, iter(named))
             yield from _under(here, _of_shape(policy, known.description))
+            if known.description.dtype != DTYPES[0]:
+                yield from _under(here, _of_tokens(policy, known.unembedded))
             if isinstance(policy, Robustness) and not named:
                 yield from _under(here, _of_reach(policy, known.description))
             if isinstance(policy, Robustness) and known.data is not None:
@@ -291,8 +391,10 @@ def _of_search(tune: Tune, known: Seen) -> Found:
                 f"got {metric!r}, expected one of {', '.join(printed)}, {_LOSS}: what a trial of"
                 f" a {known.task} model prints{alike(metric, printed)}",
             )
-        elif (metric == _LOSS) == (tune.objective.goal == "maximize"):
-            better = "minimize" if metric == _LOSS else "maximize"
+        elif (smaller := metric.removeprefix("val_") in {*ERRORS, _LOSS}) == (
+            tune.objective.goal == "maximize"
+        ):
+            better = "minimize" if smaller else "maximize"
             yield (
                 ("objective",),
                 f"got the goal {tune.objective.goal} for {metric}, expected {better}: what is"
@@ -318,6 +420,23 @@ def _of_training(train: Train) -> Found:
         )
 
 
+def _of_estimator(train: Train) -> Found:
+    yield from misfits(
+        mitigation=train.mitigation,
+        defences=train.defences,
+        evasion=train.evasion_detector,
+        workers=train.workers,
+        gpus=train.gpus_per_worker,
+    )
+
+
+def _of_remedy(remedy: Remedy) -> Found:
+    """As of training, of what a refused estimator would be fitted again with."""
+    defences = () if remedy.robustness is None else (remedy.robustness,)
+    for path, problem in misfits(mitigation=remedy.fairness, defences=defences):
+        yield ("fairness" if path[0] == "mitigation" else "robustness",), problem
+
+
 def _of_task(gate: str, policy: GatePolicy, task: Any) -> Found:
     """Figures and attacks that do not serve models of this task."""
     for index, check in enumerate(policy.checks):
@@ -328,14 +447,14 @@ def _of_task(gate: str, policy: GatePolicy, task: Any) -> Found:
                 " where a version is served",
             )
         metric = glossary.METRICS.get(check.metric)
-        kind = metric.task if metric else ""
-        if kind and kind != task:
+        if metric and not metric.serves(task):
+            kinds = " and ".join(metric.tasks)
             offered = [
-                one.name for one in glossary.of_gate(gate) if one.advice and one.task in ("", task)
+                one.name for one in glossary.of_gate(gate) if one.advice and one.serves(task)
             ]
             yield (
                 ("checks", index, "metric"),
-                f"got {check.metric!r}, which {kind} models are measured by; this one is of the"
+                f"got {check.metric!r}, which {kinds} models are measured by; this one is of the"
                 f" task {task}: expected one of {', '.join(offered)}{alike(check.metric, offered)}",
             )
     if isinstance(policy, Robustness):
@@ -354,7 +473,7 @@ def _of_task(gate: str, policy: GatePolicy, task: Any) -> Found:
 def _other(name: str, task: str) -> bool:
     """Whether the glossary says already that the metric is none of the task's."""
     metric = glossary.METRICS.get(name)
-    return bool(metric and metric.task and metric.task != task)
+    return bool(metric and not metric.serves(task))
 
 
 def _of_shape(policy: GatePolicy, description: Description) -> Found:
@@ -367,6 +486,18 @@ def _of_shape(policy: GatePolicy, description: Description) -> Found:
                 ("checks", index, "metric"),
                 "got 'protected_share' for images, expected it for rows of features alone",
             )
+
+
+def _of_tokens(policy: GatePolicy, unembedded: str) -> Found:
+    """What cannot be judged of a model of tokens."""
+    if isinstance(policy, Robustness | Explainability) and unembedded:
+        yield (), f"{unembedded}; a model of tokens is judged from its embedding on"
+    if isinstance(policy, Integrity) and policy.poisoning is not None:
+        yield (
+            ("poisoning",),
+            "got a search for backdoors among tokens, expected none: it knows no"
+            " marks that they carry",
+        )
 
 
 def _of_reach(policy: Robustness, description: Description) -> Found:
@@ -390,6 +521,8 @@ def _of_reach(policy: Robustness, description: Description) -> Found:
 def _of_epsilon(policy: Robustness, description: Description, spread: Sequence[float]) -> Found:
     """A budget that moves everything, or next to nothing, of what the inputs vary by."""
     low, high = float(description.inputs["low"]), float(description.inputs["high"])
+    if description.dtype != DTYPES[0]:  # the unit is the range of the embedding's table
+        low, high = 0.0, 1.0
     count = 1
     for size in description.inputs["shape"]:
         count *= int(size)
@@ -421,7 +554,12 @@ def _of_epsilon(policy: Robustness, description: Description, spread: Sequence[f
 
 
 def _of_methods(spec: Spec, description: Description) -> Found:
-    """Mitigations of the training, and of a remedy, by what the data are."""
+    """Mitigations and the detector of the training, and of a remedy, by what the data are."""
+    if spec.train.evasion_detector is not None and description.dtype != DTYPES[0]:
+        yield (
+            ("spec", "train", "evasionDetector"),
+            "got a detector of adversarial inputs for tokens, expected inputs of numbers",
+        )
     if spec.mitigation is not None:
         yield from _under(
             ("spec", "train", "mitigation"), _of_mitigation(spec.mitigation, description)
@@ -444,8 +582,13 @@ def _defended(spec: Spec | None) -> list[seen.Defended]:
 
 def _of_mitigation(method: Mitigation, description: Description) -> Found:
     if description.task != "classification":
-        yield (), f"got {method.method} for a detector, expected it for a classifier"
+        yield (
+            (),
+            f"got {method.method} for a {description.task} model, expected it for a classifier",
+        )
         return
+    if method.method in OF_NUMBERS and description.dtype != DTYPES[0]:
+        yield (), f"got {method.method} for inputs that are tokens, expected inputs of numbers"
     if method.stage == "postprocessing" and len(description.classes) != 2:
         classes = len(description.classes)
         yield (), f"got {method.method} for {classes} classes, expected it for two"

@@ -28,6 +28,8 @@ from touchstone.errors import ManifestError
 from touchstone.training.defences import Defence
 from touchstone.training.evasion import Evasion
 from touchstone.training.mitigation import Mitigation
+from touchstone.training.tables.asked import BUILT_IN as BUILT_IN
+from touchstone.training.tables.asked import Data as Data
 from trust_gates.fairness.policy import Fairness
 from trust_gates.gates import Gates
 from trust_gates.policy import GatePolicy, Strict
@@ -41,14 +43,6 @@ Name = Annotated[str, Field(pattern=f"^{MODEL}$")]
 class Metadata(Strict):
     name: Name
     """The model's name, a DNS label: it becomes the InferenceService's."""
-
-
-class Data(Strict):
-    uri: str
-    """What the model's `load_data` is given: `generate`, file://, s3:// or https://."""
-    seed: int = Field(default=0, ge=0)
-    digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
-    """What the loaded data must be, as fetch-data prints it; empty accepts what is there."""
 
 
 class ModelGates(Gates):
@@ -98,8 +92,9 @@ def _inside(entrypoint: str) -> str:
 class Spec(Strict):
     entrypoint: Annotated[
         str, AfterValidator(_inside), Field(json_schema_extra={"pattern": _ENTRYPOINT})
-    ]
-    """`file.py:Class` of the touchstone.training.ModelSpec."""
+    ] = BUILT_IN
+    """`file.py:Class` of the touchstone.training.ModelSpec. Of a table it can be left out: the
+    model then is a small network, with the hyperparameters `width`, `depth` and `dropout`."""
     data: Data
     tune: Tune | None = None
     train: Train = Train()
@@ -111,6 +106,11 @@ class Spec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
+        if self.entrypoint == BUILT_IN and not self.data.is_table:
+            raise ValueError(
+                "got no entrypoint, expected entrypoint: file.py:Class of a"
+                " touchstone.training.ModelSpec, or data.label: the column to tell of a table"
+            )
         for problem in contradictions(self.train, self.gates.policies, self.remedy):
             raise ValueError(problem)
         return self

@@ -8,25 +8,38 @@ read beyond its stage's document would be in no key of the cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from touchstone.artifacts.store import Store
+from touchstone.contract import requirements
 from touchstone.contract.model_repo import FILE_NAME, Data, Spec
 from touchstone.contract.recipe import Tune
 from touchstone.contract.remedy import judged_by
+from touchstone.contract.requirements import Pinned
 from touchstone.errors import UsageError
 from touchstone.training.trainer import TrainConfig
 from trust_gates import GATES
 from trust_gates.gates import Gates
+from trust_gates.inputs.description import Description
+from trust_gates.inputs.table import columns_of
 from trust_gates.policy import GatePolicy, Setting, Strict
 
 _DOCUMENTS = {".md", ".rst", ".adoc"}
 _TOLD_TO_PEOPLE = {"LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS", "CODEOWNERS"}
 _OF_GIT = {".gitignore", ".gitattributes", ".mailmap"}
+
+
+class PackagesReads(Strict):
+    """packages: what requirements.txt pins and the toolkit has not.
+
+    Nothing where that file is wrong, which validate says.
+    """
+
+    pins: tuple[Pinned, ...] = ()
 
 
 class DataReads(Strict):
@@ -83,12 +96,21 @@ class GateReads(Strict):
         """The policy, where touchstone.yaml declares the gate."""
         return self.gates.policy(gate)
 
-    def setting(self, features: tuple[str, ...], groups: Mapping[str, Sequence[str]]) -> Setting:
+    def setting(self, description: Description) -> Setting:
         """What the gate is told besides its policy."""
-        return Setting(confidence=self.confidence, seed=self.seed, features=features, groups=groups)
+        return Setting(
+            confidence=self.confidence,
+            seed=self.seed,
+            features=tuple(description.inputs.get("features", ())),
+            columns=columns_of(description.inputs),
+            groups=description.protected,
+        )
 
 
-Reads = TypeVar("Reads", DataReads, SplitReads, TuneReads, TrainReads, GateReads)
+STAGES = ("packages", "data", "preprocess", "tune", "train", *GATES)
+"""Who reads a document, by the names that `put` gives them."""
+
+Reads = TypeVar("Reads", PackagesReads, DataReads, SplitReads, TuneReads, TrainReads, GateReads)
 
 
 def put(artifacts: Store, tree: Path, declared: Spec, remedied: Spec) -> dict[str, str]:
@@ -130,7 +152,15 @@ def put(artifacts: Store, tree: Path, declared: Spec, remedied: Spec) -> dict[st
             confidence=gates.confidence_each,
             seed=declared.data.seed,
         )
-    return {name: artifacts.put_json(one.plain()) for name, one in found.items()}
+    told = {name: artifacts.put_json(one.plain()) for name, one in found.items()}
+    return {"packages": put_packages(artifacts, tree), **told}
+
+
+def put_packages(artifacts: Store, tree: Path) -> str:
+    """The digest of the document of packages, which asks for no touchstone.yaml."""
+    asked = requirements.read(tree)
+    pins = () if asked.problems else tuple(replace(one, line=0) for one in asked.missing)
+    return artifacts.put_json(PackagesReads(pins=pins).plain())
 
 
 def load(artifacts: Store, digest: str, kind: type[Reads]) -> Reads:

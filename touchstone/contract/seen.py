@@ -55,6 +55,8 @@ _LONGEST = 4 << 20
 _LONGEST_PROBLEM, _LONGEST_KEY = 4000, 100
 _MOST, _DEEPEST = 50, 10
 
+REMOTE = "the data are at an address: they are looked at once fetch-data has them"
+
 ENTRYPOINT: FieldPath = ("spec", "entrypoint")
 
 Defended = tuple[FieldPath, Sequence[Defence]]
@@ -110,10 +112,16 @@ class Seen:
 
     notes: list[str] = field(default_factory=list)
     task: str = ""
+    estimator: bool = False
+    """Whether the model is no network but an estimator that is fitted."""
+
     data: Described | None = None
     description: Description | None = None
     written: bool = False
     """Whether the data were written where they were asked for."""
+
+    unembedded: str = ""
+    """Why tokens go into no embedding that could be judged from."""
 
     parameters: frozenset[str] | None = None
     """Hyperparameters that `build` looks at; None where it may be any."""
@@ -123,37 +131,48 @@ def look(
     folder: Path,
     entrypoint: str,
     *,
-    uri: str,
+    uri: str | None,
     seed: int,
     tried: Sequence[Mapping[str, Parameter]] = (),
     defended: Sequence[Defended] = (),
     show: Sequence[Path] = (),
+    packages: Path | None = None,
     output: Path | None = None,
+    loaded: Path | None = None,
 ) -> Seen:
     """Look at the code in `folder`, confined, without a network.
 
     Args:
-        uri: given to `load_data` unless it is an address, which only a run reaches.
+        uri: given to `load_data` unless it is an address, which only a run reaches; None of a
+            table.
         tried: sets of hyperparameters that the network must be buildable with.
         defended: sets of defences that it must be trainable behind.
         show: folders of data that it sees besides.
+        packages: folder of packages that it may import.
         output: an empty folder for the data, as `fetch-data` would have them.
+        loaded: of a table the folder with its data, where they could be loaded: the code only sees
+            them.
     """
     seen = Seen()
-    remote = "://" in uri and not uri.startswith("file:")
+    remote = uri is not None and "://" in uri and not uri.startswith("file:")
     if remote:
-        seen.notes.append("the data are at an address: they are looked at once fetch-data has them")
+        seen.notes.append(REMOTE)
     what = {
         "entrypoint": entrypoint,
         "uri": None if remote else uri,
         "seed": seed,
         "tried": list(tried),
         "output": "" if output is None else str(output),
+        "loaded": str(loaded or "") if uri is None else None,
+        "packages": "" if packages is None else str(packages),
         "defended": [(at, [one.model_dump(mode="json") for one in of]) for at, of in defended],
     }
     step, started = CODE, time.monotonic()
     with tempfile.TemporaryDirectory() as own, _readable(folder) as shown:
-        confinement = Confinement(read=[shown, *show], write=[Path(own), *filter(None, [output])])
+        confinement = Confinement(
+            read=[shown, *show, *filter(None, [loaded, packages])],
+            write=[Path(own), *filter(None, [output])],
+        )
         try:
             for line in _lines(shown, what, confinement):
                 if line is None:
@@ -215,9 +234,12 @@ def _learn(seen: Seen, told: Any) -> None:
     """What was seen, where it has the form that it should."""
     if not isinstance(told, Mapping):
         return
-    if told.get("task") in ("classification", "detection"):
+    if told.get("task") in list(TARGETS):
         seen.task = told["task"]
+    seen.estimator = seen.estimator or told.get("estimator") is True
     seen.written = seen.written or told.get("written") is True
+    if isinstance(why := told.get("embedding"), str):
+        seen.unembedded = one_line(why)[:_LONGEST_PROBLEM]
     if "parameters" in told:
         try:
             names = TypeAdapter(list[str]).validate_python(told["parameters"])

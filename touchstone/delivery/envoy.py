@@ -58,6 +58,7 @@ class Proxy:
         self._log = log
         self._lock = threading.RLock()
         self._targets: dict[tuple[str, str], Target] = {}
+        self._expected: proxy.Expected | None = None
         self._draining: list[Target] = []
         self._generation = 0
         self._stopping = threading.Event()
@@ -114,7 +115,7 @@ class Proxy:
             self._replace({**others, key: target}, self._targets.get(key))  # last: most recent
 
     def remove(self, environment: str, model: str) -> None:
-        """Answer 503 from now on; what was asked before goes on draining.
+        """Answer for it no more; what was asked before goes on draining.
 
         Raises:
             PlatformError, DeadlineError: Envoy did not take it up.
@@ -124,6 +125,23 @@ class Proxy:
             if before := self._targets.get(key):
                 others = {one: kept for one, kept in self._targets.items() if one != key}
                 self._replace(others, before)
+
+    def expect(self, expected: proxy.Expected) -> None:
+        """Say of what is not put yet that it is to come; of any other model that it is not served.
+
+        Before the first time nothing is known to be unknown.
+
+        Raises:
+            PlatformError, DeadlineError: Envoy did not take it up.
+        """
+        with self._lock:
+            if expected != self._expected:
+                before, self._expected = self._expected, expected
+                try:
+                    self._replace(self._targets, None)
+                except BaseException:
+                    self._expected = before
+                    raise
 
     def drain(self, target: Target) -> None:
         """Return once nothing can be asked of `target` any more and all that was is answered.
@@ -174,7 +192,8 @@ class Proxy:
 
     def _write_routes(self) -> None:
         targets = list(self._targets.values())
-        self._write("routes.json", proxy.routes(targets, self._generation))
+        routes = proxy.routes(targets, self._generation, self._expected)
+        self._write("routes.json", routes)
 
     def _write(self, name: str, document: proxy.Document) -> None:
         partial = self._folder / f"{name}.partial"

@@ -51,6 +51,7 @@ gates:
       - - {metric: accuracy, atLeast: 0.5}
         - {metric: balanced_accuracy, atLeast: 0.5}
         - {metric: map50, atLeast: 0.5}
+        - {metric: r2, atLeast: 0.1}
     minimumSlice: 100 # at most: smaller slices are not judged
     samples: 50 # of the test split
     margin: 0.3 # of champion, where a touchstone.yaml compares with the served version
@@ -60,6 +61,8 @@ gates:
       - - {metric: robust_accuracy, atLeast: 0.3}
         - {metric: robust_recall, atLeast: 0.3}
         - {metric: robust_map50, atLeast: 0.3}
+        - {metric: robust_within_tolerance, atLeast: 0.3}
+    # tolerance: 50 # at most, in the units of what your regressions predict
     epsilon: {linf: 1/255} # under no other norm; add those that you accept
     epsilonOfRange: {linf: 1/255} # of the range of the data's inputs
     attacks: [[pgd, apgd-ce], square] # each with its own effort, unless steps or queries say more
@@ -72,6 +75,9 @@ gates:
         - {metric: equal_opportunity_difference, within: [-0.5, 0.5]}
         - {metric: average_abs_odds_difference, atMost: 0.5}
         - {metric: disparate_impact, within: [0.5, 2]}
+        - {metric: mean_absolute_error_ratio, within: [0.5, 2]}
+        - {metric: mean_squared_error_ratio, within: [0.25, 4]}
+        - {metric: prediction_distribution_distance, atMost: 0.5}
     attributes: all # whatever the data declare; or names, which every model must then be judged by
     minimumGroup: 20
   explainability:
@@ -85,6 +91,7 @@ gates:
       - {metric: near_duplicate_rate, atMost: 0.05}
       - {metric: leaked_test_samples, atMost: 0} # beyond chance; rows of few values coincide
       - {metric: single_feature_accuracy, atMost: 0.99}
+      - {metric: single_feature_r2, atMost: 0.99}
     # poisoning: {} # search the training data for backdoors
     # pinned: true # base images by digest, packages by version
 """

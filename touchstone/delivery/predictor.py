@@ -1,20 +1,23 @@
-"""One revision of one model, answered by KServe's own Python model server.
+"""One revision of one model: how it is asked, and what it answers.
 
     python -m touchstone.delivery.predictor --model-name N --model-dir D --http-port P | --socket S
 
 On a cluster `--store` and `--model` unpack the tree named by its digest into D first, so every
-byte is checked before it serves. V1 and V2 REST; no gRPC. Answers, for N inputs:
+byte is checked before it serves. V1 and V2 REST; no gRPC. Inputs are those that model.json
+declares; docs/reference/serving.md has the forms that they may come in. Answers, for N inputs:
+
+    V1  classification  {"predictions": [{"label": "cat", "probabilities": {"cat": 0.9, …}}, …]}
+        regression      {"predictions": [{"value": 3.1}, …]}
+        detection       {"predictions": [{"boxes": [[x1, y1, x2, y2], …], "labels": ["car", …],
+                         "scores": [0.9, …]}, …]}
+    V2  classification  label INT64 (N,), probabilities FP32 (N, K)
+        regression      value FP32 (N,)
+        detection       count INT64 (N,), boxes FP32 (N, M, 4), labels INT64 (N, M), scores FP32
+                        (N, M), padded to the longest with zeros, and labels with -1
 
 A model with a fairness rule that needs the protected attribute, and whose inputs do not hold it,
 is also told the value for each input: V1 `{"instances": […], "sex": ["f", …]}`, V2 a second
 tensor of that name, datatype BYTES. Without it the request is refused: no answer is guessed.
-
-    V1  classification  {"predictions": [{"label": "cat", "probabilities": {"cat": 0.9, …}}, …]}
-        detection       {"predictions": [{"boxes": [[x1, y1, x2, y2], …], "labels": ["car", …],
-                         "scores": [0.9, …]}, …]}
-    V2  classification  label INT64 (N,), probabilities FP32 (N, K)
-        detection       count INT64 (N,), boxes FP32 (N, M, 4), labels INT64 (N, M), scores FP32
-                        (N, M), padded to the longest with zeros, and labels with -1
 
 A model with an evasion detector adds how suspicious each input is, 0 to 1, and whether it is
 flagged: V1 "adversarial_score" and "adversarial", V2 FP32 (N,) and BOOL (N,) of these names.
@@ -23,26 +26,26 @@ flagged: V1 "adversarial_score" and "adversarial", V2 FP32 (N,) and BOOL (N,) of
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
-import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
+from touchstone.delivery.taken import Encode, Groups, Taken
+from touchstone.delivery.wire import Instances, Tensors
+
+if TYPE_CHECKING:
     from touchstone.training.evasion.guard import Guard
     from touchstone.training.mitigation.served import Served
 
-Groups = Mapping[str, Sequence[str]]
-"""The value of a protected attribute for each input, by the attribute's name."""
-
-
 _SUSPICION = {"adversarial_score": "FP32", "adversarial": "BOOL"}
 """What an evasion detector adds to an answer, with its V2 datatypes."""
+
+_ROWS = 128
+"""Inputs that a model is asked at a time: a request may hold 100,000."""
 
 
 class Predictor:
@@ -55,47 +58,64 @@ class Predictor:
         document: dict[str, Any],
         served: Served | None = None,
         guard: Guard | None = None,
+        encode: Encode | None = None,
     ) -> None:
         self._spec = spec
         self._module = module.eval()
         self._served = served
         self._guard = guard
-        self.needs = served.needs if served else ""
-        """The protected attribute that a request must give; empty for none."""
         self.task: str = document["task"]
         self.classes: list[str] = list(document["classes"])
-        self.shape: tuple[int, ...] = tuple(document["inputs"]["shape"])
+        asks = served.source if served and served.needs else None
+        self._takes = Taken.of(document["inputs"], encode, asks)
 
-    def inputs(self, values: Any, groups: Groups | None = None) -> np.ndarray:
-        """`values` as float32 (N, *shape).
+    def read(self, asked: Instances | Tensors) -> tuple[np.ndarray, Groups]:
+        """The inputs (N, *shape) of a request, and what it says of protected attributes.
 
         Raises:
-            ValueError: they are no numbers, of another shape, none at all, or not finite; or the
-                model needs the protected attribute, and `groups` lacks it or has an unknown value.
+            ValueError: they are not what the model declares, or raw values that it does not know;
+                or the model needs the protected attribute, and the request lacks it or has an
+                unknown value.
         """
-        import numpy as np
-
-        try:
-            array = np.asarray(values, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"inputs are not one array of numbers: {error}") from None
-        if array.ndim != len(self.shape) + 1 or array.shape[1:] != self.shape or not len(array):
-            expected = ", ".join(str(size) for size in self.shape)
-            raise ValueError(f"got inputs of shape {array.shape}, expected (N, {expected})")
-        if not np.isfinite(array).all():
-            raise ValueError("got an input that is NaN or infinite, expected finite numbers")
+        inputs, groups = self._takes.read(asked)
         if self._served is not None:
-            self._served.check(array, groups or {})
-        return array
+            self._served.check(inputs, groups)
+        return inputs, groups
 
     def answer(
         self, inputs: np.ndarray, groups: Groups | None = None
     ) -> list[dict[str, np.ndarray]]:
-        """One dict of arrays per input: `probabilities`, or `boxes`, `labels`, `scores`.
+        """One dict of arrays per input: `probabilities`, `value`, or `boxes`, `labels`, `scores`.
 
         With an evasion detector also `adversarial_score` and `adversarial`, of no axis.
         """
-        answers = self._answer(inputs, groups or {})
+        answers = []
+        for start in range(0, len(inputs), _ROWS):
+            some = slice(start, start + _ROWS)
+            of_some = {name: values[some] for name, values in (groups or {}).items()}
+            answers += self._guarded(inputs[some], of_some)
+        return answers
+
+    def rehearse(self) -> None:
+        """Answer an input that was made up, as a client would be: what fails then fails now.
+
+        Raises:
+            Exception: whatever the model or its answer is wrong by.
+        """
+        if self._takes.encode is not None and not self._takes.columns:
+            self._takes.encode([])  # starts the host that the model's own code runs in
+        inputs, groups = self._takes.declared.example(), {}
+        if self._served is not None:
+            source = self._served.source
+            groups = {source.protected: [source.values[0]]}
+            if source.feature is not None:
+                inputs[:, source.feature] = source.codes[0]
+        answers = self.answer(inputs, groups)
+        self.as_json(answers)
+        self.as_tensors(answers)
+
+    def _guarded(self, inputs: np.ndarray, groups: Groups) -> list[dict[str, np.ndarray]]:
+        answers = self._answer(inputs, groups)
         if self._guard is None:
             return answers
         suspicions = zip(*self._guard.answer(inputs), strict=True)
@@ -115,6 +135,8 @@ class Predictor:
             return [{"probabilities": row} for row in shares]
         with torch.inference_mode():
             found = self._spec.predict(self._module, torch.from_numpy(inputs))
+            if self.task == "regression":
+                return [{"value": one} for one in found.float().numpy().reshape(len(inputs))]
             if self.task == "classification":
                 return [{"probabilities": row.numpy()} for row in found.float().softmax(dim=1)]
             return [
@@ -145,6 +167,8 @@ class Predictor:
                 }
                 for one in answers
             ]
+        if self.task == "regression":
+            return [{"value": one["value"].item()} for one in answers]
         return [
             {
                 "boxes": one["boxes"].tolist(),
@@ -156,14 +180,14 @@ class Predictor:
 
     def as_tensors(self, answers: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """V2 output tensors by name; see the module's table."""
-        import numpy as np
-
         names = [name for name in _SUSPICION if name in answers[0]]
         suspicion = {name: np.stack([one[name] for one in answers]) for name in names}
         if self.task == "classification":
             probabilities = np.stack([one["probabilities"] for one in answers])
             best = probabilities.argmax(axis=1)
             return suspicion | {"label": best, "probabilities": probabilities}
+        if self.task == "regression":
+            return suspicion | {"value": np.stack([one["value"] for one in answers])}
         count = np.array([len(one["scores"]) for one in answers], dtype=np.int64)
         longest = int(count.max())
         boxes = np.zeros((len(answers), longest, 4), dtype=np.float32)
@@ -175,139 +199,31 @@ class Predictor:
             scores[row, : count[row]] = one["scores"]
         return suspicion | {"count": count, "boxes": boxes, "labels": labels, "scores": scores}
 
-    def output_types(self) -> list[dict[str, Any]]:
-        """V2 metadata of the outputs; -1 stands for any size."""
+    def described(self) -> dict[str, Any]:
+        """V2 metadata of inputs and outputs, with what a client needs to know as parameters."""
+        words = {"classes": self.classes}
         if self.task == "classification":
-            shapes = {"label": [-1], "probabilities": [-1, len(self.classes)]}
+            found = {
+                "label": ("INT64", [-1], words),
+                "probabilities": ("FP32", [-1, len(self.classes)], words),
+            }
+        elif self.task == "regression":
+            found = {"value": ("FP32", [-1], {})}
         else:
-            shapes = {"count": [-1], "boxes": [-1, -1, 4], "labels": [-1, -1], "scores": [-1, -1]}
+            found = {
+                "count": ("INT64", [-1], {}),
+                "boxes": ("FP32", [-1, -1, 4], {}),
+                "labels": ("INT64", [-1, -1], words),
+                "scores": ("FP32", [-1, -1], {}),
+            }
         if self._guard is not None:
-            shapes |= {name: [-1] for name in _SUSPICION}
-        types = dict.fromkeys(("label", "count", "labels"), "INT64") | _SUSPICION
-        return [
-            {"name": name, "datatype": types.get(name, "FP32"), "shape": shape}
-            for name, shape in shapes.items()
+            found |= {name: (kind, [-1], {}) for name, kind in _SUSPICION.items()}
+        outputs = [
+            {"name": name, "datatype": kind, "shape": shape}
+            | ({"parameters": parameters} if parameters else {})
+            for name, (kind, shape, parameters) in found.items()
         ]
-
-
-def serve(
-    predictor: Predictor, *, name: str, host: str, port: int | None, socket: Path | None
-) -> None:
-    """Answer on `host`:`port`, or on a Unix `socket`, until a signal ends the process."""
-    # KServe parses sys.argv on import and would read our options as its own.
-    sys.argv = sys.argv[:1]
-    from kserve import InferOutput, InferRequest, InferResponse, Model, model_server
-    from kserve.errors import InvalidInput
-
-    class Revision(Model):  # type: ignore[misc]  # KServe has no types
-        """KServe's view of a Predictor."""
-
-        def load(self) -> bool:
-            self.ready = True
-            return True
-
-        def get_input_types(self) -> list[dict[str, Any]]:
-            own = {"name": "input", "datatype": "FP32", "shape": [-1, *predictor.shape]}
-            asked = {"name": predictor.needs, "datatype": "BYTES", "shape": [-1]}
-            return [own, asked] if predictor.needs else [own]
-
-        def get_output_types(self) -> list[dict[str, Any]]:
-            return predictor.output_types()
-
-        async def predict(
-            self, payload: Any, headers: Any = None, response_headers: Any = None
-        ) -> Any:
-            v2 = isinstance(payload, InferRequest)
-            try:
-                read = _v2_values if v2 else _v1_values
-                values, groups = read(payload, predictor.needs)
-                inputs = predictor.inputs(values, groups)
-            except ValueError as error:
-                raise InvalidInput(str(error)) from None
-            # In a thread: readiness must be answered also while the model works.
-            answers = await asyncio.to_thread(predictor.answer, inputs, groups)
-            if not v2:
-                return {"predictions": predictor.as_json(answers)}
-            tensors = predictor.as_tensors(answers)
-            types = {one["name"]: one["datatype"] for one in predictor.output_types()}
-            outputs = [
-                InferOutput(key, list(value.shape), types[key], value.flatten().tolist())
-                for key, value in tensors.items()
-            ]
-            return InferResponse(
-                response_id=payload.id or "", model_name=self.name, infer_outputs=outputs
-            )
-
-    model = Revision(name)
-    model.load()
-    _adapt(model_server, host, socket)
-    model_server.ModelServer(http_port=port or 0, workers=1, enable_grpc=False).start([model])
-
-
-def _adapt(model_server: Any, host: str, socket: Path | None) -> None:
-    """Mend two habits of KServe 0.21: it binds all interfaces, and takes JSON by exact type only.
-
-    V1 with `application/json; charset=utf-8` ends in 500, and with no type at all hands raw
-    bytes to the model; both are JSON here.
-    """
-
-    class Bound(model_server.RESTServer):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.config.host = host
-            self.config.uds = str(socket) if socket else None
-
-    model_server.RESTServer = Bound
-    model_server.app.add_middleware(_PlainJson)
-
-
-class _PlainJson:
-    """ASGI middleware: V1's content type is always plain JSON, but for CloudEvents."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
-            headers = dict(scope["headers"])
-            kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-            if kind in (b"", b"application/json", b"application/x-www-form-urlencoded"):
-                headers[b"content-type"] = b"application/json"
-                scope = {**scope, "headers": list(headers.items())}
-        await self._app(scope, receive, send)
-
-
-def _v1_values(payload: Any, needs: str) -> tuple[Any, dict[str, Any]]:
-    """The instances, and the protected attribute's values where they are needed and given."""
-    if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
-        raise ValueError('got no instances, expected {"instances": [...]}')
-    given = payload.get(needs) if needs else None
-    if given is not None and not isinstance(given, list):
-        raise ValueError(f"got {needs} {given!r}, expected a list with a value for each instance")
-    return payload["instances"], {} if given is None else {needs: given}
-
-
-def _v2_values(request: Any, needs: str) -> tuple[Any, dict[str, Any]]:
-    """The input tensor, and the protected attribute's values where they are needed and given."""
-    groups = {one.name: _words(one) for one in request.inputs if needs and one.name == needs}
-    inputs = [one for one in request.inputs if one.name not in groups]
-    if len(inputs) != 1:
-        raise ValueError(f"got {len(inputs)} input tensors, expected one")
-    (tensor,) = inputs
-    if tensor.datatype not in ("FP32", "FP64", "INT64", "INT32", "UINT8"):
-        raise ValueError(f"got datatype {tensor.datatype}, expected FP32")
-    try:
-        return tensor.as_numpy(), groups
-    except Exception as error:  # KServe raises what numpy raises for data that does not fit
-        raise ValueError(f"the data does not fit shape {tensor.shape}: {error}") from None
-
-
-def _words(tensor: Any) -> list[str]:
-    """The values of a BYTES tensor."""
-    if tensor.datatype != "BYTES":
-        raise ValueError(f"got {tensor.name} of datatype {tensor.datatype}, expected BYTES")
-    values = tensor.as_numpy().reshape(-1).tolist()
-    return [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in values]
+        return {"task": self.task, "inputs": self._takes.described(), "outputs": outputs}
 
 
 def _die_with_parent() -> None:
@@ -317,7 +233,7 @@ def _die_with_parent() -> None:
     """
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):  # not sys.stdin, whose lock would be held as the interpreter ends
             pass
         os._exit(0)
 
@@ -340,10 +256,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.watch_stdin:
         _die_with_parent()
     if options.store:
+        from touchstone.artifacts import models
         from touchstone.artifacts.store import open_store
 
-        open_store(options.store).get(options.model, options.model_dir)
+        models.get(open_store(options.store), options.model, options.model_dir)
     from touchstone import confine
+    from touchstone.delivery.server import serve
     from touchstone.training.evasion.guard import Guard
     from touchstone.training.mitigation.served import Served
     from touchstone.training.opened import open_model
@@ -352,7 +270,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     opened = open_model(options.model_dir)
     served = Served.read(options.model_dir)
     guard = Guard.read(options.model_dir, opened.spec, opened.module)
-    predictor = Predictor(opened.spec, opened.module, opened.document, served, guard)
+    predictor = Predictor(opened.spec, opened.module, opened.document, served, guard, opened.encode)
+    predictor.rehearse()
     serve(
         predictor,
         name=options.model_name,

@@ -8,8 +8,9 @@
     GET  [/ENVIRONMENT]/v2/models/NAME and /ready
 
 Without an environment the revision answers that was most recently put. Every other request is
-refused here. The path that a revision gets is written out in its route and never taken from the
-client, so KServe's own load and unload cannot be reached by any spelling.
+refused here: 503 with Retry-After where a revision is to come, 404 where none is. The path that a
+revision gets is written out in its route and never taken from the client, so KServe's own load and
+unload cannot be reached by any spelling.
 
 The documents are Envoy's v3 API in JSON; touchstone.delivery.envoy writes them for a process.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from typing import Any
 from touchstone.errors import PlatformError
 
 Document = dict[str, Any]
+
+Expected = Mapping[tuple[str, str], bool]
+"""Environment and model of what shall be served, and whether it failed to start at the last try."""
 
 LIMIT = 32 << 20
 """Largest request body in bytes; a few hundred small images as JSON."""
@@ -38,6 +42,11 @@ CONNECTIONS = 512
 HEAP = 1 << 30
 """Bytes that the proxy may hold; near it, new requests and then the largest ones are refused."""
 _HEADERS, _HEADERS_KIB = 64, 16
+
+_OFFERED = (
+    "expected GET /, or [/ENVIRONMENT]/v1/models/NAME with :predict or :explain, or"
+    " [/ENVIRONMENT]/v2/models/NAME with /infer or /ready, without a query"
+)
 
 GENERATION = "x-touchstone-generation"
 """Response header of `/`: the number of the routes that answered."""
@@ -57,6 +66,10 @@ _ASKED = {
     "GET": ("/v1/models/{}", "/v2/models/{}", "/v2/models/{}/ready"),
 }
 _NAME = r"[\w.-]+"
+_STARTING = "its revision is starting; ask again"
+_FAILED = "its revision did not start, and is tried again; touchstone status says why"
+_AGAIN, _AGAIN_FAILED = 2, 30
+"""Seconds after which a client may ask again; a revision starts in 4 to 8."""
 _UNREACHED = ["UF", "UC", "UH", "UO", "UR", "URX", "LR"]
 
 
@@ -148,8 +161,13 @@ def clusters(targets: Iterable[Target], generation: int) -> Document:
     )
 
 
-def routes(targets: Sequence[Target], generation: int) -> Document:
-    """Which request goes where, as a discovery response. `targets`: most recently put last."""
+def routes(targets: Sequence[Target], generation: int, expected: Expected | None) -> Document:
+    """Which request goes where, as a discovery response.
+
+    Args:
+        targets: most recently put last.
+        expected: what shall be served, also what is already; None where that is not known yet.
+    """
     latest = {target.model: target for target in targets}
     answered = [
         *(route for target in latest.values() for route in _forward("", target)),
@@ -159,11 +177,20 @@ def routes(targets: Sequence[Target], generation: int) -> Document:
         method: "(/[^/]+)?(" + "|".join(path.format(_NAME) for path in paths) + ")"
         for method, paths in _ASKED.items()
     }
+    to_come = [
+        _later({"path": prefix + path.format(model), "headers": [_method(method)]}, failed)
+        for (environment, model), failed in sorted((expected or {}).items())
+        for prefix in ("", f"/{environment}")
+        for method, paths in _ASKED.items()
+        for path in paths
+    ]
+    if expected is None:
+        to_come = [_later(_match(path)) for path in asked.values()]
     query = {"name": ":path", "string_match": {"contains": "?"}}
     long = {"name": "content-length", "range_match": {"start": LIMIT + 1, "end": 1 << 62}}
     loopback = [
         _say(403, {"connect_matcher": {}}),
-        _say(404, _match(".*", query)),
+        _say(404, _match(".*", query), _OFFERED),
         _say(413, _match(".*", long)),
         *_about(targets, generation),
         *answered,
@@ -171,8 +198,12 @@ def routes(targets: Sequence[Target], generation: int) -> Document:
             _say(405, _match(path, _method(method, invert=True)), f"expected {method}")
             for method, path in asked.items()
         ),
-        *(_say(503, _match(path), "no revision of this model is ready") for path in asked.values()),
-        _say(404, _match(".*")),
+        *to_come,
+        *(
+            _say(404, _match(path), "no such model is served; GET / lists those that are")
+            for path in asked.values()
+        ),
+        _say(404, _match(".*"), _OFFERED),
     ]
     elsewhere = [_say(403, {"connect_matcher": {}}), _say(421, _match(".*"))]
     configuration = {
@@ -201,6 +232,12 @@ def _about(targets: Sequence[Target], generation: int) -> Iterator[Document]:
         yield _say(200, ready, json.dumps({"ready": True}))
     else:
         yield _say(503, ready, "no revision of any model is ready")
+
+
+def _later(match: Document, failed: bool = False) -> Document:
+    again = _header("retry-after", str(_AGAIN_FAILED if failed else _AGAIN))
+    said = _say(503, match, _FAILED if failed else _STARTING)
+    return said | {"response_headers_to_add": [again]}
 
 
 def _forward(prefix: str, target: Target) -> Iterator[Document]:
@@ -283,9 +320,10 @@ def _listener(name: str, folder: Path) -> Document:
 def _local_replies() -> Document:
     """`{"error": …}` for whatever Envoy itself refuses: what was got, what was expected."""
 
-    def worded(test: Document, expected: str) -> Document:
+    def worded(test: Document, expected: str, *headers: Document) -> Document:
         got = "got %REQUEST_HEADER(:METHOD)% %REQUEST_HEADER(:PATH)%"
-        return {"filter": test, "body_format_override": {"json_format": {"error": got + expected}}}
+        said = {"filter": test, "body_format_override": {"json_format": {"error": got + expected}}}
+        return said | ({"headers_to_add": list(headers)} if headers else {})
 
     def status(op: str, code: int) -> Document:
         value = {"default_value": code, "runtime_key": "touchstone.unused"}
@@ -299,7 +337,11 @@ def _local_replies() -> Document:
                 worded(status("EQ", code), own.get(code, "") + ": " + text)
                 for code, text in _refusals().items()
             ),
-            worded(unreached, ": the revision cannot be reached, or ended (%RESPONSE_FLAGS%)"),
+            worded(
+                unreached,
+                ": the revision cannot be reached, or ended (%RESPONSE_FLAGS%); another is started",
+                _header("retry-after", str(_AGAIN)),
+            ),
             worded(status("GE", 400), ": %LOCAL_REPLY_BODY%"),
         ],
         "body_format": {
@@ -315,8 +357,6 @@ def _refusals() -> dict[int, str]:
         400: "expected one well-formed HTTP/1.1 request: one Host, one Content-Length or"
         " Transfer-Encoding, no encoded slash",
         403: "expected plain HTTP/1.1, no upgrade and no WebSocket",
-        404: "expected GET /, or [/ENVIRONMENT]/v1/models/NAME with :predict or :explain, or"
-        " [/ENVIRONMENT]/v2/models/NAME with /infer or /ready, without a query",
         408: f"expected the whole request within {REQUEST_SECONDS} s",
         413: f"expected a body of at most {LIMIT} bytes",
         421: f"expected Host: {' or '.join(_HOSTS)}",

@@ -11,6 +11,8 @@ from touchstone.artifacts.store import Store
 from touchstone.delivery import gitops
 from touchstone.delivery import release as releases
 from touchstone.errors import UsageError
+from trust_gates.inputs.description import TARGETS
+from trust_gates.written import number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +25,13 @@ class Sample:
     truth: str
     """What it really is, in words."""
     classes: tuple[str, ...]
+    datatype: str = "FP32"
     group: tuple[str, str] | None = None
     """The protected attribute and its value, where the model's fairness rule needs it."""
 
     def request(self) -> dict[str, Any]:
         """The body of a V2 infer request, one sample in a batch of one."""
-        tensor = {"name": "input", "datatype": "FP32", "shape": [1, *self.shape]}
+        tensor = {"name": "input", "datatype": self.datatype, "shape": [1, *self.shape]}
         inputs = [{**tensor, "data": self.inputs}]
         if self.group is not None:
             name, value = self.group
@@ -43,7 +46,7 @@ def held_out(url: str, store: Store, *, model: str, environment: str = "", index
         UsageError: there is no release of the model there, or no sample of that index.
         PlatformError: an artifact is absent from the store.
     """
-    verdict = store.get_json(_release(url, model, environment).digests.verdict)
+    verdict = store.get_json(released(url, model, environment).digests.verdict)
     from touchstone.training import dataset
     from touchstone.training.mitigation.served import Served
 
@@ -60,17 +63,27 @@ def held_out(url: str, store: Store, *, model: str, environment: str = "", index
     if served is not None and served.needs:
         value = description.protected[served.needs][arrays[f"protected_{served.needs}"][index]]
         group = (served.needs, value)
-    labels = arrays["box_labels" if description.task == "detection" else "labels"][index].ravel()
+    truth = arrays[TARGETS[description.task][-1]][index].ravel()
+    if description.task == "regression":
+        words = number(float(truth[0]), 6)
+    else:
+        words = ", ".join(description.classes[label] for label in truth.tolist() if label >= 0)
     return Sample(
         inputs=arrays["inputs"][index].ravel().tolist(),
         shape=arrays["inputs"].shape[1:],
-        truth=", ".join(description.classes[label] for label in labels.tolist() if label >= 0),
+        truth=words,
         classes=description.classes,
+        datatype="INT64" if description.dtype == "int64" else "FP32",
         group=group,
     )
 
 
-def _release(url: str, model: str, environment: str) -> releases.Release:
+def released(url: str, model: str, environment: str = "") -> releases.Release:
+    """The release of the model on main; of several environments' the first.
+
+    Raises:
+        UsageError: there is none.
+    """
     with gitops.clone(url) as checkout:
         root = checkout.path / gitops.ENVIRONMENTS
         found = sorted(root.glob(f"{environment or '*'}/*/{releases.RELEASE_FILE}"))

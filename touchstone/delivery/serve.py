@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from touchstone.delivery.envoy import Proxy
 from touchstone.delivery.proxy import Target
 from touchstone.errors import DeadlineError, PlatformError
+from touchstone.home import packages_of
 
 READY_SECONDS = 90.0
 """Importing torch and KServe takes 4 to 8 s on two free cores, and longer on busy ones."""
@@ -118,6 +120,7 @@ class Serving:
         self._home = home
         self._lock = threading.RLock()
         self._revisions: dict[tuple[str, str], Revision] = {}
+        self._expected: dict[tuple[str, str], bool] = {}
         self._ending: list[threading.Thread] = []
         shutil.rmtree(self._folders, ignore_errors=True)  # left by a platform that was killed
         self._sockets = _private_folder(home / "sockets")
@@ -142,6 +145,16 @@ class Serving:
         """
         self._proxy.start()
 
+    def expect(self, places: Iterable[tuple[str, str]]) -> None:
+        """Tell clients of these environments and models, until they are served, that they start.
+
+        Raises:
+            PlatformError, DeadlineError: the proxy did not take it up.
+        """
+        with self._lock:
+            self._expected = {one: self._expected.get(one, False) for one in places}
+            self._proxy.expect(dict(self._expected))
+
     def apply(
         self,
         environment: str,
@@ -162,7 +175,12 @@ class Serving:
         with self._lock:
             before = self._revisions.get((environment, model))
             folder = self._folder(environment, model, version)
-            revision = self._start(environment, model, version, unpack, folder)
+            try:
+                revision = self._start(environment, model, version, unpack, folder)
+            except BaseException:
+                self._tell(environment, model, failed=True)
+                raise
+            self._tell(environment, model, failed=False)
             try:
                 self._proxy.put(revision.target)
             except BaseException:
@@ -218,6 +236,13 @@ class Serving:
                 thread.join()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
+    def _tell(self, environment: str, model: str, *, failed: bool) -> None:
+        """Let clients know how the start of what is expected went, where the proxy can tell."""
+        if (environment, model) in self._expected:
+            self._expected[environment, model] = failed
+            with suppress(PlatformError, DeadlineError):
+                self._proxy.expect(dict(self._expected))
+
     def _drain(self, revision: Revision) -> None:
         """End `revision` once it has answered what it was asked; meanwhile others go on."""
 
@@ -263,7 +288,7 @@ class Serving:
         except BaseException:
             if server:
                 server.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             raise
         return Revision(target=target, server=server, folder=folder)
 
@@ -282,8 +307,13 @@ def _says_ready(address: Path, model: str) -> bool:
 
 def _end(revision: Revision) -> None:
     revision.server.stop()
-    shutil.rmtree(revision.folder, ignore_errors=True)
+    _remove(revision.folder)
     shutil.rmtree(revision.server.address.parent, ignore_errors=True)
+
+
+def _remove(tree: Path) -> None:
+    for folder in (tree, packages_of(tree)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _private_folder(link: Path) -> Path:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from touchstone.artifacts import models
 from touchstone.artifacts.store import Store
 from touchstone.delivery import admission, gitops
 from touchstone.delivery import release as releases
@@ -118,6 +119,8 @@ class Sync:
 
     def _read(self) -> list[SyncEvent]:
         head = git("ls-remote", self._url, f"refs/heads/{gitops.MAIN}").partition("\t")[0]
+        if not head:
+            self._serving.expect(())
         if not head or (head == self._main and time.monotonic() < self._again):
             return []
         if head == self._rewritten:
@@ -136,6 +139,7 @@ class Sync:
                 if desired.refusal and (before is None or before.refusal != desired.refusal):
                     reason = desired.refusal + self._goes_on(desired)
                     events.append(_event(key, desired.refused, Outcome.REFUSED, reason))
+        self._serving.expect(key for key, one in found.items() if one.release is not None)
         self._desired, self._main = found, cloned
         self._again = time.monotonic() + _RETRY_SECONDS if self._doubtful else math.inf
         return events
@@ -213,7 +217,7 @@ class Sync:
             raise TouchstoneError(standing.refusal)
         release = standing.release
         with tempfile.TemporaryDirectory(prefix="touchstone-verify-") as scratch:
-            self._store.get(release.digests.model, Path(scratch) / "model")
+            models.get(self._store, release.digests.model, Path(scratch) / "model")
         return release
 
     def _goes_on(self, desired: _Desired) -> str:
@@ -230,7 +234,7 @@ class Sync:
         try:
             digest = release.digests.model
             self._serving.apply(
-                *key, lambda folder: self._store.get(digest, folder), release.version
+                *key, lambda folder: models.get(self._store, digest, folder), release.version
             )
         except Exception as error:
             again = failed == release.identity

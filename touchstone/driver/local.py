@@ -177,7 +177,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
 def _confinement(job: launch.Job, write: Sequence[Path], workers: int) -> Confinement:
     """What the processes of a job see: its data, its code, and a network of their own."""
     return Confinement(
-        read=[job.source, job.dataset],
+        read=[job.source, job.dataset, *filter(None, [job.packages])],
         write=write,
         network="none" if workers == 1 else "loopback",
     )

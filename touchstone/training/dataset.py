@@ -40,6 +40,7 @@ class Dataset:
             task=self.description.task,
             classes=self.description.classes,
             protected=self.description.protected,
+            inputs=self.description.inputs,
         )
 
 
@@ -119,7 +120,8 @@ def learned_from(folder: Path) -> Path:
 
 
 def split(data: RawData, *, draw: int = 0, validation: float = 0.15, test: float = 0.25) -> Dataset:
-    """Split into disjoint train, validation and test, stratified by protected values and label.
+    """Split into disjoint train, validation and test, stratified by protected values and label,
+    or by quarters of the targets.
 
     The seed is the description's. Where the data has `held_out`, those samples are the test
     split and the rest is divided, so `test` is not used.
@@ -168,11 +170,16 @@ def split(data: RawData, *, draw: int = 0, validation: float = 0.15, test: float
 
 
 def _strata(data: RawData) -> np.ndarray:
-    """One number per sample; equal where protected values (and the label) are equal."""
+    """One number per sample; equal where protected values (and the label, or the quarter of the
+    targets) are equal."""
     names = [key(name) for name in sorted(data.description.protected)]
     if data.description.task == "classification":
         names.append("labels")
-    columns = [data.arrays[name] for name in names] or [np.zeros(len(data.arrays["inputs"]))]
+    columns = [data.arrays[name] for name in names]
+    if data.description.task == "regression":
+        targets = data.arrays["targets"]
+        columns.append(np.searchsorted(np.quantile(targets, [0.25, 0.5, 0.75]), targets))
+    columns = columns or [np.zeros(len(data.arrays["inputs"]))]
     groups: np.ndarray = np.unique(np.stack(columns), axis=1, return_inverse=True)[1].reshape(-1)
     return groups
 

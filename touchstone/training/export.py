@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from touchstone import beneath
 from touchstone.training.defences import Defence, from_json, wrap
 from touchstone.training.load import load_spec
-from touchstone.training.spec import Description, ModelSpec, Parameter
+from touchstone.training.spec import AskedSpec, Description, ModelSpec, Parameter, encodes
 
 if TYPE_CHECKING:
     import torch
@@ -41,25 +41,29 @@ def export(
     metrics: Mapping[str, float],
     seed: int,
     defences: Sequence[Defence] = (),
+    packages: str = "",
 ) -> None:
     """Write a model tree into `directory`: weights, what they belong to, figures, graph, code.
+
+    Of an estimator it is model.skops in place of the weights, and no graph.
 
     Args:
         spec: the repository's own, which predicts with the module.
         sample: a few inputs as the module sees them, to trace the network with.
         source: the model repository; its Python files are copied, at any depth.
         defences: those it was trained with; `open_model` puts the ones of inputs back.
+        packages: digest of those that its code needs, for whoever opens the tree; empty for none.
     """
     import torch
-    from safetensors.torch import save_file
 
-    from touchstone.training import graph
+    from touchstone.training.estimator import files
+    from touchstone.training.estimator.fitted import Fitted
 
     directory.mkdir(parents=True, exist_ok=True)
-    module = module.cpu().eval()
-    constants, why_not = graph.write(directory, spec, module, sample.cpu())
-    weights = {name: value.contiguous() for name, value in module.state_dict().items()}
-    save_file({**weights, **constants}, directory / WEIGHTS)
+    if isinstance(module, Fitted):
+        kind = {"estimator": files.write(directory, module.estimator)}
+    else:
+        kind = {"graph": _write_network(directory, module, spec, sample)}
     model = {
         "entrypoint": entrypoint,
         "parameters": dict(parameters),
@@ -69,7 +73,9 @@ def export(
         "torch": torch.__version__,
         "seed": seed,
         "defences": [defence.model_dump() for defence in defences],
-        "graph": {"written": not why_not, "reason": why_not},
+        **({"packages": packages} if packages else {}),
+        **kind,
+        "encodes": encodes(spec),
     }
     _write_json(directory / "model.json", model)
     _write_json(directory / METRICS, dict(metrics))
@@ -82,11 +88,27 @@ def export(
         shutil.copyfile(file, target)
 
 
+def _write_network(
+    directory: Path, module: torch.nn.Module, spec: ModelSpec, sample: torch.Tensor
+) -> dict[str, Any]:
+    """Weights and graph; what model.json says of the graph."""
+    from safetensors.torch import save_file
+
+    from touchstone.training import graph
+
+    module = module.cpu().eval()
+    constants, why_not = graph.write(directory, spec, module, sample.cpu())
+    weights = {name: value.contiguous() for name, value in module.state_dict().items()}
+    save_file({**weights, **constants}, directory / WEIGHTS)
+    return {"written": not why_not, "reason": why_not}
+
+
 def with_code(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, Any]]:
     """The spec and the trained module, in evaluation mode, of a model tree's own code; model.json.
 
     This runs whatever the tree holds: only the model host and training call it. The spec is the
-    repository's own, without the defences of inputs that the model has.
+    repository's own, without the defences of inputs that the model has; of an estimator it is the
+    repository's where that encodes raw values.
 
     Raises:
         ValueError: a file is absent or malformed, the tree holds a pickle, or the weights do
@@ -95,8 +117,17 @@ def with_code(directory: Path) -> tuple[ModelSpec, torch.nn.Module, dict[str, An
     from touchstone.training import graph
 
     document = describe(directory)
+    if is_estimator(document):
+        from touchstone.training.estimator import files
+
+        if document.get("encodes"):  # else none of the repository's code is needed
+            spec = load_spec(directory / "code", document["entrypoint"])
+        else:
+            spec = AskedSpec(document["task"])
+        return spec, files.read(directory, document), document
     weights = read_weights(directory)
-    spec = load_spec(directory / "code", document["entrypoint"])
+    description = Description.of({"protected": {}, **document})
+    spec = load_spec(directory / "code", document["entrypoint"], description)
     defended = wrap.inputs(spec, from_json(document.get("defences", ())), document["inputs"])
     module = defended.build(document["parameters"])
     own = {name: value for name, value in weights.items() if not name.startswith(graph.CONSTANT)}
@@ -116,12 +147,7 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    pickles = [path.name for path in directory.rglob("*") if path.suffix.lower() in _PICKLES]
-    if pickles:
-        raise ValueError(
-            f"{directory} holds {sorted(pickles)}, which may be pickles and run code when loaded; "
-            f"expected weights only in {WEIGHTS}: export the model again"
-        )
+    refuse_pickles(directory)
     try:
         return load_file(directory / WEIGHTS)
     except FileNotFoundError:
@@ -130,6 +156,21 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
         raise ValueError(
             f"{directory / WEIGHTS} is no safetensors file ({error}); a pickle is never loaded"
         ) from None
+
+
+def refuse_pickles(directory: Path) -> None:
+    """Raise ValueError where a file of the tree may be a pickle."""
+    pickles = [path.name for path in directory.rglob("*") if path.suffix.lower() in _PICKLES]
+    if pickles:
+        raise ValueError(
+            f"{directory} holds {sorted(pickles)}, which may be pickles and run code when loaded; "
+            f"expected weights only in {WEIGHTS}: export the model again"
+        )
+
+
+def is_estimator(document: Mapping[str, Any]) -> bool:
+    """Whether a tree's model.json says that its model is an estimator, no network."""
+    return "estimator" in document
 
 
 def describe(directory: Path) -> dict[str, Any]:

@@ -37,7 +37,8 @@ _LARGEST = 1 << 62
 
 OPERATORS = frozenset(
     """
-    _native_batch_norm_legit_no_training abs acos adaptive_avg_pool1d adaptive_avg_pool2d
+    _native_batch_norm_legit_no_training _unsafe_view
+    abs acos adaptive_avg_pool1d adaptive_avg_pool2d
     adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d add addbmm addcdiv addcmul addmm
     addmv alias all alpha_dropout amax amin any arange argmax argmin asin atan atan2 avg_pool1d
     avg_pool2d avg_pool3d baddbmm batch_norm bitwise_and bitwise_not bitwise_or bmm broadcast_to
@@ -165,8 +166,48 @@ class GraphNetwork(Network):
             )
         return pooled(seen[0])
 
+    def embedding(self, tokens: Tensor) -> Tensor:
+        found: Tensor = getattr(self, self._names[_table(self._embedding())])
+        return found.detach()
+
+    def embedded(self, tokens: Tensor, values: Tensor) -> Tensor:
+        found: Tensor = self._run(tokens, instead=(self._embedding(), values))
+        return found
+
+    def _embedding(self) -> _Node:
+        """The one that the inputs go into. Besides, only whether a token is a certain one counts:
+        a network that sees more of them would not be judged by what it does with the vectors.
+        """
+        same, found, masks = {_INPUT}, list[_Node](), set[str]()
+        for node in self._nodes:
+            uses = [
+                any(_named(one) & same for one in part)
+                for part in (node.args, node.kwargs.values())
+            ]
+            if not any(uses) or node.family in _SHAPES:
+                continue
+            if node.family in _SAME:
+                same.add(node.result)
+            elif node.family == "embedding" and _named(node.args[1]) & same and _table(node):
+                found.append(node)
+            elif node.family in _MASKS and not isinstance(node.args[1], dict):
+                masks.add(str(node.args[1]))
+            else:
+                raise GateError(f"tokens go into {node.name} besides, expected an embedding alone")
+        if len(found) != 1:
+            raise GateError(f"tokens go into {len(found)} embeddings, expected one")
+        if len(masks) > 1:
+            raise GateError(
+                f"it asks whether tokens are {', '.join(sorted(masks))}, expected one such, as the "
+                "one that fills up"
+            )
+        return found[0]
+
     def _run(
-        self, inputs: Tensor, note: Callable[[_Node, Sequence[Any], Any], None] | None = None
+        self,
+        inputs: Tensor,
+        note: Callable[[_Node, Sequence[Any], Any], None] | None = None,
+        instead: tuple[_Node, Tensor] | None = None,
     ) -> Any:
         values: dict[str, Any] = {_INPUT: inputs}
         values |= {name: getattr(self, own) for name, own in self._names.items()}
@@ -176,7 +217,11 @@ class GraphNetwork(Network):
                 named = {key: _filled(v, values, inputs.device) for key, v in node.kwargs.items()}
                 if node.family in _BY_CHANNEL:
                     _check_channels(*given, *named.values())
-                values[node.result] = result = node.run(*given, **named)
+                if instead is not None and instead[0] is node:
+                    result = instead[1]
+                else:
+                    result = node.run(*given, **named)
+                values[node.result] = result
                 if note is not None:
                     note(node, given, result)
                 for name in done:
@@ -186,6 +231,19 @@ class GraphNetwork(Network):
             return values[self._answer]
         except _BROKEN as e:
             raise GateError(f"the network's graph cannot be run: {e}") from None
+
+
+_SHAPES = frozenset({"sym_size", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones"})
+"""Operators that look at the shape alone."""
+
+_SAME = frozenset({"alias", "clone", "contiguous", "detach", "lift_fresh_copy"})
+_MASKS = frozenset({"eq", "ne", "gt", "ge", "lt", "le"})
+
+
+def _table(node: _Node) -> str:
+    """The weights that an embedding looks tokens up in; empty where they are computed."""
+    named = _named(node.args[0]) & node.weights
+    return next(iter(named), "")
 
 
 class _Node:
@@ -290,8 +348,8 @@ def write(
         Tensors that the graph needs beside the module's weights, and why there is no graph; one of
         the two is empty.
     """
-    if spec.task != "classification":
-        return {}, f"a {spec.task} model's answers are no single tensor"
+    if spec.task == "detection":
+        return {}, "a detector's answers are no single tensor"
     try:
         document, constants = _traced(spec, module, sample)
         weights = {**module.state_dict(), **constants}
@@ -381,7 +439,7 @@ def _traced(
         elif node.op == "output":
             (results,) = node.args
             if len(results) != 1:
-                raise ValueError(f"got {len(results)} results, expected one tensor of logits")
+                raise ValueError(f"got {len(results)} results, expected one tensor")
             answer = names[results[0].name]
     learned = [names[key] for key in signature.inputs_to_parameters]
     return {"nodes": nodes, "answer": answer, "learned": learned}, constants

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from touchstone.training import raised
+from touchstone.training import embedding, raised
+from touchstone.training.estimator.fitted import Fitted
 from touchstone.training.evasion.network import Activations
 from touchstone.training.export import with_code
 from touchstone.training.spec import Batch
 from trust_gates.host.protocol import BrokenError, Channel, Memory
-from trust_gates.target import penultimate
+from trust_gates.target import column, penultimate
 
 
 class _Answers:
@@ -30,15 +32,19 @@ class _Answers:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.module = self.module.to(self.device).eval()
         self._listening: Activations | None = None
+        self._layer: torch.nn.Embedding | None = None
 
     def logits(self, inputs: Tensor) -> Sequence[Tensor]:
         found = self.spec.predict(self.module, inputs)
         if not isinstance(found, Tensor):
             raise TypeError(
-                f"got predictions {type(found).__name__}, expected logits of shape "
-                "(samples, classes)"
+                f"got predictions {type(found).__name__}, expected "
+                f"{'numbers' if self.spec.task == 'regression' else 'logits'} as a tensor"
             )
-        return [found.float()]
+        if self.spec.task == "regression":
+            found = column(found)
+        # Differences of an estimator's answers lose what float32 rounds away.
+        return [found if isinstance(self.module, Fitted) else found.float()]
 
     def detections(self, inputs: Tensor) -> Sequence[Tensor]:
         """Of all images, one after the other: how many each has, boxes, labels, scores."""
@@ -65,8 +71,22 @@ class _Answers:
     def penultimate(self, inputs: Tensor) -> Sequence[Tensor]:
         return [penultimate(self.module, lambda: self.spec.predict(self.module, inputs))]
 
+    def table(self, tokens: Tensor) -> str:
+        """The name of the weights that tokens are looked up in."""
+        name, self._layer = embedding.find(self.spec, self.module, tokens)
+        return name
 
-_QUESTIONS = ("logits", "detections", "loss", "summary", "penultimate")
+    def embedded(self, tokens: Tensor, values: Tensor) -> Sequence[Tensor]:
+        if self._layer is None:
+            raise ValueError("got no question for the embedding before one with other vectors")
+        with embedding.replaced(self._layer, values):
+            return self.logits(tokens)
+
+
+_WORDS = 1000
+"""Characters of what is said of a value that cannot be encoded."""
+
+_QUESTIONS = ("logits", "detections", "loss", "summary", "penultimate", "embedded")
 
 
 class _Host:
@@ -87,10 +107,28 @@ class _Host:
             self._channel.send({})
         elif what == "product":
             self._product(message["number"], tensors)
+        elif what == "embedding":
+            self._embedding(_placed(tensors[0], self._answers.device))
+        elif what == "encode":
+            self._encode(message["values"])
         elif what in _QUESTIONS:
             self._question(what, message, tensors)
         else:
             raise ValueError(f"got the question {what!r}, expected one of {_QUESTIONS}")
+
+    def _embedding(self, tokens: Tensor) -> None:
+        try:
+            self._channel.send({"table": self._answers.table(tokens)})
+        except ValueError as error:
+            self._channel.send({"why": str(error)[:_WORDS]})
+
+    def _encode(self, values: list[Any]) -> None:
+        try:
+            found = self._answers.spec.encode(values)
+        except ValueError as error:  # the value's fault, as `encode` may say
+            self._channel.send({"unfit": str(error)[:_WORDS]})
+        else:
+            self._channel.send({}, [torch.from_numpy(np.ascontiguousarray(found))])
 
     def _question(self, what: str, message: dict[str, Any], tensors: list[Tensor]) -> None:
         keep, learned = message.get("keep", [False] * len(tensors)), message.get("learned", [])

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 from touchstone import confine
+from touchstone.home import packages_of
 from touchstone.training.hosted import launch
 
 _MOST_WORDS = 4096
@@ -42,7 +43,9 @@ def _serve(connection: socket.socket, shared: Path) -> None:
         if not tree.is_relative_to(shared.resolve()) or len(descriptors) != 1:
             raise ValueError(f"got the tree {tree}, expected one below {shared}, and memory")
         os.set_inheritable(descriptors[0], True)
-        process = launch(connection.fileno(), descriptors[0], int(asked["threads"]), tree)
+        packages = packages_of(tree) if packages_of(tree).is_dir() else None
+        threads = int(asked["threads"])
+        process = launch(connection.fileno(), descriptors[0], threads, tree, packages)
     except Exception as error:  # whatever was asked, the next may ask again
         sys.stderr.write(f"error: {type(error).__name__}: {error}\n")
         return

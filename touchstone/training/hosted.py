@@ -15,18 +15,22 @@ import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from touchstone import confine
-from touchstone.home import SHIPPED
+from touchstone.home import SHIPPED, packages_of
+from touchstone.training.export import read_weights
 from touchstone.training.spec import AskedSpec, Batch, Detection, ModelSpec
 from trust_gates.errors import GateError
 from trust_gates.host.client import Host, HostedNetwork
 from trust_gates.host.protocol import BrokenError, Channel, Memory
-from trust_gates.inputs.description import Task
+from trust_gates.inputs.arrays import unlike
+from trust_gates.inputs.description import DTYPES, Task
 
 LISTENER = "TOUCHSTONE_MODEL_HOST"
 """Environment variable: the socket of a container that starts hosts; without it they are ours."""
@@ -43,7 +47,7 @@ class HostedSpec(AskedSpec):
     """A model repository's spec as a host knows it: it can be asked, and no more."""
 
     def __init__(self, task: Task, network: HostedNetwork) -> None:
-        self.task = task  # type: ignore[misc]  # each model has its own
+        super().__init__(task)
         self._network = network
 
     def loss(self, module: torch.nn.Module, batch: Batch) -> Tensor:
@@ -54,9 +58,13 @@ class HostedSpec(AskedSpec):
             raise GateError("the model's loss gave something else than a single number")
         return found[0]
 
+    def asked(self, values: Sequence[Any]) -> list[Tensor]:
+        """What `encode` makes of raw values, as the host gives it: see `Encoder`."""
+        return self._network.encode(values)
+
     def predict(self, module: torch.nn.Module, inputs: Tensor) -> Tensor | Sequence[Detection]:
         """As the repository's spec; what its code gives is held to what it may."""
-        if self.task == "classification":
+        if self.task != "detection":
             return super().predict(module, inputs)
         found = module(inputs, "detections")
         if len(found) != 4:
@@ -78,15 +86,61 @@ class HostedSpec(AskedSpec):
         return [Detection(boxes=b, labels=n, scores=s) for b, n, s in parts]
 
 
+class Encoder:
+    """A model's own `encode`, asked in a host that is started for the first question."""
+
+    def __init__(self, folder: Path, document: Mapping[str, Any], spec: ModelSpec) -> None:
+        """`spec` is asked where it is a host's already; `document` is the tree's model.json."""
+        self._folder, self._document = folder, document
+        self._spec = spec if isinstance(spec, HostedSpec) else None
+        self._starting = threading.Lock()
+
+    def __call__(self, values: Sequence[Any]) -> NDArray[Any]:
+        """Inputs (N, ...) of N raw values, as the model's description of its inputs says them.
+
+        Raises:
+            ValueError: a value is too long, no JSON, or cannot be encoded, as the model says.
+            GateError: the model has no `encode`, it fails, or gives something else.
+            PlatformError: a host cannot be confined here.
+        """
+        if not self._document.get("encodes"):
+            raise GateError("the model takes inputs only: it has no `encode` of raw values")
+        with self._starting:
+            if self._spec is None:
+                weights = read_weights(self._folder)
+                self._spec = start(self._folder, self._document, weights)[0]
+        described = self._document["inputs"]
+        parts = [one.numpy() for one in self._spec.asked(values)]
+        kind = described.get("dtype", DTYPES[0])
+        rows = parts or [np.zeros((0, *described["shape"]), dtype=kind)]
+        try:
+            found = np.concatenate(rows)
+        except ValueError as error:
+            raise GateError(f"the model's `encode` gave uneven arrays: {error}") from None
+        if problem := unlike(described, found, len(values)):
+            raise GateError(f"the model's `encode`: {problem}")
+        return found
+
+
 def start(
-    folder: Path, task: Task, weights: Mapping[str, Tensor]
-) -> tuple[ModelSpec, HostedNetwork]:
+    folder: Path, document: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> tuple[HostedSpec, HostedNetwork]:
     """A host of the model tree in `folder`, confined; it ends with the network, or with us.
 
+    Args:
+        document: its model.json.
+
     Raises:
+        ValueError: it needs packages, and they do not lie beside it.
         GateError: the repository's code cannot be loaded.
         PlatformError: it cannot be confined here.
     """
+    packages = packages_of(folder) if document.get("packages") else None
+    if packages is not None and not packages.is_dir():
+        raise ValueError(
+            f"{folder / 'model.json'}: got no folder {packages.name} beside {folder.name}/,"
+            f" expected the packages {document['packages']} there, which its code needs"
+        )
     here = os.environ.get(LISTENER)
     # A copy that another user may read, and that nobody changes while it is judged.
     copy = tempfile.TemporaryDirectory(prefix="model-", dir=Path(here).parent if here else None)
@@ -103,11 +157,13 @@ def start(
     threads = torch.get_num_threads()
     process: _Running | _Elsewhere
     if here:
+        if packages is not None:  # where the other container sees them
+            shutil.copytree(packages, packages_of(tree), copy_function=shutil.copy)
         connection = _asked(Path(here), tree, memory, threads)
         process = _Elsewhere()
     else:
         connection, theirs = socket.socketpair()
-        process = _Running(launch(theirs.fileno(), memory.descriptor, threads, tree))
+        process = _Running(launch(theirs.fileno(), memory.descriptor, threads, tree, packages))
         theirs.close()
     channel = Channel(connection, memory)
     try:
@@ -121,18 +177,23 @@ def start(
     learned = [str(name) for name in message.get("parameters", [])]
     network = HostedNetwork(Host(channel, process), weights, learned)
     weakref.finalize(network, _end, process, connection, memory, copy)
-    return HostedSpec(task, network), network
+    return HostedSpec(document["task"], network), network
 
 
-def launch(connection: int, memory: int, threads: int, tree: Path) -> subprocess.Popen[bytes]:
+def launch(
+    connection: int, memory: int, threads: int, tree: Path, packages: Path | None
+) -> subprocess.Popen[bytes]:
     """A confined host of the tree that answers on the descriptor `connection`.
 
     Raises:
         PlatformError: it cannot be confined here.
     """
     return confine.started(
-        [sys.executable, "-P", _PROGRAM, str(connection), str(memory), str(threads), tree],
-        confine.Confinement(read=[tree]),
+        [
+            *(sys.executable, "-P", _PROGRAM, str(connection), str(memory), str(threads)),
+            *(tree, packages or ""),
+        ],
+        confine.Confinement(read=[tree, *filter(None, [packages])]),
         # Its threads work while ours wait: neither may take the other's core by spinning.
         {"OMP_WAIT_POLICY": "PASSIVE"},
         pass_fds=(connection, memory),

@@ -32,6 +32,12 @@ class Job(Strict):
     checkpoint: Checkpoint | None = None
     """Written after each epoch, and resumed from."""
 
+    packages: Path | None = None
+    """Folder of those that the model's code may import, besides what is installed."""
+
+    packages_digest: str = ""
+    """What model.json names them by."""
+
     def write(self, path: Path) -> Path:
         """Write the job as JSON; return `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeGuard
 
+from touchstone.training import tabular
 from touchstone.training.raised import EXPECTED, CodeError
-from touchstone.training.spec import ModelSpec
+from touchstone.training.spec import Description, ModelSpec
+from touchstone.training.tables.asked import BUILT_IN
 from trust_gates.inputs.description import TARGETS
 from trust_gates.wording import alike
 
@@ -22,12 +24,20 @@ _CALLED: Mapping[str, tuple[tuple[object, ...], Mapping[str, object]]] = {
     "loss": (("module", "batch"), {}),
     "predict": (("module", "inputs"), {}),
     "augment": (("batch", "generator"), {}),
+    "embedding": (("module",), {}),
+    "encode": (([],), {}),
 }
 """How each method is called."""
 
 
-def load_spec(directory: Path, entrypoint: str) -> ModelSpec:
-    """The model that `entrypoint` (`file.py:ClassName`) names in `directory`.
+def load_spec(
+    directory: Path, entrypoint: str, description: Description | None = None
+) -> ModelSpec:
+    """The model that `entrypoint` (`file.py:ClassName`, or `BUILT_IN`) names in `directory`.
+
+    Args:
+        description: of the data that it learns from, where they are known; the built-in model is
+            made for them.
 
     The file may import its neighbours at its top, packages called `training` or `scripts` too.
     They are not left in sys.modules, so two repositories with equal names do not see each
@@ -37,10 +47,16 @@ def load_spec(directory: Path, entrypoint: str) -> ModelSpec:
         ValueError: the entrypoint is malformed, no `ModelSpec` that can be made is there, or it is
             imported from where it was before. Besides, whatever its own code raises: see `raised`.
     """
-    found = load_class(directory, entrypoint)
-    for fault in faults(found):
-        raise fault
-    return found()
+    if entrypoint == BUILT_IN and description is not None:
+        spec = tabular.of(description)
+    else:
+        found = load_class(directory, entrypoint)
+        for fault in faults(found):
+            raise fault
+        spec = found()
+    if description is not None:
+        spec.described = description
+    return spec
 
 
 def load_class(directory: Path, entrypoint: str) -> type[ModelSpec]:
@@ -98,7 +114,8 @@ def faults(found: type[ModelSpec]) -> Iterator[CodeError]:
 
 
 def _is_spec(found: object) -> TypeGuard[type[ModelSpec]]:
-    return inspect.isclass(found) and issubclass(found, ModelSpec) and found is not ModelSpec
+    ours = inspect.isclass(found) and found.__module__.startswith(f"{__package__}.")
+    return not ours and inspect.isclass(found) and issubclass(found, ModelSpec)
 
 
 def _needed(found: type) -> list[str]:

@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any
 from touchstone.training import dataset, given, raised
 from touchstone.training.dataset import Dataset
 from touchstone.training.defences import from_json, wrap
-from touchstone.training.load import faults, load_class
+from touchstone.training.estimator import EstimatorSpec
+from touchstone.training.load import faults, load_class, load_spec
 from touchstone.training.spec import ModelSpec, Parameter, RawData
+from touchstone.training.tables.asked import BUILT_IN
+from touchstone.training.wrapped import Wrapped
+from trust_gates.inputs.description import DTYPES
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +30,9 @@ CODE, DATA, NETWORK = "code", "data", "network"
 
 _ROWS = 8
 """Samples that go through the network."""
+
+_FITTED = 256
+"""Samples that an estimator is fitted on: enough for one of every common class."""
 
 Say = Callable[[Mapping[str, Any]], None]
 
@@ -76,6 +83,7 @@ def look(
     defended: Sequence[tuple[Sequence[str], Any]],
     output: str,
     say: Say,
+    loaded: str | None = None,
 ) -> None:
     """Say each step that begins, each problem, and what was seen.
 
@@ -86,47 +94,59 @@ def look(
             them.
         output: folder that the data are written into; empty for none.
         say: takes {"step": name}, {"problem": words} and {"seen": {…}}.
+        loaded: of a table the folder of its data, or empty where they are not to be had here.
     """
     say({"step": CODE})
+    data = dataset.read_raw(Path(loaded)) if loaded else None
     spec: ModelSpec | None = None
     with _problems(root, say):
-        found = load_class(root, entrypoint)
-        wrong = list(faults(found))
-        for one in wrong:
-            say({"problem": raised.words(one, root)})
-        if hasattr(found, "task"):
-            say({"seen": {"task": found.task}})
-        spec = None if wrong else found()
-    if spec is None:
+        if entrypoint == BUILT_IN:
+            spec = None if data is None else load_spec(root, entrypoint, data.description)
+        else:
+            spec = _of_code(root, entrypoint, say)
+    if spec is None or loaded == "":  # without its data nobody knows how wide a table is
         return
-    data = None
-    if uri is not None:
+    if data is not None or uri is not None:
         say({"step": DATA})
         with _problems(root, say):
-            data = given.data(spec, spec.load_data(uri, seed=seed))
+            data = given.data(spec, data or spec.load_data(str(uri), seed=seed))
+            spec.described = data.description
+            given.encoded(spec, data, slice(0, _ROWS))
             say({"seen": _described(data, given.splits(spec, data))})
             if output:
                 dataset.write_raw(Path(output), data)
                 say({"seen": {"written": True}})
     say({"step": NETWORK})
     read: set[str] = set()
+    module: torch.nn.Module | None = None
     for parameters in [{}, *tried]:
         asked = Asked(parameters)
         with _problems(root, say, after=f"with the parameters {parameters}" if parameters else ""):
-            module = given.network(spec, asked)
-            if data is not None:
-                _through(spec, module, data)
+            module = _built(spec, asked, data)
             read |= {"*"} if asked.whole else asked.read
             continue
         return  # the next set would most likely meet the same
     say({"seen": {"parameters": sorted(read)}})
     if data is None:
         return
+    if data.description.dtype != DTYPES[0]:
+        say({"seen": {"embedding": _unembedded(spec, module, data)}})
     for at, documents in defended:
         with _problems(root, say, at=at):
             defences, inputs = from_json(documents), data.description.inputs
             behind = wrap.training(wrap.inputs(spec, defences, inputs), defences, inputs)
-            _through(behind, given.network(behind, dict(tried[0]) if tried else {}), data)
+            _built(behind, dict(tried[0]) if tried else {}, data)
+
+
+def _of_code(root: Path, entrypoint: str, say: Say) -> ModelSpec | None:
+    """The repository's own spec; None where it has faults, which are said."""
+    found = load_class(root, entrypoint)
+    wrong = list(faults(found))
+    for one in wrong:
+        say({"problem": raised.words(one, root)})
+    if hasattr(found, "task"):
+        say({"seen": {"task": found.task, "estimator": issubclass(found, EstimatorSpec)}})
+    return None if wrong else found()
 
 
 @contextmanager
@@ -136,6 +156,30 @@ def _problems(root: Path, say: Say, *, after: str = "", at: Sequence[str] = ()) 
     except BaseException as error:  # anyone's code may raise anything, and exit as well
         words = raised.words(error, root)
         say({"problem": f"{words}\n  {after}" if after else words, "at": list(at)})
+
+
+def _built(
+    spec: ModelSpec, parameters: Mapping[str, Parameter], data: RawData | None
+) -> torch.nn.Module | None:
+    """Build the model, and ask it about a few samples; None is no network but an estimator.
+
+    Raises:
+        CodeError: something else comes of it than should.
+    """
+    own = spec
+    while isinstance(own, Wrapped):
+        own = own.inner
+    if not isinstance(own, EstimatorSpec):
+        module = given.network(spec, parameters)
+        if data is not None:
+            _through(spec, module, data)
+        return module
+    estimator = given.estimator(spec, parameters)
+    if data is not None:
+        from touchstone.training.estimator.fitted import try_fit
+
+        try_fit(spec, estimator, data, _FITTED)
+    return None
 
 
 def _through(spec: ModelSpec, module: torch.nn.Module, data: RawData) -> None:
@@ -158,8 +202,25 @@ def _through(spec: ModelSpec, module: torch.nn.Module, data: RawData) -> None:
         answers = spec.predict(module, batch.inputs)
     if spec.task == "classification":
         given.logits(spec, answers, len(batch.inputs), len(data.description.classes))
+    elif spec.task == "regression":
+        given.numbers(spec, answers, len(batch.inputs))
     else:
         given.detections(spec, answers, len(batch.inputs))
+
+
+def _unembedded(spec: ModelSpec, module: torch.nn.Module | None, data: RawData) -> str:
+    """Why the tokens go into no embedding that could be judged from; empty where they do."""
+    if module is None:
+        return "an estimator has no embedding"
+    import torch
+
+    from touchstone.training import embedding
+
+    try:
+        embedding.find(spec, module, torch.from_numpy(data.arrays["inputs"][:1]))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _described(data: RawData, divided: Dataset) -> dict[str, Any]:
@@ -182,10 +243,11 @@ def _described(data: RawData, divided: Dataset) -> dict[str, Any]:
             ]
             for name, values in said.protected.items()
         }
+    rows = data.arrays["inputs"].ndim == 2 and said.dtype == DTYPES[0]
     units = spread(data.arrays["inputs"], float(inputs["low"]), float(inputs["high"]))
     return {
         "description": said.to_json(),
         "sizes": {name: len(part["inputs"]) for name, part in divided.splits.items()},
         "groups": groups,
-        "spread": units.ravel().tolist() if data.arrays["inputs"].ndim == 2 else [],
+        "spread": units.ravel().tolist() if rows else [],
     }

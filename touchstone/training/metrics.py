@@ -13,6 +13,7 @@ from touchstone.training.spec import Description, ModelSpec
 from trust_gates.inputs.arrays import Arrays
 from trust_gates.inputs.dataset import samples_of
 from trust_gates.matching import PrecisionTable, recalled_surely
+from trust_gates.quality import regression
 from trust_gates.quality.classification import Answers
 from trust_gates.samples import Boxes, Samples
 from trust_gates.target import boxes_of
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 FIGURES: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy"),
     "detection": ("map50", "recall"),
+    "regression": ("r2", "mean_absolute_error", "root_mean_squared_error"),
 }
-"""By task; each is better the larger it is."""
+"""By task; each is better the larger it is, but for those of `ERRORS`."""
+
+ERRORS = frozenset({"mean_absolute_error", "root_mean_squared_error"})
 
 _ROWS = 128
 """Samples predicted at once."""
@@ -41,7 +45,8 @@ def evaluate(
     """Figures by name.
 
     Classification: `accuracy`, `balanced_accuracy`. Detection: `map50`, and `recall`, the
-    share of objects found. All from 0 to 1, and what the quality gate means by these names.
+    share of objects found; these are from 0 to 1. Regression: `r2`, and `mean_absolute_error` and
+    `root_mean_squared_error` in the target's units. All are what the quality gate means by them.
 
     Raises:
         ValueError: there are no samples, or `predict` returned something else than promised.
@@ -49,6 +54,10 @@ def evaluate(
     if not len(arrays["inputs"]):
         raise ValueError("got no samples to evaluate on, expected at least one")
     samples = samples_of(arrays, task=description.task, classes=description.classes, protected={})
+    if samples.targets is not None:
+        said = regression.Answers.of(predict_numbers(spec, module, arrays, device), samples)
+        found = said.figures(np.ones((1, len(samples))))
+        return {name: float(found[name][0]) for name in FIGURES["regression"]}
     if samples.objects is None:
         classes = len(description.classes)
         logits = predict_logits(spec, module, arrays, device, classes=classes)
@@ -82,6 +91,18 @@ def predict_logits(
     return np.concatenate(
         [
             given.logits(spec, output, samples, classes).float().cpu().numpy()
+            for output, samples in _predict(spec, module, arrays, device)
+        ]
+    )
+
+
+def predict_numbers(
+    spec: ModelSpec, module: torch.nn.Module, arrays: Arrays, device: str = "cpu"
+) -> np.ndarray:
+    """Numbers (N, 1) of a regression for all samples."""
+    return np.concatenate(
+        [
+            given.numbers(spec, output, samples).float().cpu().numpy()
             for output, samples in _predict(spec, module, arrays, device)
         ]
     )

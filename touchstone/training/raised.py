@@ -23,8 +23,10 @@ EXPECTED = {
     "load_data": "a RawData from load_data(uri, *, seed)",
     "build": "a torch.nn.Module from build(parameters), for inputs as load_data describes them",
     "loss": "a scalar tensor from loss(module, batch), the mean over the batch's samples",
-    "predict": "logits (N, K) from predict(module, inputs), or a Detection for each of N images",
+    "predict": "logits (N, K) or numbers (N,) from predict(module, inputs), or N Detections",
     "augment": "a Batch from augment(batch, generator)",
+    "embedding": "the torch.nn.Embedding of the module that tokens go into, or None",
+    "encode": "an array of inputs from encode(values), a row a value, as load_data describes them",
 }
 """What each method of a ModelSpec is to give."""
 
@@ -138,8 +140,8 @@ def _advice(error: BaseException, called: list[str], *, deliberate: bool) -> str
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         return (
-            f"expected {package}.py or a folder {package}/ in the repository, or an installed"
-            f" package: pip install {package} where Touchstone runs, and in the Containerfile"
+            f"expected {package}.py or a folder {package}/ in the repository, or a package that"
+            f" requirements.txt lists: `touchstone packages lock {package}` writes it there"
         )
     if isinstance(error, SystemExit):
         return "expected code that is imported and called, and that ends no process"

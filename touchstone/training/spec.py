@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from trust_gates.inputs.description import Description as Description  # for model repositories
 from trust_gates.inputs.description import Task
+from trust_gates.target import column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,9 @@ class RawData:
       box_labels        int64 (N, M), -1 where there is no object    for detection
       protected_<name>  int64 (N,), index into the attribute's values
       held_out          int64 (N,), optional: 1 keeps a sample for the test split, 0 out of it
+      raw               text (N,): of each sample what `encode` is given to make its inputs, where
+                        the model has an `encode`; JSON where the description's inputs say
+                        `"raw": "json"`, else the texts themselves
     """
 
     description: Description
@@ -75,15 +79,22 @@ class ModelSpec(ABC):
 
     task: ClassVar[Task]
 
-    @abstractmethod
+    described: Description
+    """What the data are, such as how many features there are; known to all but `load_data`."""
+
     def load_data(self, uri: str, *, seed: int) -> RawData:
         """The whole dataset that `uri` (the model repository's own words) names.
 
-        The same `uri` and `seed` must give the same arrays.
+        The same `uri` and `seed` must give the same arrays. Of a table, whose label is named under
+        spec.data of touchstone.yaml, it is not asked and need not be written.
 
         Raises:
             ValueError: `uri` is not understood; the message says which ones are.
         """
+        raise NotImplementedError(
+            "got no load_data and no table, expected one of them: write load_data, or name the"
+            " column to tell under spec.data.label"
+        )
 
     @abstractmethod
     def build(self, parameters: Mapping[str, Parameter]) -> torch.nn.Module:
@@ -108,9 +119,38 @@ class ModelSpec(ABC):
         """A varied copy of a training batch; by default the batch itself."""
         return batch
 
+    def embedding(self, module: torch.nn.Module) -> torch.nn.Embedding | None:
+        """Of a model of tokens, the layer that `predict` gives them to, once in each prediction.
+
+        Robustness and explainability are judged from its output on. By default the one that is
+        found to be given the inputs; None for that.
+        """
+        return None
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        """Inputs (N, ...) of N raw values, as the description says them: its type and shape.
+
+        Written by a model that is served raw values: texts, or what JSON has, such as mappings of
+        columns. `load_data` gives the same values as `raw`: what is served is held to what is
+        judged. Each value is encoded alone, whatever it stands beside.
+
+        Raises:
+            ValueError: a value cannot be encoded; who sent it is told the message.
+        """
+        raise NotImplementedError
+
+
+def encodes(spec: ModelSpec) -> bool:
+    """Whether the model has an `encode` of its own, whatever is around its spec."""
+    inner = getattr(spec, "inner", None)
+    return encodes(inner) if inner is not None else type(spec).encode is not ModelSpec.encode
+
 
 class AskedSpec(ModelSpec):
     """What is left of a spec where its code is elsewhere or no more: its network can be asked."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task  # type: ignore[misc]  # each model has its own
 
     def load_data(self, uri: str, *, seed: int) -> RawData:
         """Not asked: a stage of its own loads data."""
@@ -127,6 +167,6 @@ class AskedSpec(ModelSpec):
     def predict(
         self, module: torch.nn.Module, inputs: torch.Tensor
     ) -> torch.Tensor | Sequence[Detection]:
-        """Logits (N, K), of the network alone."""
-        logits: torch.Tensor = module(inputs)
-        return logits
+        """Logits (N, K), or numbers (N, 1), of the network alone."""
+        answers: torch.Tensor = module(inputs)
+        return column(answers) if self.task == "regression" else answers

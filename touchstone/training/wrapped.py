@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from touchstone.training.spec import Batch, ModelSpec, Parameter, RawData
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -37,3 +38,11 @@ class Wrapped(ModelSpec):
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """As the inner spec."""
         return self.inner.augment(batch, generator)
+
+    def embedding(self, module: torch.nn.Module) -> torch.nn.Embedding | None:
+        """As the inner spec."""
+        return self.inner.embedding(module)
+
+    def encode(self, values: Sequence[Any]) -> np.ndarray:
+        """As the inner spec."""
+        return self.inner.encode(values)

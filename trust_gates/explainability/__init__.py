@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates import embedded
 from trust_gates.company import as_served
+from trust_gates.embedded import Space
 from trust_gates.explainability import (
     faithfulness,
     features,
@@ -24,6 +26,7 @@ from trust_gates.explainability.metrics import METRICS
 from trust_gates.explainability.parts import Parts
 from trust_gates.explainability.policy import Explainability
 from trust_gates.explainability.subject import Subject, feature_names, of_samples
+from trust_gates.explainability.words import Bag
 from trust_gates.policy import Setting
 from trust_gates.progress import tell
 from trust_gates.samples import Samples
@@ -43,6 +46,10 @@ Array = NDArray[np.float64]
 _PARTS = 4
 """Of the measuring, as `progress` counts them: each asks the model many times."""
 
+_DRAWN = 1024
+"""Samples of tokens that decisions, and those of small groups, are chosen from."""
+
+_SHOWN_WORDS = 30
 _OF_A_GROUP = 32
 """Decisions of each group that are explained at least, where there are so many."""
 
@@ -70,12 +77,21 @@ def judge(
     if not len(samples):
         raise ValueError("got no samples to explain decisions on, expected at least one")
     policy.check_names(setting.known(samples))
-    names = feature_names(setting.features, samples.inputs)
-    subject = of_samples(target, samples, policy.samples, setting.seed)
-    parts = Parts.of(samples.inputs.shape[1:])
+    everything, space = samples, None
+    if embedded.of_tokens(samples):
+        target, samples, space = embedded.view(
+            GATE, target, samples, least=policy.samples, most=_DRAWN, seed=setting.seed
+        )
+        parts = Parts(space.parts())
+    else:
+        names = feature_names(setting.features, samples.inputs)
+        parts = Parts.of(samples.inputs.shape[1:], setting.columns)
+    subject = of_samples(target, samples, policy.samples, setting.seed, space)
     if not len(subject):
         return _nothing(samples, policy, setting)
     attributions = methods.attribute(policy.method, subject, parts, seed=setting.seed)
+    if setting.columns:
+        attributions = parts.divided(attributions)
     relevance = parts.total(attributions)
     tell("part", 1, _PARTS, f"{len(subject)} decisions are attributed by {policy.method}")
     similarity = sanity.check_depends_on_model(
@@ -110,17 +126,33 @@ def judge(
         }
         figures["object_area"] = float(within.mean())
     if samples.inputs.ndim == 2:
-        rule = policy.protection(setting.seed)
-        shares, warnings, blind = features.of_rows(samples, attributions, weights, names, rule)
+        rule, rows_of, sizes = policy.protection(setting.seed), everything, attributions
+        bag = None
+        if space is not None:
+            bag = Bag.of(space, subject, relevance)
+            names, rows_of = bag.names, bag.samples(everything)
+            sizes = bag.sizes(subject.inputs, relevance)
+            notes.append(embedded.explained())
+        shares, warnings, blind = features.of_rows(
+            rows_of, sizes, weights, names, rule, columns=setting.columns
+        )
+        if setting.columns:
+            tables.append(features.by_column(attributions, weights, setting))
         counted = np.array([feature.counted for feature in shares])
-        share = features.share(attributions, counted)
+        share = features.share(sizes, counted)
         measures["protected_share"] = mean(share, weights)
         notes.append(features.note(shares, policy.proxy))
         if counted.any():
-            more, rows = _of_small_groups(target, samples, policy, subject, parts, setting.seed)
+            further, more = _of_small_groups(
+                target, samples, policy, subject, parts, setting.seed, space
+            )
+            if bag is not None:
+                more = bag.sizes(further.inputs, parts.total(more))
+            else:
+                more = parts.divided(more)
             measures["protected_share"], by_group = features.worst_group(
                 {
-                    name: values[np.concatenate([subject.rows, rows])]
+                    name: values[np.concatenate([subject.rows, further.rows])]
                     for name, values in features.protected(samples, rule).items()
                 },
                 np.concatenate([share, features.share(more, counted)]),
@@ -137,9 +169,11 @@ def judge(
         gate=GATE,
         checks=decide(GATE, measures, policy.requirements, confidence=setting.confidence),
         figures={**{name: measure.value for name, measure in measures.items()}, **figures},
-        pictures=_pictures(subject, samples, attributions, curves, shares, setting.confidence),
+        pictures=_pictures(
+            subject, samples, attributions, relevance, curves, shares, setting.confidence, space
+        ),
         captions=pictures.CAPTIONS,
-        tables=[features.table(shares, setting.confidence), *tables],
+        tables=[features.table(_largest(shares, space), setting.confidence), *tables],
         notes=notes,
         asked=_asked(samples, policy, setting, explained=len(subject)),
         warnings=[*warnings, *_warnings(policy, attributions)],
@@ -188,11 +222,12 @@ def _of_small_groups(
     subject: Subject,
     parts: Parts,
     seed: int,
-) -> tuple[Array, NDArray[np.int64]]:
-    """Attributions (n, F) of further decisions, of groups that few of those explained are of.
+    space: Space | None,
+) -> tuple[Subject, Array]:
+    """Further decisions, of groups that few of those explained are of, and attributions (n, F).
 
-    Also which samples they are on. The smallest groups come first, and all together are at most
-    twice as many as the policy's samples.
+    The smallest groups come first, and all together are at most twice as many as the policy's
+    samples.
     """
     order = np.random.default_rng(seed).permutation(len(samples))
     known, chosen = set(subject.rows.tolist()), list[int]()
@@ -207,10 +242,13 @@ def _of_small_groups(
             chosen += further
     rows = np.array(chosen, dtype=np.int64)
     if not len(rows):
-        return np.zeros((0, samples.inputs.shape[1])), rows
-    more = of_samples(target, samples.take(rows), len(rows), seed)
-    more = replace(more, baseline=np.broadcast_to(subject.baseline[:1], more.inputs.shape).copy())
-    return methods.attribute(policy.method, more, parts, seed=seed), rows[more.rows]
+        return subject.take(rows), np.zeros((0, samples.inputs.shape[1]))
+    more = of_samples(target, samples.take(rows), len(rows), seed, space)
+    baseline = np.broadcast_to(subject.baseline[:1], more.inputs.shape).copy()
+    if space is not None:
+        baseline = space.beside(baseline, more.inputs)
+    more = replace(more, baseline=baseline, rows=rows[more.rows])
+    return more, methods.attribute(policy.method, more, parts, seed=seed)
 
 
 def _nothing(samples: Samples, policy: Explainability, setting: Setting) -> Evidence:
@@ -228,22 +266,47 @@ def _nothing(samples: Samples, policy: Explainability, setting: Setting) -> Evid
     )
 
 
+def _largest(shares: Sequence[Feature], space: Space | None) -> Sequence[Feature]:
+    """Of a table's features all of them; of words those that decide the most, and what counts."""
+    if space is None:
+        return shares
+    first = sorted(shares, key=lambda one: -one.share.value)[:_SHOWN_WORDS]
+    return [one for one in shares if one in first or one.counted]
+
+
 def _pictures(
     subject: Subject,
     samples: Samples,
     attributions: Array,
+    relevance: Array,
     curves: Curves,
     shares: Sequence[Feature],
     confidence: float,
+    space: Space | None,
 ) -> dict[str, bytes]:
     shown = subject.take(subject.numbers[: pictures.SHOWN])
     some = attributions[: len(shown)]
-    titles = [samples.classes[label] for label in shown.labels]
+    if shown.told is None:
+        titles = [samples.classes[label] for label in shown.labels]
+    else:
+        titles = [
+            f"{number(float(told), 4)}, {'above' if told > usual else 'below'} {number(usual, 4)}"
+            for told, usual in shown.told.tolist()
+        ]
     found = {"explainability-faithfulness": pictures.curves(curves)}
     if subject.inputs.ndim == 2:
-        names = [feature.name for feature in shares]
-        found["explainability-features"] = pictures.shares(shares, confidence)
-        found["explainability-samples"] = pictures.bars(names, shown.inputs, some, titles)
+        if space is None:
+            names = [
+                [f"{one.name} = {number(value, 3)}" for one, value in zip(shares, row, strict=True)]
+                for row in shown.inputs
+            ]
+        else:
+            some = relevance[: len(shown)]
+            some = some[:, : np.flatnonzero(some.any(axis=0)).max(initial=0) + 1]
+            places = space.tokens(shown.inputs)[:, : some.shape[1]]
+            names = [[space.word(int(token)) for token in row] for row in places]
+        found["explainability-features"] = pictures.shares(_largest(shares, space), confidence)
+        found["explainability-samples"] = pictures.bars(names, some, titles)
     else:
         low, high = subject.target.low, subject.target.high
         images = (shown.inputs - low) / (high - low)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.explainability.association import Attribute, Told, proxies
+from trust_gates.policy import Setting
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, bounded_mean, mean
 from trust_gates.verdict import Table
@@ -73,15 +74,22 @@ def share(attributions: Array, chosen: NDArray[np.bool_]) -> Array:
 
 
 def of_rows(
-    samples: Samples, attributions: Array, weights: Array, names: Sequence[str], rule: Protection
+    samples: Samples,
+    attributions: Array,
+    weights: Array,
+    names: Sequence[str],
+    rule: Protection,
+    *,
+    columns: Sequence[str] = (),
 ) -> tuple[list[Feature], list[str], list[str]]:
     """Every feature, with what it tells of a protected attribute best; in words, which values were
     not looked for; and the attributions' blind spots: attributes of which no value could be.
 
-    A feature counts that is the attribute by its name, that tells a value of it alone, or that
-    with others of those that the decision rests on tells it to `rule.proxy` or more.
+    A feature counts that is the attribute by its name or its column's, that tells a value of it
+    alone, or that with others of those that the decision rests on tells it to `rule.proxy` or more.
     """
     features = of_channels(attributions, weights, names)
+    named = list(zip(names, columns or names, strict=True))
     rested = _rested_on([one.share.value for one in features])
     found, unseen, blind = list(features), [], []
     for name, values in protected(samples, rule).items():
@@ -94,7 +102,7 @@ def of_rows(
         if len(attribute.values) < 2:
             blind.append(name)
         alone = attribute.alone()
-        counted = {*proxies(alone, rule.proxy), *(i for i, n in enumerate(names) if n == name)}
+        counted = {*proxies(alone, rule.proxy), *(i for i, own in enumerate(named) if name in own)}
         rest = [index for index in rested if index not in counted]
         sets = attribute.sets(rest, rule.proxy, alone)
         for index, told in enumerate(alone):
@@ -204,6 +212,23 @@ def table(features: Sequence[Feature], confidence: float) -> Table:
     return Table(
         title="Share of the attribution by feature",
         columns=("feature", "share", "low", "high", "tells", "how well", "with others"),
+        rows=rows,
+    )
+
+
+def by_column(attributions: Array, weights: Array, setting: Setting) -> Table:
+    """Every column's share with its interval, the largest first: the sum of its features'."""
+    found = []
+    for name in dict.fromkeys(setting.columns):
+        of = np.array([one == name for one in setting.columns])
+        found.append((name, mean(share(attributions, of), weights)))
+    rows = []
+    for name, part in sorted(found, key=lambda one: -one[1].value):
+        interval = part.interval(setting.confidence)
+        rows.append((name, part.value, interval.low, interval.high))
+    return Table(
+        title="Share of the attribution by column",
+        columns=("column", "share", "low", "high"),
         rows=rows,
     )
 

@@ -83,14 +83,16 @@ def _gradient_shap(score: Any, inputs: Any, baselines: Any, which: Any, parts: P
 def _kernel_shap(score: Any, inputs: Any, baselines: Any, which: Any, parts: Parts) -> Any:
     from captum.attr import KernelShap
 
-    return _one_by_one(
+    found = _one_by_one(
         KernelShap(score),
         inputs,
         baselines,
         which,
+        feature_mask=parts.numbers(inputs.device),
         n_samples=_COALITIONS + 2,
         perturbations_per_eval=_COALITIONS + 2,
     )
+    return found / parts.sizes(inputs.shape[1:], inputs.device)
 
 
 def _one_by_one(method: Any, inputs: Any, baselines: Any, which: Any, **settings: Any) -> Any:

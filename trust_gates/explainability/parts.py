@@ -1,4 +1,5 @@
-"""The parts of an input that are ranked, removed and put back: features, or cells of an image."""
+"""The parts of an input that are ranked, removed and put back: features, the columns of a table
+that several features are of, or cells of an image."""
 
 from __future__ import annotations
 
@@ -19,21 +20,28 @@ taking them out one by one makes inputs like no image (Samek et al. 2017 remove 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """Each value of an input belongs to one part; all channels of a pixel to the same."""
+    """Each value of an input belongs to one part; all channels of a pixel to the same, and all
+    features of a column."""
 
     number: NDArray[np.int64]
     """(F,), or (1, H, W): the part of each value."""
 
     @classmethod
-    def of(cls, shape: Sequence[int]) -> Parts:
-        """The parts of inputs shaped (F,) or (C, H, W)."""
+    def of(cls, shape: Sequence[int], columns: Sequence[str] = ()) -> Parts:
+        """The parts of inputs shaped (F,) or (C, H, W).
+
+        Args:
+            columns: (F,), what each feature is of; empty where each stands for itself.
+        """
         if len(shape) == 1:
-            return cls(np.arange(shape[0]))
+            places = {name: place for place, name in enumerate(dict.fromkeys(columns))}
+            number = [places[name] for name in columns] if columns else range(shape[0])
+            return cls(np.array(number, dtype=np.int64))
         height, width = shape[1:]
         side = -(-max(height, width) // _CELLS)
         across = -(-width // side)
-        rows, columns = np.arange(height) // side, np.arange(width) // side
-        return cls((rows[:, None] * across + columns[None, :])[None])
+        down, right = np.arange(height) // side, np.arange(width) // side
+        return cls((down[:, None] * across + right[None, :])[None])
 
     @property
     def count(self) -> int:
@@ -44,8 +52,22 @@ class Parts:
         """(n, count): the sum of each part's attributions (n, F) or (n, C, H, W)."""
         flat = attributions.sum(axis=1) if attributions.ndim == 4 else attributions
         totals = np.zeros((len(flat), self.count))
-        np.add.at(totals.T, self.number.ravel(), flat.reshape(len(flat), -1).T)
+        np.add.at(totals.T, self.number.ravel(), flat.reshape(len(flat), self.number.size).T)
         return totals
+
+    def divided(self, attributions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Attributions (n, F) whose sizes in a part add up to the size of its total.
+
+        Two words of one column are one decision: what speaks for the one and against the other is
+        said once.
+        """
+        size = np.abs(attributions)
+        whole = self.total(size)[:, self.number]
+        total = self.total(attributions)[:, self.number]
+        found: NDArray[np.float64] = np.divide(
+            total * size, whole, out=np.zeros_like(size), where=whole > 0
+        )
+        return found
 
     def pick(
         self, chosen: NDArray[np.bool_], where: NDArray[np.float32], rest: NDArray[np.float32]

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from trust_gates import palette
 from trust_gates.explainability.faithfulness import Curves
 from trust_gates.explainability.features import Feature
-from trust_gates.png import png
-from trust_gates.written import number
+from trust_gates.png import literal, png
 
 SHOWN = 4
 """How many single decisions a picture shows."""
@@ -81,7 +80,7 @@ def maps(
     for column, (image, attribution) in enumerate(zip(inputs, attributions, strict=True)):
         shown = np.clip(image, 0, 1).transpose(1, 2, 0)
         grid[0][column].imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray")
-        grid[0][column].set_title(titles[column], fontsize=9)
+        grid[0][column].set_title(literal(titles[column]), fontsize=9)
         total = attribution.sum(axis=0)
         # One pixel far above the rest would leave the others white.
         reach = np.quantile(np.abs(total), 0.995) or 1.0
@@ -115,30 +114,26 @@ def shares(features: Sequence[Feature], confidence: float) -> bytes:
             hatch=palette.HATCH if feature.counted else None,
         )
         axes.plot([interval.low, interval.high], [height, height], color="black", lw=1.5)
-    axes.set_yticks(range(len(ordered)), [feature.name for feature in ordered])
+    axes.set_yticks(range(len(ordered)), [literal(one.name) for one in ordered])
     axes.set(xlabel="share of the attribution", xlim=(0, None))
     return png(figure)
 
 
 def bars(
-    names: Sequence[str],
-    inputs: NDArray[np.float32],
-    attributions: NDArray[np.float64],
-    titles: Sequence[str],
+    names: Sequence[Sequence[str]], attributions: NDArray[np.float64], titles: Sequence[str]
 ) -> bytes:
-    """A PNG with a panel per decision: each feature's value, and what it speaks for."""
+    """A PNG with a panel per decision: each feature's name, and what it speaks for."""
     from matplotlib.figure import Figure
 
-    count, height = len(inputs), 0.3 * len(names) + 1.0
+    count, height = len(names), 0.3 * len(names[0]) + 1.0
     figure = Figure(figsize=(3.0 * count, height), layout="constrained")
-    for axes, row, attribution, title in zip(
-        figure.subplots(1, count, squeeze=False)[0], inputs, attributions, titles, strict=True
+    for axes, labels, attribution, title in zip(
+        figure.subplots(1, count, squeeze=False)[0], names, attributions, titles, strict=True
     ):
         colors = [palette.FOR if value > 0 else palette.AGAINST for value in attribution]
-        axes.barh(range(len(names)), attribution, color=colors)
-        labels = [f"{name} = {number(value, 3)}" for name, value in zip(names, row, strict=True)]
-        axes.set_yticks(range(len(names)), labels, fontsize=7)
+        axes.barh(range(len(labels)), attribution, color=colors)
+        axes.set_yticks(range(len(labels)), [*map(literal, labels)], fontsize=7)
         axes.axvline(0, color="black", lw=0.8)
         axes.invert_yaxis()
-        axes.set_title(title, fontsize=9)
+        axes.set_title(literal(title), fontsize=9)
     return png(figure)

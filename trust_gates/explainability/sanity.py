@@ -44,6 +44,8 @@ def stability(method: str, subject: Subject, parts: Parts, relevance: Array, see
     found = []
     for copy in range(_NOISY_COPIES):
         noise = NOISE * apart * generator.normal(size=subject.inputs.shape)
+        if (reach := subject.target.reach) is not None and reach.beside:
+            noise = np.where(reach.immutable, 0.0, noise)
         noisy = np.clip(subject.inputs + noise, low, high).astype(np.float32)
         again = methods.attribute(method, subject, parts, inputs=noisy, seed=seed + copy + 1)
         found.append(rank_correlation(relevance, parts.total(again)))

@@ -1,4 +1,7 @@
-"""What is explained: for each sample one decision, as a number that depends on the input."""
+"""What is explained: for each sample one decision, as a number that depends on the input.
+
+A regression decides how far a sample lies above or below what an average one is answered.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.embedded import Space
 from trust_gates.errors import GateError
 from trust_gates.matching import IOU, SURE, overlaps
 from trust_gates.samples import Boxes, Samples
-from trust_gates.target import Target, boxes_of
+from trust_gates.target import Target, boxes_of, column
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +26,8 @@ Inputs = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Subject:
-    """Decisions of one model: a class per sample, or one true object per image that it found."""
+    """Decisions of one model: a class or a number per sample, or one true object per image that it
+    found."""
 
     target: Target
     rows: NDArray[np.int64]
@@ -35,10 +40,13 @@ class Subject:
     """As `inputs`: what an input that says nothing looks like."""
 
     labels: NDArray[np.int64]
-    """(n,): the class that was decided for."""
+    """(n,): the class that was decided for; of a number 1 above and 0 below the baseline's."""
 
     boxes: NDArray[np.float64] | None = None
     """(n, 4): the object, for a detector; x1, y1, x2, y2 in pixels."""
+
+    told: NDArray[np.float64] | None = None
+    """(n, 2): of a regression the number of each input, and that of its baseline."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,7 +60,8 @@ class Subject:
         """(m,): how strongly each input speaks for the decision `which`, differentiable.
 
         A classifier's log-odds of the class, which do not saturate as its probability does; a
-        detector's best score among claims of the object's class that overlap it enough.
+        regression's number, or what it lacks where it was below the baseline's; a detector's best
+        score among claims of the object's class that overlap it enough.
 
         Raises:
             GateError: the answers do not depend on the inputs differentiably.
@@ -61,7 +70,10 @@ class Subject:
 
         answers = self.target.predict(inputs)
         scores: torch.Tensor
-        if self.boxes is None:
+        if self.told is not None:
+            upwards = torch.from_numpy(2 * self.labels - 1).to(answers.device)[which]
+            scores = column(answers)[:, 0] * upwards
+        elif self.boxes is None:
             labels = torch.from_numpy(self.labels).to(answers.device)[which]
             own = torch.nn.functional.one_hot(labels, answers.shape[1]).bool()
             chosen = answers[own]
@@ -81,7 +93,8 @@ class Subject:
         return scores
 
     def certainty(self, inputs: Inputs, which: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(m,): the same from 0 to 1: a classifier's probability, a detector's score."""
+        """(m,): the same from 0 to 1: a classifier's probability, a detector's score; how much of
+        the way from the baseline's number to the input's a regression goes."""
         import torch
 
         parts = [np.zeros(0)]
@@ -90,9 +103,18 @@ class Subject:
             for start in range(0, len(inputs), 64):
                 some = slice(start, start + 64)
                 scores = self.score(self.target.tensor(inputs[some]), torch.from_numpy(which[some]))
-                scores = scores.sigmoid() if self.boxes is None else scores
+                scores = scores.sigmoid() if self.boxes is self.told is None else scores
                 parts.append(scores.double().cpu().numpy())
-        return np.concatenate(parts)
+        found = np.concatenate(parts)
+        return found if self.told is None else self._way(found, self.told[which])
+
+    def _way(self, scores: NDArray[np.float64], told: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(m,) of scores (m,) and the numbers (m, 2) of their decisions; 0 where they are one."""
+        whole = np.abs(told[:, 0] - told[:, 1])
+        gone = scores - np.sign(told[:, 0] - told[:, 1]) * told[:, 1]
+        share = np.divide(gone, whole, out=np.zeros_like(gone), where=whole > 0)
+        found: NDArray[np.float64] = np.nan_to_num(share).clip(0, 1)
+        return found
 
     def take(self, index: NDArray[np.int64]) -> Subject:
         """The decisions at `index`, in that order."""
@@ -103,6 +125,7 @@ class Subject:
             baseline=self.baseline[index],
             labels=self.labels[index],
             boxes=None if self.boxes is None else self.boxes[index],
+            told=None if self.told is None else self.told[index],
         )
 
     def _found(self, image: Any, which: int) -> torch.Tensor:
@@ -115,17 +138,33 @@ class Subject:
         return score
 
 
-def of_samples(target: Target, samples: Samples, most: int, seed: int) -> Subject:
+def of_samples(
+    target: Target, samples: Samples, most: int, seed: int, space: Space | None = None
+) -> Subject:
     """The decisions on at most `most` samples, drawn at random.
 
     Each image of a detector gives the one object it found most surely, so that decisions are
     independent of each other. Images in which it found none, and samples that a classifier
-    answers with something that is no number, give nothing to explain.
+    or a regression answers with something that is no number, give nothing to explain.
+
+    Args:
+        space: where the inputs are tokens in it.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(samples))[:most])
     inputs = samples.inputs[rows]
-    boxes = None
-    if samples.objects is None:
+    boxes = told = None
+    if samples.targets is not None:
+        both = [target.logits(x) for x in (inputs, _baseline(samples.inputs, rows))]
+        if both[0].shape != (len(rows), 1):
+            raise GateError(
+                f"got answers of shape {both[0].shape} for {len(rows)} samples, expected one number"
+                " for each: the task is a regression"
+            )
+        told = np.concatenate(both, axis=1)
+        kept = np.asarray(np.isfinite(told).all(axis=1))
+        told = told[kept]
+        labels = (told[:, 0] > told[:, 1]).astype(np.int64)
+    elif samples.objects is None:
         logits = target.logits(inputs)
         kept = np.asarray(np.isfinite(logits).all(axis=1))
         labels = logits[kept].argmax(axis=1)
@@ -140,13 +179,15 @@ def of_samples(target: Target, samples: Samples, most: int, seed: int) -> Subjec
         ]
         labels = np.array([truth.labels[index] for truth, index in found], dtype=np.int64)
         boxes = np.array([truth.boxes[index] for truth, index in found]).reshape(-1, 4)
+    baseline = _baseline(samples.inputs, rows[kept])
     return Subject(
         target=target,
         rows=rows[kept],
         inputs=inputs[kept],
-        baseline=_baseline(samples.inputs, rows[kept]),
+        baseline=baseline if space is None else space.beside(baseline, inputs[kept]),
         labels=labels,
         boxes=boxes,
+        told=told,
     )
 
 

@@ -23,11 +23,12 @@ from trust_gates.fairness.measured import View, measure, suffixed
 from trust_gates.fairness.policy import Fairness
 from trust_gates.fairness.rows import Rows
 from trust_gates.metric import plain
+from trust_gates.png import Drawn
 from trust_gates.policy import Setting
 from trust_gates.samples import Floats, Ints, Samples
 from trust_gates.self_test import proved, refuses
-from trust_gates.statistics import Measure, Requirement, decide
-from trust_gates.target import Target
+from trust_gates.statistics import Measure, Requirement, decide, missing
+from trust_gates.target import Answering, numbers
 from trust_gates.verdict import Check, Evidence, Table
 
 GATE = "fairness"
@@ -35,12 +36,14 @@ GATE = "fairness"
 
 @as_served(GATE)
 def judge(
-    target: Target,
+    target: Answering,
     samples: Samples,
     policy: Fairness,
     setting: Setting = Setting(),
 ) -> Evidence:
     """Compare the groups by AIF360's figures (`fairness.metrics`) and decide.
+
+    Numbers of a regression are compared by those of `fairness.metrics.REGRESSION`.
 
     Every comparison of groups, and with one-vs-rest every class, has a check of its own named
     `metric[comparison]`; all of them must pass, with one correction for all of them.
@@ -52,6 +55,14 @@ def judge(
     """
     policy.check_names(setting.known(samples))
     groups = grouping(samples.groups, policy.attributes)
+    left_out = asked.left_out(samples, policy)
+    if samples.targets is not None:
+        evidence = judge_numbers(samples.targets, numbers(target, samples), groups, policy, setting)
+        return replace(
+            evidence,
+            asked=[*evidence.asked, ("samples", str(len(samples)))],
+            warnings=[*evidence.warnings, *(asked.warning(name, samples) for name in left_out)],
+        )
     favored = "an object that is found"
     if samples.detection:
         views = [View(rows=rows.of_detector(target.claims(samples.inputs), samples, groups.member))]
@@ -65,7 +76,9 @@ def judge(
                     samples,
                     groups.member,
                     classes,
-                    alike=bool(setting.features) and samples.inputs.ndim == 2,
+                    alike=bool(setting.features)
+                    and samples.inputs.ndim == 2
+                    and samples.inputs.dtype.kind == "f",
                 ),
                 features=setting.features,
             )
@@ -75,7 +88,6 @@ def judge(
         favored += ", each against the rest" if len(views) > 1 else ""
     repairs = _distortion(target, samples, groups, setting.seed)
     evidence = _judge(views, groups, policy, setting, *repairs)
-    left_out = asked.left_out(samples, policy)
     tables = [one for view in views for one in asked.left_out_table(view, left_out, samples)]
     return replace(
         evidence,
@@ -104,10 +116,16 @@ def judge_numbers(
 ) -> Evidence:
     """Compare the groups by what numbers (n,) a regression predicts for them.
 
+    Where one of them is no number, nothing is measured, which no check passes.
+
     Raises:
         ValueError: as `regression.measures`, or a metric is unknown.
     """
-    measures = _numbers(truth, predicted, groups, setting.seed)
+    if np.isfinite(predicted).all():
+        measures = _numbers(truth, predicted, groups, setting.seed)
+    else:
+        why = "the model answered a sample with something that is no number"
+        measures = {name: missing(why) for name in _numbers(truth, truth, groups, setting.seed)}
     top = np.isin(groups.member, groups.comparisons[0].privileged)
     bad = {
         words: _numbers(truth, wrong, groups, setting.seed)
@@ -119,7 +137,7 @@ def judge_numbers(
         groups,
         policy,
         setting,
-        tables=[],
+        tables=[shown.number_table(truth, predicted, groups)],
         notes=[],
         member=groups.member,
         whole=len(truth),
@@ -238,7 +256,7 @@ def _evidence(
             **{name: measures[full].value for name, full in worst.items()},
             "smallest_group": float(sizes.min(initial=len(member))),
         },
-        pictures={"fairness": picture.draw(drawn, required, setting.confidence)},
+        pictures=Drawn({"fairness": lambda: picture.draw(drawn, required, setting.confidence)}),
         captions={
             "fairness": (
                 "Fairness figures with their intervals on the required range, which is dotted: a "
@@ -261,7 +279,7 @@ def _favorable(samples: Samples, policy: Fairness) -> dict[str, list[int]]:
 
 
 def _distortion(
-    target: Target, samples: Samples, groups: Grouping, seed: int
+    target: Answering, samples: Samples, groups: Grouping, seed: int
 ) -> tuple[dict[str, Measure], dict[str, Measure]]:
     """How far the model's own repair moves its inputs, where it has one; and how far a bad one."""
     repaired = target.repaired(samples)

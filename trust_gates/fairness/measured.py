@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.fairness import bounds, counts, figures, individual, reference, subgroups
+from trust_gates.fairness import bounds, counts, figures, individual, subgroups
 from trust_gates.fairness.bounds import Bounds, Compared
 from trust_gates.fairness.counts import Counts
 from trust_gates.fairness.groups import Comparison, Grouping
@@ -97,10 +97,10 @@ def _compare(
     if absent:
         why = f"there are no samples that are {' or '.join(absent)}"
         return {metric.name: missing(why, grouped=True) for metric in PAIRS}
-    values = reference.pair(observed, *sides, alpha=alpha)
+    values = figures.pair(*(observed[side].sum(axis=0)[None] for side in sides), alpha=alpha)
     draws = figures.pair(*(drawn[:, side].sum(axis=1) for side in sides), alpha=alpha)
     return {
-        name: _measure(value, seen.rows(name), seen.bounds(name), draws[name])
+        name: _measure(float(value[0]), seen.rows(name), seen.bounds(name), draws[name])
         for name, value in values.items()
     }
 
@@ -120,10 +120,10 @@ def _whole(collapsed: Counts, drawn: NDArray[np.float64], alpha: float) -> dict[
         "balanced_accuracy": (min(one.rows for one in odds), bounds.weighted(odds, [0.5, 0.5])),
         "power": (rows, bounds.weighted([found], [float(rows)])),
     }
-    values = reference.whole(collapsed.observed()[0], alpha=alpha)
+    values = figures.whole(collapsed.observed(), alpha=alpha)
     draws = figures.whole(drawn, alpha=alpha)
     return {
-        name: _measure(value, *made.get(name, (rows, None)), draws[name])
+        name: _measure(float(value[0]), *made.get(name, (rows, None)), draws[name])
         for name, value in values.items()
     }
 

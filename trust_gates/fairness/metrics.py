@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from trust_gates.metric import Metric, difference, only, share
+from trust_gates.metric import DECIDING, Metric, difference, only, share
 from trust_gates.quality.metrics import METRICS as QUALITY
 
 QUESTION = "Are favorable outcomes shared evenly between the groups?"
@@ -23,6 +23,10 @@ _MITIGATE = (
 )
 _COLLECT = "Find out how the labels came about, and collect anew or reweigh: no model learned this."
 _LEARN = "Train longer, or set another threshold for a decision; the table of groups shows where."
+_WEIGH = (
+    "Add training data of the group that lost, or weigh its samples up in `loss`; the table of "
+    "groups shows which."
+)
 _MILDER = "Repair less (the options of spec.train.mitigation), or mitigate in training instead."
 
 
@@ -202,7 +206,7 @@ DISTORTION = _advised(
 REGRESSION = only(
     "regression",
     *_advised(
-        _MITIGATE,
+        _WEIGH,
         Metric(
             name="mean_prediction_difference",
             meaning="mean prediction, unprivileged less privileged",
@@ -213,17 +217,28 @@ REGRESSION = only(
             meaning="mean of prediction less truth, unprivileged less privileged",
             ideal=0,
         ),
+        Metric(
+            name="mean_absolute_error_difference",
+            meaning="mean absolute error, unprivileged less privileged",
+            ideal=0,
+        ),
+        _ratio("mean_absolute_error_ratio", "mean absolute error"),
         _ratio("mean_squared_error_ratio", "mean squared error"),
         _distance(
             "prediction_distribution_distance",
             "largest gap between the groups' distributions of predictions (Kolmogorov-Smirnov)",
         ),
+        _open(
+            "infeasible_index",
+            "places in the ranking by the number at which a group has fewer above than its share",
+        ),
     ),
 )
 
 METRICS = (
-    *PAIRS, *RATES, *INDIVIDUAL, *INTERSECTIONS, *SUBGROUPS, *DISTORTION, *REGRESSION
-)  # fmt: skip
+    *only(DECIDING, *PAIRS, *RATES, *INDIVIDUAL, *INTERSECTIONS, *SUBGROUPS, *DISTORTION),
+    *REGRESSION,
+)
 
-ALSO = tuple(one for one in QUALITY if one.name in ("accuracy", "balanced_accuracy"))
+ALSO = only(DECIDING, *(one for one in QUALITY if one.name in ("accuracy", "balanced_accuracy")))
 """Figures of the quality gate that are measured here as well."""

@@ -13,7 +13,7 @@ from typing import Any
 from trust_gates import palette
 from trust_gates.fairness.metrics import METRICS
 from trust_gates.metric import Metric, plain
-from trust_gates.png import png
+from trust_gates.png import literal, png
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Interval, Outcome, Required
 from trust_gates.written import number
@@ -105,7 +105,7 @@ def _panel(
             va="center",
             transform=axes.get_yaxis_transform(),
         )
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_yticks(range(len(names)), [*map(literal, names)], fontsize=8)
     axes.axvline(1 if ratio else 0, color=palette.BESIDE, lw=0.8)
     axes.set(xlim=(left, right), ylim=(-0.6, len(names) - 0.4))
     axes.set_title(_TITLES[kind], fontsize=9, loc="left")

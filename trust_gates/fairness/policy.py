@@ -32,7 +32,8 @@ class Fairness(GatePolicy):
 
     favorable: Name | tuple[Name, ...] | None = None
     """A classifier's favorable class or classes, by name; without one each of three classes or more
-    is judged against the rest. A detection is favorable when found."""
+    is judged against the rest. A detection is favorable when found; numbers have no favorable
+    class."""
 
     minimum_group: int = Field(default=MINIMUM_SAMPLES, ge=1)
     """Of a group fewer rows (samples or objects) that a figure rests on are too few to judge."""
@@ -103,11 +104,13 @@ class Fairness(GatePolicy):
         yield from ((("favorable",), problem) for problem in self._not_favorable(known))
 
     def _not_favorable(self, known: Known) -> Iterator[str]:
-        if known.detection:
+        if known.task != "classification":
             if self.favorable is not None:
+                detected = known.task == "detection"
                 yield (
-                    f"got the favorable class {self.favorable!r} for detections, expected none: "
-                    "a detection is favorable when found"
+                    f"got the favorable class {self.favorable!r} for "
+                    f"{'detections' if detected else 'a regression'}, expected none: "
+                    + ("a detection is favorable when found" if detected else "numbers have none")
                 )
             return
         if self.favorable is None and len(known.classes) <= 2:

@@ -11,6 +11,7 @@ from trust_gates.fairness.groups import Grouping
 from trust_gates.fairness.measured import View
 from trust_gates.fairness.metrics import METRICS
 from trust_gates.metric import plain
+from trust_gates.samples import Floats
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Check, Table
 
@@ -86,6 +87,21 @@ def group_table(view: View, groups: Grouping) -> Table:
             for index, name in enumerate(groups.names)
         ],
     )
+
+
+def number_table(truth: Floats, predicted: Floats, groups: Grouping) -> Table:
+    """Every group's rows, and the means of what is true, predicted and wrong of their numbers."""
+    rows = []
+    for index, name in enumerate(groups.names):
+        inside = groups.member == index
+        residual = (predicted - truth)[inside]
+        means = [
+            _or_none(float(values.mean())) if inside.any() else None
+            for values in (truth[inside], predicted[inside], residual, np.abs(residual))
+        ]
+        rows.append((name, int(inside.sum()), *means))
+    columns = ("group", "rows", "true", "predicted", "predicted less true", "absolute error")
+    return Table(title="Groups, with means of their numbers", columns=columns, rows=rows)
 
 
 def worst_table(measures: Mapping[str, Measure], confidence: float) -> list[Table]:

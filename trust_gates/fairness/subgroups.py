@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.fairness.reference import quietly
 from trust_gates.samples import Bools, Floats
 from trust_gates.statistics import Measure, bounded_mean
 from trust_gates.written import number
@@ -74,10 +73,8 @@ def scan(
         ValueError: there are no attributes, or lengths differ.
     """
     import pandas as pd
-
-    with quietly():
-        from aif360.detectors.mdss.MDSS import MDSS
-        from aif360.detectors.mdss.ScoringFunctions import Bernoulli
+    from aif360.detectors.mdss.MDSS import MDSS
+    from aif360.detectors.mdss.ScoringFunctions import Bernoulli
 
     if not attributes or any(len(v) != len(truth) for v in (*attributes.values(), scores)):
         raise ValueError(

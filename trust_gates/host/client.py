@@ -9,6 +9,7 @@ before it is asked again.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -17,9 +18,19 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from trust_gates.errors import GateError
+from trust_gates.errors import GateError, HostGoneError
 from trust_gates.host.protocol import BrokenError, Channel
 from trust_gates.network import Network
+from trust_gates.visible import visible
+
+MOST_CHARACTERS = 1 << 16
+"""Of the JSON of one raw value."""
+
+_AT_ONCE = 32
+"""Raw values in a question: even the longest ones are fewer bytes than a message may have."""
+
+_WORDS = 1000
+"""Characters of what a model says of a value that it cannot encode."""
 
 
 class Process(Protocol):
@@ -41,8 +52,8 @@ class Host:
         """Its answer to a question, as a message and tensors.
 
         Raises:
-            GateError: the model's code failed, or the host is gone or answers otherwise than
-                agreed.
+            GateError: the model's code failed.
+            HostGoneError: the host is gone, or answers otherwise than agreed.
         """
         with self._lock:
             forgotten, self._forgotten = self._forgotten, []
@@ -51,13 +62,37 @@ class Host:
                 message, found = self._channel.receive()
             except BrokenError as error:
                 words = self._process.last_words()
-                raise GateError(
+                raise HostGoneError(
                     f"the model host was asked for {what} and gave no answer ({error})"
                     f"{f'; it said last: {words}' if words else ''}"
                 ) from None
         if "error" in message:
             raise GateError(f"the model's code failed at {what}: {str(message['error'])[:2000]}")
         return message, found
+
+    def encode(self, values: Sequence[Any]) -> list[Tensor]:
+        """What the model makes of raw values, in parts of some rows each, still to be looked at.
+
+        Args:
+            values: what JSON has; each of at most `MOST_CHARACTERS` of it.
+
+        Raises:
+            ValueError: a value is too long, no JSON, or cannot be encoded, as the model says.
+            GateError: as `ask`.
+        """
+        for number, one in enumerate(values):
+            if (size := len(json.dumps(one, allow_nan=False))) > MOST_CHARACTERS:
+                raise ValueError(
+                    f"value {number}: got {size} characters of JSON, expected at most "
+                    f"{MOST_CHARACTERS}"
+                )
+        found: list[Tensor] = []
+        for start in range(0, len(values), _AT_ONCE):
+            message, part = self.ask("encode", (), values=list(values[start : start + _AT_ONCE]))
+            if "unfit" in message:
+                raise ValueError(visible(str(message["unfit"])[:_WORDS]) or "it cannot be encoded")
+            found += part
+        return found
 
     def forget(self, number: int) -> None:
         """Let the host drop what it keeps for gradients of an answer, with the next question."""
@@ -102,14 +137,14 @@ class HostedNetwork(Network):
                 return result
         return tuple(self._host.ask(what, tensors)[1])
 
-    def forward(self, inputs: Tensor, what: str = "logits") -> Any:
+    def forward(self, inputs: Tensor, what: str = "logits", *more: Tensor) -> Any:
         """Logits (N, K); or, of a detector, its `detections` as a tuple of tensors.
 
         Raises:
             GateError: as `answers`; or the host gave something else than logits.
         """
-        found = self.answers(what, inputs)
-        if what != "logits":
+        found = self.answers(what, inputs, *more)
+        if what not in ("logits", "embedded"):
             return found
         if len(found) != 1 or found[0].ndim != 2 or len(found[0]) != len(inputs):
             shapes = ", ".join(str(tuple(one.shape)) for one in found)
@@ -119,11 +154,28 @@ class HostedNetwork(Network):
             )
         return found[0]
 
+    def encode(self, values: Sequence[Any]) -> list[Tensor]:
+        """As `Host.encode`."""
+        return self._host.encode(values)
+
     def summary(self, inputs: Tensor) -> Tensor:
         return self._one("summary", inputs)
 
     def penultimate(self, inputs: Tensor) -> Tensor:
         return self._one("penultimate", inputs)
+
+    def embedding(self, tokens: Tensor) -> Tensor:
+        message, _ = self._host.ask("embedding", [tokens])
+        name = message.get("table")
+        if name not in self._names:
+            why = message.get("why") or "the embedding's table is no parameter of the network"
+            raise GateError(visible(str(why)[:_WORDS]))
+        found: Tensor = self._tensors[self._names.index(name)].detach()
+        return found
+
+    def embedded(self, tokens: Tensor, values: Tensor) -> Tensor:
+        found: Tensor = self.forward(tokens, "embedded", values)
+        return found
 
     def _one(self, what: str, inputs: Tensor) -> Tensor:
         found = self.answers(what, inputs)

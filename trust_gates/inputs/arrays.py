@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.inputs.description import DTYPES, TARGETS, Description
+from trust_gates.inputs.description import DTYPES, TARGETS, WORDS, Description
 
 Arrays = Mapping[str, NDArray[Any]]
 
 GROUP = "protected_"
+RAW = "raw"
+"""The array of raw values, and the key of the inputs' description that says what they are."""
 
 
 def key(protected: str) -> str:
@@ -67,6 +70,11 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
     if description.dtype not in DTYPES:
         yield f"got the dtype {description.dtype} of the inputs, expected {' or '.join(DTYPES)}"
         return
+    if description.dtype == "int64" and low < 0:
+        yield f"got low {low} of tokens, expected indices from 0"
+    if WORDS in description.inputs and len(description.inputs[WORDS]) != high + 1:
+        words = len(description.inputs[WORDS])
+        yield f"got {words} words of the {WORDS} for tokens up to {high:g}, expected {high + 1:g}"
     if inputs.dtype != description.dtype or inputs.shape[1:] != shape:
         expected = f"{description.dtype} {('N', *shape)}"
         yield f"got inputs {inputs.dtype} {inputs.shape}, expected {expected}"
@@ -75,8 +83,10 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
     for name in uneven:
         rows = len(arrays[name]) if arrays[name].ndim else "no"
         yield f"{name} has {rows} rows, inputs have {len(inputs)}"
+    if inputs.dtype.kind == "f" and not (known := np.isfinite(inputs)).all():
+        yield _not_known(known, description)
     # Written so that a NaN fails: every comparison with it is false.
-    if len(inputs) and not (inputs.min() >= low and inputs.max() <= high):
+    elif len(inputs) and not (inputs.min() >= low and inputs.max() <= high):
         yield f"got inputs from {inputs.min()} to {inputs.max()}, expected [{low}, {high}]"
     for name, values in description.protected.items():
         yield from _not_indices(arrays[key(name)], 0, len(values), key(name))
@@ -86,8 +96,72 @@ def misfits(description: Description, arrays: Arrays) -> Iterator[str]:
         yield from _not_numbers(arrays["targets"], "targets")
     else:
         yield from _not_boxes(description, arrays)
+    if RAW in arrays:
+        yield from _not_raw(description.inputs, arrays[RAW])
     if "held_out" in arrays:
         yield from _not_indices(arrays["held_out"], 0, 2, "held_out")
+
+
+def unlike(described: Mapping[str, Any], inputs: object, rows: int) -> str:
+    """What of `inputs`, which should be (rows, ...), does not fit; empty where all does.
+
+    Args:
+        described: the `inputs` of a dataset's description.
+    """
+    kind = str(described.get("dtype", DTYPES[0]))
+    shape = (rows, *map(int, described["shape"]))
+    low, high = float(described["low"]), float(described["high"])
+    if not isinstance(inputs, np.ndarray):
+        return f"got a {type(inputs).__name__}, expected a numpy array, {kind} {shape}"
+    if inputs.dtype != kind or inputs.shape != shape:
+        return f"got {inputs.dtype} {inputs.shape}, expected {kind} {shape}"
+    if inputs.size and not (inputs.min() >= low and inputs.max() <= high):
+        return f"got values from {inputs.min()} to {inputs.max()}, expected [{low:g}, {high:g}]"
+    return ""
+
+
+def values_of(described: Mapping[str, Any], raw: NDArray[Any]) -> list[Any]:
+    """Raw values (N,) as a model's `encode` is given them.
+
+    Args:
+        described: the `inputs` of a dataset's description.
+
+    Raises:
+        ValueError: they are to be JSON, and one is not.
+    """
+    return [json.loads(one) if described.get(RAW) == "json" else one for one in raw.tolist()]
+
+
+def differing(encoded: NDArray[Any], inputs: NDArray[Any]) -> NDArray[np.bool_]:
+    """(N,): the rows of encoded values that are not `inputs`, but for what float32 rounds."""
+    same = encoded == inputs
+    if inputs.dtype.kind == "f":
+        same |= np.isclose(encoded, inputs, rtol=1e-5, atol=1e-6)
+    found: NDArray[np.bool_] = ~same.reshape(len(inputs), -1).all(axis=1)
+    return found
+
+
+def _not_raw(described: Mapping[str, Any], raw: NDArray[Any]) -> Iterator[str]:
+    if described.get(RAW, "text") not in ("text", "json"):
+        yield f"got {RAW} {described[RAW]!r} of the inputs, expected 'text' or 'json'"
+    elif raw.dtype.kind != "U" or raw.ndim != 1:
+        yield f"{RAW}: got {raw.dtype} {raw.shape}, expected texts (N,), as np.array([...]) makes"
+    else:
+        try:
+            values_of(described, raw)
+        except (ValueError, RecursionError) as error:
+            yield f"{RAW}: got a value that is no JSON ({error}), expected json.dumps of each value"
+
+
+def _not_known(known: NDArray[np.bool_], description: Description) -> str:
+    """Where inputs are no numbers, in words."""
+    row, *place = np.argwhere(~known)[0].tolist()
+    features = list(description.inputs.get("features", ()))
+    at = f"feature {features[place[0]]!r}" if len(place) == 1 and features else f"place {place}"
+    return (
+        f"got NaN or infinity in {(~known).sum():,} of the inputs, first in sample {row} at {at};"
+        " expected numbers"
+    )
 
 
 def _not_boxes(description: Description, arrays: Arrays) -> Iterator[str]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.inputs import arrays as files
-from trust_gates.inputs.arrays import GROUP, Arrays, key
+from trust_gates.inputs.arrays import GROUP, RAW, Arrays, key, values_of
 from trust_gates.inputs.description import Description
-from trust_gates.named import ordered
+from trust_gates.inputs.table import UNKNOWN, Columns, Source, columns_of, shown
+from trust_gates.inputs.table import number as number_of
+from trust_gates.named import number, ordered
 from trust_gates.reach import Reach
-from trust_gates.samples import Boxes, Samples
+from trust_gates.samples import Boxes, Samples, Task
 from trust_gates.spread import spread
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ class Data:
     features: tuple[str, ...] = ()
     """Names of an input's values, where they have some."""
 
+    columns: tuple[str, ...] = ()
+    """The column of a table that each of them is of, where rows are encoded."""
+
     reach: Reach | None = None
     """What an attacker may change, where the dataset limits it."""
 
@@ -58,11 +63,16 @@ class Data:
         return spread(self.samples.inputs, self.low, self.high)
 
 
-def read(path: Path) -> Data:
+def read(path: Path, learned: Description | None = None, *, task: Task = "classification") -> Data:
     """The dataset at `path`: a folder as `preprocess` writes it, or a CSV file with a header.
 
-    A CSV has a column `label`; columns `protected_<name>` are groups only; every other column is a
-    feature, and a group too where it has few values.
+    A CSV has a column `label`, of a regression its true numbers; columns `protected_<name>` are
+    groups only; every other column is a feature, and a group too where it has few values.
+
+    Args:
+        learned: what the model learned from. Where that was a table, a CSV has its columns as they
+            were typed there, gaps too, and is encoded as it was; others are groups alone.
+        task: what a CSV's labels are of, where `learned` does not say it; a folder says itself.
 
     Raises:
         ValueError: it is neither, or a part of it is absent or malformed.
@@ -70,7 +80,10 @@ def read(path: Path) -> Data:
     if path.is_dir():
         return _folder(path)
     if path.suffix.lower() == ".csv":
-        return _csv(path)
+        columns = None if learned is None else Columns.of(learned.inputs)
+        if learned is None or columns is None:
+            return _csv(path, task if learned is None else learned.task)
+        return _rows(path, learned, columns)
     raise ValueError(f"got {path}, expected a dataset folder with dataset.json, or a .csv file")
 
 
@@ -80,8 +93,13 @@ def samples_of(
     task: str,
     classes: Sequence[str],
     protected: Mapping[str, Sequence[str]],
+    inputs: Mapping[str, Any] | None = None,
 ) -> Samples:
-    """One split of a dataset; the arrays are those of a folder's .npz file."""
+    """One split of a dataset; the arrays are those of a folder's .npz file.
+
+    Args:
+        inputs: those of the description, where raw values are wanted too.
+    """
     objects = None
     if task == "detection":
         objects = [
@@ -94,6 +112,7 @@ def samples_of(
         labels=arrays["labels"] if task == "classification" else None,
         targets=arrays["targets"] if task == "regression" else None,
         objects=objects,
+        raw=None if inputs is None or RAW not in arrays else values_of(inputs, arrays[RAW]),
         groups={name: np.array(v)[arrays[key(name)]] for name, v in protected.items()},
     )
 
@@ -107,6 +126,17 @@ def read_csv(path: Path) -> pd.DataFrame:
         ValueError: it is no CSV, two columns have one name, it has no rows, no labels, or a value
             is missing.
     """
+    frame = _typed(path, {LABEL})
+    if gaps := [name for name in frame.columns if (frame[name] == "").any()]:
+        row = int((frame[gaps[0]] == "").to_numpy().argmax()) + 2
+        raise ValueError(
+            f"{path}:{row}: the value of {gaps[0]!r} is missing, expected no empty field"
+        )
+    return frame
+
+
+def _typed(path: Path, needed: Collection[str]) -> pd.DataFrame:
+    """A CSV file with a header that has the `needed` names, and rows."""
     import pandas as pd
 
     try:
@@ -119,16 +149,11 @@ def read_csv(path: Path) -> pd.DataFrame:
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise ValueError(f"{path}: got several columns named {twice}, expected each name once")
     frame.columns = pd.Index(header)
-    if LABEL not in header:
-        raise ValueError(f"{path}: got the columns {header}, expected one named {LABEL!r}")
+    if absent := sorted(set(needed) - set(header)):
+        listed = ", ".join(map(repr, absent))
+        raise ValueError(f"{path}: got the columns {header}, expected one named {listed}")
     if not len(frame):
         raise ValueError(f"{path}: got a header without rows, expected at least one sample")
-    gaps = [name for name in header if (frame[name] == "").any()]
-    if gaps:
-        row = int((frame[gaps[0]] == "").to_numpy().argmax()) + 2
-        raise ValueError(
-            f"{path}:{row}: the value of {gaps[0]!r} is missing, expected no empty field"
-        )
     return frame
 
 
@@ -179,6 +204,7 @@ def _folder(folder: Path) -> Data:
             task=described.task,
             classes=described.classes,
             protected=described.protected,
+            inputs=described.inputs,
         )
 
     return Data(
@@ -186,6 +212,7 @@ def _folder(folder: Path) -> Data:
         low=float(described.inputs["low"]),
         high=float(described.inputs["high"]),
         features=tuple(described.inputs.get("features", ())),
+        columns=columns_of(described.inputs),
         reach=Reach.described(described.inputs),
         learned={
             name: samples(name)
@@ -196,16 +223,83 @@ def _folder(folder: Path) -> Data:
     )
 
 
-def _csv(path: Path) -> Data:
+def targets_of(path: Path, frame: pd.DataFrame, name: str = LABEL) -> NDArray[np.float64]:
+    """A column of finite numbers.
+
+    Raises:
+        ValueError: one of its values is none.
+    """
+    found = np.array([number(text) for text in frame[name]], dtype=np.float64)
+    if len(wrong := np.flatnonzero(np.isnan(found))):
+        row = int(wrong[0])
+        raise ValueError(
+            f"{path}:{row + 2}: got {frame[name].iloc[row]!r} as the {name}, expected a finite "
+            "number: the policy has figures of a regression"
+        )
+    return found
+
+
+def _rows(path: Path, learned: Description, columns: Columns) -> Data:
+    """A CSV with the columns of the table that a model learned from."""
+    inputs = learned.inputs
+    table = Source.of(inputs)
+    label, protected = table.label, set(table.protected)
+    frame = _typed(path, {*columns.names, label}).map(str.strip)
+    frame = frame.replace(dict.fromkeys(table.missing, ""))
+    try:
+        encoded = columns.encode(frame.to_dict("records"), ignored=frame.columns)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; row 1 is the first after the header") from None
+    truth = frame[label].to_numpy(dtype=object)
+    places = {name: place for place, name in enumerate(learned.classes)}
+    fits = np.array(
+        [
+            number_of(one) is not None if learned.task == "regression" else one in places
+            for one in truth
+        ]
+    )
+    if not fits.all():
+        row = int((~fits).argmax())
+        asked = "a number" if learned.task == "regression" else f"one of {list(learned.classes)}"
+        raise ValueError(f"{path}:{row + 2}: got the label {shown(truth[row])}, expected {asked}")
+    numbers = {one.name for one in columns.columns if one.kind == "number"} - protected
+    others = frame.drop(columns=[label, *numbers]).replace("", UNKNOWN)
+    groups = groups_of(path, others)
+    return Data(
+        samples=Samples(
+            inputs=encoded,
+            classes=learned.classes,
+            labels=None
+            if learned.task == "regression"
+            else np.array([places[one] for one in truth], dtype=np.int64),
+            targets=truth.astype(np.float32) if learned.task == "regression" else None,
+            groups=groups,
+            declared=tuple(name for name in groups if name in {*declared_of(frame), *protected}),
+        ),
+        low=float(inputs["low"]),
+        high=float(inputs["high"]),
+        features=columns.features,
+        columns=columns.sources,
+        reach=Reach.described(inputs),
+        groups=learned.protected,
+    )
+
+
+def _csv(path: Path, task: Task) -> Data:
     frame = read_csv(path)
     columns = _numbers(path, frame)
     inputs = columns.to_numpy(dtype=np.float32)
-    classes = ordered(frame[LABEL])
+    truth: Any
+    if task == "regression":
+        truth = {"classes": (), "targets": targets_of(path, frame)}
+    else:
+        classes = ordered(frame[LABEL])
+        labels = frame[LABEL].map(classes.index).to_numpy(dtype=np.int64)
+        truth = {"classes": classes, "labels": labels}
     return Data(
         samples=Samples(
             inputs=inputs,
-            classes=classes,
-            labels=frame[LABEL].map(classes.index).to_numpy(dtype=np.int64),
+            **truth,
             groups=groups_of(path, frame),
             declared=declared_of(frame),
         ),

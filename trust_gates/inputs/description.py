@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from trust_gates.named import Known
 from trust_gates.samples import Task as Task
 
 FILE = "dataset.json"
+
+WORDS = "vocabulary"
+"""The key of the inputs' description under which tokens have their names, by their index."""
 
 DTYPES = ("float32", "int64")
 """What inputs can be; int64 are indices, such as those of tokens, which a network embeds."""
@@ -36,7 +40,8 @@ class Description:
 
     inputs: Mapping[str, Any]
     """`shape` of one sample, `low` and `high` of a value, `kind` (image, tabular or tokens),
-    `dtype` (float32 where it is not said, or int64), `features`.
+    `dtype` (float32 where it is not said, or int64), `features`, `raw` (text or json: what the
+    array of raw values holds), `vocabulary` (of tokens: a word for each index from 0 to `high`).
 
     Of feature rows also what an attacker cannot change: names of `immutable` and of `categorical`
     features, and `bounds` by name, [lowest, highest].
@@ -49,7 +54,7 @@ class Description:
 
     def __post_init__(self) -> None:
         """Raise ValueError unless every name is one, and is there once."""
-        inputs, kinds = dict(self.inputs), ("features", "immutable", "categorical")
+        inputs, kinds = dict(self.inputs), ("features", "immutable", "categorical", WORDS)
         inputs |= {
             kind: list(_names(f"inputs.{kind}", inputs[kind])) for kind in kinds if kind in inputs
         }
@@ -112,7 +117,7 @@ class Description:
         """The names that a policy can mean."""
         return Known(
             classes=self.classes,
-            detection=self.task == "detection",
+            task=self.task,
             groups=self.protected,
             features=self.inputs.get("features", ()),
         )
@@ -139,6 +144,6 @@ def _names(what: str, given: Iterable[Any]) -> tuple[str, ...]:
         if isinstance(name, bool | np.bool_) or not isinstance(name, str | int | np.integer):
             raise ValueError(f"got {name!r} in {what}, expected names as text")
     found = tuple(str(name) for name in names)
-    if twice := sorted({name for name in found if found.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(found).items() if count > 1):
         raise ValueError(f"got {twice} twice in {what}, expected each name once")
     return found

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.inputs.dataset import LABEL, declared_of, groups_of, read_csv
+from trust_gates.inputs.dataset import LABEL, declared_of, groups_of, read_csv, targets_of
 from trust_gates.named import ordered, same_number
-from trust_gates.samples import Samples
-from trust_gates.target import Target
+from trust_gates.samples import Samples, Task
+from trust_gates.target import Recorded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +33,11 @@ _Answers = tuple[list[str], NDArray[np.int64], NDArray[np.float64]]
 """Classes, true class by row, and the share given to each class by row."""
 
 
-def read(path: Path) -> tuple[Target, Samples]:
-    """The recorded answers as a target, and the samples they are about.
+def read(path: Path, *, task: Task = "classification") -> tuple[Recorded, Samples]:
+    """The recorded answers, and the samples they are about.
 
     Columns: `label`; `prediction`, or `probability_<class>` for every class; all others are groups.
+    Of a regression, `label` and `prediction` are numbers.
 
     Raises:
         ValueError: a column is absent, a class has no probability, or a value is not one.
@@ -44,6 +45,8 @@ def read(path: Path) -> tuple[Target, Samples]:
     frame = read_csv(path)
     if len(frame) > _MOST_ROWS:
         raise ValueError(f"{path}: got {len(frame)} rows, expected at most {_MOST_ROWS}")
+    if task == "regression":
+        return _numbers(path, frame)
     given = [str(name) for name in frame.columns if str(name).startswith(PROBABILITY)]
     if given:
         classes, labels, shares = _by_probability(path, frame, given)
@@ -61,7 +64,23 @@ def read(path: Path) -> tuple[Target, Samples]:
         groups=groups_of(path, frame.drop(columns=[*given, PREDICTION], errors="ignore")),
         declared=declared_of(frame),
     )
-    return _recorded(np.log(np.maximum(shares, _LEAST))), samples
+    return Recorded(np.log(np.maximum(shares, _LEAST))), samples
+
+
+def _numbers(path: Path, frame: pd.DataFrame) -> tuple[Recorded, Samples]:
+    if PREDICTION not in frame.columns:
+        raise ValueError(
+            f"{path}: got the columns {list(map(str, frame.columns))}, expected {PREDICTION!r}: "
+            "the policy has figures of a regression"
+        )
+    samples = Samples(
+        inputs=np.arange(len(frame), dtype=np.float32)[:, None],
+        classes=(),
+        targets=targets_of(path, frame),
+        groups=groups_of(path, frame.drop(columns=[PREDICTION])),
+        declared=declared_of(frame),
+    )
+    return Recorded(targets_of(path, frame, PREDICTION)[:, None]), samples
 
 
 def _by_class(path: Path, frame: pd.DataFrame) -> _Answers:
@@ -128,16 +147,3 @@ def _probabilities(path: Path, frame: pd.DataFrame) -> NDArray[np.float64]:
             "expected numbers >= 0 with the sum 1"
         )
     return values
-
-
-def _recorded(logits: NDArray[np.float64]) -> Target:
-    import torch
-
-    answers = torch.from_numpy(logits)
-    return Target(
-        module=torch.nn.Identity(),
-        predict=lambda numbers: answers[numbers[:, 0].long()],
-        low=0.0,
-        high=float(len(logits)),
-        asked_as="",
-    )

@@ -1,4 +1,8 @@
-"""A scikit-learn classifier in skops' format, which names every type before it is loaded."""
+"""An estimator with scikit-learn's interface in skops' format, which names every type beforehand.
+
+skops opens types that it knows; any other may run code when it is loaded. Such a file is opened in
+a process that may do no harm, or not at all.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.errors import MissingExtraError
 from trust_gates.inputs import opaque
 from trust_gates.named import same_number
+from trust_gates.samples import Task
 from trust_gates.target import Target
 
 Ask = Callable[[NDArray[np.float32]], Any] | None
+
+
+class ForeignTypesError(ValueError):
+    """A file holds types that skops does not know, which may run code when they are loaded."""
 
 
 def read(
@@ -24,45 +32,92 @@ def read(
     low: float,
     high: float,
     spread: NDArray[np.float64] | None = None,
+    task: Task = "classification",
 ) -> Target:
     """The estimator as a target; its gradients are differences (see `opaque`).
 
     Its answers are put in the order of `classes`, by name, or by index where it has numbers.
 
     Raises:
-        MissingExtraError: skops is not installed.
-        ValueError: the file is no such model, or holds a type that could run code.
+        ForeignTypesError: the file holds a type that could run code.
+        ValueError: it is no such model, or one that tells other classes apart.
     """
+    if foreign := foreign_types(path):
+        raise ForeignTypesError(
+            f"{path}: it holds {', '.join(foreign)}, which could run code when loaded: "
+            "`touchstone gate` opens it in a confined process; expected a scikit-learn model "
+            "of types that skops knows, as skops.io.dump writes it"
+        )
+    found = answers(load(path), classes, where=str(path))
+    return opaque.target(found, low=low, high=high, spread=spread)
+
+
+def foreign_types(path: Path) -> list[str]:
+    """Types in the file that skops does not know, sorted; nothing is loaded.
+
+    Raises:
+        ValueError: the file is no skops file.
+    """
+    import skops.io
+
     try:
-        import skops.io
-    except ImportError:
-        raise MissingExtraError("a scikit-learn model", "sklearn") from None
-    try:
-        unknown = skops.io.get_untrusted_types(file=path)
-        if unknown:
-            raise ValueError(f"it holds {', '.join(unknown)}, which could run code when loaded")
-        model = skops.io.load(path, trusted=[])
+        return sorted(skops.io.get_untrusted_types(file=path))
     except Exception as error:  # a broken file provokes anything from BadZipFile to KeyError
-        raise ValueError(
-            f"{path}: {error}; expected a scikit-learn classifier as skops.io.dump writes it"
-        ) from None
+        raise _broken(path, error) from None
+
+
+def load(path: Path, trusted: Sequence[str] = ()) -> Any:
+    """The estimator in the file. With `trusted` types of others, only where code may run.
+
+    Raises:
+        ValueError: it is none, or a type is unknown.
+    """
+    import skops.io
+
+    try:
+        return skops.io.load(path, trusted=list(trusted))
+    except Exception as error:
+        raise _broken(path, error) from None
+
+
+def answers(model: Any, classes: Sequence[str], *, where: str) -> opaque.Answer:
+    """How the estimator is asked: logits (N, K) of `classes`; numbers (N, 1) of a regressor.
+
+    Args:
+        classes: in the order of the answers; none where it tells numbers.
+        where: what errors call it.
+
+    Raises:
+        ValueError: it does not answer so, or tells other classes apart.
+    """
+    if not classes:
+        if not hasattr(model, "predict") or hasattr(model, "classes_"):
+            raise ValueError(
+                f"{where}: got a {type(model).__name__}, expected a regressor: the policy has"
+                " figures of a regression"
+            )
+        return lambda inputs: opaque.numbers(model.predict(_rows(inputs)))
     chances = getattr(model, "predict_proba", None)
     scores = getattr(model, "decision_function", None)
     if chances is None and scores is None:
         raise ValueError(
-            f"{path}: got a {type(model).__name__}, expected a classifier with predict_proba or "
-            "decision_function"
+            f"{where}: got a {type(model).__name__}, expected a classifier with predict_proba or "
+            "decision_function; of a regressor the policy has figures of regressions, such as r2"
         )
-    order = _order(path, [str(name) for name in getattr(model, "classes_", ())], list(classes))
-    return opaque.target(
-        lambda inputs: _logits(inputs, chances, scores)[:, order],
-        low=low,
-        high=high,
-        spread=spread,
-    )
+    own = [str(name) for name in getattr(model, "classes_", ())]
+    order = _order(where, own, list(classes))
+    return lambda inputs: _logits(_rows(inputs), chances, scores)[:, order]
 
 
-def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:
+def _rows(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    return inputs.reshape(len(inputs), -1)
+
+
+def _broken(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: {error}; expected a scikit-learn model as skops.io.dump writes it")
+
+
+def _order(where: str, own: list[str], classes: list[str]) -> list[int]:
     if sorted(own) == sorted(classes):
         return [own.index(name) for name in classes]
     if not set(own) & set(classes) and own == [str(index) for index in range(len(classes))]:
@@ -70,7 +125,7 @@ def _order(path: Path, own: list[str], classes: list[str]) -> list[int]:
     alike = [same_number(name, own) for name in classes]
     if len(own) == len(classes) and all(len(found) == 1 for found in alike):
         return [own.index(found[0]) for found in alike]
-    raise ValueError(f"{path}: got the classes {own}, expected those of the data: {classes}")
+    raise ValueError(f"{where}: got the classes {own}, expected those of the data: {classes}")
 
 
 def _logits(inputs: NDArray[np.float32], chances: Ask, scores: Ask) -> NDArray[np.float64]:

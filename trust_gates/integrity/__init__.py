@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from trust_gates.integrity import (
@@ -16,6 +17,7 @@ from trust_gates.integrity import (
     pinning,
     poison,
     specimens,
+    tokens,
     tree,
 )
 from trust_gates.integrity.findings import GATE, Finding
@@ -61,6 +63,9 @@ class Subject:
     source: Path | None = None
     """The model repository, for what its rebuild depends on."""
 
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Version of each package that the repository brings, by name."""
+
     target: Callable[[], Target] | None = None
     """Loads the model for the search for backdoors; not called where its files are not sound."""
 
@@ -78,12 +83,19 @@ def judge(
     found, irregular = there.files, {"model": there.irregular}
     notes = [f"examined {len(found)} files of the model", specimens.of_files()]
     loose, examined = ["there is no model repository to look into"], 0
+    packages: set[str] = set()
     if subject.source is not None:
         loose, examined = pinning.unpinned(subject.source)
+        packages = pinning.packages(subject.source)
         irregular["repository"] = tree.walk(subject.source, hidden=False).irregular
     of_files = [
         files.free_of("pickle_files", subject.model, found, pickles.reason),
-        files.free_of("executable_files", subject.model, found, executables.reason),
+        files.free_of(
+            "executable_files",
+            subject.model,
+            found,
+            partial(executables.reason, packages=packages),
+        ),
         files.irregular(irregular),
         files.digests(subject.expected, subject.actual),
         *files.weights(subject.model, found),
@@ -136,7 +148,17 @@ def _measures(subject: Subject, seed: int, notes: list[str]) -> dict[str, Measur
     if train.detection:
         notes.append("label leaks and label noise are measured for classifiers only")
         return found
-    found["single_feature_accuracy"] = labels.single_feature(train, test, subject.features, seed)
+    names = subject.features
+    if tokens.are(train):
+        kept = tokens.frequent(train)
+        names = tuple(f"token {token}" for token in kept)
+        train, test = (tokens.present(one, kept) for one in (train, test))
+        notes.append("of tokens a feature is whether one is there, at any place")
+    if train.targets is not None:
+        notes.append("label noise is estimated for classifiers only")
+        found["single_feature_r2"] = labels.single_feature_r2(train, test, names, seed)
+        return found
+    found["single_feature_accuracy"] = labels.single_feature(train, test, names, seed)
     found["label_noise"] = labels.noise(train, train.inputs, seed)
     return found
 
@@ -176,6 +198,8 @@ def _asked(subject: Subject, found: Sequence[Path], policy: Integrity) -> Iterat
         yield "backdoors", "not searched"
     else:
         yield "backdoors", f"searched by {', '.join(policy.poisoning.detectors)}"
+    if subject.packages:
+        yield "packages", ", ".join(f"{name} {one}" for name, one in subject.packages.items())
     yield "dependencies", "must be pinned" if policy.pinned else "need not be pinned"
 
 
@@ -211,4 +235,10 @@ def _scan(
         target = subject.target()
     except ValueError as error:
         return poison.unscanned(f"the model cannot be asked: {error}", poisoning)
+    if target.averaged is not None:
+        return poison.unscanned(
+            "backdoors are searched in the layers of a network, and an estimator only answers: take"
+            " gates.integrity.poisoning out",
+            poisoning,
+        )
     return poison.scan(target, train, poisoning, setting)

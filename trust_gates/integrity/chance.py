@@ -64,7 +64,7 @@ def doubles(columns: NDArray[Any], test: Bools, labels: Ints, *, seed: int = 0) 
     Args:
         columns: (N, D) of all splits; rows are equal where all their values are.
         test: (N,) which rows are tested; the others were learned from.
-        labels: (N,) of each row: a copy has its row's.
+        labels: (N,) of each row, or its number: a copy has its row's.
     """
     codes = np.stack([_coded(column) for column in columns.T], axis=1)
     row = _numbered(codes)
@@ -93,7 +93,7 @@ def of_splits(
     """The same for the samples of `splits` in their order, of which `columns` are the rows."""
     tested = np.concatenate([np.full(len(s), name == test) for name, s in splits.items()])
     labels = np.concatenate([_labels(samples) for samples in splits.values()])
-    return doubles(columns, tested, labels, seed=seed)
+    return doubles(columns, tested, _coded(labels), seed=seed)
 
 
 class _Sides:
@@ -175,5 +175,7 @@ def _coded(values: NDArray[Any]) -> Ints:
     return numbers
 
 
-def _labels(samples: Samples) -> Ints:
+def _labels(samples: Samples) -> NDArray[Any]:
+    if samples.targets is not None:
+        return samples.targets
     return np.zeros(len(samples), dtype=np.int64) if samples.labels is None else samples.labels

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.integrity import chance
+from trust_gates.inputs.description import DTYPES
+from trust_gates.integrity import chance, tokens
 from trust_gates.integrity.findings import Finding
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, exact
@@ -31,13 +32,15 @@ _CHUNK = 512
 def schema(splits: Mapping[str, Samples], low: float, high: float) -> Finding:
     """Values that are not finite or out of range, other types, shapes that differ, odd labels."""
     wrong = []
+    if len(types := {str(samples.inputs.dtype) for samples in splits.values()}) > 1:
+        wrong.append(f"samples of the types {sorted(types)}, expected one")
     shapes = {samples.inputs.shape[1:] for samples in splits.values()}
     if len(shapes) > 1:
         wrong.append(f"samples of the shapes {sorted(shapes)}, expected one")
     for name, samples in splits.items():
         inputs = samples.inputs
-        if inputs.dtype != np.float32:
-            wrong.append(f"{name} is {inputs.dtype}, expected float32")
+        if inputs.dtype not in DTYPES:
+            wrong.append(f"{name} is {inputs.dtype}, expected {' or '.join(DTYPES)}")
         bad = int(np.count_nonzero(~np.isfinite(inputs)))
         if bad:
             wrong.append(f"{name} has {bad} values that are not finite")
@@ -46,6 +49,9 @@ def schema(splits: Mapping[str, Samples], low: float, high: float) -> Finding:
             wrong.append(
                 f"{name} has {outside} values outside [{number(low, 6)}, {number(high, 6)}]"
             )
+        if samples.targets is not None:
+            wild = int(np.count_nonzero(~np.isfinite(samples.targets)))
+            wrong += [f"{name} has {wild} targets that are not finite"] * bool(wild)
         labels = _labels(samples)
         odd = int(np.count_nonzero((labels < 0) | (labels >= len(samples.classes))))
         if odd:
@@ -112,10 +118,17 @@ def near_duplicates(
 
     Images by the correlation of what is left of their grey values at 16 x 16, the idea of a
     perceptual hash with a real number for a distance; rows by their values in steps of a thousandth
-    of each column's own range, without what chance accounts for.
+    of each column's own range, without what chance accounts for; tokens by their pairs of
+    neighbours, and equal ones without what chance accounts for.
     """
     tested = splits[TEST].inputs
-    if tested.ndim != 4:
+    if tokens.are(splits[TEST]):
+        learned = np.concatenate([s.inputs for name, s in splits.items() if name != TEST])
+        found = chance.of_splits(splits, TEST, _pooled(splits), seed=seed)
+        alike = tokens.near(tested, learned)
+        alike[found.rows] = False
+        count = int(alike.sum()) + len(found.beyond)
+    elif tested.ndim != 4:
         found = chance.of_splits(splits, TEST, _stepped(_pooled(splits), low, high), seed=seed)
         count = len(found.beyond)
     else:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-from trust_gates.integrity import archives, formats, onnx_files, tree
+from trust_gates.integrity import archives, estimators, formats, onnx_files, tree
 from trust_gates.integrity.tree import Bytes
 
 _MAGIC = {
@@ -50,8 +51,12 @@ _OBJECTS = {
 which no data needs: a directive %TAG, or letters as %70."""
 
 
-def reason(path: Path) -> str:
-    """Why the file may run code; empty when it does not. What cannot be read counts as if."""
+def reason(path: Path, packages: Collection[str] = ()) -> str:
+    """Why the file may run code; empty when it does not. What cannot be read counts as if.
+
+    Args:
+        packages: names of those that the model repository pins, whose types an estimator may hold.
+    """
     suffix = path.suffix.lower()
     if suffix == ".py":
         return ""
@@ -64,6 +69,8 @@ def reason(path: Path) -> str:
             for part in archives.parts(path.name, data[:]):
                 if why := _against(part.name, part.data, inside=bool(part.where)):
                     return part.told + why
+            if suffix == estimators.SUFFIX:
+                return estimators.reason(data[:], packages)
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         return f"it could not be examined ({type(error).__name__}: {error})"
     return ""

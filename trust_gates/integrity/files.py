@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from trust_gates.integrity import tensors, tree
+from trust_gates.integrity import estimators, tensors, tree
 from trust_gates.integrity.findings import Finding
 from trust_gates.verdict import Required
 
@@ -43,14 +43,17 @@ def digests(wanted: Mapping[str, str], computed: Mapping[str, str]) -> Finding:
 
 
 def weights(model: Path, files: Sequence[Path]) -> list[Finding]:
-    """Whether there are weights as safetensors, and what in them is malformed or not finite."""
+    """Whether there are weights as safetensors, or an estimator as skops; and what in the weights
+    is malformed or not finite."""
     names: list[str] = []
     wrong: list[str] = []
     count = 0
     for path in files:
+        name = path.relative_to(model).as_posix()
+        if name == estimators.FILE:  # what it may not hold is counted as executable
+            names.append(name)
         if path.suffix.lower() != ".safetensors":
             continue
-        name = path.relative_to(model).as_posix()
         try:
             with tree.mapped(path) as data:
                 found = tensors.header(data)
@@ -68,7 +71,7 @@ def weights(model: Path, files: Sequence[Path]) -> list[Finding]:
         else:
             wrong.append(f"{name} holds no value: a model without weights")
     return [
-        Finding("safetensors_files", names, len(names), required=Required(low=1)),
+        Finding("weight_files", names, len(names), required=Required(low=1)),
         Finding("bad_weights", wrong, count, good=f"{count} tensors are finite"),
     ]
 

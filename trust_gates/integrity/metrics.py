@@ -1,11 +1,14 @@
 """The integrity gate's figures, and what it counts."""
 
-from trust_gates.metric import count, share
+from trust_gates.metric import Metric, count, only, share
 
 QUESTION = "Did anyone tamper with its files, its data or its labels?"
 
 _WEIGHTS_ONLY = "Keep the weights as safetensors alone, and take these files out of the model."
 _ANEW = "Train again; where it comes back, find out who could write to the artifact store."
+_KNOWN_BEFORE = (
+    "Ask whether that feature is known before the label is: where it is not, leave it out."
+)
 _POISON = (
     "Have people look at the samples that were flagged; take out what is planted, and find out who "
     "delivered it."
@@ -18,17 +21,29 @@ CHECKED = (
         "Take near duplicates out before the split, or keep them together in one split.",
         ideal=0,
     ),
-    share(
-        "single_feature_accuracy",
-        "balanced accuracy of the one input feature that predicts the label best",
-        "Ask whether that feature is known before the label is: where it is not, leave it out.",
-        ideal=None,
+    *only(
+        "classification",
+        share(
+            "single_feature_accuracy",
+            "balanced accuracy of the one input feature that predicts the label best",
+            _KNOWN_BEFORE,
+            ideal=None,
+        ),
+        share(
+            "label_noise",
+            "share of training labels that look wrong (confident learning)",
+            "Have people look at the labels again, those that the model is surest against first.",
+            ideal=0,
+        ),
     ),
-    share(
-        "label_noise",
-        "share of training labels that look wrong (confident learning)",
-        "Have people look at the labels again, those that the model is surest against first.",
-        ideal=0,
+    *only(
+        "regression",
+        Metric(
+            name="single_feature_r2",
+            meaning="r2 of the one input feature that predicts the target best",
+            high=1,
+            advice=_KNOWN_BEFORE,
+        ),
     ),
     count(
         "leaked_test_samples",
@@ -49,9 +64,9 @@ METRICS = (
     ),
     count("digest_mismatches", "files with other bytes than an earlier stage named", _ANEW),
     count(
-        "safetensors_files",
-        "files of weights that loading runs no code from",
-        "Write the weights with safetensors.",
+        "weight_files",
+        "files of weights that name what they hold: safetensors, or an estimator in skops' format",
+        "Write the weights with safetensors, or an estimator with skops.",
         ideal=None,
     ),
     count(

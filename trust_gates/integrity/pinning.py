@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from trust_gates.integrity import tree
@@ -29,6 +30,19 @@ def unpinned(source: Path) -> tuple[list[str], int]:
     return found, examined
 
 
+def packages(source: Path) -> set[str]:
+    """Names of the packages that a model repository's requirements pin."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = set()
+    for path in tree.walk(source, hidden=False).files:
+        for _, line in _lines(path) if _REQUIREMENTS.fullmatch(path.name) else ():
+            with suppress(InvalidRequirement):
+                if not _packages([(0, line)]):
+                    found.add(Requirement(_requirement(line)).name)
+    return found
+
+
 def _images(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
     stages: set[str] = set()
     wrong = []
@@ -49,7 +63,7 @@ def _packages(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
 
     wrong = []
     for number, line in lines:
-        text = re.split(r"\s+(?:#|--hash)", line)[0]
+        text = _requirement(line)
         if text.startswith(("-e", "--editable")):
             wrong.append((number, f"{text} is whatever lies there"))
         if text.startswith("-"):
@@ -64,6 +78,10 @@ def _packages(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
         if not exact and not by_hash:
             wrong.append((number, f"{wanted.name} has no exact version"))
     return wrong
+
+
+def _requirement(line: str) -> str:
+    return re.split(r"\s+(?:#|--hash)", line)[0]
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

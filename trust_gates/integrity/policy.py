@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -10,7 +11,8 @@ from trust_gates.integrity.metrics import CHECKED
 from trust_gates.integrity.poison.inversion import INVERSION
 from trust_gates.integrity.poison.marks import KINDS
 from trust_gates.integrity.poison.suspects import DETECTORS
-from trust_gates.policy import Check, GatePolicy, OneOf, Strict, measured
+from trust_gates.named import Known
+from trust_gates.policy import Check, GatePolicy, OneOf, Path, Strict, measured
 from trust_gates.verdict import Required
 
 ZERO = (
@@ -23,8 +25,10 @@ how many are accepted."""
 DEFAULTS = {
     "near_duplicate_rate": Required(high=0.01),
     "single_feature_accuracy": Required(high=0.99),
+    "single_feature_r2": Required(high=0.99),
 }
-"""Required unless the policy has its own bound; the second only where samples have labels."""
+"""Required unless the policy has its own bound; the second where samples have labels, the third
+where they have numbers."""
 
 NAMES = (*DETECTORS, INVERSION)
 """Every detector that can be asked for."""
@@ -64,8 +68,8 @@ class Integrity(GatePolicy):
     """What can be chosen: counts of what is wrong are always required to be zero."""
 
     checks: tuple[Annotated[Check, measured("integrity", CHECKED)], ...] = ()
-    """Bounds for near_duplicate_rate (by default at most 0.01), single_feature_accuracy (at most
-    0.99), leaked_test_samples (0) and label_noise (none)."""
+    """Bounds for near_duplicate_rate (by default at most 0.01), single_feature_accuracy, or of
+    regressions single_feature_r2 (at most 0.99), leaked_test_samples (0) and label_noise (none)."""
 
     poisoning: Poisoning | None = None
     """Search the training data for backdoors: `{}`, or its `detectors`, `marks`, `samples`,
@@ -73,6 +77,15 @@ class Integrity(GatePolicy):
 
     pinned: bool = False
     """Refuse base images without a digest and packages without a version; else they are noted."""
+
+    def misnamed(self, known: Known) -> Iterator[tuple[Path, str]]:
+        """A search for backdoors where there are no classes that one could open."""
+        if known.task == "regression" and self.poisoning is not None:
+            yield (
+                ("poisoning",),
+                "got a search for backdoors in a regression, expected none: the detectors are of "
+                "classifiers, leave poisoning out",
+            )
 
     @property
     def estimates(self) -> bool:
@@ -86,7 +99,7 @@ class Integrity(GatePolicy):
         counted = (*ZERO, *(("unpinned_dependencies",) if self.pinned else ()))
         searched = self.poisoning.counted if self.poisoning is not None else ()
         nothing = dict.fromkeys((*counted, *searched), Required(high=0))
-        return {**nothing, "safetensors_files": Required(low=1)}
+        return {**nothing, "weight_files": Required(low=1)}
 
     @property
     def as_served(self) -> dict[str, Required]:

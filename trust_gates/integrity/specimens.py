@@ -20,7 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from trust_gates.errors import GateError
-from trust_gates.integrity import data, executables, files, labels, pickles, tree
+from trust_gates.integrity import (
+    data,
+    estimators,
+    executables,
+    files,
+    labels,
+    pickles,
+    tokens,
+    tree,
+)
 from trust_gates.samples import Samples
 from trust_gates.self_test import proved
 from trust_gates.verdict import Outcome, Required
@@ -76,6 +85,9 @@ def _files(folder: Path) -> Iterator[tuple[str, bool]]:
         yield what, bool(pickles.reason(folder / name))
     (folder / "tools.zip").write_bytes(_zip("tool", b"\x7fELF" + bytes(60)))
     yield "a program in a zip", bool(executables.reason(folder / "tools.zip"))
+    call = {"__module__": "os", "__class__": "system", "__loader__": "FunctionNode"}
+    (folder / estimators.FILE).write_bytes(_zip("schema.json", json.dumps(call).encode()))
+    yield "a call in an estimator", bool(executables.reason(folder / estimators.FILE))
     (folder / "link").symlink_to("vocab.txt")
     os.mkfifo(folder / "pipe")
     found = tree.walk(folder)
@@ -122,6 +134,8 @@ def of_data(
             raise _blind(LEAKED, "half of the test samples, copied from the training samples")
     if NOISE in required:
         train = _exchanged(splits["train"], seed)
+        if tokens.are(train):
+            train = tokens.present(train, tokens.frequent(train))
         measure = labels.noise(train, train.inputs, seed)
         decided = required[NOISE].decide(measure.value, measure.interval(confidence))
         if not measure.missing and measure.value < _SEEN:
@@ -139,12 +153,16 @@ def _copied(splits: Mapping[str, Samples], seed: int) -> dict[str, Samples]:
     count = min(len(train), max(1, round(_COPIED * len(test))))
     sources = generator.permutation(len(train))[:count]
     places = generator.permutation(len(test))[:count]
-    inputs, truth = test.inputs.copy(), test.labels
+    inputs, labels, targets = test.inputs.copy(), test.labels, test.targets
     inputs[places] = train.inputs[sources]
-    if truth is not None and train.labels is not None:
-        truth = truth.copy()
-        truth[places] = train.labels[sources]
-    return {**splits, data.TEST: replace(test, inputs=inputs, labels=truth)}
+    if labels is not None and train.labels is not None:
+        labels = labels.copy()
+        labels[places] = train.labels[sources]
+    if targets is not None and train.targets is not None:
+        targets = targets.copy()
+        targets[places] = train.targets[sources]
+    copied = replace(test, inputs=inputs, labels=labels, targets=targets)
+    return {**splits, data.TEST: copied}
 
 
 def _exchanged(train: Samples, seed: int) -> Samples:

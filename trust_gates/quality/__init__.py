@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.company import as_served
 from trust_gates.errors import GateError
+from trust_gates.png import Drawn
 from trust_gates.policy import Setting
-from trust_gates.quality import bootstrap, calibration, classification, detection, slices
+from trust_gates.quality import (
+    bootstrap,
+    calibration,
+    classification,
+    detection,
+    encoded,
+    regression,
+    slices,
+)
 from trust_gates.quality.champion import Discordant
-from trust_gates.quality.policy import GAIN, Quality
+from trust_gates.quality.policy import ENCODED, GAIN, Quality
 from trust_gates.quality.slices import Slices
-from trust_gates.samples import Bools, Boxes, Samples
+from trust_gates.samples import Bools, Boxes, Ints, Samples, Task
 from trust_gates.self_test import proved, refuses
 from trust_gates.statistics import (
     Measure,
@@ -25,20 +35,44 @@ from trust_gates.statistics import (
     named,
     proportion,
 )
-from trust_gates.target import Target
+from trust_gates.target import Answering, numbers
 from trust_gates.verdict import Evidence
 from trust_gates.written import number
 
 GATE = "quality"
 
 Answers = NDArray[np.float64] | Sequence[Boxes]
-"""What a model says of some samples: logits (N, K), or the claims of a detector."""
+"""What a model says of some samples: logits (N, K), numbers (N, 1), or a detector's claims."""
 
-Resampled = Callable[[bootstrap.Figures, int, int], dict[str, Measure]]
-"""Figures, the number of units and a seed to measures, with their intervals or without."""
+Resampled = Callable[[bootstrap.Figures, int | Ints, int], dict[str, Measure]]
+"""Figures, the number of units (of each kind) and a seed to measures, with their intervals or
+without."""
 
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss", "brier", "ece")
 DETECTION = ("map50", "map50_95", "recall", "ece")
+REGRESSION = (
+    "r2", "explained_variance", "mean_absolute_error", "root_mean_squared_error",
+    "median_absolute_error", "mean_absolute_percentage_error",
+)  # fmt: skip
+
+_FIGURES: Mapping[Task, tuple[str, ...]] = {
+    "classification": (*CLASSIFICATION, "worst_slice_accuracy"),
+    "detection": (*DETECTION, "worst_slice_recall"),
+    "regression": (*REGRESSION, "worst_slice_mean_absolute_error"),
+}
+
+_CAPTIONS = {
+    "quality-calibration": (
+        "How often answers are right, by how sure the model is; on the line it is as right as it "
+        "is sure."
+    ),
+    "quality-predictions": "What is predicted, by what is true; on the line both agree.",
+}
+
+_VARIES = 1e-3
+"""Numbers that vary by less than this part of the truth's range are always the same."""
+
+_PICTURE = "quality-calibration"
 
 _CERTAIN = 30.0
 """The logit of an answer without doubt."""
@@ -61,10 +95,13 @@ class _Found:
     sure: tuple[NDArray[np.float64], Bools] | None = None
     """How sure each answer, or claim, is, and whether it is right."""
 
+    numbers: regression.Answers | None = None
+    """Of a regression."""
+
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def ask(target: Target, samples: Samples) -> Answers:
+def ask(target: Answering, samples: Samples) -> Answers:
     """What the model says of the samples.
 
     Raises:
@@ -72,6 +109,8 @@ def ask(target: Target, samples: Samples) -> Answers:
     """
     if samples.detection:
         return target.claims(samples.inputs)
+    if samples.targets is not None:
+        return numbers(target, samples)[:, None]
     logits = target.answers(samples)
     if logits.shape[1] != len(samples.classes):
         raise GateError(
@@ -83,7 +122,7 @@ def ask(target: Target, samples: Samples) -> Answers:
 
 @as_served(GATE)
 def judge(
-    target: Target,
+    target: Answering,
     samples: Samples,
     policy: Quality,
     setting: Setting = Setting(),
@@ -92,9 +131,10 @@ def judge(
     """Measure on all samples and decide.
 
     Metrics of classifiers: those of `CLASSIFICATION` and `worst_slice_accuracy`; of detectors:
-    those of `DETECTION` and `worst_slice_recall`. Checks that answers are finite, not always the
-    same and no matter of company are always added, and `gain_over_champion` where the policy
-    compares with a champion.
+    those of `DETECTION` and `worst_slice_recall`; of regressions those of `REGRESSION` and
+    `worst_slice_mean_absolute_error`. Checks that answers are finite, not always the same and no
+    matter of company are always added, `gain_over_champion` where the policy compares with a
+    champion, and `encoded_otherwise` where the model is served raw values.
 
     Raises:
         GateError: the model does not answer as promised.
@@ -102,7 +142,18 @@ def judge(
         ValueError: the policy names an unknown metric.
     """
     answers = ask(target, samples) if len(samples) else []
-    return judge_answers(answers, samples, policy, setting, champion)
+    evidence = judge_answers(answers, samples, policy, setting, champion)
+    other = encoded.otherwise(target, samples, setting.seed)
+    if other is None:
+        return evidence
+    required = named({ENCODED: policy.sometimes[ENCODED]})
+    checks = decide(GATE, {ENCODED: other}, required, confidence=setting.confidence, minimum=0)
+    return replace(
+        evidence,
+        checks=[*evidence.checks, *checks],
+        figures={**evidence.figures, ENCODED: other.value},
+        notes=[*evidence.notes, encoded.NOTE],
+    )
 
 
 def judge_answers(
@@ -117,13 +168,15 @@ def judge_answers(
     measures = {**found.measures, **_never(answers, samples)}
     requirements = list(policy.requirements)
     notes = [*found.slices.notes, *_self_test(samples, policy, setting, champion)]
-    picture = None
+    draw = {}
     if found.sure is not None:
-        picture = calibration.diagram(*found.sure, setting.confidence)
+        draw["quality-calibration"] = partial(calibration.diagram, *found.sure, setting.confidence)
+    if found.numbers is not None:
+        draw["quality-predictions"] = partial(regression.diagram, found.numbers)
     if policy.champion is not None and champion is None:
         notes = [*notes, "no version is served yet: there is no champion to compare with"]
     elif policy.champion is not None:
-        requirements += named(policy.sometimes)
+        requirements += named({GAIN: policy.sometimes[GAIN]})
     return Evidence(
         gate=GATE,
         checks=[
@@ -131,13 +184,8 @@ def judge_answers(
             *decide(GATE, measures, named(policy.always), confidence=setting.confidence, minimum=0),
         ],
         figures={**{name: one.value for name, one in measures.items()}, **found.figures},
-        pictures={} if picture is None else {"quality-calibration": picture},
-        captions={
-            "quality-calibration": (
-                "How often answers are right, by how sure the model is; on the line it is as right "
-                "as it is sure."
-            )
-        },
+        pictures=Drawn(draw),
+        captions={name: _CAPTIONS[name] for name in draw},
         tables=[found.slices.table("Groups and classes, the worst first", setting.confidence)],
         notes=notes,
         asked=_asked(samples, policy, setting),
@@ -154,8 +202,7 @@ def _found(
 ) -> _Found:
     if not len(samples):
         return _no_samples(samples, policy)
-    measured = _detection if samples.detection else _classification
-    return measured(answers, samples, policy, setting, champion, resampled)
+    return _MEASURED[samples.task](answers, samples, policy, setting, champion, resampled)
 
 
 def _self_test(
@@ -170,7 +217,9 @@ def _self_test(
         return []
     dealt = samples.take(np.random.default_rng(setting.seed).permutation(len(samples)))
     answers: Answers
-    if dealt.objects is None:
+    if dealt.targets is not None:
+        answers = dealt.targets[:, None].astype(np.float64)
+    elif dealt.objects is None:
         answers = np.eye(len(samples.classes))[dealt.labels] * _CERTAIN
     else:
         answers = [
@@ -191,6 +240,23 @@ def _self_test(
 
 def _asked(samples: Samples, policy: Quality, setting: Setting) -> list[tuple[str, str]]:
     """What the figures rest on, in words."""
+    told = [("samples", str(len(samples)))]
+    if samples.targets is not None and len(samples):
+        ends = [number(float(end), 6) for end in (samples.targets.min(), samples.targets.max())]
+        spread = number(float(samples.targets.std()), 3)
+        told.append(("true numbers", f"{ends[0]} to {ends[1]}, standard deviation {spread}"))
+    elif samples.targets is None:
+        told.append(_classes(samples))
+    told += [
+        ("smallest slice", f"{policy.minimum_slice} samples"),
+        ("confidence", number(setting.confidence, 6)),
+    ]
+    if policy.champion is not None:
+        told.append(("may lose against the served version", number(policy.champion.margin)))
+    return told
+
+
+def _classes(samples: Samples) -> tuple[str, str]:
     labels, what = np.zeros(0, np.int64), "samples"
     if samples.labels is not None:
         labels = np.asarray(samples.labels, dtype=np.int64)
@@ -198,18 +264,8 @@ def _asked(samples: Samples, policy: Quality, setting: Setting) -> list[tuple[st
         what = "objects"
         labels = np.concatenate([labels, *(one.labels for one in samples.objects)])
     counts = np.bincount(labels, minlength=len(samples.classes))
-    told = [
-        ("samples", str(len(samples))),
-        (
-            f"{what} of each class",
-            ", ".join(f"{name}: {n}" for name, n in zip(samples.classes, counts, strict=True)),
-        ),
-        ("smallest slice", f"{policy.minimum_slice} samples"),
-        ("confidence", number(setting.confidence, 6)),
-    ]
-    if policy.champion is not None:
-        told.append(("may lose against the served version", number(policy.champion.margin)))
-    return told
+    each = ", ".join(f"{name}: {n}" for name, n in zip(samples.classes, counts, strict=True))
+    return f"{what} of each class", each
 
 
 def _classification(
@@ -222,7 +278,8 @@ def _classification(
 ) -> _Found:
     now = classification.Answers.of(np.asarray(answers), samples)
     by_slice = slices.of_classifier(now, samples, policy.minimum_slice)
-    measures = resampled(now.figures, len(samples), setting.seed)
+    kinds, sizes = now.kinds
+    measures = resampled(kinds.figures, sizes, setting.seed)
     measures |= {
         "accuracy": proportion(int(now.right.sum()), len(samples)),
         "worst_slice_accuracy": by_slice.worst,
@@ -276,20 +333,58 @@ def _detection(
     )
 
 
+def _regression(
+    answers: Answers,
+    samples: Samples,
+    policy: Quality,
+    setting: Setting,
+    champion: Champion | None,
+    resampled: Resampled,
+) -> _Found:
+    now = regression.Answers.of(np.asarray(answers), samples)
+    by_slice = slices.of_regression(now, samples, policy.minimum_slice, setting.seed)
+    before = None
+    if champion is not None and champion.answers is not None:
+        before = regression.Answers.of(np.asarray(champion.answers), samples)
+
+    def figures(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        found = now.figures(weights)
+        if before is not None:
+            found["champion_r2"] = before.figures(weights)["r2"]
+            found[GAIN] = found["r2"] - found["champion_r2"]
+        return found
+
+    measures = resampled(figures, np.ones(len(samples), np.int64), setting.seed)
+    measures["worst_slice_mean_absolute_error"] = by_slice.worst
+    if champion is not None and before is None:
+        measures[GAIN] = missing(champion.missing)
+    return _Found(measures=measures, slices=by_slice, numbers=now)
+
+
+_MEASURED: Mapping[Task, Callable[..., _Found]] = {
+    "classification": _classification,
+    "detection": _detection,
+    "regression": _regression,
+}
+
+
 def _no_samples(samples: Samples, policy: Quality) -> _Found:
-    names = DETECTION if samples.detection else CLASSIFICATION
-    worst = "worst_slice_recall" if samples.detection else "worst_slice_accuracy"
     why = "there were no samples to measure it on"
     return _Found(
-        measures={name: missing(why) for name in (*names, worst, GAIN)},
+        measures={name: missing(why) for name in (*_FIGURES[samples.task], GAIN)},
         slices=Slices(measures={}, left_out={}, minimum=policy.minimum_slice),
     )
 
 
 def _never(answers: Answers, samples: Samples) -> dict[str, Measure]:
     """What no threshold can excuse: answers that are no numbers, or always the same."""
-    if isinstance(answers, np.ndarray):
-        finite = np.isfinite(answers).all(axis=1)
+    if samples.targets is not None:
+        numbers = np.asarray(answers, dtype=np.float64).reshape(len(samples))
+        finite = np.asarray(np.isfinite(numbers))
+        told = np.ptp(numbers[finite]) if finite.any() else 0.0
+        constant = bool(told < _VARIES * np.ptp(samples.targets)) if len(samples) else False
+    elif isinstance(answers, np.ndarray):
+        finite = np.asarray(np.isfinite(answers).all(axis=1))
         same = len(np.unique(np.where(finite, answers.argmax(axis=1), -1))) == 1
         constant = same and len(np.unique(np.asarray(samples.labels))) > 1
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ Array = NDArray[np.float64]
 
 _LEAST = 1e-12
 """Probabilities below it count as this much: one impossible event must not hide the rest."""
+
+_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,6 +44,18 @@ class Answers:
             predicted=np.where(finite, np.where(finite[:, None], logits, 0).argmax(axis=1), -1),
             labels=np.asarray(samples.labels),
         )
+
+    @property
+    def kinds(self) -> tuple[Answers, Ints]:
+        """One of all answers that say the same about the same class, and how many there are."""
+        said = np.column_stack([self.probabilities, self.predicted, self.labels])
+        _, first, sizes = np.unique(said, axis=0, return_index=True, return_counts=True)
+        some = Answers(
+            probabilities=self.probabilities[first],
+            predicted=self.predicted[first],
+            labels=self.labels[first],
+        )
+        return some, sizes
 
     @property
     def right(self) -> Bools:
@@ -104,14 +119,17 @@ def _auc(scores: Array, truth: Bools, weights: Array) -> Array:
     for label in range(scores.shape[1]):
         if label == 0 and scores.shape[1] == 2:
             continue  # with two classes both sides say the same
-        order = np.argsort(scores[:, label], kind="stable")
-        _, starts = np.unique(scores[order, label], return_index=True)
-        positive = weights[:, order] * truth[order, label]
-        negative = weights[:, order] - positive
-        inside, ties = (np.add.reduceat(side, starts, axis=1) for side in (positive, negative))
-        below = ties.cumsum(axis=1) - ties
-        won = (inside * (below + ties / 2)).sum(axis=1)
-        pairs = positive.sum(axis=1) * negative.sum(axis=1)
+        score = scores[:, label]
+        of, others = np.flatnonzero(truth[:, label]), np.flatnonzero(~truth[:, label])
+        others = others[np.argsort(score[others], kind="stable")]
+        least, most = (np.searchsorted(score[others], score[of], side) for side in _SIDES)
+        positive = weights[:, of]
+        below = np.zeros((len(weights), len(others) + 1))
+        np.cumsum(weights[:, others], axis=1, out=below[:, 1:])
+        won = np.einsum("ri,ri->r", positive, below[:, least])
+        if (least != most).any():
+            won = (won + np.einsum("ri,ri->r", positive, below[:, most])) / 2
+        pairs = positive.sum(axis=1) * below[:, -1]
         areas.append(_ratio(won, pairs))
         defined.append(pairs > 0)
     return _mean(np.stack(areas, axis=1), np.stack(defined, axis=1))

@@ -1,6 +1,8 @@
 """The quality gate's figures."""
 
-from trust_gates.metric import Metric, count, difference, only, share
+import math
+
+from trust_gates.metric import DECIDING, Metric, count, difference, only, share
 from trust_gates.policy import COMPANY
 
 QUESTION = "Does it do its task on samples it has never seen?"
@@ -40,19 +42,56 @@ _OF_DETECTORS = only(
     share("recall", "share of true objects that were found", _LEARN),
     share("worst_slice_recall", "recall in the group or class where it is lowest", _SLICE),
 )
+
+
+def _explained(name: str, meaning: str) -> Metric:
+    return Metric(name=name, meaning=meaning, ideal=1, low=-math.inf, high=1, advice=_LEARN)
+
+
+_OF_REGRESSIONS = only(
+    "regression",
+    _explained("r2", "share of the targets' variance that is predicted; 0 as good as their mean"),
+    _explained("explained_variance", "the same, where a constant error counts for nothing"),
+    count("mean_absolute_error", "mean distance from the truth, in the target's units", _LEARN),
+    count(
+        "root_mean_squared_error",
+        "root of the mean squared distance from the truth, in the target's units",
+        _LEARN,
+    ),
+    count("median_absolute_error", "median distance from the truth, in the target's units", _LEARN),
+    count(
+        "mean_absolute_percentage_error",
+        "mean distance from the truth as a part of the truth; 1 is as much as the truth itself",
+        _LEARN,
+    ),
+    count(
+        "worst_slice_mean_absolute_error",
+        "mean absolute error in the group or quarter of the targets where it is largest",
+        "Add training data of the group, or of targets as the quarter has them, that the table of "
+        "slices lists first.",
+    ),
+)
 METRICS = (
     *_OF_CLASSIFIERS,
-    share(
-        "ece", "expected gap between how sure it is and how often it is right", _CALIBRATE, ideal=0
+    *only(
+        DECIDING,
+        share(
+            "ece",
+            "expected gap between how sure it is and how often it is right",
+            _CALIBRATE,
+            ideal=0,
+        ),
     ),
     *_OF_DETECTORS,
+    *_OF_REGRESSIONS,
     difference(
         "gain_over_champion",
-        "accuracy or map50, less the served version's on these samples",
+        "accuracy, map50 or r2, less the served version's on these samples",
         "Keep the served version, or find out what the new one lost on the same samples.",
     ),
     share("champion_accuracy", "accuracy of the served version on these samples", ideal=None),
     share("champion_map50", "map50 of the served version on these samples", ideal=None),
+    Metric(name="champion_r2", meaning="r2 of the served version on these samples", high=1),
     share(
         "mcnemar_p",
         "chance of so uneven a split of the samples that only one of the two versions gets right, "
@@ -71,6 +110,11 @@ METRICS = (
         "or asked again",
         "Let an answer rest on its own sample alone: BatchNorm with running statistics, `eval()`, "
         "no mean over the batch, nothing drawn by chance and nothing remembered.",
+    ),
+    count(
+        "encoded_otherwise",
+        "samples whose raw value the model encodes as other inputs than it was judged on",
+        "Let `load_data` make its inputs with the same `encode`, each value by itself.",
     ),
     count(
         "non_finite_outputs",

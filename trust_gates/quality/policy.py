@@ -12,6 +12,7 @@ from trust_gates.statistics import MINIMUM_SAMPLES
 from trust_gates.verdict import Required
 
 GAIN = "gain_over_champion"
+ENCODED = "encoded_otherwise"
 NEVER = ("constant_prediction", "non_finite_outputs")
 
 
@@ -19,7 +20,7 @@ class Rival(Strict):
     """The version that is served now, which a new one must not fall behind."""
 
     margin: float = Field(default=0.02, ge=0, lt=1)
-    """How much of accuracy, or of map50, a new version may lose."""
+    """How much of accuracy, of map50 or of r2 a new version may lose."""
 
 
 class Quality(GatePolicy):
@@ -41,5 +42,7 @@ class Quality(GatePolicy):
 
     @property
     def sometimes(self) -> dict[str, Required]:
-        """Where a version is served, the new one falls behind it by no more than the margin."""
-        return {GAIN: Required(low=-self.champion.margin)} if self.champion is not None else {}
+        """Where a version is served, the new one falls behind it by no more than the margin; where
+        raw values are served, they are encoded as what was judged."""
+        gain = {} if self.champion is None else {GAIN: Required(low=-self.champion.margin)}
+        return {ENCODED: Required(high=0), **gain}

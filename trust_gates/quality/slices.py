@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from trust_gates.quality import bootstrap
 from trust_gates.quality.classification import Answers as Classified
 from trust_gates.quality.detection import Answers as Detected
+from trust_gates.quality.regression import Answers as Numbers
 from trust_gates.samples import Bools, Samples
-from trust_gates.statistics import Measure, missing, proportion
+from trust_gates.statistics import Measure, mean, missing, proportion, resample_weights
 from trust_gates.verdict import Interval, Table
 
 
@@ -26,10 +27,13 @@ class Slices:
     """Slices with too few samples, and how many they have."""
 
     minimum: int
+    errors: bool = False
+    """Whether the largest figure is the worst one."""
 
     @property
     def worst(self) -> Measure:
-        """The lowest figure of all slices; its interval holds whichever slice that is.
+        """The lowest figure of all slices, of errors the largest; its interval holds whichever
+        slice that is.
 
         Bonferroni over the slices: when every slice's figure lies in its own interval, the lowest
         lies between the lowest of their lower and the lowest of their upper bounds.
@@ -40,14 +44,14 @@ class Slices:
         def interval(confidence: float) -> Interval:
             level = 1 - (1 - confidence) / len(self.measures)
             each = [measure.interval(level) for measure in self.measures.values()]
+            end = np.max if self.errors else np.min
             return Interval(
-                low=float(np.min([one.low for one in each])),
-                high=float(np.min([one.high for one in each])),
+                low=float(end([one.low for one in each])),
+                high=float(end([one.high for one in each])),
                 confidence=confidence,
             )
 
-        # A figure that is not a number is worse than any.
-        name = min(self.measures, key=lambda name: _or_least(self.measures[name].value))
+        name = min(self.measures, key=lambda name: self._rank(self.measures[name].value))
         measure = self.measures[name]
         return Measure(value=measure.value, samples=measure.samples, interval=interval, of=name)
 
@@ -55,11 +59,17 @@ class Slices:
         """Every slice with its figure, the worst first."""
         rows = []
         for name, measure in sorted(
-            self.measures.items(), key=lambda item: _or_least(item[1].value)
+            self.measures.items(), key=lambda item: self._rank(item[1].value)
         ):
             interval = measure.interval(confidence)
             rows.append((name, measure.value, interval.low, interval.high, measure.samples))
         return Table(title=title, columns=("slice", "value", "low", "high", "samples"), rows=rows)
+
+    def _rank(self, value: float) -> float:
+        """A figure that is not a number is worse than any."""
+        if math.isnan(value):
+            return -math.inf
+        return -value if self.errors else value
 
     @property
     def notes(self) -> list[str]:
@@ -80,6 +90,23 @@ def of_classifier(answers: Classified, samples: Samples, minimum: int) -> Slices
         lambda name: proportion(int(answers.right[masks[name]].sum()), int(masks[name].sum())),
         minimum,
     )
+
+
+def of_regression(answers: Numbers, samples: Samples, minimum: int, seed: int) -> Slices:
+    """Mean absolute error by protected group and by quarter of the true numbers."""
+    cuts = np.quantile(answers.targets, [0.25, 0.5, 0.75])
+    quarter = np.searchsorted(cuts, answers.targets)
+    names = ("lowest", "second", "third", "highest")
+    masks = _groups(samples) | {
+        f"targets: {name} quarter": quarter == index for index, name in enumerate(names)
+    }
+
+    def error(name: str) -> Measure:
+        values = answers.error[masks[name]]
+        return mean(values, resample_weights(len(values), seed))
+
+    found = _of({name: int(mask.sum()) for name, mask in masks.items()}, error, minimum)
+    return replace(found, errors=True)
 
 
 def of_detector(answers: Detected, samples: Samples, minimum: int, seed: int) -> Slices:
@@ -123,7 +150,3 @@ def _groups(samples: Samples) -> dict[str, Bools]:
         for attribute, values in samples.groups.items()
         for value in np.unique(values)
     }
-
-
-def _or_least(value: float) -> float:
-    return -math.inf if math.isnan(value) else value

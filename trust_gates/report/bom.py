@@ -23,7 +23,8 @@ def of(report: Report) -> dict[str, Any]:
     """The bill of materials, without a time: equal verdicts have equal ones."""
     verdict = report.verdict
     data = [_data(name, verdict) for name in ("dataset", "data") if verdict.get(name)]
-    libraries = [_library(name, v) for name, v in sorted(verdict.get("software", {}).items())]
+    known = {**verdict.get("software", {}), **verdict.get("packages", {}).get("versions", {})}
+    libraries = [_library(name, version) for name, version in sorted(known.items())]
     model = _model(report, data)
     identity = ":".join(str(verdict.get(name, "")) for name in ("model", "run", "commit"))
     return {
@@ -72,7 +73,8 @@ def _parameters(verdict: Mapping[str, Any], data: list[dict[str, Any]]) -> dict[
     }
     if facts.get("task"):
         found["task"] = facts["task"]
-        found["outputs"] = [{"format": f"{facts['task']}: {', '.join(facts.get('classes', []))}"}]
+        classes = ", ".join(facts.get("classes", [])) or "a number"
+        found["outputs"] = [{"format": f"{facts['task']}: {classes}"}]
     if facts.get("entrypoint"):
         found["modelArchitecture"] = facts["entrypoint"]
     if facts.get("inputs"):

@@ -71,7 +71,7 @@ def _data(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[st
     return [
         ("Source", facts.get("uri") or NOT_RECORDED),
         ("Samples", _pairs(facts.get("samples", {}))),
-        ("Classes", ", ".join(facts.get("classes", [])) or NOT_RECORDED),
+        *_classes(facts),
         (
             "Protected attributes",
             "; ".join(f"{k}: {', '.join(v)}" for k, v in facts.get("protected", {}).items())
@@ -79,6 +79,13 @@ def _data(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[st
         ),
         ("Dataset digest", verdict.get("dataset") or verdict.get("data") or NOT_RECORDED),
     ]
+
+
+def _classes(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A regression has none: its answer is a number."""
+    if facts.get("task") == "regression":
+        return []
+    return [("Classes", ", ".join(facts.get("classes", [])) or NOT_RECORDED)]
 
 
 def _training(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ of them spells in its own way.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from trust_gates import glossary
@@ -20,9 +20,12 @@ from trust_gates.written import number
 LIMIT = 65_536
 """Characters in the body of a GitHub pull request; GitLab's limit is 1,048,576."""
 
+SUMMARY_LIMIT = 250_000
+"""Characters; GitHub takes 1 MiB of a step's summary, in which one may be four bytes."""
+
 _MARKS = {Outcome.PASSED: "✅", Outcome.FAILED: "❌", Outcome.INSUFFICIENT: "❔"}
 _WARNING = "⚠️"
-_LEFT_OUT = "*Left out for length: {}. All of it is in trust-report.html.*"
+_LEFT_OUT = "*Left out for length: {}. All of it is in {}.*"
 
 
 def render(report: Report, *, limit: int = LIMIT) -> str:
@@ -40,11 +43,33 @@ def render(report: Report, *, limit: int = LIMIT) -> str:
         "fact sheet": _card(report),
         "what was judged": _judged(report),
     }
+    order = ("further figures", "fact sheet", "curves and pictures", "what was judged")
+    return _fitted(parts, order, limit, "trust-report.html")
+
+
+def summary(report: Report) -> str:
+    """What a CI job's page shows: the verdict, what decided it and every check; no pictures.
+
+    What was asked is folded, so that it is there and hides nothing.
+    """
+    parts = {
+        "verdict": [*_verdict(report), *_decided(report)],
+        "every check": _checks(report),
+        "what was asked": _details("What was asked", _yardstick(report)[2:]),
+    }
+    order = ("what was asked", "every check")
+    return _fitted(parts, order, SUMMARY_LIMIT, "the report that `--out` writes")
+
+
+def _fitted(
+    parts: Mapping[str, Sequence[str]], order: Sequence[str], limit: int, whole: str
+) -> str:
+    """The parts one after the other; where that is too long, without the first ones of `order`."""
     dropped: list[str] = []
-    for name in ("further figures", "fact sheet", "curves and pictures", "what was judged", ""):
+    for name in (*order, ""):
         left = [line for key, part in parts.items() if key not in dropped for line in part]
         if dropped:
-            left.append(_LEFT_OUT.format(", ".join(dropped)))
+            left.append(_LEFT_OUT.format(", ".join(dropped), whole))
         text = "\n".join(left).rstrip() + "\n"
         if len(text) <= limit or not name:
             break

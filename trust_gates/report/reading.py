@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +105,7 @@ class Report:
                 *((f"seed: {k}", value(v)) for k, v in verdict.get("seeds", {}).items()),
                 *((f"evidence: {k}", str(v)) for k, v in verdict["evidence"].items()),
                 *((f"version: {k}", v) for k, v in verdict.get("software", {}).items()),
+                *_packages(verdict.get("packages", {})),
             ],
         )
 
@@ -188,6 +189,13 @@ def interval(check: Check) -> str:
 def _bound(value: float) -> str:
     """Three decimals, or more digits where these would hide it."""
     return f"{value:.3f}" if 0.001 <= abs(value) < 1e6 else number(value, 3)
+
+
+def _packages(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the model repository brought besides."""
+    if told:
+        yield "packages", str(told["digest"])
+        yield from ((f"package: {name}", str(one)) for name, one in told["versions"].items())
 
 
 def _gate(

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from trust_gates import embedded
 from trust_gates.company import as_served
 from trust_gates.policy import Setting
-from trust_gates.robustness import asked, attacks, evasion, figures, masking, pictures, weak
-from trust_gates.robustness.attacks.attack import Task
+from trust_gates.robustness import (
+    asked,
+    attacks,
+    band,
+    evasion,
+    figures,
+    masking,
+    pictures,
+    stepped,
+    weak,
+)
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import MASKING, Robustness
 from trust_gates.robustness.sweep import Curves, sweep
 from trust_gates.robustness.victim import Victim, totals
-from trust_gates.samples import Samples
+from trust_gates.samples import Samples, Task
 from trust_gates.statistics import decide, exact, named
 from trust_gates.target import Target
 from trust_gates.verdict import Evidence, Table
 
 GATE = "robustness"
 _SHOWN = 4
+
+_HELD: Mapping[Task, str] = {
+    "classification": "robust_accuracy",
+    "detection": "robust_recall",
+    "regression": band.WITHIN,
+}
+"""What is left of a model of each task."""
 
 
 @as_served(GATE)
@@ -34,7 +52,9 @@ def judge(
     """Attack up to `policy.samples` samples and decide on what survives all attacks.
 
     Metrics: `robust_accuracy` for classifiers; `robust_recall`, `robust_map50` and
-    `robust_map50_95` for detectors, where the worst attack is taken image by image; `evasion_*`
+    `robust_map50_95` for detectors, where the worst attack is taken image by image;
+    `robust_within_tolerance` for regressions and, where it is required,
+    `robust_mean_absolute_error`; `evasion_*`
     where a detector of adversarial inputs is served with the model; the further `figures` that the
     policy asks for. A check `gradient_masking` is always added.
 
@@ -47,18 +67,46 @@ def judge(
     if not len(samples):
         raise ValueError("got no samples to attack, expected at least one")
     policy.check_names(setting.known(samples))
-    task: Task = "detection" if samples.detection else "classification"
+    space = None
+    if embedded.of_tokens(samples):
+        target, samples, space = embedded.view(
+            GATE,
+            target,
+            samples,
+            least=policy.samples,
+            most=len(samples),
+            seed=setting.seed,
+        )
+        setting = replace(setting, features=())
+    task, name = samples.task, _HELD[samples.task]
     attacks.chosen(policy.attacks, policy.norm, task)
     wanted = figures.chosen(policy.wanted, policy.norm, task)
     budget = policy.budget(setting.seed)
     target = policy.limit(target, setting.features)
-    proof = weak.check_policy(policy.requirements, min(policy.samples, len(samples)), setting)
+    constant = None
+    if policy.tolerance is not None:
+        constant = band.of_constant(samples, policy.tolerance, setting.seed)
+    attackable = min(policy.samples, len(samples))
+    proof = weak.check_policy(policy.requirements, attackable, setting, constant)
+    whole, given = Victim.of(target, samples), samples
+    warnings = asked.warnings(policy, whole, samples, setting)
+    if policy.tolerance is not None:
+        target, samples = band.of(target, samples, policy.tolerance)
+    target, misled = stepped.recognised(target, samples, budget)
+    if target.averaged is not None:
+        figures.refuse_slopes(wanted)
+    else:
+        whole = replace(whole, target=replace(whole.target, averaged=None))
     broken = {n: weak.check_attack(n, samples, target, budget) for n in policy.names}
     victim = Victim.of(target, samples)
-    warnings = asked.warnings(policy, victim, samples, setting)
-    measured = measure(victim, samples, policy, setting)
-    told = asked.pairs(policy, victim, samples, setting, attacked=len(measured.samples))
+    measured = measure(victim, samples, policy, setting, name=name)
+    told = asked.pairs(policy, whole, given, setting, attacked=len(measured.samples))
     samples, attacked, measures = measured.samples, measured.attacked, dict(measured.figures)
+    if any(one.metric == band.ERROR for one in policy.requirements):
+        some = given.take(measured.rows)
+        measures[band.ERROR] = band.largest_errors(
+            whole.target, some, policy.names, budget, attacked
+        )
     curves = sweep(
         victim,
         samples,
@@ -66,7 +114,7 @@ def judge(
         budget,
         policy.sweep,
         attacked=attacked,
-        judged=measures["robust_recall" if samples.detection else "robust_accuracy"],
+        judged=measures[name],
     )
     more = figures.measure(
         wanted,
@@ -76,6 +124,7 @@ def judge(
             attacked=attacked,
             budget=budget,
             confidence=setting.confidence,
+            seen=None if policy.tolerance is None else given.inputs[measured.rows],
         ),
     )
     measures |= more.measures
@@ -96,7 +145,7 @@ def judge(
             "noise": signs.noise,
         },
         pictures={
-            **_pictures(victim, samples, attacked, policy, setting, curves),
+            **_pictures(victim, samples, attacked, policy, setting, curves, name),
             **more.pictures,
             **(seen.pictures if seen else {}),
         },
@@ -111,7 +160,13 @@ def judge(
             *more.tables,
             *((seen.table,) if seen else ()),
         ),
-        notes=[*measured.notes, *(f"gradient masking: {flag}" for flag in flags), proof],
+        notes=[
+            *([embedded.told(space, policy.norm, policy.epsilon, setting.seed)] if space else ()),
+            *measured.notes,
+            *([stepped.note(misled)] if target.averaged is not None else ()),
+            *(f"gradient masking: {flag}" for flag in flags),
+            proof,
+        ],
         asked=told,
         warnings=warnings,
     )
@@ -136,13 +191,14 @@ def _pictures(
     policy: Robustness,
     setting: Setting,
     curves: Curves,
+    name: str,
 ) -> dict[str, bytes]:
     shown = {
         "robustness-epsilon": pictures.curve(
             curves,
             chosen=policy.epsilon,
             norm=policy.norm,
-            figure_name="robust_recall" if samples.detection else "robust_accuracy",
+            figure_name=name,
             confidence=setting.confidence,
         )
     }
@@ -166,6 +222,8 @@ def _pictures(
             for x in (before, after)
         ]
         captions = [(a, f"attacked: {b}") for a, b in zip(*names, strict=True)]
+    if policy.tolerance is not None:
+        before, after = band.plain(before), band.plain(after)
     shown["robustness-examples"] = pictures.examples(
         before,
         after,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from trust_gates.policy import Setting
-from trust_gates.robustness import attacks
+from trust_gates.robustness import attacks, band
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
@@ -55,8 +55,17 @@ def pairs(
         ),
         ("confidence", f"{number(setting.confidence, 6)} for all checks of this gate together"),
     ]
+    if policy.tolerance is not None:
+        within = band.of_constant(samples, policy.tolerance, 0)[band.WITHIN].value
+        said.append(
+            (
+                "tolerance",
+                f"{number(policy.tolerance, 6)}; the best constant number is within it for "
+                f"{within:.0%} of the samples",
+            )
+        )
     reach = victim.target.reach
-    if reach is not None:
+    if reach is not None and not reach.beside:
         low, high = victim.limits
         names = setting.features or tuple(map(str, range(low.size)))
         fixed = np.broadcast_to(reach.immutable, low.shape).ravel()
@@ -97,6 +106,13 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
             f"the attacks {', '.join(policy.names)} are weak by design or only approximate: one of "
             f"{', '.join(strong)} may find far more"
         )
+    if policy.tolerance is not None:
+        within = band.of_constant(samples, policy.tolerance, 0)[band.WITHIN].value
+        if within > 0.5:
+            found.append(
+                f"a tolerance of {number(policy.tolerance, 6)} is so wide that one constant number "
+                f"is within it for {within:.0%} of the samples"
+            )
     usual = type(policy).model_fields["samples"].default
     if policy.samples < usual:
         found.append(f"at most {policy.samples} samples are attacked, the standard is {usual}")
@@ -110,9 +126,15 @@ def warnings(policy: Robustness, victim: Victim, samples: Samples, setting: Sett
         found.append(
             f"epsilon {number(policy.epsilon, 6)} is {number(least, 2)} of the range{where}, "
             f"which changes next to nothing; expected {number(tiny, 2)} of it or more"
-            + ("" if samples.inputs.ndim == 4 else ": scale the columns")
+            + (": scale the columns" if _of_columns(victim, samples) else "")
         )
     return found
+
+
+def _of_columns(victim: Victim, samples: Samples) -> bool:
+    """Whether each value of an input varies in a way of its own."""
+    reach = victim.target.reach
+    return samples.inputs.ndim == 2 and not (reach is not None and reach.beside)
 
 
 def _shares(
@@ -121,12 +143,15 @@ def _shares(
     """Epsilon as a share of how far an input varies: of each feature that an attacker can change,
     as if it were spent on that one alone, or of a whole image."""
     target, count = victim.target, samples.inputs[0].size
+    if (reach := target.reach) is not None and reach.beside:
+        count -= int(reach.immutable.sum())
     if budget.norm == "l0":
         return {"": budget.epsilon / count}
-    apart = spread(samples.inputs, target.low, target.high).ravel()
-    if samples.inputs.ndim != 2:
-        farthest = {"linf": apart[0], "l2": apart[0] * count**0.5, "l1": apart[0] * count}
+    if not _of_columns(victim, samples):
+        whole = float(target.high) - float(target.low)
+        farthest = {"linf": whole, "l2": whole * count**0.5, "l1": whole * count}
         return {"": budget.epsilon / farthest[budget.norm]}
+    apart = spread(samples.inputs, target.low, target.high).ravel()
     fixed = np.zeros(count, bool) if target.reach is None else target.reach.immutable
     names = setting.features or tuple(f"feature {index}" for index in range(count))
     free = np.flatnonzero(~np.broadcast_to(fixed, (count,)))

@@ -8,7 +8,7 @@ raises (Croce & Hein 2020).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,8 +129,8 @@ def look(
         white_box=white[-1],
         # Under l0 the white-box attack is greedy, and a random search may well find more.
         black_box=white[-1] if budget.norm == "l0" else attacked.left(list(attacked.after)[-1]),
-        vanished=vanished(victim, right),
-        unbounded=None if reach is not None and not reach.observed else unbounded,
+        vanished=vanished(replace(victim, target=victim.pursued(budget)), right),
+        unbounded=None if reach is not None and not reach.whole else unbounded,
         targeted_gain=_targeted_gain(attacked),
         random=_differ(*answers),
         probabilities=not victim.detection and _are_probabilities(answers[0][0]),

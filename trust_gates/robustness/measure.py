@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trust_gates.matching import PrecisionTable
 from trust_gates.policy import Setting
@@ -26,32 +27,49 @@ _COCO = np.linspace(0.5, 0.95, 10)
 class Measured:
     """What became of the samples that were attacked."""
 
+    rows: NDArray[np.int64]
+    """Which of the samples these are."""
+
     samples: Samples
     attacked: Attacked
     figures: Mapping[str, Measure]
     notes: Sequence[str] = ()
 
 
-def measure(victim: Victim, samples: Samples, policy: Robustness, setting: Setting) -> Measured:
+def measure(
+    victim: Victim,
+    samples: Samples,
+    policy: Robustness,
+    setting: Setting,
+    *,
+    name: str = "robust_accuracy",
+) -> Measured:
     """Attack up to `policy.samples` samples, drawn at random with the run's seed.
 
-    Only robust accuracy has a confidence sequence: where something else is required, and for
-    detectors, all samples are attacked.
+    Only a share of samples that hold has a confidence sequence: where something else is required,
+    and for detectors, all samples are attacked.
+
+    Args:
+        name: of the share that holds.
     """
-    stops = all(r.metric == "robust_accuracy" for r in policy.requirements)
+    stops = all(r.metric == name for r in policy.requirements)
     order = np.random.default_rng(setting.seed).permutation(len(samples))[: policy.samples]
     if policy.sequential and stops and not victim.detection:
-        return _in_looks(victim, samples.take(order), policy, setting)
-    chosen = samples.take(np.sort(order))
+        found = _in_looks(victim, samples.take(order), policy, setting, name)
+        return replace(found, rows=order[found.rows])
+    rows = np.sort(order)
+    chosen = samples.take(rows)
     attacked = attack(victim, chosen, policy.names, policy.budget(setting.seed))
     if victim.detection:
         figures = _of_detector(victim, chosen, attacked, setting.seed)
     else:
-        figures = {"robust_accuracy": share(attacked.held, chosen, setting.seed)}
-    return Measured(samples=chosen, attacked=attacked, figures=figures)
+        figures = {name: share(attacked.held, chosen, setting.seed)}
+    return Measured(rows=rows, samples=chosen, attacked=attacked, figures=figures)
 
 
-def _in_looks(victim: Victim, samples: Samples, policy: Robustness, setting: Setting) -> Measured:
+def _in_looks(
+    victim: Victim, samples: Samples, policy: Robustness, setting: Setting, name: str
+) -> Measured:
     """Attack a part, look, and go on only while a requirement is open.
 
     Where the model fails even if all that the cheap attacks left of a part were right, the dear
@@ -61,7 +79,7 @@ def _in_looks(victim: Victim, samples: Samples, policy: Robustness, setting: Set
     parts: list[Attacked] = []
 
     def figures(looks: Sequence[Look]) -> dict[str, Measure]:
-        return {"robust_accuracy": sequential(looks, planned=len(samples))}
+        return {name: sequential(looks, planned=len(samples))}
 
     def checks(looks: Sequence[Look]) -> list[Check]:
         return decide("", figures(looks), policy.requirements, confidence=setting.confidence)
@@ -88,6 +106,7 @@ def _in_looks(victim: Victim, samples: Samples, policy: Robustness, setting: Set
             "because the model fails without them: the share is an upper bound"
         )
     return Measured(
+        rows=np.arange(used),
         samples=samples.take(np.arange(used)),
         attacked=attacked,
         figures=figures(looks),

@@ -29,6 +29,19 @@ METRICS = (
         share("robust_map50", "mean average precision after the worst of all attacks", _DEFEND),
         share("robust_map50_95", "the same, averaged over IoU 0.5 to 0.95", _DEFEND),
     ),
+    *only(
+        "regression",
+        share(
+            "robust_within_tolerance",
+            "share still within the tolerance after the worst of all attacks",
+            _DEFEND,
+        ),
+        count(
+            "robust_mean_absolute_error",
+            "mean of the largest error that attacks find for each sample, in the target's units",
+            _DEFEND,
+        ),
+    ),
     share(
         "evasion_auc",
         "chance that the evasion detector ranks an attacked input above a clean one",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trust_gates import palette
 from trust_gates.matching import SURE
-from trust_gates.png import png
+from trust_gates.png import literal, png
 from trust_gates.robustness.sweep import WORST, Curves
 from trust_gates.samples import Boxes
 from trust_gates.written import number
@@ -111,7 +111,7 @@ def examples(
             if image.shape[2] != 3:
                 image = image[..., :1].repeat(3, axis=2)
             axes.imshow(image, interpolation="nearest")
-            axes.set_title(titles[row], fontsize=8)
+            axes.set_title(literal(titles[row]), fontsize=8)
             axes.axis("off")
             if boxes is not None and row < 2:
                 _outline(axes, boxes[column][row].above(SURE), classes)
@@ -129,5 +129,5 @@ def _outline(axes: Any, claims: Boxes, classes: Sequence[str]) -> None:
             edgecolor=palette.MEASURED, path_effects=[withStroke(linewidth=2.4, foreground="w")]
         )
         axes.add_patch(box)
-        name = axes.text(x1, y1 - 1, classes[label], color=palette.MEASURED, fontsize=6)
+        name = axes.text(x1, y1 - 1, literal(classes[label]), color=palette.MEASURED, fontsize=6)
         name.set_path_effects([withStroke(linewidth=1.5, foreground="w")])

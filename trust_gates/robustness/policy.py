@@ -34,6 +34,10 @@ class Robustness(GatePolicy):
     """The attack's budget in input units, inputs of images being in [0, 1]; under l0 the number
     of values that may change. `8/255` is a number, too."""
 
+    tolerance: Fraction | None = None
+    """How far a regression's number may be from the truth, in the units of its targets: further is
+    wrong."""
+
     attacks: Annotated[tuple[str, ...], Field(json_schema_extra=_ATTACKS)] = (
         "fgsm",
         "pgd",
@@ -45,7 +49,8 @@ class Robustness(GatePolicy):
     """At most so many are attacked."""
 
     sequential: bool = True
-    """Stop as soon as the samples seen decide every check of a classifier; else attack them all."""
+    """Stop as soon as the samples seen decide every check of a classifier or a regression; else
+    attack them all."""
 
     steps: int | None = Field(default=None, ge=1)
     """Effort of every iterated attack, instead of each one's own or that of an ensemble."""
@@ -120,7 +125,19 @@ class Robustness(GatePolicy):
         )
 
     def misnamed(self, known: Known) -> Iterator[tuple[Path, str]]:
-        """Features that the data do not have; and where none is left to an attacker."""
+        """Features that the data do not have; and where none is left to an attacker. A tolerance
+        where there are no numbers, or none where there are."""
+        if known.task == "regression" and self.tolerance is None:
+            yield (
+                ("tolerance",),
+                "got no tolerance, expected how far a number may be from the truth before it is "
+                "wrong, in the units of the targets",
+            )
+        if known.task != "regression" and self.tolerance is not None:
+            yield (
+                ("tolerance",),
+                f"got a tolerance for a model of {known.task}, expected none: it is of numbers",
+            )
         for name, wanted in (("immutable", self.immutable), ("bounds", self.bounds)):
             kind = "the immutable feature" if name == "immutable" else "the bounded feature"
             yield from (((name,), one) for one in unknown(kind, wanted, known.features))

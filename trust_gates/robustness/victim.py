@@ -14,7 +14,8 @@ from trust_gates.samples import Boxes, Samples
 from trust_gates.target import Target
 
 if TYPE_CHECKING:
-    from trust_gates.robustness.attacks.attack import Task
+    from trust_gates.robustness.attacks.attack import Budget
+    from trust_gates.samples import Task
 
 Inputs = NDArray[np.float32]
 
@@ -75,6 +76,33 @@ class Victim:
             np.broadcast_to(np.float32(low), self.shape),
             np.broadcast_to(np.float32(high), self.shape),
         )
+
+    def pursued(self, budget: Budget) -> Target:
+        """The target with the gradient that attacks of this budget follow.
+
+        Of a model that is made of steps it is averaged over changes that spend the budget evenly.
+        """
+        if self.target.averaged is None:
+            return self.target
+        predict = self.target.averaged(self.evenly(budget), budget.seed)
+        return replace(self.target, predict=predict)
+
+    def evenly(self, budget: Budget) -> Inputs:
+        """(...): how far each value moves where the budget is spent on all alike; 0 on what an
+        attacker cannot change."""
+        low, high = self.limits
+        free = high > low
+        if self.target.reach is not None:
+            free = free & ~np.broadcast_to(self.target.reach.immutable, self.shape)
+        count = max(int(np.count_nonzero(free)), 1)
+        whole = (high - low).astype(np.float32)
+        evenly = {"linf": 1.0, "l2": count**-0.5, "l1": 1 / count}
+        if budget.norm == "l0":
+            each = whole / 2
+        else:
+            each = np.minimum(np.float32(budget.epsilon * evenly[budget.norm]), whole)
+        sizes: Inputs = np.where(free, each, 0).astype(np.float32)
+        return sizes
 
     def room(self, inputs: Inputs) -> tuple[Inputs, Inputs]:
         """The lowest and highest values (N, ...) that an attacker can give each input."""

@@ -5,12 +5,13 @@ A policy that one of them would pass says nothing either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trust_gates.errors import GateError, PolicyError
 from trust_gates.metric import Metric
@@ -30,14 +31,30 @@ _CLEAR = 8
 """So many times what float32 tells apart: a margin that rounding leaves as it is."""
 
 
-def check_policy(requirements: Sequence[Requirement], count: int, setting: Setting) -> str:
+def check_policy(
+    requirements: Sequence[Requirement],
+    count: int,
+    setting: Setting,
+    constant: Mapping[str, Measure] | None = None,
+) -> str:
     """A note that a model which loses all of `count` samples is refused.
 
     Every figure of it is the worst there is.
 
+    Args:
+        constant: of a regression, what the best constant number reaches: no attack moves it.
+
     Raises:
-        PolicyError: it would pass.
+        PolicyError: it would pass, or the constant would.
     """
+    if constant is not None and {one.metric for one in requirements} <= set(constant):
+        level = setting.confidence
+        if not refuses(decide("", constant, requirements, confidence=level, minimum=0)):
+            got = ", ".join(f"{name} {constant[name].value:.3g}" for name in constant)
+            raise PolicyError(
+                f"gates.robustness asks for nothing: one number for all samples would pass ({got}),"
+                " which no attack moves; expected a smaller tolerance, or thresholds that it misses"
+            )
     known = {metric.name: metric for metric in METRICS}
     lost = {one.metric: _lost(known[one.metric], count) for one in requirements}
     checks = decide("", lost, requirements, confidence=setting.confidence, minimum=0)
@@ -75,6 +92,12 @@ def check_attack(name: str, like: Samples, target: Target, budget: Budget) -> fl
             f"gates.robustness: got {attack.words(spent)} for the attack {name}, with which it "
             f"breaks {broken:.0%} of a model known to be weak; expected at least {expected:.0%}: "
             f"its own standard is {attack.words(own)}"
+        )
+    if broken < expected and target.averaged is not None:
+        raise PolicyError(
+            f"gates.robustness: got the attack {name} for a model made of steps: it breaks "
+            f"{broken:.0%} of one that is known to be weak; expected at least {expected:.0%}, as "
+            "pgd, apgd-ce, square and hopskipjump do"
         )
     if broken < expected:
         raise GateError(
@@ -173,9 +196,30 @@ def _samples(like: Samples, plan: _Plan) -> Samples:
     return Samples(inputs=inputs.astype(np.float32), classes=like.classes, labels=labels)
 
 
+def _of_steps(like: Samples, target: Target, plan: _Plan) -> Target:
+    from trust_gates.inputs import opaque
+
+    weight = plan.pattern / np.count_nonzero(plan.pattern)
+
+    def logits(inputs: Inputs) -> NDArray[np.float64]:
+        steps = np.rint((inputs - plan.middle).astype(np.float64) / plan.margin)
+        score = (steps * weight).reshape(len(inputs), -1).sum(axis=1)
+        rest = np.full((len(inputs), max(len(like.classes) - 2, 0)), -1e3)
+        return np.concatenate([-score[:, None], score[:, None], rest], axis=1)
+
+    weak = opaque.target(logits, low=target.low, high=target.high)
+    return replace(weak, reach=target.reach)
+
+
 def _target(like: Samples, target: Target, plan: _Plan) -> Target:
-    """A model that only sees a weighted sum: above its border is class 1, or an object."""
+    """A model that only sees a weighted sum: above its border is class 1, or an object.
+
+    Beside a model of steps it sums a step of each value, as a tree for each of them would.
+    """
     import torch
+
+    if target.averaged is not None:
+        return _of_steps(like, target, plan)
 
     middle = torch.from_numpy(plan.middle).to(target.device)
     weight = plan.pattern / np.count_nonzero(plan.pattern) / plan.margin

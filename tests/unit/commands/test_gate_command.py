@@ -3,7 +3,10 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import numpy as np
@@ -396,3 +399,77 @@ def test_a_name_in_the_data_forges_no_line_of_what_was_found(run, tmp_path):
     _, out, _ = run("fairness", "--data=predictions.csv")
     assert "x ok: quality: fine" in out
     assert not any(line.startswith("ok: quality") for line in out.splitlines())
+
+
+def test_what_a_ci_system_reads_is_left_and_named_whoever_was_refused(run, tmp_path):
+    left = ["--junit=ci/gates.xml", "--sarif=ci/gates.sarif", "--summary=ci/gates.md"]
+    (tmp_path / "gates.yaml").write_text(POLICY.replace("0.7", "0.99"))
+    code, out, err = run("quality", "--data=predictions.csv", "--json", *left)
+    assert code == 5
+    assert json.loads(out)["passed"] is False
+    assert re.findall(r"wrote (\S+)", err) == ["ci/gates.xml", "ci/gates.sarif", "ci/gates.md"]
+    cases = ElementTree.parse(tmp_path / "ci/gates.xml").iter("testcase")
+    assert [case.find("failure") is not None for case in cases] == [True, False, False]
+    (result,) = json.loads((tmp_path / "ci/gates.sarif").read_bytes())["runs"][0]["results"]
+    place = result["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "gates.yaml"}, "region": {"startLine": 1}}
+    assert (tmp_path / "ci/gates.md").read_text().startswith("# ❌ predictions: refused")
+
+
+@pytest.mark.parametrize(
+    "option", ["--junit=gates.yaml/x.xml", "--sarif=there", "--out=gates.yaml"]
+)
+def test_what_cannot_be_written_is_told_before_anything_is_judged(run, tmp_path, option):
+    (tmp_path / "there").mkdir()
+    code, out, err = run("quality", "--data=predictions.csv", option)
+    assert (code, out) == (2, "")
+    assert option.partition("=")[0] in err
+
+
+def test_predictions_are_judged_without_the_libraries_that_only_models_need(tmp_path):
+    """A gate in a CI job starts anew each time: these take seconds and hundreds of megabytes."""
+    rows = "".join(f"{i % 2},{i % 2},{'mf'[i % 3 == 0]}\n" for i in range(200))
+    (tmp_path / "p.csv").write_text("label,prediction,sex\n" + rows)
+    (tmp_path / "gates.yaml").write_text(
+        "gates:\n  quality: {checks: [{metric: accuracy, atLeast: 0.7}]}\n"
+        "  fairness: {protected: sex, privileged: [m], favorable: '1',"
+        " checks: [{metric: equal_opportunity_difference, within: [-0.5, 0.5]}]}\n"
+    )
+    code = (
+        "import sys, atexit; from touchstone import cli;"
+        "heavy = {'torch', 'matplotlib', 'sklearn', 'scipy.stats', 'aif360.metrics', 'art'};"
+        "atexit.register(lambda: print(heavy & set(sys.modules))); cli.main()"
+    )
+    asked = ["gate", "quality", "fairness", "--data=p.csv", "--policy=gates.yaml"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *asked], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "set()"), done.stderr
+
+
+def test_trees_in_a_skops_file_are_opened_confined_and_here_not_at_all(
+    monkeypatch, capsys, tmp_path
+):
+    import skops.io
+    from sklearn.tree import DecisionTreeClassifier
+
+    rows = np.random.default_rng(0).random((60, 2)).astype(np.float32)
+    names = np.where(rows[:, 0] > 0.5, "yes", "no")
+    skops.io.dump(DecisionTreeClassifier().fit(rows, names), tmp_path / "m.skops")
+    lines = [f"{a},{b},{name}" for (a, b), name in zip(rows, names, strict=True)]
+    (tmp_path / "data.csv").write_text("\n".join(["a,b,label", *lines]))
+    (tmp_path / "gates.yaml").write_text(POLICY)
+    asked = [f"--{one}={tmp_path / file}" for one, file in FILES_OF_TREES.items()]
+    code, out, _ = _touchstone(monkeypatch, capsys, "quality", *asked, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["askedAs"]["quality"].startswith("confined by ")
+    assert any("m.skops only answers" in note for note in document["notes"]["quality"])
+    monkeypatch.setattr("sys.argv", ["python -m trust_gates", "gate", "quality", *asked])
+    with pytest.raises(SystemExit) as exit_:
+        gates_cli.main()
+    assert exit_.value.code == 4
+    assert "sklearn.tree._tree.Tree, which could run code" in capsys.readouterr().err
+
+
+FILES_OF_TREES = {"model": "m.skops", "data": "data.csv", "policy": "gates.yaml"}

@@ -26,11 +26,17 @@ PATIENTS = Description(
 
 
 def known(
-    description=PATIENTS, test=111, groups=((29, 29), (27, 26)), parameters=("width", "dropout")
+    description=PATIENTS,
+    test=111,
+    groups=((29, 29), (27, 26)),
+    parameters=("width", "dropout"),
+    estimator=False,
+    **more,
 ):
     """What a look would have shown."""
     return Seen(
         task=description.task,
+        estimator=estimator,
         description=description,
         data=Described(
             description=None,
@@ -39,6 +45,7 @@ def known(
             spread=[0.5, 1.0, 0.4],
         ),
         parameters=None if parameters is None else frozenset(parameters),
+        **more,
     )
 
 
@@ -228,6 +235,29 @@ def test_images_in_grey_levels_are_told_that_epsilon_is_in_their_units(check):
     assert any("got 'protected_share' for images" in one for one in found)
 
 
+def test_of_tokens_it_is_named_what_cannot_be_trained_or_judged(check):
+    texts = Description(
+        task="classification",
+        classes=("slower", "faster"),
+        inputs={"shape": [8], "dtype": "int64", "low": 0, "high": 900},
+        protected={"sex": ("group 1", "group 2")},
+        seed=7,
+    )
+    assert check(description=texts) == []
+    mitigation = "train:\n    mitigation: {method: disparate_impact_remover, protected: sex,"
+    found = check(
+        ("train:", f"{mitigation} favorable: slower}}\n    evasionDetector: {{}}"),
+        ("integrity: {}", "integrity: {poisoning: {}}"),
+        description=texts,
+        unembedded="got tokens that are given to 2 embeddings",
+    )
+    places = ("train.mitigation", "train.evasionDetector", "gates.robustness")
+    places += ("gates.explainability", "gates.integrity.poisoning")
+    for place in places:
+        assert any(f"spec.{place}: got " in one for one in found)
+    assert len(found) == len(places)
+
+
 def validate(*words):
     return CliRunner().invoke(cli._app(), ["validate", *map(str, words)])
 
@@ -354,3 +384,23 @@ def test_what_a_look_says_of_the_data_counts_only_where_it_could_be_true(tmp_pat
     found = Seen()
     seen._learn(found, told)
     assert found.description is None and found.data is None
+
+
+def test_what_only_a_network_can_be_asked_is_told_before_an_estimator_is_fitted(check):
+    """The example trains with two workers; an estimator is fitted by one."""
+    found = check(("integrity: {}", "integrity: {poisoning: {}}"), estimator=True)
+    assert [line.split(": ", 2)[1:] for line in found] == [
+        ["spec.train.workers", "got 2 for an estimator, expected 1: one process fits it"],
+        [
+            "spec.gates.integrity.poisoning",
+            "got a search for backdoors in an estimator, expected none: it looks at the layers of a"
+            " network",
+        ],
+    ]
+    remedy = "  remedy: {fairness: prejudice_remover, robustness: trades}\n  promote:"
+    found = check(("workers: 2", "workers: 1"), ("  promote:", remedy), estimator=True)
+    assert [line.split(": ", 2)[1] for line in found] == [
+        "spec.remedy.fairness",
+        "spec.remedy.robustness",
+    ]
+    assert check() == []

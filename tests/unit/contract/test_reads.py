@@ -10,6 +10,7 @@ from touchstone.contract.reads import DataReads, GateReads, TrainReads, TuneRead
 from touchstone.contract.remedy import judged_by
 from touchstone.errors import UsageError
 from touchstone.home import SHIPPED
+from trust_gates.inputs.description import Description
 
 EXAMPLE = SHIPPED / "training" / "examples" / "tabular"
 GATES = ("quality", "robustness", "fairness", "explainability", "integrity")
@@ -114,7 +115,15 @@ def test_a_gate_judges_by_the_policy_and_at_the_confidence_of_the_whole(store, t
     for gate in GATES:
         told = reads.load(store, found[gate], GateReads)
         assert told.policy(gate) == gates.policy(gate)
-        setting = told.setting(("a",), {"sex": ("m", "f")})
+        setting = told.setting(
+            Description(
+                task="classification",
+                classes=("x", "y"),
+                inputs={"shape": [1], "low": 0, "high": 1, "features": ["a"]},
+                protected={"sex": ("m", "f")},
+                seed=1,
+            )
+        )
         assert setting == gates.setting(
             seed=spec.data.seed, features=("a",), groups={"sex": ("m", "f")}
         )

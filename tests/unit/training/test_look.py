@@ -37,12 +37,17 @@ def test_of_a_repository_without_fault_the_data_and_the_hyperparameters_are_told
 @pytest.mark.parametrize(
     ("old", "new", "at", "words"),
     [
-        ("import torch\n", "import torch\nimport nosuchpackage\n", "nosuch", "pip install nosuch"),
+        (
+            "import torch\n",
+            "import torch\nimport nosuchpackage\n",
+            "nosuch",
+            "packages lock nosuch",
+        ),
         ("import torch\n", "import torch\n1 / 0\n", "1 / 0", "ZeroDivisionError: division by zero"),
         ("import torch\n", "import torch\nraise SystemExit(0)\n", "raise S", "ends no process"),
         ("def build(self,", "def build(self", "def build(self ", "SyntaxError: "),
         ("def build(", "def bild(", "class Progression", "got no build, expected a torch.nn.Mod"),
-        ('task = "classification"', 'task = "regression"', "class Prog", "expected task = 'class"),
+        ('task = "classification"', 'task = "ranking"', "class Prog", "expected task = 'class"),
         ("(self, uri: str, *, seed: int)", "(self, uri)", "def load_data", "unexpected keyword"),
         ("module: nn.Module, batch: Batch", "batch", "def loss", "too many positional"),
         ("nn.Linear(10, width)", "nn.Linear(9, width)", "cross_entropy(mod", "8x10 and 9x16"),
@@ -94,6 +99,72 @@ def test_what_is_wrong_with_the_code_is_told_where_it_stands(tmp_path, old, new,
     if "SyntaxError" not in words:
         assert found[0].startswith(f"model.py:{line_of(text, at)}: "), found
     assert "site-packages" not in found[0] and "touchstone/" not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "return RawData(",
+            "import pandas\n        return pandas.DataFrame(table.data)\n        RawData(",
+            ["got a DataFrame, expected a RawData", "spec.data.label, without a load_data; or Raw"],
+        ),
+        (
+            "return RawData(",
+            "return table.data, table.target\n        RawData(",
+            ["got a tuple of 2, expected a RawData", ": RawData(description=Description(task=…"],
+        ),
+        (
+            '"labels": (table.target > np.median(table.target)).astype(np.int64)',
+            '"labels": list(table.target)',
+            ["got labels as a list of 442, expected numpy arrays: np.asarray(labels)"],
+        ),
+        (
+            '"labels": (table.target > np.median(table.target)).astype(np.int64)',
+            '"labels": np.where(table.target > 100, "slower", "faster")',
+            [
+                "labels: got <U6 (442,), expected int64",
+                "np.array([classes.index(one) for one in la",
+            ],
+        ),
+        (
+            "(sex == sex.max()).astype(np.int64)",
+            "np.where(sex == 1, *SEX)",
+            ["protected_sex: got <U7", "np.array([protected['sex'].index(one) for one in prot"],
+        ),
+        (
+            "features = table.data.astype(np.float32)",
+            "features = table.data",
+            ["got inputs float64", "write inputs.astype(np.float32)"],
+        ),
+        (
+            '"inputs": ((features - low) / (high - low)).clip(0, 1)',
+            '"inputs": np.full(features.shape, "x", dtype=object)',
+            [
+                "got inputs object (442, 10), expected float32",
+                "inputs hold a str: write numbers, a",
+            ],
+        ),
+        (
+            "features = table.data.astype(np.float32)",
+            "features = table.data.astype(np.float32)\n        features[5, 2] = np.nan",
+            [
+                "got NaN or infinity in 442 of the inputs, first in sample 0 at feature 'bmi'",
+                "gaps",
+            ],
+        ),
+        (
+            "arrays={",
+            "arrays=[table.data] or {",
+            ["got a list of 1 as arrays, expected a mapping"],
+        ),
+    ],
+)
+def test_data_in_the_form_that_others_take_are_told_in_which_ours_are(tmp_path, old, new, words):
+    assert old in MODEL
+    found = problems(tmp_path, MODEL.replace(old, new, 1))
+    assert found and all(one in found[0] for one in words), found
+    assert found[0].startswith(f"model.py:{line_of(MODEL, 'def load_data')}: load_data: ")
 
 
 def test_every_missing_method_and_every_wrong_array_is_told_at_once(tmp_path):

@@ -89,7 +89,7 @@ VACUOUS = [
     (
         "quality",
         {"checks": [{"metric": "ece", "atMost": 1}]},
-        "quality accuracy or balanced_accuracy or map50: touchstone.yaml asks nothing, {} >= 0.5",
+        "accuracy or balanced_accuracy or map50 or r2: touchstone.yaml asks nothing, {} >= 0.5",
     ),
     (
         "quality",
@@ -106,7 +106,7 @@ VACUOUS = [
     (
         "robustness",
         {"checks": [{"metric": "loss_sensitivity", "atMost": 1e9}]},
-        "robust_recall or robust_map50: touchstone.yaml asks nothing, {} >= 0.3",
+        "robust_map50 or robust_within_tolerance: touchstone.yaml asks nothing, {} >= 0.3",
     ),
     ("robustness", {"epsilon": 2e-6}, "epsilon under linf: touchstone.yaml asks 2e-06, {} 0.0039"),
     (
@@ -241,6 +241,14 @@ def test_a_floor_in_shares_of_the_range_alone_keeps_other_norms_out_too() -> Non
         assert f"robustness norm: touchstone.yaml asks l2, {AT_LEAST} linf" in found
 
 
+def test_of_tokens_an_epsilon_is_a_share_of_the_range_already() -> None:
+    """Their indices go up to any number: what moves is their vectors."""
+    tokens = {"features": (), "low": 0, "high": 30_000}
+    found = told(policies(), data(**tokens))
+    assert "as a share of the inputs' range" in found
+    assert "as a share" not in told(policies(), data(**tokens, dtype="int64"))
+
+
 def test_a_metric_that_is_checked_twice_is_a_wrong_policy_in_every_gate() -> None:
     """Of two requirements no verdict could tell which one its evidence was held to."""
     integrity = {"checks": [{"metric": "near_duplicate_rate", "atMost": 0.01}]}
@@ -349,6 +357,7 @@ HELD = {
     "robustness.epsilon": "epsilon, epsilonOfRange",
     "robustness.attacks": "attacks",
     "robustness.samples": "samples",
+    "robustness.tolerance": "tolerance",
     "robustness.steps": "steps",
     "robustness.queries": "queries",
     "robustness.immutable": "immutable, reach",

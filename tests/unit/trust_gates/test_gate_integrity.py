@@ -186,4 +186,4 @@ def test_weights_that_are_no_safetensors_fail(model):
 
 def test_a_model_without_weights_fails(model):
     (model / "model.safetensors").unlink()
-    assert "got 0, expected >= 1" in failed(integrity.judge(subject(model)))["safetensors_files"]
+    assert "got 0, expected >= 1" in failed(integrity.judge(subject(model)))["weight_files"]

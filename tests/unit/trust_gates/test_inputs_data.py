@@ -84,7 +84,7 @@ def test_what_is_neither_folder_nor_csv_is_refused(tmp_path, path):
 def test_recorded_classes_are_answered_as_they_were(csv):
     target, samples = predictions.read(csv("label,prediction,sex\n1,1.0,f\n2,1.0,m\n2,2.0,f\n"))
     assert list(samples.classes) == ["1", "2"]
-    assert target.logits(samples.inputs).argmax(axis=1).tolist() == [0, 0, 1]
+    assert target.answers(samples).argmax(axis=1).tolist() == [0, 0, 1]
     assert samples.labels.tolist() == [0, 1, 1]
     assert set(samples.groups) == {"sex"}
 
@@ -92,7 +92,7 @@ def test_recorded_classes_are_answered_as_they_were(csv):
 def test_recorded_probabilities_are_kept_whole(csv):
     text = "label,probability_no,probability_yes\nyes,0.25,0.75\nno,1,0\n"
     target, samples = predictions.read(csv(text))
-    logits = target.logits(samples.inputs)
+    logits = target.answers(samples)
     assert np.exp(logits) == pytest.approx(np.array([[0.25, 0.75], [1, 0]]), abs=1e-9)
     assert samples.labels.tolist() == [1, 0]
     assert np.isfinite(logits).all()
@@ -102,7 +102,7 @@ def test_any_part_of_the_samples_gets_its_own_answers(csv):
     rows = "".join(f"{i % 7},{i % 3}\n" for i in range(1000))
     target, samples = predictions.read(csv("label,prediction\n" + rows))
     some = samples.take(np.array([999, 4, 500]))
-    chosen = target.logits(some.inputs).argmax(axis=1)
+    chosen = target.answers(some).argmax(axis=1)
     assert [samples.classes[i] for i in chosen] == ["0", "1", "2"]
 
 

@@ -8,9 +8,8 @@ import pytest
 from touchstone.documents.validated import validated
 from touchstone.documents.yaml import load_one
 from touchstone.errors import ManifestError
-from trust_gates.__main__ import read_policy
 from trust_gates.errors import PolicyError
-from trust_gates.gates import GatesFile
+from trust_gates.gates import GatesFile, read_policy
 from trust_gates.inputs import dataset, predictions
 from trust_gates.inputs.description import Description
 from trust_gates.inputs.sklearn import _order
@@ -183,7 +182,7 @@ def test_a_policy_that_compares_nobody_is_wrong_before_anything_is_asked(tmp_pat
 
 
 def test_a_detection_has_no_favorable_class(tmp_path):
-    known = Known(classes=("car",), detection=True, groups={"sex": ("m", "f")})
+    known = Known(classes=("car",), task="detection", groups={"sex": ("m", "f")})
     with pytest.raises(PolicyError, match="a detection is favorable when found"):
         fair(tmp_path, favorable="car").check_names(known)
 

@@ -12,11 +12,10 @@ from pydantic import ValidationError
 from touchstone.contract.model_repo import ModelPipeline, load
 from touchstone.errors import ManifestError
 from trust_gates import GATES, glossary, wording
-from trust_gates.__main__ import read_policy
 from trust_gates.errors import PolicyError
-from trust_gates.gates import Gates, GatesFile
+from trust_gates.gates import Gates, GatesFile, read_policy
 from trust_gates.policy import COMPANY
-from trust_gates.quality import CLASSIFICATION, DETECTION
+from trust_gates.quality import CLASSIFICATION, DETECTION, REGRESSION
 
 ROOT = Path(__file__).parents[3]
 CHECKS = [{"metric": "accuracy", "atLeast": 0.8}]
@@ -201,18 +200,27 @@ def test_every_field_of_every_policy_says_what_it_means():
 
 def test_every_metric_that_can_be_a_check_says_what_to_do():
     plain = {"clean", "noise", "object_area", "random_weights_similarity", "champion_accuracy"}
-    plain |= {"champion_map50", "mcnemar_p", "trigger_anomaly_index", "planted_anomaly_index"}
+    plain |= {
+        "champion_map50",
+        "champion_r2",
+        "mcnemar_p",
+        "trigger_anomaly_index",
+        "planted_anomaly_index",
+    }
     plain |= {"planted_success"}
     assert {name for name, metric in glossary.METRICS.items() if not metric.advice} == plain
     for metric in glossary.METRICS.values():
         assert not metric.advice or metric.advice.endswith("."), metric.name
 
 
-@pytest.mark.parametrize("task", ["classification", "detection"])
+@pytest.mark.parametrize("task", ["classification", "detection", "regression"])
 def test_the_metrics_of_a_task_are_those_that_the_gate_measures(task):
-    measured = {"classification": CLASSIFICATION, "detection": DETECTION}[task]
-    worst = {"classification": "worst_slice_accuracy", "detection": "worst_slice_recall"}[task]
+    measured = {
+        "classification": (*CLASSIFICATION, "worst_slice_accuracy"),
+        "detection": (*DETECTION, "worst_slice_recall"),
+        "regression": (*REGRESSION, "worst_slice_mean_absolute_error"),
+    }[task]
     of_all = {"gain_over_champion", "constant_prediction", "non_finite_outputs", COMPANY}
     offered = {one.name for one in glossary.of_gate("quality") if one.advice}
-    offered = {name for name in offered if glossary.METRICS[name].task in ("", task)}
-    assert offered == {*measured, worst, *of_all}
+    offered = {name for name in offered if glossary.METRICS[name].serves(task)}
+    assert offered == {*measured, *of_all}

@@ -27,6 +27,7 @@ LOOSE = Gates.model_validate(
         "robustness": {
             "norm": "l2",
             "epsilon": 2e-6,
+            "tolerance": 0.75,
             "attacks": ["pgd", "hopskipjump"],
             "samples": 17,
             "sequential": False,

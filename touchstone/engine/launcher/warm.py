@@ -58,7 +58,7 @@ _MODULES = (
     "trust_gates.report",
     "matplotlib.figure",
     "torch.export",
-    "aif360.metrics",
+    "aif360.detectors.mdss.MDSS",
     "captum.attr",
     "art.estimators.classification",
     "art.attacks.evasion",

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 from touchstone.training.defences import Defence
 from touchstone.training.defences.inputs import Defended
 from touchstone.training.spec import ModelSpec
+from trust_gates.inputs.description import DTYPES
 
 if TYPE_CHECKING:
     import torch
+
+_OF_NUMBERS = frozenset({"gaussian_augmentation"})
+"""Defences in training that change the inputs of the data, before there is a network."""
 
 
 def inputs(spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str, Any]) -> ModelSpec:
@@ -23,7 +27,16 @@ def inputs(spec: ModelSpec, defences: Sequence[Defence], described: Mapping[str,
     chosen = [defence for defence in defences if defence.stage == "input"]
     if not chosen:
         return spec
+    _refuse_tokens(chosen, described)
     return Defended(spec, chosen, described)
+
+
+def _refuse_tokens(defences: Sequence[Defence], described: Mapping[str, Any]) -> None:
+    if defences and described.get("dtype", DTYPES[0]) != DTYPES[0]:
+        raise ValueError(
+            f"got {defences[0].method} for inputs that are tokens, expected inputs of numbers, "
+            "which it changes; adversarial_training works from an embedding on"
+        )
 
 
 def seen(spec: ModelSpec, inputs: torch.Tensor) -> torch.Tensor:
@@ -42,8 +55,15 @@ def training(
     Raises:
         ValueError: a defence does not work for the spec's task.
     """
+    tokens = described.get("dtype", DTYPES[0]) != DTYPES[0]
+    _refuse_tokens([one for one in defences if one.method in _OF_NUMBERS], described)
     for defence in defences:
         if defence.stage == "training":
             module = import_module(f"touchstone.training.defences.trained.{defence.method}")
-            spec = cast("ModelSpec", module.wrap(spec, defence, described))
+            if tokens:
+                from touchstone.training.defences.embedded import Embedded
+
+                spec = Embedded(spec, defence, described, module.wrap)
+            else:
+                spec = cast("ModelSpec", module.wrap(spec, defence, described))
     return spec

@@ -86,6 +86,11 @@ METHODS: dict[str, Method] = {
     ),
 }
 
+OF_NUMBERS = frozenset(
+    {"disparate_impact_remover", "optimized_preprocessing", "learning_fair_representations"}
+)
+"""Those that change inputs, or measure how far apart they are."""
+
 
 class Mitigation(Chosen):
     """A remedy for an unfair model, applied while it is trained (docs/reference/fairness.md)."""

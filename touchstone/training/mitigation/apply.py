@@ -14,7 +14,7 @@ import numpy as np
 from touchstone.training.checkpoint import Checkpoint
 from touchstone.training.dataset import PRIVILEGED, WEIGHTS, Dataset
 from touchstone.training.metrics import classification
-from touchstone.training.mitigation import Mitigation
+from touchstone.training.mitigation import OF_NUMBERS, Mitigation
 from touchstone.training.mitigation.method import Cases, Prepared
 from touchstone.training.mitigation.served import Given, Served, Source, Steps
 from touchstone.training.mitigation.weighted import Weighted
@@ -22,6 +22,7 @@ from touchstone.training.spec import Description, ModelSpec
 from touchstone.training.trainer import Ranks, TrainConfig, train
 from trust_gates.errors import PolicyError
 from trust_gates.inputs.dataset import samples_of
+from trust_gates.inputs.description import DTYPES
 from trust_gates.named import find
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ def train_mitigated(
     checkpoint: Checkpoint | None = None,
     ranks: Ranks | None = None,
     report: Callable[[str], None] = lambda line: None,
+    fit: Callable[..., tuple[torch.nn.Module, dict[str, float]]] = train,
 ) -> Mitigated:
     """Train as `config.mitigation` says.
+
+    Args:
+        fit: how, in the end: `train`, or what is called like it.
 
     Raises:
         ValueError: the mitigation does not fit the data: another task than classification, an
@@ -66,11 +71,13 @@ def train_mitigated(
         raise ValueError(
             f"{mitigation.method} works on two classes, got {len(data.description.classes)}"
         )
+    if mitigation.method in OF_NUMBERS and data.description.dtype != DTYPES[0]:
+        raise ValueError(f"{mitigation.method} repairs inputs of numbers, got tokens")
     plain = config.model_copy(update={"mitigation": None})
 
     def fitted(wrapped: ModelSpec, splits: Dataset, name: str) -> torch.nn.Module:
         own = None if checkpoint is None else checkpoint.part(name)
-        return train(wrapped, splits, plain, checkpoint=own, ranks=ranks, report=report)[0]
+        return fit(wrapped, splits, plain, checkpoint=own, ranks=ranks, report=report)[0]
 
     task = _Task(
         spec=spec,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trust_gates.integrity import tokens
 from trust_gates.integrity.findings import GATE
 from trust_gates.integrity.poison import inversion
 from trust_gates.integrity.poison.calibration import calibrated, tables
@@ -41,6 +42,8 @@ def scan(
     if len(training) < _FEWEST:
         why = f"{len(training)} samples are too few, expected at least {_FEWEST}"
         return unscanned(why, policy)
+    if tokens.are(training):
+        return unscanned("the search for backdoors knows no marks that tokens carry", policy)
     kinds = carried(policy.marks, training.inputs)
     if not kinds:
         asked = ", ".join(policy.marks)

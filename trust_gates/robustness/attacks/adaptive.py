@@ -16,6 +16,7 @@ APGD_CE = native(
     run="apgd:maximize_cross_entropy",
     steps=_STEPS,
     norms=("linf", "l2", "l1"),
+    tasks=("classification", "regression"),
 )
 APGD_DLR = native(
     name="apgd-dlr",
@@ -34,6 +35,7 @@ APGD_T = native(
     run="apgd:maximize_targeted",
     steps=_STEPS,
     norms=("linf", "l2", "l1"),
+    tasks=("classification", "regression"),
     targeted=True,
 )
 FAB_T = native(
@@ -44,5 +46,6 @@ FAB_T = native(
     run="fab:within_budget",
     steps=_STEPS,
     norms=("linf", "l2", "l1"),
+    tasks=("classification", "regression"),
     targeted=True,
 )

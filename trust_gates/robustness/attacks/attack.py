@@ -9,13 +9,12 @@ from typing import Literal
 import numpy as np
 
 from trust_gates.robustness.victim import Inputs, Victim
-from trust_gates.samples import Samples
+from trust_gates.samples import Samples, Task
 
 Norm = Literal["linf", "l2", "l1", "l0"]
 """Under l0 epsilon is how many values may change, each as far as it can."""
 
 Kind = Literal["white", "black"]
-Task = Literal["classification", "detection"]
 BATCH = 64
 """Samples that ART's attacks handle at once; native ones have their own."""
 
@@ -81,6 +80,7 @@ class Attack:
     norms: tuple[Norm, ...] = ("linf", "l2")
 
     tasks: tuple[Task, ...] = ("classification",)
+    """Numbers of a regression are attacked as three classes: see `trust_gates.robustness.band`."""
 
     restrained: bool = False
     """Whether it is weak by design (a single step, one change for all inputs), so that others may

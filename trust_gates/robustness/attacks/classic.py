@@ -43,6 +43,7 @@ DEEPFOOL = native(
     run="deepfool:cross",
     steps=50,
     norms=("linf", "l2", "l1"),
+    tasks=("classification", "regression"),
     minimal=True,
 )
 CARLINI = native(
@@ -53,6 +54,7 @@ CARLINI = native(
     run="carlini:minimize",
     steps=100,
     norms=("linf", "l2"),
+    tasks=("classification", "regression"),
 )
 JSMA = native(
     name="jsma",

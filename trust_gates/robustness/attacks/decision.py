@@ -17,6 +17,7 @@ SPARSE_RS = native(
     run="sparse:search",
     queries=_QUERIES,
     norms=("l0",),
+    tasks=("classification", "regression"),
 )
 HOPSKIPJUMP = native(
     name="hopskipjump",
@@ -26,4 +27,5 @@ HOPSKIPJUMP = native(
     run="hopskipjump:walk",
     queries=_DECISIONS,
     norms=("linf", "l2"),
+    tasks=("classification", "regression"),
 )

@@ -68,7 +68,7 @@ FGSM = Attack(
     generate=_fgsm,
     restrained=True,
     norms=("linf", "l2", "l1"),
-    tasks=("classification", "detection"),
+    tasks=("classification", "detection", "regression"),
 )
 BIM = Attack(
     name="bim",
@@ -78,7 +78,7 @@ BIM = Attack(
     generate=_bim,
     effort=_STEPS,
     norms=("linf", "l2", "l1"),
-    tasks=("classification", "detection"),
+    tasks=("classification", "detection", "regression"),
 )
 PGD = Attack(
     name="pgd",
@@ -88,5 +88,5 @@ PGD = Attack(
     generate=_pgd,
     effort=_STEPS,
     norms=("linf", "l2", "l1"),
-    tasks=("classification", "detection"),
+    tasks=("classification", "detection", "regression"),
 )

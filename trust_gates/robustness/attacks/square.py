@@ -76,5 +76,5 @@ SQUARE = Attack(
     effort=_QUERIES,
     detector_effort=_DETECTOR_QUERIES,
     norms=("linf", "l2", "l1"),
-    tasks=("classification", "detection"),
+    tasks=("classification", "detection", "regression"),
 )

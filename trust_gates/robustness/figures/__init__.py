@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from trust_gates.errors import PolicyError
 from trust_gates.progress import tell
-from trust_gates.robustness.attacks.attack import Norm, Task
+from trust_gates.robustness.attacks.attack import Norm
 from trust_gates.robustness.figures.clever import CLEVER
 from trust_gates.robustness.figures.confidence import CONFIDENCE
 from trust_gates.robustness.figures.corruption import CORRUPTION
 from trust_gates.robustness.figures.distance import DISTANCE
 from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.figures.sensitivity import SENSITIVITY
+from trust_gates.samples import Task
 from trust_gates.wording import alike
 
-__all__ = ["FIGURES", "Found", "Scene", "chosen", "measure"]
+__all__ = ["FIGURES", "Found", "Scene", "chosen", "measure", "refuse_slopes"]
 
 FIGURES: dict[str, Figure] = {
     name: figure
@@ -41,6 +43,15 @@ def chosen(names: Iterable[str], norm: Norm, task: Task | None = None) -> list[F
             f"expected some of {serving}"
         )
     return list({id(FIGURES[n]): FIGURES[n] for n in FIGURES if n in wanted}.values())
+
+
+def refuse_slopes(figures: Iterable[Figure]) -> None:
+    """Raise PolicyError where one of them is a slope, and the model has none because of steps."""
+    if names := [name for one in figures if one.of_slopes for name in one.names]:
+        raise PolicyError(
+            f"gates.robustness: got {', '.join(names)} for a model made of steps, which has no "
+            "slope to measure; expected minimal_perturbation or robust_accuracy in its place"
+        )
 
 
 def measure(figures: Iterable[Figure], scene: Scene) -> Found:

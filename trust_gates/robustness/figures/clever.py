@@ -135,4 +135,4 @@ def _table(found: Scores, samples: Samples, radius: float) -> Table:
     )
 
 
-CLEVER = Figure(names=("clever_untargeted", "clever_targeted"), measure=_measure)
+CLEVER = Figure(names=("clever_untargeted", "clever_targeted"), measure=_measure, of_slopes=True)

@@ -29,11 +29,12 @@ def _measure(scene: Scene) -> Found:
     """
     found, inputs = distances(scene), scene.samples.inputs.astype(np.float64)
     lower, upper = scene.victim.room(scene.samples.inputs)
+    seen = inputs if scene.seen is None else scene.seen.astype(np.float64)
     counted = np.minimum(found, _norms(np.maximum(upper - inputs, inputs - lower), scene))
     return Found(
         measures={
             "minimal_perturbation": median(counted),
-            "empirical_robustness": _relative(scene, counted, _norms(inputs, scene)),
+            "empirical_robustness": _relative(scene, counted, _norms(seen, scene)),
         },
         tables=(_table(scene, found),),
         pictures={"robustness-distances": _picture(scene, found)},
@@ -112,4 +113,8 @@ def _picture(scene: Scene, found: Distances) -> bytes:
     return png(canvas)
 
 
-DISTANCE = Figure(names=("minimal_perturbation", "empirical_robustness"), measure=_measure)
+DISTANCE = Figure(
+    names=("minimal_perturbation", "empirical_robustness"),
+    measure=_measure,
+    tasks=("classification", "regression"),
+)

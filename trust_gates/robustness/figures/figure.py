@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trust_gates.robustness.attacks.attack import Budget, Norm, Task
+from trust_gates.robustness.attacks.attack import Budget, Norm
 from trust_gates.robustness.ensemble import Attacked
-from trust_gates.robustness.victim import Victim
-from trust_gates.samples import Samples
+from trust_gates.robustness.victim import Inputs, Victim
+from trust_gates.samples import Samples, Task
 from trust_gates.statistics import Measure
 from trust_gates.verdict import Table
 
@@ -22,6 +22,8 @@ class Scene:
     attacked: Attacked
     budget: Budget
     confidence: float
+    seen: Inputs | None = None
+    """What the model sees of the samples, where their inputs hold more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,3 +51,6 @@ class Figure:
 
     tasks: tuple[Task, ...] = ("classification",)
     norms: tuple[Norm, ...] = ("linf", "l2", "l1")
+
+    of_slopes: bool = False
+    """Whether it measures how steep the answers are, which says nothing of a model of steps."""

@@ -23,5 +23,8 @@ def _measure(scene: Scene) -> Found:
 
 
 SENSITIVITY = Figure(
-    names=("loss_sensitivity",), measure=_measure, norms=("linf", "l2", "l1", "l0")
+    names=("loss_sensitivity",),
+    measure=_measure,
+    norms=("linf", "l2", "l1", "l0"),
+    of_slopes=True,
 )

@@ -53,7 +53,7 @@ class Problem:
     @classmethod
     def batches(cls, victim: Victim, samples: Samples, budget: Budget) -> Iterator[Problem]:
         """The samples in batches that a device handles well, in their order."""
-        target = victim.target
+        target = victim.pursued(budget)
         target.module.eval()
         lower, upper = victim.room(samples.inputs)
         generator = torch.Generator().manual_seed(budget.seed)

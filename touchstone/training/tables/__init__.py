@@ -1,0 +1,1 @@
+"""Data without code: a CSV or Parquet file, and the column of it that a model is to tell."""

@@ -342,6 +342,8 @@ def _local_replies() -> Document:
                 ": the revision cannot be reached, or ended (%RESPONSE_FLAGS%); another is started",
                 _header("retry-after", str(_AGAIN)),
             ),
+            # `OPTIONS *` has no path that a route could match.
+            worded({"response_flag_filter": {"flags": ["NR"]}}, ": " + _OFFERED),
             worded(status("GE", 400), ": %LOCAL_REPLY_BODY%"),
         ],
         "body_format": {

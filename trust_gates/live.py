@@ -28,8 +28,8 @@ from trust_gates.inputs.dataset import Data
 from trust_gates.named import ordered
 from trust_gates.outside import Subject
 from trust_gates.reach import Reach
-from trust_gates.samples import Samples
-from trust_gates.target import Target
+from trust_gates.samples import Samples, Task
+from trust_gates.target import Target, column
 from trust_gates.verdict import UNCONFINED, Evidence, Verdict
 
 _INPUTS, _LABELS = "inputs", "labels"
@@ -124,7 +124,7 @@ def _evidence(
         if name == "integrity":
             found.append(_examined(given, asked, seed))
             continue
-        subject = subject or _subject(given.model, given.data, classes)
+        subject = subject or _subject(given.model, given.data, classes, asked.task)
         found.append(outside.judge(name, subject, asked, seed=seed))
     return found
 
@@ -141,20 +141,20 @@ def _examined(given: _Given, asked: Gates, seed: int) -> Evidence:
         data,
         asked,
         expected={},
-        open_target=lambda: outside.open_subject(model, data).model,
+        open_target=lambda: outside.open_subject(model, data, asked.task).model,
         seed=seed,
     )
 
 
-def _subject(model: Any, data: Any, classes: Sequence[str] | None) -> Subject:
+def _subject(model: Any, data: Any, classes: Sequence[str] | None, task: Task) -> Subject:
     if model is None:
         if not isinstance(data, Path):
             raise ValueError(
                 "got no model and arrays, expected a model, or predictions: a .csv file or a frame "
                 "with the columns label, and prediction or probability_<class>"
             )
-        return outside.open_subject(None, data)
-    found = dataset.read(data) if isinstance(data, Path) else _arrays(data)
+        return outside.open_subject(None, data, task)
+    found = dataset.read(data, task=task) if isinstance(data, Path) else _arrays(data, task)
     if classes is not None:
         found = replace(found, samples=_renamed(found.samples, list(map(str, classes))))
     if isinstance(model, Path):
@@ -166,30 +166,32 @@ def _subject(model: Any, data: Any, classes: Sequence[str] | None) -> Subject:
 def _target(model: Any, found: Data) -> tuple[Target, str]:
     """The model as a target, and what a reader must know of how it is asked."""
     what = type(model).__name__
-    names = found.samples.classes
+    names, task = found.samples.classes, found.samples.task
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
         tensor = next(model.parameters(), None)
         network = Target(
             module=model,
-            predict=model,
+            predict=lambda inputs: column(model(inputs)),
             low=found.low,
             high=found.high,
             device="cpu" if tensor is None else str(tensor.device),
         )
-        _fits(network.logits(found.samples.inputs[:1]), names)
+        _fits(network.logits(found.samples.inputs[:1]), names, task)
         return network, f"{what} was asked in the process that judged it"
     from trust_gates.inputs import opaque, sklearn
 
     ask: opaque.Answer
-    if hasattr(model, "predict_proba") or hasattr(model, "decision_function"):
-        ask = _in_order(sklearn.answers(model, names, where=what), model, found.features)
+    if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
+        answers = sklearn.answers(model, names, where=what)
+        ask = _in_order(answers, model, found.features)
     elif callable(model):
-        ask = _checked(model, names)
+        ask = _checked(model, names, task)
     else:
         raise ValueError(
-            f"got a {what} as the model, expected a path, an estimator with predict_proba or "
-            "decision_function, a torch.nn.Module, a function of inputs, or None for predictions"
+            f"got a {what} as the model, expected a path, an estimator (with predict_proba or "
+            "decision_function, or a regressor), a torch.nn.Module, a function of inputs, or None "
+            "for predictions"
         )
     target = opaque.target(ask, low=found.low, high=found.high, spread=found.spread)
     # It is the caller's own code, in the caller's process, whatever it answers with.
@@ -218,26 +220,28 @@ def _in_order(
     return lambda inputs: ask(inputs[:, order])
 
 
-def _checked(model: Callable[[Any], Any], names: Sequence[str]) -> Callable[[Any], Any]:
+def _checked(model: Callable[[Any], Any], names: Sequence[str], task: Task) -> Callable[[Any], Any]:
     from trust_gates.inputs import opaque
 
     def ask(inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        if task == "regression":
+            return opaque.numbers(np.asarray(model(inputs)))
         logits = opaque.log_probabilities(np.asarray(model(inputs)))
-        _fits(logits, names)
+        _fits(logits, names, task)
         return np.ascontiguousarray(logits)
 
     return ask
 
 
-def _fits(logits: NDArray[np.float64], names: Sequence[str]) -> None:
-    if logits.shape[1] != len(names):
+def _fits(logits: NDArray[np.float64], names: Sequence[str], task: Task) -> None:
+    if task == "classification" and logits.shape[1] != len(names):
         raise ValueError(
             f"got answers about {logits.shape[1]} classes, expected the {len(names)} of the data "
             f"({', '.join(names)}); `classes` names all of them in the order of the answers"
         )
 
 
-def _arrays(data: Any) -> Data:
+def _arrays(data: Any, task: Task) -> Data:
     """Arrays as what a model is judged on.
 
     Raises:
@@ -254,14 +258,19 @@ def _arrays(data: Any) -> Data:
     foreign = [key for key in data if key not in (_INPUTS, _LABELS) and not key.startswith(GROUP)]
     if foreign:
         raise ValueError(f"got the keys {foreign}, expected groups to be named {GROUP}<name>")
-    inputs = _numbers(data[_INPUTS])
-    labels = [str(label) for label in np.asarray(data[_LABELS]).tolist()]
-    names = ordered(labels)
-    place = {name: index for index, name in enumerate(names)}
+    truth: Any
+    if task == "regression":
+        truth = {"classes": (), "targets": _numbers(data[_LABELS], np.float64)}
+    else:
+        labels = [str(label) for label in np.asarray(data[_LABELS]).tolist()]
+        names = ordered(labels)
+        place = {name: index for index, name in enumerate(names)}
+        labelled = np.array([place[label] for label in labels], dtype=np.int64)
+        truth = {"classes": names, "labels": labelled}
+    inputs = _inputs(data[_INPUTS])
     samples = Samples(
         inputs=inputs,
-        classes=names,
-        labels=np.array([place[label] for label in labels], dtype=np.int64),
+        **truth,
         groups={
             key.removeprefix(GROUP): np.array([str(one) for one in np.asarray(values).tolist()])
             for key, values in data.items()
@@ -276,19 +285,24 @@ def _arrays(data: Any) -> Data:
     )
 
 
-def _numbers(given: Any) -> NDArray[np.float32]:
-    try:
-        inputs = np.asarray(given, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"got inputs that are no numbers ({error}), expected float32") from None
+def _inputs(given: Any) -> NDArray[np.float32]:
+    inputs: NDArray[np.float32] = _numbers(given, np.float32)
     if inputs.ndim < 2 or not inputs.size:
         raise ValueError(
             f"got inputs of shape {inputs.shape}, expected (samples, features) or images "
             "(samples, channels, height, width), and at least one"
         )
-    if not np.isfinite(inputs).all():
-        raise ValueError("got inputs that are NaN or infinite, expected finite numbers")
     return inputs
+
+
+def _numbers(given: Any, kind: type[np.floating[Any]]) -> NDArray[Any]:
+    try:
+        found = np.asarray(given, dtype=kind)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"got {_INPUTS} or {_LABELS} that are no numbers ({error})") from None
+    if not np.isfinite(found).all():
+        raise ValueError("got numbers that are NaN or infinite, expected finite ones")
+    return found
 
 
 def _renamed(samples: Samples, classes: list[str]) -> Samples:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from gate_models import Linear, linear_samples
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import trust_gates
 from trust_gates.errors import GateError, PolicyError
@@ -128,6 +128,20 @@ def test_columns_are_those_that_an_estimator_learned_from():
     assert trust_gates.judge(fitted, frame(), ACCURATE).passed
     with pytest.raises(ValueError, match=r"got data with the features \['a', 'b', 'c', 'e'\]"):
         trust_gates.judge(fitted, frame().rename(columns={"d": "e"}), ACCURATE)
+
+
+def test_what_predicts_a_number_is_judged_alike():
+    truth = SAMPLES.inputs @ WEIGHT
+    near = {"gates": {"quality": {"checks": [{"metric": "r2", "atLeast": 0.9}]}}}
+    network = torch.nn.Linear(4, 1, bias=False)
+    network.weight.data = torch.tensor(WEIGHT[None], dtype=torch.float32)
+    learned = LinearRegression().fit(frame()[list("abcd")], truth)
+    for model in (lambda inputs: inputs @ WEIGHT, network, learned):
+        for data in (frame(label=truth), (SAMPLES.inputs, truth)):
+            verdict = trust_gates.judge(model, data, near)
+            assert answered(verdict, "r2") == pytest.approx(1, abs=1e-3), verdict
+    said = pd.DataFrame({"label": truth, "prediction": truth + 0.01})
+    assert trust_gates.judge(None, said, near).passed
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.errors import ForeignTypesError
 from trust_gates.inputs import opaque
 from trust_gates.named import same_number
 from trust_gates.samples import Task
 from trust_gates.target import Target
 
 Ask = Callable[[NDArray[np.float32]], Any] | None
-
-
-class ForeignTypesError(ValueError):
-    """A file holds types that skops does not know, which may run code when they are loaded."""
 
 
 def read(

@@ -131,7 +131,7 @@ def test_a_tree_answers_with_a_column_as_data_and_through_its_host(
     assert served.as_json(answers) == [{"value": pytest.approx(n, rel=1e-4)} for n in told[:3]]
     tensors = served.as_tensors(answers)
     assert list(tensors) == ["value"] and tensors["value"].shape == (3,)
-    assert served.output_types() == [{"name": "value", "datatype": "FP32", "shape": [-1]}]
+    assert served.described()["outputs"] == [{"name": "value", "datatype": "FP32", "shape": [-1]}]
 
 
 @pytest.mark.parametrize(

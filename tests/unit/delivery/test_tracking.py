@@ -8,7 +8,7 @@ from report_samples import PICTURES, TUNED, full
 from scripts import track
 from touchstone.artifacts.store import Store
 from touchstone.delivery import tracking
-from touchstone.delivery.tracking import Server
+from touchstone.delivery.tracker import Server
 from touchstone.errors import DeadlineError, UsageError
 
 

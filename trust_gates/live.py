@@ -25,6 +25,7 @@ from trust_gates.gates import Gates, GatesFile, read_policy
 from trust_gates.inputs import dataset
 from trust_gates.inputs.arrays import GROUP
 from trust_gates.inputs.dataset import Data
+from trust_gates.inputs.table import gap
 from trust_gates.named import ordered
 from trust_gates.outside import Subject
 from trust_gates.reach import Reach
@@ -260,9 +261,9 @@ def _arrays(data: Any, task: Task) -> Data:
         raise ValueError(f"got the keys {foreign}, expected groups to be named {GROUP}<name>")
     truth: Any
     if task == "regression":
-        truth = {"classes": (), "targets": _numbers(data[_LABELS], np.float64)}
+        truth = {"classes": (), "targets": _numbers(_each(data, _LABELS), np.float64)}
     else:
-        labels = [str(label) for label in np.asarray(data[_LABELS]).tolist()]
+        labels = [str(label) for label in _each(data, _LABELS)]
         names = ordered(labels)
         place = {name: index for index, name in enumerate(names)}
         labelled = np.array([place[label] for label in labels], dtype=np.int64)
@@ -272,8 +273,8 @@ def _arrays(data: Any, task: Task) -> Data:
         inputs=inputs,
         **truth,
         groups={
-            key.removeprefix(GROUP): np.array([str(one) for one in np.asarray(values).tolist()])
-            for key, values in data.items()
+            key.removeprefix(GROUP): np.array([str(one) for one in _each(data, key)])
+            for key in data
             if key.startswith(GROUP)
         },
     )
@@ -283,6 +284,20 @@ def _arrays(data: Any, task: Task) -> Data:
         high=float(inputs.max()),
         reach=Reach.of_rows(inputs) if inputs.ndim == 2 else None,
     )
+
+
+def _each(data: Mapping[str, Any], name: str) -> list[Any]:
+    """The value of each sample. Raises ValueError where one is missing, as of a frame's column."""
+    values = np.asarray(data[name])
+    if values.ndim != 1:
+        raise ValueError(f"got {name} of shape {values.shape}, expected a value a sample: (N,)")
+    found: list[Any] = values.tolist()
+    if gaps := [row for row, value in enumerate(found) if gap(value)]:
+        raise ValueError(
+            f"got no value of {name} in sample {gaps[0]} (of {len(gaps)} such), expected one of"
+            " each sample"
+        )
+    return found
 
 
 def _inputs(given: Any) -> NDArray[np.float32]:

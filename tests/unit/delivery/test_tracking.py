@@ -88,6 +88,18 @@ def test_names_that_a_models_code_chose_neither_climb_nor_flood():
     assert (len(name), len(value)) == (250, 500)
 
 
+def test_a_models_own_figures_neither_pass_for_a_gates_nor_crowd_them_out():
+    document = full()
+    flood = {f"val_{number}": 1.0 for number in range(10_000)}
+    lies = {"fairness/equal_opportunity_difference": 0.0, "robustness/robust_accuracy": 0.99}
+    document["facts"] |= {"metrics": {**flood, **lies}, "parameters": {"train.epochs": 900}}
+    found = told(("sha256:1", document))
+    assert found.params["train.epochs"] == "3"
+    assert found.metrics["robustness/robust_accuracy"] == 0.5
+    assert "fairness/equal_opportunity_difference" not in found.metrics
+    assert len(found.metrics) == 500
+
+
 def test_a_server_that_never_answers_is_left_alone():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = Server.of(f"http://127.0.0.1:{silent.getsockname()[1]}", {})

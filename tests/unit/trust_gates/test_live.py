@@ -41,6 +41,10 @@ def answered(verdict, name="accuracy"):
     return next(check.measured for check in verdict.checks if check.name == name)
 
 
+def arrays():
+    return {"inputs": SAMPLES.inputs, "labels": NAMES}
+
+
 def test_importing_the_package_imports_nothing_else():
     code = "import sys, trust_gates; print({'numpy', 'pydantic', 'typer'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
@@ -144,6 +148,25 @@ def test_what_predicts_a_number_is_judged_alike():
     assert trust_gates.judge(None, said, near).passed
 
 
+class Scaling(Linear):
+    """Scales what it is given in place, as code often does."""
+
+    def forward(self, inputs):
+        return super().forward(inputs.mul_(2).sub_(0.5))
+
+
+def test_a_model_that_changes_its_inputs_in_place_changes_nobody_elses():
+    def scaling(inputs):
+        inputs *= 2
+        inputs -= 0.5
+        return logits(inputs)
+
+    before = SAMPLES.inputs.copy()
+    for model in (scaling, Scaling(WEIGHT)):
+        assert trust_gates.judge(model, arrays(), ACCURATE).passed
+        assert (SAMPLES.inputs == before).all()
+
+
 @pytest.mark.parametrize(
     ("model", "data", "policy", "error", "words"),
     [
@@ -156,6 +179,9 @@ def test_what_predicts_a_number_is_judged_alike():
         (logits, ([[np.nan]], ["x"]), ACCURATE, ValueError, "NaN or infinite"),
         (logits, ([1.0], ["x"]), ACCURATE, ValueError, "of shape"),
         (logits, (SAMPLES.inputs, NAMES[:9]), ACCURATE, ValueError, "got 9 entries of labels"),
+        (logits, (SAMPLES.inputs, NAMES[:, None]), ACCURATE, ValueError, r"labels of shape \(300, 1"),
+        (logits, (SAMPLES.inputs, [None, *NAMES[1:]]), ACCURATE, ValueError, "no value of labels"),
+        (logits, dict(arrays(), protected_sex=[np.nan] * 300), ACCURATE, ValueError, "of protected_s"),
         (logits, frame(a=np.nan), ACCURATE, ValueError, "the value of 'a' is missing"),
         (logits, frame(), {}, PolicyError, "gates"),
         (logits, frame(), {"gates": {}}, PolicyError, "got the gates"),

@@ -27,3 +27,7 @@ class PolicyError(ValueError):
 
 class UnfitModelError(PolicyError):
     """The model is of a kind that the policy's gate cannot judge."""
+
+
+class ForeignTypesError(ValueError):
+    """A skops file holds types that skops does not know: loading them may run code."""

@@ -62,6 +62,18 @@ SMALL: Mapping[str, dict[str, Any]] = {
             },
         },
     },
+    "scikit-learn": {
+        "gates": {
+            "robustness": {
+                "samples": 60,
+                "checks": [{"metric": "robust_accuracy", "atLeast": 0.5}],
+            },
+            "explainability": {"samples": 40},
+        },
+    },
+    "text": {
+        "gates": {"robustness": {"checks": [{"metric": "robust_accuracy", "atLeast": 0.3}]}},
+    },
 }
 """By example what of its `spec` is smaller here, besides one process to train and no search."""
 

@@ -12,7 +12,7 @@ import typer
 
 from touchstone.errors import ManifestError, ModelRefusedError, PlatformError, TouchstoneError
 from trust_gates import __main__ as outside
-from trust_gates.errors import GateError, MissingExtraError
+from trust_gates.errors import ForeignTypesError, GateError, MissingExtraError
 
 if TYPE_CHECKING:
     from touchstone.delivery.logged import Logged
@@ -151,7 +151,6 @@ def _policy(path: Path) -> tuple[Gates, int, dict[str, list[str]]]:
 def _open(model: Path | None, data: Path, task: Task) -> Subject:
     from trust_gates import outside as judging
     from trust_gates.inputs import dataset
-    from trust_gates.inputs.sklearn import ForeignTypesError
 
     if model is None or not (model / _TREE_FILE).is_file():
         try:

@@ -14,6 +14,7 @@ import typer
 from touchstone.commands.completing import ModelName
 from touchstone.errors import PlatformError, UsageError
 from touchstone.home import Home
+from trust_gates.visible import one_line
 
 if TYPE_CHECKING:
     from touchstone.delivery.sample import Sample
@@ -146,8 +147,6 @@ def _ask(url: str, file: Path | None, wait: float) -> tuple[dict[str, Any], str]
 
 def _error(text: str) -> str:
     """The words of an answer that is none."""
-    from trust_gates.visible import one_line
-
     with suppress(ValueError, TypeError, KeyError):
         text = json.loads(text)["error"]
     return one_line(str(text))[:1000]
@@ -189,4 +188,4 @@ def _found(labels: list[str], scores: list[float], boxes: list[Any]) -> str:
 
 
 def _sure(label: str, share: float) -> str:
-    return f"{label} ({share:.0%} sure)"
+    return f"{one_line(label)} ({share:.0%} sure)"  # a model's own word

@@ -329,6 +329,8 @@ def _local_replies() -> Document:
         value = {"default_value": code, "runtime_key": "touchstone.unused"}
         return {"status_code_filter": {"comparison": {"op": op, "value": value}}}
 
+    slash = {"name": ":path", "string_match": {"prefix": "/"}, "invert_match": True}
+    no_path = {"header_filter": {"header": slash}}  # `OPTIONS *`, which no route can match
     unreached = {"response_flag_filter": {"flags": _UNREACHED}}
     own = {400: " (%RESPONSE_CODE_DETAILS%)"}  # what was malformed
     return {
@@ -342,6 +344,7 @@ def _local_replies() -> Document:
                 ": the revision cannot be reached, or ended (%RESPONSE_FLAGS%); another is started",
                 _header("retry-after", str(_AGAIN)),
             ),
+            worded({"and_filter": {"filters": [no_path, status("EQ", 404)]}}, ": " + _OFFERED),
             worded(status("GE", 400), ": %LOCAL_REPLY_BODY%"),
         ],
         "body_format": {

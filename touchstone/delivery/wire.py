@@ -138,7 +138,7 @@ def parsed(body: bytes, expected: str = _V1) -> Any:
     Raises:
         ValueError: it is none.
     """
-    import orjson  # comes with KServe
+    import orjson
 
     try:
         orjson.loads(body)  # what it lets pass is UTF-8, without NaN or halves of a character

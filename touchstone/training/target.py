@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trust_gates.inputs.description import DTYPES, WORDS
 from trust_gates.reach import Reach
-from trust_gates.target import Embedding, Target, Watch
+from trust_gates.target import Embedding, Target, Watch, column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +82,11 @@ def open_tree(
     def embedding(tokens: NDArray[np.int64]) -> Embedding:
         assert isinstance(network, Network)  # noqa: S101 (a graph, or what lies behind a host)
         table = network.embedding(torch.from_numpy(tokens).to(device)).cpu().numpy()
-        return Embedding(table, network.embedded, None if served is None else served.answer)
+        return Embedding(
+            table,
+            lambda some, vectors: column(network.embedded(some, vectors)),
+            None if served is None else served.answer,
+        )
 
     guard = Guard.read(folder, spec, module)
     serve, repair = asked(folder, spec, module, device)

@@ -152,9 +152,12 @@ def of_samples(
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(samples))[:most])
     inputs = samples.inputs[rows]
+    baseline = _baseline(samples.inputs, rows)
+    if space is not None:
+        baseline = space.beside(baseline, inputs)
     boxes = told = None
     if samples.targets is not None:
-        both = [target.logits(x) for x in (inputs, _baseline(samples.inputs, rows))]
+        both = [target.logits(x) for x in (inputs, baseline)]
         if both[0].shape != (len(rows), 1):
             raise GateError(
                 f"got answers of shape {both[0].shape} for {len(rows)} samples, expected one number"
@@ -179,12 +182,11 @@ def of_samples(
         ]
         labels = np.array([truth.labels[index] for truth, index in found], dtype=np.int64)
         boxes = np.array([truth.boxes[index] for truth, index in found]).reshape(-1, 4)
-    baseline = _baseline(samples.inputs, rows[kept])
     return Subject(
         target=target,
         rows=rows[kept],
         inputs=inputs[kept],
-        baseline=baseline if space is None else space.beside(baseline, inputs[kept]),
+        baseline=baseline[kept],
         labels=labels,
         boxes=boxes,
         told=told,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.errors import ForeignTypesError
 from trust_gates.inputs import opaque
 from trust_gates.named import same_number
 from trust_gates.target import Target
@@ -21,10 +22,6 @@ from trust_gates.target import Target
 Ask = Callable[[Any], Any] | None
 
 _SPACE = re.compile(r"\s")
-
-
-class ForeignTypesError(ValueError):
-    """A file holds types that skops does not know, which may run code when they are loaded."""
 
 
 def read(

@@ -169,4 +169,5 @@ def _reach(target: Target, samples: Samples) -> Reach:
         high=wider(own.high, 0.0),  # type: ignore[arg-type]
         immutable=wider(own.immutable, True),  # type: ignore[arg-type]
         observed=own.observed,
+        beside=own.beside,
     )

@@ -223,3 +223,30 @@ def test_a_model_that_leans_on_its_company_is_refused_and_no_wrong_policy():
     assert evidence.outcome is not Outcome.PASSED
     outcomes = {check.name: check.outcome for check in evidence.checks}
     assert outcomes["answers_differ_by_company"] is Outcome.FAILED
+
+
+def test_a_number_that_is_told_of_tokens_is_judged_from_the_embedding_on():
+    class Number(token_models.Mean):
+        def forward(self, tokens):
+            return super().forward(tokens)[:, 1:] / 10
+
+    torch.manual_seed(0)
+    target = target_of(Number())
+    with torch.no_grad():
+        truth = target.module(torch.from_numpy(SAMPLES.inputs))[:, 0].numpy()
+    samples = replace(SAMPLES, labels=None, targets=truth, classes=())
+    policy = {
+        "epsilon": 0.02,
+        "tolerance": 0.2,
+        "samples": 60,
+        "checks": [{"metric": "robust_within_tolerance", "atLeast": 0.5}],
+    }
+    evidence = robustness.judge(target, samples, Robustness.model_validate(policy), Setting(seed=1))
+    assert evidence.outcome is Outcome.PASSED
+    wide = Robustness.model_validate({**policy, "epsilon": 0.4})
+    assert robustness.judge(target, samples, wide, Setting(seed=1)).outcome is Outcome.FAILED
+    how = {"samples": 32, "checks": [{"metric": "faithfulness", "atLeast": 0.05}]}
+    found = explainability.judge(
+        target, samples, Explainability.model_validate(how), Setting(seed=1)
+    )
+    assert found.outcome is Outcome.PASSED

@@ -1,19 +1,17 @@
 """What a CI system reads of a verdict says who was refused and why, whatever the names are."""
 
-import json
 import re
-from pathlib import Path
 from xml.etree import ElementTree
 
-import jsonschema
 import pytest
+from pydantic import BaseModel
 from report_samples import check, document, evidence, full
+from sarif_pydantic import Sarif
 
 from trust_gates.report import junit, markdown, sarif
 from trust_gates.report.reading import Report
 from trust_gates.verdict import Outcome, Verdict
 
-SCHEMA = json.loads(Path("tests/contract/sarif-2.1.0.schema.json").read_bytes())
 POLICY = """
 gates:
   quality:
@@ -32,8 +30,17 @@ def parsed(verdict):
 
 def log(verdict, **more):
     found = sarif.render(verdict, **{"uri": "gates.yaml", "policy": POLICY, **more})
-    jsonschema.validate(found, SCHEMA)
+    known(Sarif.model_validate(found))
     return found["runs"][0]
+
+
+def known(part):
+    """Fields that SARIF does not have are kept apart by its model, and refused by some readers."""
+    assert set(part.model_extra) <= {"columnKind"}  # of section 3.14.17, which the model lacks
+    for value in vars(part).values():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, BaseModel):
+                known(one)
 
 
 def test_a_check_is_a_test_case_and_a_refusal_a_failure():
@@ -70,7 +77,7 @@ def test_names_of_others_break_no_document():
     result = log(verdict)["results"][0]
     assert "\n" not in result["message"]["text"] and "\x1b" not in result["message"]["text"]
     summary = markdown.summary(Report.of(verdict, ()))
-    plain = re.sub("`[^`]*`", "", summary)
+    plain = re.sub("`[^`]*`", "", summary.replace(r"\`", ""))
     assert "<b>" not in plain and "\n::error::" not in summary and "@all" not in plain
 
 

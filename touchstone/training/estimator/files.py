@@ -77,7 +77,8 @@ def foreign_tree(
         shutil.copyfile(file, folder / FILE)
         document = {
             "entrypoint": "", "parameters": {}, "task": task, "classes": list(classes),
-            "inputs": {"features": list(features)}, "torch": "", "seed": 0, "estimator": {"labels": "names"},
+            "inputs": {"features": list(features)}, "torch": "", "seed": 0,
+            "estimator": {"labels": "names"},
         }  # fmt: skip
         (folder / "model.json").write_text(json.dumps(document))
         yield folder

@@ -124,7 +124,7 @@ def test_a_tree_of_an_estimator_with_a_pickle_or_without_its_file_is_refused(tmp
         open_described(folder, DATA.description)
     (folder / "more.pkl").unlink()
     (folder / "model.skops").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="model.skops: .*expected a scikit-learn classifier"):
+    with pytest.raises(ValueError, match="model.skops: .*expected a scikit-learn model"):
         with_code(folder)
 
 

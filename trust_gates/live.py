@@ -142,7 +142,7 @@ def _examined(given: _Given, asked: Gates, seed: int) -> Evidence:
         data,
         asked,
         expected={},
-        open_target=lambda: outside.open_subject(model, data).model,
+        open_target=lambda: outside.open_subject(model, data, asked.task).model,
         seed=seed,
     )
 
@@ -175,7 +175,7 @@ def _target(model: Any, found: Data) -> tuple[Target, str]:
         tensor = next(model.parameters(), None)
         network = Target(
             module=model,
-            predict=model if names else lambda inputs: column(model(inputs)),
+            predict=lambda inputs: column(model(inputs)),
             low=found.low,
             high=found.high,
             device="cpu" if tensor is None else str(tensor.device),
@@ -262,12 +262,12 @@ def _arrays(data: Any, task: Task) -> Data:
     others = set(data) - {_INPUTS, key}
     if foreign := sorted(str(one) for one in others if not str(one).startswith(GROUP)):
         raise ValueError(f"got the keys {foreign}, expected groups to be named {GROUP}<name>")
-    inputs = _numbers(data[_INPUTS])
+    inputs = _inputs(data[_INPUTS])
     truth: Any
     if key == _TARGETS or task == "regression":
-        truth = {"classes": (), "targets": _targets(key, data[key])}
+        truth = {"classes": (), "targets": _numbers(key, _each(data, key), np.float64)}
     else:
-        labels = _names_of(key, data[key])
+        labels = [str(label) for label in _each(data, key)]
         names = ordered(labels)
         truth = {"classes": names, "labels": np.array([names.index(label) for label in labels])}
     return Data(
@@ -275,7 +275,7 @@ def _arrays(data: Any, task: Task) -> Data:
             inputs=inputs,
             **truth,
             groups={
-                str(name).removeprefix(GROUP): np.array(_names_of(name, data[name]))
+                str(name).removeprefix(GROUP): np.array([str(one) for one in _each(data, name)])
                 for name in data
                 if name in others
             },
@@ -287,39 +287,38 @@ def _arrays(data: Any, task: Task) -> Data:
     )
 
 
-def _names_of(key: str, given: Any) -> list[str]:
-    """(N): of classes or groups. Raises ValueError where one is missing."""
-    values = np.asarray(given).reshape(-1).tolist()
-    if gaps := [row for row, value in enumerate(values) if gap(value)]:
-        raise ValueError(f"got no value in {key}[{gaps[0]}], expected a name for each sample")
-    return [str(value) for value in values]
-
-
-def _targets(key: str, given: Any) -> NDArray[np.float64]:
-    """(N): a regression's truth. Raises ValueError where one is no finite number."""
-    try:
-        found = np.asarray(given, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"got {key} that are no numbers ({error}), expected finite ones") from None
-    if not np.isfinite(found).all():
-        row = int(np.flatnonzero(~np.isfinite(found))[0])
-        raise ValueError(f"got {found[row]} in {key}[{row}], expected a finite number")
+def _each(data: Mapping[str, Any], name: str) -> list[Any]:
+    """The value of each sample. Raises ValueError where one is missing, as of a frame's column."""
+    values = np.asarray(data[name])
+    if values.ndim != 1:
+        raise ValueError(f"got {name} of shape {values.shape}, expected a value a sample: (N,)")
+    found: list[Any] = values.tolist()
+    if gaps := [row for row, value in enumerate(found) if gap(value)]:
+        raise ValueError(
+            f"got no value of {name} in sample {gaps[0]} (of {len(gaps)} such), expected one of"
+            " each sample"
+        )
     return found
 
 
-def _numbers(given: Any) -> NDArray[np.float32]:
-    try:
-        inputs = np.asarray(given, dtype=np.float32)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"got inputs that are no numbers ({error}), expected float32") from None
+def _inputs(given: Any) -> NDArray[np.float32]:
+    inputs: NDArray[np.float32] = _numbers(_INPUTS, given, np.float32)
     if inputs.ndim < 2 or not inputs.size:
         raise ValueError(
             f"got inputs of shape {inputs.shape}, expected (samples, features) or images "
             "(samples, channels, height, width), and at least one"
         )
-    if not np.isfinite(inputs).all():
-        raise ValueError("got inputs that are NaN or infinite, expected finite numbers")
     return inputs
+
+
+def _numbers(name: str, given: Any, kind: type[np.floating[Any]]) -> NDArray[Any]:
+    try:
+        found = np.asarray(given, dtype=kind)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"got {name} that are no numbers ({error}), expected some") from None
+    if not np.isfinite(found).all():
+        raise ValueError(f"got {name} that are NaN or infinite, expected finite numbers")
+    return found
 
 
 def _renamed(samples: Samples, classes: list[str]) -> Samples:

@@ -80,5 +80,7 @@ def told(problem: Any) -> str:
 
 def alike(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'accuracy'?` where a known name is close to the one that was got."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=_CLOSE)
+    names = list(known)
+    same = [one for one in names if one.casefold() == name.casefold()]  # male: Male, not Female
+    close = same or difflib.get_close_matches(name, names, n=1, cutoff=_CLOSE)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from scripts import track
 from touchstone.artifacts.store import Store
 from touchstone.cli import _app
-from touchstone.delivery import logged, tracking
+from touchstone.delivery import logged, tracker
 from touchstone.errors import ManifestError, ModelRefusedError, PlatformError, UsageError
 from touchstone.home import SHIPPED
 
@@ -21,7 +21,7 @@ GATES = SHIPPED / "training" / "examples" / "gates"
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tracker")
     with pytest.MonkeyPatch.context() as patch:
-        found = tracking.Server.of(f"sqlite:///{folder}/mlflow.db", {})
+        found = tracker.Server.of(f"sqlite:///{folder}/mlflow.db", {})
         patch.setenv("MLFLOW_TRACKING_URI", found.uri)
         yield found
     for name in ("mlflow", "alembic"):
@@ -30,7 +30,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mlflow(server):
-    with tracking.client(server) as found:
+    with tracker.client(server) as found:
         yield found
 
 
@@ -118,7 +118,7 @@ def test_a_refused_model_is_told_as_such_whether_mlflow_takes_its_report_or_not(
     def full_disk(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(tracking, "log_files", full_disk)
+    monkeypatch.setattr(tracker, "log_files", full_disk)
     done = judged("models:/wards/1", policy=strict)
     assert isinstance(done.exception, ModelRefusedError)
     assert "not attached: MLflow did not take the report: OSError: no space" in done.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from touchstone.documents.naming import MODEL
 from touchstone.errors import UsageError
 from touchstone.home import SHIPPED, Home
 
@@ -164,14 +166,29 @@ def _next(folder: Path) -> list[str]:
     """The commands from here to a run of the model."""
     git, home = _git(folder), Home.default()
     where = "" if folder == Path() else f" {shlex.quote(str(folder))}"
-    up = home.model_repository.exists()
+    repository, add = _target(home, folder)
     return [
         f"touchstone validate{where}",
-        *([] if up else ["touchstone up --detach"]),
+        *([] if home.model_repository.exists() else ["touchstone up --detach"]),
+        *add,
         *([] if (folder / ".git").exists() else [f"{git} init -b main"]),
         _switch(folder),
         f"{git} add -A",
         f'{git} commit -m "A first model"',
-        f"{git} push {shlex.quote(str(home.model_repository))} HEAD:main",
+        f"{git} push {shlex.quote(str(repository))} HEAD:main",
         "touchstone watch",
     ]
+
+
+def _target(home: Home, folder: Path) -> tuple[Path, list[str]]:
+    """Where to push the model, and what makes that repository: the first may hold another's."""
+    from touchstone.platform import repositories
+
+    first = home.model_repository
+    if not first.exists() or not repositories.commits(first):
+        return first, []
+    words = re.sub("[^a-z0-9]+", "-", folder.resolve().name.lower())
+    found = re.search(MODEL, words)
+    name = found[0] if found else "another"
+    own = home.repository(name)
+    return own, [] if own.exists() else [f"touchstone model add {name}"]

@@ -18,6 +18,7 @@ def examine(
     code: Path | None = None,
     uri: str = "",
     floors: Floors | None = None,
+    gitops_url: str = "",
     show: Sequence[Path] = (),
     packages: Path | None = None,
     refused: Sequence[tuple[str, str]] = (),
@@ -25,8 +26,12 @@ def examine(
 ) -> Checked:
     """Check a model repository, and hold it to the floors; see `checked.check`.
 
+    Args:
+        gitops_url: where no floors are given, those of the environments that it names are read
+            from there.
+
     Raises:
-        ManifestError: there is no YAML to check.
+        ManifestError: there is no YAML to check, or it names an environment that is not there.
     """
     found = checked.check(
         path,
@@ -38,7 +43,11 @@ def examine(
         refused=refused,
         output=output,
     )
-    if found.pipeline is not None and floors:
+    if found.pipeline is None:
+        return found
+    if not floors and gitops_url:
+        floors = held.read(gitops_url, found.pipeline.spec.promote.environments)
+    if floors:
         less = held.problems(floors, found.pipeline.spec.gates, found.facts)
         found.problems[:0] = [Finding(location=found.file, message=problem) for problem in less]
     return found

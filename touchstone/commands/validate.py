@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from touchstone.errors import ManifestError
+from touchstone.errors import ManifestError, PlatformError
+from touchstone.home import Home
 
 if TYPE_CHECKING:
     from touchstone.contract.checked import Checked
@@ -41,7 +42,10 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
     floor: Annotated[
         list[Path] | None,
-        typer.Option(help="environment.yaml to hold a model repository to as well."),
+        typer.Option(
+            help="environment.yaml to hold a model repository to, in the place of those of the"
+            " platform whose folder is here."
+        ),
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -117,8 +121,21 @@ def _model(path: Path, floors: Sequence[Path], data: Sequence[Path]) -> Checked:
     folder = path if path.is_dir() else path.parent
     shown = "" if folder == Path() else str(folder)
     return examine_model(
-        path, shown=shown, floors={str(one): load_policy(one) for one in floors}, show=data
+        path,
+        shown=shown,
+        floors={str(one): load_policy(one) for one in floors},
+        gitops_url=_gitops(),
+        show=data,
     )
+
+
+def _gitops() -> str:
+    """The GitOps repository of the platform that a push from here goes to; empty without one."""
+    try:
+        repository = Home.default().gitops_repository
+    except PlatformError:  # a folder that may be somebody else's: nothing is read from it
+        return ""
+    return str(repository) if repository.exists() else ""
 
 
 def _fits(checked: Checked) -> str:

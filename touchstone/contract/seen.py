@@ -253,6 +253,7 @@ def _learn(seen: Seen, told: Any) -> None:
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
             return
         seen.data, seen.description = data, description
+        seen.task = seen.task or description.task  # of a table without code, its label's
 
 
 def _lines(

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from touchstone import cli
 from touchstone.errors import UsageError
-from touchstone.home import SHIPPED
+from touchstone.git import git
+from touchstone.home import SHIPPED, Home
+from touchstone.platform import repositories
 
 MODELS = sorted(file.parent.name for file in SHIPPED.glob("training/examples/*/touchstone.yaml"))
 
@@ -72,6 +74,20 @@ def test_the_commands_that_are_printed_can_be_typed_as_they_are(tmp_path):
     subprocess.run(["sh", "-e", "-c", script], check=True, env=env, capture_output=True)
     pushed = ["git", "-C", tmp_path / "home/git/model.git", "ls-tree", "--name-only", "main"]
     assert "touchstone.yaml" in subprocess.run(pushed, capture_output=True, text=True).stdout
+
+
+def test_a_second_model_is_told_a_repository_of_its_own(tmp_path):
+    home = Home(tmp_path / "home")
+    home.prepare()
+    first = repositories.create(home, "model")
+    assert f"push {first} HEAD:main" in init("one").output
+    git("init", "-q", "-b", "main", "one", cwd=tmp_path)
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm.", "--allow-empty", cwd="one")
+    git("push", "-q", str(first), "main", cwd="one")
+    for folder, name in {"My 2nd": "my-2nd", "ü": "another"}.items():
+        printed = init(folder).output
+        assert f"touchstone model add {name}\n" in printed
+        assert f"push {home.repository(name)} HEAD:main" in printed
 
 
 def _without_touchstone(tmp_path, said=""):

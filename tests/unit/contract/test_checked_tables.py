@@ -47,7 +47,8 @@ def test_yaml_table_and_an_entrypoint_of_ones_own_are_told_together(repository):
         ("privileged: [Male]", "privileged: [male]"),
     )
     found = "\n".join(map(str, examine(repository, shown=str(repository)).problems))
-    assert "the privileged value of sex 'male', expected one of 'Female', 'Male'" in found
+    expected = "expected one of 'Female', 'Male'; did you mean 'Male'?"
+    assert f"the privileged value of sex 'male', {expected}" in found
     assert "model.py:11: loss: got the loss inf" in found
 
 
@@ -62,6 +63,23 @@ def test_a_table_that_cannot_be_read_is_told_at_its_line_and_in_touchstone_yaml(
     (told,) = examine(repository, shown=str(repository)).problems
     assert told.location == str(repository / "touchstone.yaml:7:5")
     assert "expected the table; did you mean 'people.csv'?" in told.message
+
+
+def test_figures_are_those_of_the_task_that_the_label_says(repository):
+    edit(
+        repository,
+        ("label: income", "label: hours"),
+        ("      hours: [0, 80]\n", ""),
+        ('      favorable: ">50K"\n', ""),
+    )
+    found = "\n".join(map(str, examine(repository).problems))
+    of_classes = (
+        *("balanced_accuracy", "val_accuracy", "robust_accuracy"),
+        *("statistical_parity_difference", "equal_opportunity_difference"),
+    )
+    for metric in of_classes:
+        assert f"got {metric!r}, " in found
+    assert "this one is of the task regression: expected one of " in found
 
 
 def test_a_table_at_an_address_is_left_to_the_run(repository):

@@ -11,7 +11,7 @@ from touchstone.contract import model_repo
 from touchstone.delivery import environment, floors, gitops, review, scope
 from touchstone.errors import ManifestError, TouchstoneError, UsageError
 from touchstone.git import git
-from touchstone.home import SHIPPED
+from touchstone.home import SHIPPED, Home
 
 LOOSE = """\
 apiVersion: touchstone.dev/v1
@@ -352,3 +352,22 @@ def test_validate_holds_a_repository_to_a_floor_before_it_is_pushed(tmp_path, ca
     told = capsys.readouterr().out
     assert re.search(r"accuracy: touchstone.yaml asks >= 0, .*asks >= 0\.5", told)
     assert "the repository has no file model.py" in told  # and all the rest with it
+
+
+def test_validate_holds_a_repository_to_the_floor_of_the_platform_that_is_here(
+    tmp_path, capsys, monkeypatch
+):
+    from touchstone.commands.validate import validate
+
+    home = Home(tmp_path / "home")
+    monkeypatch.setenv("TOUCHSTONE_HOME", str(home.root))
+    home.prepare()
+    gitops.create(home.gitops_repository)
+    pipeline(tmp_path, environments="production")
+    with pytest.raises(ManifestError):
+        validate([tmp_path])
+    wanted = rf"accuracy: touchstone.yaml asks >= 0, {PRODUCTION} asks >= 0\.5"
+    assert re.search(wanted, capsys.readouterr().out)
+    pipeline(tmp_path, environments="mine")
+    with pytest.raises(ManifestError, match="has no environments/mine/environment.yaml"):
+        validate([tmp_path])

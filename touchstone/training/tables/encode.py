@@ -13,7 +13,7 @@ from touchstone.training.spec import Description, RawData
 from touchstone.training.tables.asked import Data
 from touchstone.training.tables.frame import Frame, TableError, Values
 from trust_gates.inputs.arrays import key
-from trust_gates.inputs.table import MOST_FEATURES, UNKNOWN, Column, Columns, number, shown
+from trust_gates.inputs.table import MOST_FEATURES, UNKNOWN, Column, Columns, quantity, shown
 from trust_gates.named import ordered
 from trust_gates.wording import alike
 
@@ -92,7 +92,7 @@ def task_of(values: Values, data: Data) -> str:
     """What the label asks for, where touchstone.yaml does not say it."""
     if data.task is not None:
         return data.task
-    numbers = [number(word) for word in values.words if word]
+    numbers = [quantity(word) for word in values.words if word]
     known = [one for one in numbers if one is not None]
     if values.kind == "category" or not known or len(known) < len(numbers):
         return "classification"
@@ -128,7 +128,7 @@ def _of_label(frame: Frame, data: Data) -> Iterator[Problem]:
             (),
         )
     if task_of(values, data) == "regression":
-        numbers = {word: number(word) for word in words}
+        numbers = {word: quantity(word) for word in words}
         if wrong := [word for word, one in numbers.items() if one is None or abs(one) > _LARGEST]:
             yield (
                 f"{frame.at(values.first(wrong[0]))}: got the {data.label} {shown(wrong[0])},"
@@ -170,7 +170,7 @@ def _column(frame: Frame, name: str, data: Data) -> Column:
     values = frame.columns[name]
     words = [word for word in values.words if word]
     missing = len(words) < len(values.words)
-    numbers = {word: number(word) for word in words}
+    numbers = {word: quantity(word) for word in words}
     known = [one for one in numbers.values() if one is not None]
     if values.kind != "category" and name not in data.categories:
         if len(known) == len(words):
@@ -200,7 +200,7 @@ def _range(frame: Frame, name: str, data: Data, known: Sequence[float]) -> tuple
     low, high = map(float, data.ranges.get(name, (min(known), max(known))))
     values = frame.columns[name]
     for word in values.words:
-        one = number(word)
+        one = quantity(word)
         if one is not None and not low <= one <= high:
             raise TableError(
                 f"{frame.at(values.first(word))}: {name}: got {word}, expected a number from"
@@ -279,7 +279,7 @@ def _whole(frame: Frame, data: Data, columns: Columns) -> RawData:
         classes = ordered(label.words)
         arrays["labels"] = _indices(label, classes)
     else:
-        numbers = np.array([number(word) for word in label.words], dtype=np.float64)[label.codes]
+        numbers = np.array([quantity(word) for word in label.words], dtype=np.float64)[label.codes]
         arrays["targets"] = numbers.astype(np.float32)
         told |= {"mean": float(numbers.mean()), "deviation": float(numbers.std())}
     protected = {}

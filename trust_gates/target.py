@@ -238,7 +238,8 @@ class Target:
     def tensor(self, inputs: NDArray[np.float32]) -> torch.Tensor:
         """`inputs` on the model's device; images in the memory order that is fast on CPUs.
 
-        They are a copy: who scales them in place scales none that it is asked about again.
+        They are a copy: a network that scales them in place scales none that it is asked about
+        again.
         """
         import torch
 

@@ -83,6 +83,8 @@ def main(
                 shown = models.get_packages(artifacts, packages, Path(folder) / "packages")
                 _load(repository, asked_of.entrypoint, source_uri, declared.seed, place, shown)
         data = dataset.read_raw(place)
+        if not declared.is_table and (problem := dataset.unread(data.description)):
+            raise ManifestError(problem)
         digest = artifacts.put(place)
     held = "" if declared.is_table else declared.digest  # a table's is of its bytes: held to it
     if not uri and held not in ("", digest):

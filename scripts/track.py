@@ -25,14 +25,14 @@ def main(
     server: Annotated[Path | None, typer.Option(help="Folder of the tracker's Secret.")] = None,
 ) -> None:
     """Log parameters, figures of each trial and of the model, the verdict and its report."""
-    from touchstone.delivery import tracking
+    from touchstone.delivery import tracker, tracking
 
     try:
-        named = tracking.Server.read(server)
+        named = tracker.Server.read(server)
         if named is None:
             typer.echo("nothing is tracked: no tracker is named")
             return
-        tracking.require()
+        tracker.require_mlflow()
         tracked = _tracked(store, run, model, commit, parameters, verdict_status)
         typer.echo(f"tracked: {tracking.send(named, tracked)}")
     except TouchstoneError as error:

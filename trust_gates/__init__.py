@@ -31,14 +31,16 @@ def judge(
 
     Args:
         model: a path (an .onnx or .skops file, or a folder with one); an estimator with
-            `predict_proba` or `decision_function`, or a regressor; a torch.nn.Module; a function
-            from inputs (N, ...), float32, to logits or probabilities (N, K), or to the numbers (N,)
-            of a regression; or None where `data` are predictions.
+            `predict_proba`, `decision_function` or, of a regression, `predict`; a
+            torch.nn.Module; a function from inputs (N, ...), float32, to logits or probabilities
+            (N, K), or to numbers (N,) or (N, 1) of a regression; or None where `data` are
+            predictions.
         data: a path (a dataset folder or a .csv file); a pandas DataFrame with the columns of such
             a file (`label`; `protected_<name>`, groups only; numeric features; or `prediction` or
             `probability_<class>`); `(inputs, labels)`; or a mapping with `inputs` (N, F) or
-            (N, C, H, W), `labels` (N,) and any `protected_<name>` (N,). Where the policy has
-            figures of regressions, labels are numbers.
+            (N, C, H, W), `labels` (N,), or `targets` (N,) of a regression, and any
+            `protected_<name>` (N,). A frame of inputs has the names of its columns. Labels are
+            numbers where a check is of a figure that only regressions have.
         policy: a YAML file with `gates`, or the same as a mapping.
         gates: which of them judge; all that the policy names by default.
         classes: names of the classes in the order of the model's answers; by default those of the

@@ -25,17 +25,18 @@ from trust_gates.gates import Gates, GatesFile, read_policy
 from trust_gates.inputs import dataset
 from trust_gates.inputs.arrays import GROUP
 from trust_gates.inputs.dataset import Data
-from trust_gates.named import ordered
+from trust_gates.inputs.table import gap
+from trust_gates.named import ordered, some
 from trust_gates.outside import Subject
 from trust_gates.reach import Reach
 from trust_gates.samples import Samples, Task
 from trust_gates.target import Target, column
 from trust_gates.verdict import UNCONFINED, Evidence, Verdict
 
-_INPUTS, _LABELS = "inputs", "labels"
+_INPUTS, _LABELS, _TARGETS = "inputs", "labels", "targets"
 _FRAME = "data-frame.csv"
 _UNNAMED = "X does not have valid feature names"
-"""scikit-learn warns of rows without names, whose order is looked at here."""
+"""scikit-learn warns of rows without names, which is what a function of inputs is given."""
 
 
 def judge(
@@ -106,7 +107,7 @@ def _written(data: Any, folder: Path) -> Path | None:
 def _names(asked: Gates, gates: Sequence[str] | None) -> list[str]:
     """Of the gates that judge."""
     named = [name for name in GATES if name in asked.model_fields_set]
-    wanted = named if gates is None else list(gates)
+    wanted = named if gates is None else [gates] if isinstance(gates, str) else list(gates)
     unknown = [name for name in wanted if name not in GATES]
     if unknown or not wanted:
         raise PolicyError(f"got the gates {wanted}, expected some of {list(GATES)}")
@@ -166,7 +167,9 @@ def _subject(model: Any, data: Any, classes: Sequence[str] | None, task: Task) -
 def _target(model: Any, found: Data) -> tuple[Target, str]:
     """The model as a target, and what a reader must know of how it is asked."""
     what = type(model).__name__
-    names, task = found.samples.classes, found.samples.task
+    names = found.samples.classes
+    if isinstance(model, type):
+        raise ValueError(f"got the class {model.__name__} as the model, expected a fitted instance")
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
         tensor = next(model.parameters(), None)
@@ -177,21 +180,30 @@ def _target(model: Any, found: Data) -> tuple[Target, str]:
             high=found.high,
             device="cpu" if tensor is None else str(tensor.device),
         )
-        _fits(network.logits(found.samples.inputs[:1]), names, task)
+        one = found.samples.inputs[:1]
+        try:
+            answers = network.logits(one)
+        except RuntimeError as error:
+            raise ValueError(
+                f"got {error} from {what} asked about float32 of shape {one.shape}, expected "
+                "logits (N, K), or numbers of a regression"
+            ) from error
+        _fits(answers, names)
         return network, f"{what} was asked in the process that judged it"
     from trust_gates.inputs import opaque, sklearn
 
     ask: opaque.Answer
-    if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
-        answers = sklearn.answers(model, names, where=what)
-        ask = _in_order(answers, model, found.features)
+    if hasattr(model, "predict_proba") or hasattr(model, "decision_function"):
+        ask = sklearn.answers(model, names, where=what, features=found.features)
     elif callable(model):
-        ask = _checked(model, names, task)
+        ask = _checked(model, names)
+    elif hasattr(model, "predict"):
+        ask = sklearn.answers(model, names, where=what, features=found.features)
     else:
         raise ValueError(
-            f"got a {what} as the model, expected a path, an estimator (with predict_proba or "
-            "decision_function, or a regressor), a torch.nn.Module, a function of inputs, or None "
-            "for predictions"
+            f"got a {what} as the model, expected a path, an estimator with predict_proba, "
+            "decision_function or, of a regression, predict, a torch.nn.Module, a function of "
+            "inputs, or None for predictions"
         )
     target = opaque.target(ask, low=found.low, high=found.high, spread=found.spread)
     # It is the caller's own code, in the caller's process, whatever it answers with.
@@ -200,93 +212,97 @@ def _target(model: Any, found: Data) -> tuple[Target, str]:
     )
 
 
-def _in_order(
-    ask: Callable[[NDArray[np.float32]], Any], model: Any, features: Sequence[str]
-) -> Callable[[NDArray[np.float32]], Any]:
-    """Asks with the columns in the order in which the estimator learned them.
-
-    Raises:
-        ValueError: both have names, and other ones.
-    """
-    learned = [str(name) for name in getattr(model, "feature_names_in_", ())]
-    if not learned or not features or learned == list(features):
-        return ask
-    if sorted(learned) != sorted(features):
-        raise ValueError(
-            f"got data with the features {list(features)}, expected those that the model learned "
-            f"from: {learned}"
-        )
-    order = [features.index(name) for name in learned]
-    return lambda inputs: ask(inputs[:, order])
-
-
-def _checked(model: Callable[[Any], Any], names: Sequence[str], task: Task) -> Callable[[Any], Any]:
+def _checked(model: Callable[[Any], Any], names: Sequence[str]) -> Callable[[Any], Any]:
     from trust_gates.inputs import opaque
 
     def ask(inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        if task == "regression":
-            return opaque.numbers(np.asarray(model(inputs)))
-        logits = opaque.log_probabilities(np.asarray(model(inputs)))
-        _fits(logits, names, task)
+        found = np.asarray(model(inputs))
+        if not names:
+            return opaque.numbers(found)
+        logits = opaque.log_probabilities(found)
+        _fits(logits, names)
         return np.ascontiguousarray(logits)
 
     return ask
 
 
-def _fits(logits: NDArray[np.float64], names: Sequence[str], task: Task) -> None:
-    if task == "classification" and logits.shape[1] != len(names):
+def _fits(answers: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Raises ValueError where the answers are not about these classes, or of none no numbers."""
+    count = answers.shape[1]
+    if not names and count != 1:
         raise ValueError(
-            f"got answers about {logits.shape[1]} classes, expected the {len(names)} of the data "
-            f"({', '.join(names)}); `classes` names all of them in the order of the answers"
+            f"got {count} answers for each sample, expected a number: the policy has figures of a "
+            "regression"
+        )
+    if names and count != len(names):
+        raise ValueError(
+            f"got answers about {count} classes, expected the {len(names)} of the data "
+            f"({some(names)}); `classes` names all of them in the order of the answers; of numbers "
+            "the policy has figures of regressions, such as r2"
         )
 
 
 def _arrays(data: Any, task: Task) -> Data:
-    """Arrays as what a model is judged on.
+    """Arrays as what a model is judged on; `targets` are of a regression, whatever is asked.
 
     Raises:
         ValueError: they are no numbers, or do not belong together.
     """
     if isinstance(data, tuple) and len(data) == 2:
         data = dict(zip((_INPUTS, _LABELS), data, strict=True))
-    if not isinstance(data, Mapping) or not {_INPUTS, _LABELS} <= set(data):
+    own = set(data) & {_LABELS, _TARGETS} if isinstance(data, Mapping) else set()
+    if len(own) != 1 or _INPUTS not in data:
         got = f"the keys {list(data)}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
         raise ValueError(
             f"got {got} as data, expected a path, a pandas DataFrame, (inputs, labels), or a "
-            f"mapping with {_INPUTS!r}, {_LABELS!r} and any {GROUP}<name>"
+            f"mapping with {_INPUTS!r}, {_LABELS!r} (of a regression {_TARGETS!r}) and any "
+            f"{GROUP}<name>"
         )
-    foreign = [key for key in data if key not in (_INPUTS, _LABELS) and not key.startswith(GROUP)]
-    if foreign:
+    (key,) = own
+    others = set(data) - {_INPUTS, key}
+    if foreign := sorted(str(one) for one in others if not str(one).startswith(GROUP)):
         raise ValueError(f"got the keys {foreign}, expected groups to be named {GROUP}<name>")
-    truth: Any
-    if task == "regression":
-        truth = {"classes": (), "targets": _numbers(data[_LABELS], np.float64)}
-    else:
-        labels = [str(label) for label in np.asarray(data[_LABELS]).tolist()]
-        names = ordered(labels)
-        place = {name: index for index, name in enumerate(names)}
-        labelled = np.array([place[label] for label in labels], dtype=np.int64)
-        truth = {"classes": names, "labels": labelled}
     inputs = _inputs(data[_INPUTS])
-    samples = Samples(
-        inputs=inputs,
-        **truth,
-        groups={
-            key.removeprefix(GROUP): np.array([str(one) for one in np.asarray(values).tolist()])
-            for key, values in data.items()
-            if key.startswith(GROUP)
-        },
-    )
+    truth: Any
+    if key == _TARGETS or task == "regression":
+        truth = {"classes": (), "targets": _numbers(key, _each(data, key), np.float64)}
+    else:
+        labels = [str(label) for label in _each(data, key)]
+        names = ordered(labels)
+        truth = {"classes": names, "labels": np.array([names.index(label) for label in labels])}
     return Data(
-        samples=samples,
+        samples=Samples(
+            inputs=inputs,
+            **truth,
+            groups={
+                str(name).removeprefix(GROUP): np.array([str(one) for one in _each(data, name)])
+                for name in data
+                if name in others
+            },
+        ),
         low=float(inputs.min()),
         high=float(inputs.max()),
+        features=tuple(map(str, getattr(data[_INPUTS], "columns", ()))),
         reach=Reach.of_rows(inputs) if inputs.ndim == 2 else None,
     )
 
 
+def _each(data: Mapping[str, Any], name: str) -> list[Any]:
+    """The value of each sample. Raises ValueError where one is missing, as of a frame's column."""
+    values = np.asarray(data[name])
+    if values.ndim != 1:
+        raise ValueError(f"got {name} of shape {values.shape}, expected a value a sample: (N,)")
+    found: list[Any] = values.tolist()
+    if gaps := [row for row, value in enumerate(found) if gap(value)]:
+        raise ValueError(
+            f"got no value of {name} in sample {gaps[0]} (of {len(gaps)} such), expected one of"
+            " each sample"
+        )
+    return found
+
+
 def _inputs(given: Any) -> NDArray[np.float32]:
-    inputs: NDArray[np.float32] = _numbers(given, np.float32)
+    inputs: NDArray[np.float32] = _numbers(_INPUTS, given, np.float32)
     if inputs.ndim < 2 or not inputs.size:
         raise ValueError(
             f"got inputs of shape {inputs.shape}, expected (samples, features) or images "
@@ -295,13 +311,13 @@ def _inputs(given: Any) -> NDArray[np.float32]:
     return inputs
 
 
-def _numbers(given: Any, kind: type[np.floating[Any]]) -> NDArray[Any]:
+def _numbers(name: str, given: Any, kind: type[np.floating[Any]]) -> NDArray[Any]:
     try:
         found = np.asarray(given, dtype=kind)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"got {_INPUTS} or {_LABELS} that are no numbers ({error})") from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"got {name} that are no numbers ({error}), expected some") from None
     if not np.isfinite(found).all():
-        raise ValueError("got numbers that are NaN or infinite, expected finite ones")
+        raise ValueError(f"got {name} that are NaN or infinite, expected finite numbers")
     return found
 
 

@@ -107,6 +107,12 @@ def ordered(names: Iterable[str]) -> list[str]:
     return [name for _, name in sorted(zip(numbers, known, strict=True))]
 
 
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The first of the names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def as_typed(model: type[BaseModel], body: Any, text: str) -> Any:
     """A YAML document's body in which every field that is a `Name` has its text as typed.
 

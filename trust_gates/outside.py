@@ -73,19 +73,16 @@ def opened(model: Path, found: Data) -> Subject:
     Raises:
         ValueError, MissingExtraError: as `open_subject`.
     """
-    file = model_file(model)
+    file, samples = model_file(model), found.samples
+    known: Any = {"classes": samples.classes, "low": found.low, "high": found.high}
     if file.suffix.lower() == ".onnx":
-        from trust_gates.inputs import onnx as reader
+        from trust_gates.inputs import onnx
+
+        target = onnx.read(file, **known, spread=found.spread, task=samples.task)
     else:
-        from trust_gates.inputs import sklearn as reader  # type: ignore[no-redef]
-    target = reader.read(
-        file,
-        classes=found.samples.classes,
-        low=found.low,
-        high=found.high,
-        spread=found.spread,
-        task=found.samples.task,
-    )
+        from trust_gates.inputs import sklearn
+
+        target = sklearn.read(file, **known, spread=found.spread, features=found.features)
     found = as_taken(file.name, target, found)
     target = replace(target, reach=found.reach)
     return Subject(target=target, data=found, notes=[only_answers(file)])

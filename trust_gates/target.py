@@ -236,11 +236,15 @@ class Target:
         return np.concatenate([part.cpu().numpy() for part in found]).astype(np.float32)
 
     def tensor(self, inputs: NDArray[np.float32]) -> torch.Tensor:
-        """`inputs` on the model's device; images in the memory order that is fast on CPUs."""
+        """`inputs` on the model's device; images in the memory order that is fast on CPUs.
+
+        They are a copy: a network that scales them in place scales none that it is asked about
+        again.
+        """
         import torch
 
         kind = inputs.dtype if inputs.dtype == np.int64 else np.float32
-        tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=kind)).to(self.device)
+        tensor = torch.from_numpy(np.array(inputs, dtype=kind, order="C")).to(self.device)
         return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def _ask(self, inputs: NDArray[np.float32]) -> Any:

@@ -180,7 +180,7 @@ def _open_confined(file: Path, found: Data) -> Subject:
     from trust_gates import outside as judging
 
     samples = found.samples
-    with foreign_tree(file, samples.task, samples.classes) as tree:
+    with foreign_tree(file, samples.task, samples.classes, found.features) as tree:
         target = open_tree(
             tree, low=found.low, high=found.high, reach=found.reach, spread=found.spread
         )

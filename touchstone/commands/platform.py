@@ -19,7 +19,7 @@ from touchstone.errors import DeadlineError, PlatformError
 from touchstone.home import FOLDER, PORT, VARIABLE, Home, Is, is_running
 
 if TYPE_CHECKING:
-    from touchstone.delivery.tracking import Server
+    from touchstone.delivery.tracker import Server
     from touchstone.platform.addresses import Addresses
     from touchstone.runs.queue import Limits
 
@@ -94,7 +94,7 @@ def up(
     Example: touchstone up --detach --schedule tekton/sources
     """
     from touchstone import confine
-    from touchstone.delivery import tracking
+    from touchstone.delivery.tracker import Server, require_mlflow
     from touchstone.platform.addresses import Addresses
     from touchstone.runs.queue import Limits
 
@@ -109,9 +109,9 @@ def up(
     if unconfined:
         os.environ[confine.SWITCH] = "off"
     confine.require()
-    tracker = tracking.Server.of_environment(mlflow) if mlflow else None
+    tracker = Server.of_environment(mlflow) if mlflow else None
     if tracker:
-        tracking.require()
+        require_mlflow()
     if data:
         os.environ[confine.DATA] = os.pathsep.join(str(folder.resolve()) for folder in data)
     if data_port:

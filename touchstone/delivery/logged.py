@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from touchstone.delivery import tracking
+from touchstone.delivery import tracker
 from touchstone.errors import ManifestError, PlatformError, UsageError
+from trust_gates.integrity import pickles, tree, unpickling
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,10 +43,10 @@ class Logged:
         """
         # A run may hold several models, each with a report of its own.
         name = re.sub(r"[^\w.-]+", "-", self.uri.partition(":/")[2].strip("/"))
-        place = f"{tracking.REPORT}/{name.removeprefix(f'{self.run}-')}"
+        place = f"{tracker.REPORT}/{name.removeprefix(f'{self.run}-')}"
         said = "passed" if passed else "refused"
-        with tracking.client() as mlflow, _told("take the report"):
-            tracking.log_files(mlflow, self.run, report, place)
+        with tracker.client() as mlflow, _told("take the report"):
+            tracker.log_files(mlflow, self.run, report, place)
             mlflow.set_tag(self.run, "touchstone.verdict", said)
             mlflow.set_tag(self.run, "touchstone.judged", self.uri)
         return f"run {self.run}, {place}/"
@@ -65,8 +66,8 @@ def fetched(uri: str) -> Iterator[Logged]:
         PlatformError: mlflow is not installed, or does not give the model.
         ManifestError: what is logged there takes running it to load it.
     """
-    tracking.require()
-    with tracking.client() as mlflow, TemporaryDirectory() as name:
+    tracker.require_mlflow()
+    with tracker.client() as mlflow, TemporaryDirectory() as name:
         folder = Path(name, "model")
         folder.mkdir()
         with _told(f"give {uri}"):
@@ -109,6 +110,24 @@ def _check(uri: str, folder: Path) -> None:
             "it says when it is loaded; expected model.onnx, model.skops or model.json",
             hint=_HOW,
         )
+    # MLflow's own description names what it loads: a verdict on one file must not be on another.
+    for file in sorted(file for file in folder.rglob("*") if not file.name.endswith(_READ)):
+        if file.is_file() and _is_pickle(file):
+            raise ManifestError(
+                f"{uri} has the pickle {file.relative_to(folder)} beside what can be judged, and"
+                " MLflow may load that in its place; expected none",
+                hint=_HOW,
+            )
+
+
+def _is_pickle(file: Path) -> bool:
+    if file.suffix.lower() in pickles.SUFFIXES:
+        return True
+    try:
+        with tree.mapped(file) as data:
+            return bool(unpickling.reason(data))
+    except (OSError, ValueError):  # what cannot be read counts as one
+        return True
 
 
 @contextmanager
@@ -120,6 +139,6 @@ def _told(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise PlatformError(
-            f"MLflow did not {what}: {tracking.said(error)}",
+            f"MLflow did not {what}: {tracker.said(error)}",
             hint="MLFLOW_TRACKING_URI names the server, MLFLOW_TRACKING_TOKEN who you are",
         ) from None

@@ -78,10 +78,17 @@ class Taken:
         """
         if isinstance(asked, Instances):
             _few_enough(len(asked.values))
-            return self._of_instances(asked)
-        for tensor in asked.inputs.values():
-            _few_enough(*tensor.shape[:1])
-        return self._of_tensors(asked)
+            inputs, groups = self._of_instances(asked)
+        else:
+            for tensor in asked.inputs.values():
+                _few_enough(*tensor.shape[:1])
+            inputs, groups = self._of_tensors(asked)
+        for name, values in groups.items():
+            # A group may be called None or True: nothing and a truth are neither.
+            for number, one in enumerate(values):
+                if type(one) not in (str, int, float):
+                    raise ValueError(f"got {brief(one)} as {name} at [{number}], expected a word")
+        return inputs, groups
 
     def described(self) -> list[dict[str, Any]]:
         """The tensors of V2 metadata; `parameters` tell what clients need beside the protocol."""

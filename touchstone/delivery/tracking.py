@@ -1,109 +1,37 @@
-"""What of a run goes to an experiment tracker (MLflow) where one is named, and how is it sent?
+"""What of a run goes to an experiment tracker where one is named, and how is it sent?
 
-A tracker is told, never asked: nothing that decides depends on it. mlflow-skinny does the talking
-(https://mlflow.org/docs/latest/ml/tracking); it is an extra, imported where there is a tracker.
+A tracker is told, never asked: nothing that decides depends on it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from touchstone.errors import DeadlineError, PlatformError, UsageError
+from touchstone.delivery.tracker import REPORT, Server, client, log_files, require_mlflow, said
+from touchstone.errors import DeadlineError, PlatformError
 from trust_gates.visible import one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXTRA = "pip install 'touchstone[mlflow]'"
-SECRET = "touchstone-mlflow"  # noqa: S105 (its name)
-"""Holds `tracking-uri`, and where they are asked for `username` and `password`, or `token`."""
-
-REPORT = "trust-report"
-"""The folder of a tracked run's artifacts that the report is in."""
-
 RUN = "touchstone.run"
 """The tag that names the PipelineRun: it is tracked once, however often that is tried."""
 
+_TRIAL = "touchstone.trial"
 _SECONDS = 120.0
 """A tracker that is slower is left alone."""
 
-_KEYS = {"username": "USERNAME", "password": "PASSWORD", "token": "TOKEN"}
 _LONGEST = {"name": 250, "param": 500, "tag": 5000}
 _MOST = 500
 """Figures of one run, and of one trial: their names come from the model's code."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """Where a tracker is, and who one is there."""
-
-    uri: str
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Some of `username`, `password` and `token`."""
-
-    @classmethod
-    def of(cls, uri: str, credentials: Mapping[str, str]) -> Server:
-        """The tracker at an http(s):// address, or the database in a file, sqlite:///PATH.
-
-        Raises:
-            UsageError: the address is another, or holds credentials.
-        """
-        parts = urlsplit(uri)
-        if parts.username or parts.password:
-            raise UsageError(
-                "got a tracking URI with credentials in it, which would end up in logs",
-                hint="give them as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
-                "or MLFLOW_TRACKING_TOKEN",
-            )
-        web = parts.scheme in ("http", "https") and parts.hostname
-        if not web and not (parts.scheme == "sqlite" and len(parts.path) > 1 and not parts.netloc):
-            raise UsageError(
-                f"got the tracking URI {uri!r}, expected http(s)://HOST… or sqlite:///FILE"
-            )
-        if not web:  # SQLAlchemy's form: one slash before a relative path, two before another
-            uri = f"sqlite:///{Path(unquote(parts.path[1:])).absolute()}"
-        return cls(uri=uri, credentials={k: v for k, v in credentials.items() if v})
-
-    @classmethod
-    def of_environment(cls, uri: str) -> Server:
-        """The tracker with the credentials of the variables that MLflow reads itself."""
-        names = {key: f"MLFLOW_TRACKING_{name}" for key, name in _KEYS.items()}
-        return cls.of(uri, {key: os.environ.get(name, "") for key, name in names.items()})
-
-    @classmethod
-    def read(cls, folder: Path | None) -> Server | None:
-        """The tracker that a mounted Secret names; None where there is none."""
-        if folder is None or not (folder / "tracking-uri").is_file():
-            return None
-        found = {
-            key: (folder / key).read_text(encoding="utf-8").strip()
-            for key in ("tracking-uri", *_KEYS)
-            if (folder / key).is_file()
-        }
-        uri = found.pop("tracking-uri")
-        return cls.of(uri, found) if uri else None
-
-    def files(self) -> dict[str, str]:
-        """What `read` reads, by key."""
-        return {"tracking-uri": self.uri, **self.credentials}
-
-    def page(self, experiment: str, run: str) -> str:
-        """Where people find a run."""
-        if self.uri.startswith("sqlite:"):
-            return f"run {run} in {self.uri}"
-        return f"{self.uri.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +93,9 @@ def of_run(
         )
     digest, document = verdict
     facts = document["facts"]
+    # The model's code names its figures and parameters: none of them passes for a gate's, which
+    # has a slash, or takes the place of what was asked.
+    own = {name.replace("/", "."): value for name, value in facts["metrics"].items()}
     tags |= {
         "touchstone.verdict": "passed" if document["passed"] else "refused",
         "touchstone.verdict.digest": digest,
@@ -176,8 +107,8 @@ def of_run(
         model=model,
         run=run,
         tags=_tags(tags),
-        params=_texts({**_flat("train", facts["training"]), **facts["parameters"]}),
-        metrics=_numbers({**facts["metrics"], **dict(_checks(document["checks"]))}),
+        params=_texts({**facts["parameters"], **_flat("train", facts["training"])}),
+        metrics=_numbers({**dict(_checks(document["checks"])), **own}),
         trials=trials,
         files=files,
     )
@@ -190,7 +121,7 @@ def send(server: Server, tracked: Tracked, *, seconds: float = _SECONDS) -> str:
         PlatformError: mlflow is not installed, or the tracker took it not.
         DeadlineError: it took longer than `seconds`.
     """
-    require()
+    require_mlflow()
     outcome: list[str | Exception] = []
 
     def work() -> None:
@@ -210,55 +141,6 @@ def send(server: Server, tracked: Tracked, *, seconds: float = _SECONDS) -> str:
     if isinstance(found, Exception):
         raise PlatformError(f"the tracker did not take it: {said(found, server)}") from None
     return found
-
-
-def require() -> None:
-    """Raises PlatformError where mlflow is not installed."""
-    if find_spec("mlflow") is None:
-        raise PlatformError("mlflow is not installed", hint=f"install it with: {EXTRA}")
-
-
-@contextmanager
-def client(server: Server | None = None) -> Iterator[MlflowClient]:
-    """A client of the tracker; without one of that which MLflow's own variables name."""
-    _settle(server)
-    from mlflow import MlflowClient
-
-    yield MlflowClient(tracking_uri=server.uri if server else None)
-
-
-def log_files(mlflow: MlflowClient, run: str, files: Mapping[str, bytes], place: str) -> None:
-    """Put files by their names into a folder of a run's artifacts."""
-    with TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
-        mlflow.log_artifacts(run, folder, place)
-
-
-def said(error: Exception, server: Server | None = None) -> str:
-    """What a library says went wrong, on one line and without what is secret."""
-    text = one_line(str(error))
-    for secret in (server.credentials if server else {}).values():
-        text = text.replace(secret, "…")
-    return f"{type(error).__name__}: {text[:300]}"
-
-
-def _settle(server: Server | None) -> None:
-    """What MLflow reads from the environment alone; it is told before it is imported."""
-    import logging
-
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    for key, name in _KEYS.items():
-        if server is not None:
-            os.environ.pop(f"MLFLOW_TRACKING_{name}", None)
-            if value := server.credentials.get(key):
-                os.environ[f"MLFLOW_TRACKING_{name}"] = value
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _send(mlflow: MlflowClient, server: Server, tracked: Tracked) -> str:
@@ -281,9 +163,6 @@ def _send(mlflow: MlflowClient, server: Server, tracked: Tracked) -> str:
         log_files(mlflow, run, tracked.files, REPORT)
     mlflow.set_terminated(run, "FINISHED" if tracked.ended else "FAILED")
     return server.page(experiment, run)
-
-
-_TRIAL = "touchstone.trial"
 
 
 def _experiment(mlflow: MlflowClient, server: Server, name: str) -> str:

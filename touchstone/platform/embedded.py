@@ -32,7 +32,7 @@ from touchstone.runs.store import State
 if TYPE_CHECKING:
     import uvicorn
 
-    from touchstone.delivery.tracking import Server
+    from touchstone.delivery.tracker import Server
     from touchstone.events.evaluate import Override
     from touchstone.events.listener import Listener
 
@@ -94,7 +94,7 @@ def overrides(home: Home) -> dict[str, Override]:
 
 def _name_tracker(home: Home, tracker: Server | None) -> None:
     """Let the Secret that the stage `track` reads hold this tracker, or nothing."""
-    from touchstone.delivery.tracking import SECRET
+    from touchstone.delivery.tracker import SECRET
 
     folder = home.root / "secrets" / SECRET
     shutil.rmtree(folder, ignore_errors=True)

@@ -94,6 +94,21 @@ def read_raw(folder: Path) -> RawData:
     return RawData(description=description, arrays=files.read(path, description))
 
 
+def unread(said: Description) -> str:
+    """What is wrong with a description that no table was read for; empty where nothing is.
+
+    Rows that clients send are encoded by its columns, and only of a table are the judged inputs
+    known to be so too.
+    """
+    if "columns" not in said.inputs:
+        return ""
+    return (
+        "got columns in the description of inputs, expected none from load_data: nothing says that"
+        " its inputs are encoded by them; name the table's label in spec.data.label, or write an"
+        " `encode` of raw values"
+    )
+
+
 def write(folder: Path, dataset: Dataset) -> None:
     """Write train.npz, validation.npz, test.npz and dataset.json."""
     folder.mkdir(parents=True, exist_ok=True)

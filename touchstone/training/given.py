@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from touchstone.training import dataset
 from touchstone.training.dataset import Dataset, split
 from touchstone.training.raised import EXPECTED, CodeError
 from touchstone.training.spec import (
@@ -36,8 +37,11 @@ _CHANCES = ("predict_proba", "decision_function")
 """What a classifier of scikit-learn's kind answers by."""
 
 
-def data(spec: ModelSpec, found: object) -> RawData:
+def data(spec: ModelSpec, found: object, *, table: bool = False) -> RawData:
     """What `load_data` gave, which fits its own description.
+
+    Args:
+        table: whether they are a table's, which `load_data` has not made.
 
     Raises:
         CodeError: it is something else, or does not.
@@ -70,6 +74,8 @@ def data(spec: ModelSpec, found: object) -> RawData:
             spec, "load_data", f"a description that is no JSON ({error})", expected=asked
         ) from None
     problems = list(misfits(said, found.arrays))
+    if not table and (problem := dataset.unread(said)):
+        problems.append(problem)
     try:
         Reach.described(said.inputs)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -109,7 +109,9 @@ def look(
     if data is not None or uri is not None:
         say({"step": DATA})
         with _problems(root, say):
-            data = given.data(spec, data or spec.load_data(str(uri), seed=seed))
+            loads = data is None
+            found = spec.load_data(str(uri), seed=seed) if loads else data
+            data = given.data(spec, found, table=not loads)
             spec.described = data.description
             given.encoded(spec, data, slice(0, _ROWS))
             say({"seen": _described(data, given.splits(spec, data))})

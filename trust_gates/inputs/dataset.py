@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.inputs import arrays as files
-from trust_gates.inputs.arrays import GROUP, RAW, Arrays, key, values_of
+from trust_gates.inputs import csv_file
+from trust_gates.inputs.arrays import RAW, Arrays, key, values_of
+from trust_gates.inputs.csv_file import LABEL, declared_of, features_of, groups_of, targets_of
 from trust_gates.inputs.description import Description
-from trust_gates.inputs.table import UNKNOWN, Columns, Source, columns_of, shown
-from trust_gates.inputs.table import number as number_of
-from trust_gates.named import number, ordered
+from trust_gates.inputs.table import UNKNOWN, Columns, Source, columns_of, quantity, shown
+from trust_gates.named import ordered
 from trust_gates.reach import Reach
 from trust_gates.samples import Boxes, Samples, Task
 from trust_gates.spread import spread
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-LABEL = "label"
-_TRUTHS = {
-    **dict.fromkeys(("True", "true", "TRUE"), "1"),
-    **dict.fromkeys(("False", "false", "FALSE"), "0"),
-}
-_MOST_GROUPS = 64
-"""A column with more different values than this is no group of people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,84 +106,6 @@ def samples_of(
     )
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV file with a header and a column `label`, without gaps: every value as it was typed.
-
-    None, NA and null are values like others; only an empty field is missing.
-
-    Raises:
-        ValueError: it is no CSV, two columns have one name, it has no rows, no labels, or a value
-            is missing.
-    """
-    frame = _typed(path, {LABEL})
-    if gaps := [name for name in frame.columns if (frame[name] == "").any()]:
-        row = int((frame[gaps[0]] == "").to_numpy().argmax()) + 2
-        raise ValueError(
-            f"{path}:{row}: the value of {gaps[0]!r} is missing, expected no empty field"
-        )
-    return frame
-
-
-def _typed(path: Path, needed: Collection[str]) -> pd.DataFrame:
-    """A CSV file with a header that has the `needed` names, and rows."""
-    import pandas as pd
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-            frame = pd.read_csv(path, header=None, dtype=str, na_filter=False, index_col=False)
-    except (OSError, ValueError, pd.errors.ParserWarning) as error:  # parser errors are ValueErrors
-        raise ValueError(f"{path}: {error}; expected a CSV file with a header") from None
-    header, frame = [str(name) for name in frame.iloc[0]], frame.iloc[1:]
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise ValueError(f"{path}: got several columns named {twice}, expected each name once")
-    frame.columns = pd.Index(header)
-    if absent := sorted(set(needed) - set(header)):
-        listed = ", ".join(map(repr, absent))
-        raise ValueError(f"{path}: got the columns {header}, expected one named {listed}")
-    if not len(frame):
-        raise ValueError(f"{path}: got a header without rows, expected at least one sample")
-    return frame
-
-
-def groups_of(path: Path, frame: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
-    """Every column that could be a protected attribute, by its name without `protected_`.
-
-    Raises:
-        ValueError: two columns of one name divide the samples in two ways.
-    """
-    found = {
-        str(name): frame[name].to_numpy(dtype=np.str_)
-        for name in frame.columns
-        if name != LABEL and (str(name).startswith(GROUP) or frame[name].nunique() <= _MOST_GROUPS)
-    }
-    groups = {}
-    for name, values in found.items():
-        attribute = name.removeprefix(GROUP)
-        declared = GROUP + attribute
-        if name != declared and declared in found:
-            if not _divide_alike(values, found[declared]):
-                raise ValueError(
-                    f"{path}: got the columns {name!r} and {declared!r}, which could both be the "
-                    f"attribute {attribute!r} and divide the samples differently; rename one"
-                )
-            continue  # the feature that stands for the attribute, in codes
-        groups[attribute] = values
-    return groups
-
-
-def _divide_alike(one: NDArray[np.str_], other: NDArray[np.str_]) -> bool:
-    pairs = set(zip(one.tolist(), other.tolist(), strict=True))
-    return len(pairs) == len(set(one.tolist())) == len(set(other.tolist()))
-
-
-def declared_of(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Names of the attributes that a CSV's columns declare as protected."""
-    return tuple(
-        str(name).removeprefix(GROUP) for name in frame.columns if str(name).startswith(GROUP)
-    )
-
-
 def _folder(folder: Path) -> Data:
     described = Description.read(folder)
 
@@ -223,28 +134,12 @@ def _folder(folder: Path) -> Data:
     )
 
 
-def targets_of(path: Path, frame: pd.DataFrame, name: str = LABEL) -> NDArray[np.float64]:
-    """A column of finite numbers.
-
-    Raises:
-        ValueError: one of its values is none.
-    """
-    found = np.array([number(text) for text in frame[name]], dtype=np.float64)
-    if len(wrong := np.flatnonzero(np.isnan(found))):
-        row = int(wrong[0])
-        raise ValueError(
-            f"{path}:{row + 2}: got {frame[name].iloc[row]!r} as the {name}, expected a finite "
-            "number: the policy has figures of a regression"
-        )
-    return found
-
-
 def _rows(path: Path, learned: Description, columns: Columns) -> Data:
     """A CSV with the columns of the table that a model learned from."""
     inputs = learned.inputs
     table = Source.of(inputs)
     label, protected = table.label, set(table.protected)
-    frame = _typed(path, {*columns.names, label}).map(str.strip)
+    frame = csv_file.read(path, {*columns.names, label}).map(str.strip)
     frame = frame.replace(dict.fromkeys(table.missing, ""))
     try:
         encoded = columns.encode(frame.to_dict("records"), ignored=frame.columns)
@@ -254,7 +149,7 @@ def _rows(path: Path, learned: Description, columns: Columns) -> Data:
     places = {name: place for place, name in enumerate(learned.classes)}
     fits = np.array(
         [
-            number_of(one) is not None if learned.task == "regression" else one in places
+            quantity(one) is not None if learned.task == "regression" else one in places
             for one in truth
         ]
     )
@@ -286,8 +181,8 @@ def _rows(path: Path, learned: Description, columns: Columns) -> Data:
 
 
 def _csv(path: Path, task: Task) -> Data:
-    frame = read_csv(path)
-    columns = _numbers(path, frame)
+    frame = csv_file.complete(path)
+    columns = features_of(path, frame)
     inputs = columns.to_numpy(dtype=np.float32)
     truth: Any
     if task == "regression":
@@ -308,24 +203,3 @@ def _csv(path: Path, task: Task) -> Data:
         features=tuple(map(str, columns.columns)),
         reach=Reach.of_rows(inputs),
     )
-
-
-def _numbers(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns of features as finite numbers; True and False are 1 and 0."""
-    import pandas as pd
-
-    features = frame.drop(
-        columns=[name for name in frame.columns if name == LABEL or str(name).startswith(GROUP)]
-    )
-    found = features.replace(_TRUTHS).apply(pd.to_numeric, errors="coerce")
-    wrong = [name for name in features.columns if not np.isfinite(found[name]).all()]
-    if wrong or not len(features.columns):
-        seen = ""
-        if wrong:
-            row = int((~np.isfinite(found[wrong[0]])).to_numpy().argmax())
-            seen = f" ({wrong[0]!r} is {features[wrong[0]].iloc[row]!r} in row {row + 2})"
-        raise ValueError(
-            f"{path}: got columns that are no numbers {wrong}{seen}, expected numeric features; "
-            f"name a column of groups {GROUP}<name>, and encode other words as numbers"
-        )
-    return found

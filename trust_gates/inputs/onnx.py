@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trust_gates.errors import GateError, MissingExtraError
 from trust_gates.inputs import opaque
+from trust_gates.named import some
 from trust_gates.samples import Task
 from trust_gates.target import Target
 
@@ -85,7 +86,7 @@ def read(
         if logits.shape[1] != len(classes):
             raise ValueError(
                 f"{path} tells {logits.shape[1]} classes apart, expected the {len(classes)} of the "
-                f"data: {', '.join(classes)}"
+                f"data: {some(classes)}"
             )
         return logits
 

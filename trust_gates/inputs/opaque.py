@@ -214,7 +214,8 @@ def _moved(rows: NDArray[np.float32], steps: NDArray[np.float64]) -> NDArray[np.
 def _ask(answer: Answer, inputs: NDArray[np.float32]) -> torch.Tensor:
     """In float64: differences of answers lose what float32 rounds away."""
     kind = inputs.dtype if inputs.dtype == np.int64 else np.float32  # tokens stay what they are
-    answers = np.asarray(answer(np.ascontiguousarray(inputs, dtype=kind)), dtype=np.float64)
+    # A copy: who scales its inputs in place scales none that it is asked about again.
+    answers = np.asarray(answer(np.array(inputs, dtype=kind, order="C")), dtype=np.float64)
     if answers.shape[0] != len(inputs) or not math.prod(answers.shape):
         raise GateError(f"got answers of shape {answers.shape} for {len(inputs)} samples")
     return torch.from_numpy(answers)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.inputs.dataset import LABEL, declared_of, groups_of, read_csv, targets_of
-from trust_gates.named import ordered, same_number
+from trust_gates.inputs import csv_file
+from trust_gates.inputs.csv_file import LABEL, declared_of, groups_of, targets_of
+from trust_gates.named import ordered, same_number, some
 from trust_gates.samples import Samples, Task
 from trust_gates.target import Recorded
 
@@ -42,7 +43,7 @@ def read(path: Path, *, task: Task = "classification") -> tuple[Recorded, Sample
     Raises:
         ValueError: a column is absent, a class has no probability, or a value is not one.
     """
-    frame = read_csv(path)
+    frame = csv_file.complete(path)
     if len(frame) > _MOST_ROWS:
         raise ValueError(f"{path}: got {len(frame)} rows, expected at most {_MOST_ROWS}")
     if task == "regression":
@@ -90,8 +91,9 @@ def _by_class(path: Path, frame: pd.DataFrame) -> _Answers:
     said = set(meant.values())
     if len(truth) > 1 < len(said) and truth.isdisjoint(said):
         raise ValueError(
-            f"{path}: got the predictions {sorted(said)} for the labels {sorted(truth)}, expected "
-            "a class that is both; write them alike"
+            f"{path}: got the predictions {some(sorted(said))} for the labels "
+            f"{some(sorted(truth))}, expected a class that is both; write them alike, or ask for "
+            "figures of regressions, such as r2, where they are numbers"
         )
     place = {name: index for index, name in enumerate(classes)}
     chosen = frame[PREDICTION].map(lambda said: place[meant[said]]).to_numpy(dtype=np.int64)

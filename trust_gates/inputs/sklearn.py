@@ -6,6 +6,7 @@ a process that may do no harm, or not at all.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from trust_gates.errors import ForeignTypesError
 from trust_gates.inputs import opaque
 from trust_gates.named import same_number
-from trust_gates.samples import Task
 from trust_gates.target import Target
 
-Ask = Callable[[NDArray[np.float32]], Any] | None
+Ask = Callable[[Any], Any] | None
+
+_SPACE = re.compile(r"\s")
 
 
 def read(
@@ -29,11 +31,12 @@ def read(
     low: float,
     high: float,
     spread: NDArray[np.float64] | None = None,
-    task: Task = "classification",
+    features: Sequence[str] = (),
 ) -> Target:
     """The estimator as a target; its gradients are differences (see `opaque`).
 
     Its answers are put in the order of `classes`, by name, or by index where it has numbers.
+    `features` are the names of the inputs' values, where they have some.
 
     Raises:
         ForeignTypesError: the file holds a type that could run code.
@@ -45,7 +48,7 @@ def read(
             "`touchstone gate` opens it in a confined process; expected a scikit-learn model "
             "of types that skops knows, as skops.io.dump writes it"
         )
-    found = answers(load(path), classes, where=str(path))
+    found = answers(load(path), classes, where=str(path), features=features)
     return opaque.target(found, low=low, high=high, spread=spread)
 
 
@@ -77,23 +80,28 @@ def load(path: Path, trusted: Sequence[str] = ()) -> Any:
         raise _broken(path, error) from None
 
 
-def answers(model: Any, classes: Sequence[str], *, where: str) -> opaque.Answer:
+def answers(
+    model: Any, classes: Sequence[str], *, where: str, features: Sequence[str] = ()
+) -> opaque.Answer:
     """How the estimator is asked: logits (N, K) of `classes`; numbers (N, 1) of a regressor.
 
     Args:
         classes: in the order of the answers; none where it tells numbers.
         where: what errors call it.
+        features: names of the inputs' values, where they have some.
 
     Raises:
-        ValueError: it does not answer so, or tells other classes apart.
+        ValueError: it does not answer so, tells other classes apart, or learned from other
+            features.
     """
+    rows = _handed(model, features, where)
     if not classes:
         if not hasattr(model, "predict") or hasattr(model, "classes_"):
             raise ValueError(
                 f"{where}: got a {type(model).__name__}, expected a regressor: the policy has"
                 " figures of a regression"
             )
-        return lambda inputs: opaque.numbers(model.predict(_rows(inputs)))
+        return lambda inputs: opaque.numbers(model.predict(rows(inputs)))
     chances = getattr(model, "predict_proba", None)
     scores = getattr(model, "decision_function", None)
     if chances is None and scores is None:
@@ -102,12 +110,44 @@ def answers(model: Any, classes: Sequence[str], *, where: str) -> opaque.Answer:
             "decision_function; of a regressor the policy has figures of regressions, such as r2"
         )
     own = [str(name) for name in getattr(model, "classes_", ())]
+    if not own:
+        raise ValueError(
+            f"{where}: got a {type(model).__name__} without classes_, expected one that was fitted"
+        )
     order = _order(where, own, list(classes))
-    return lambda inputs: _logits(_rows(inputs), chances, scores)[:, order]
+    return lambda inputs: _logits(rows(inputs), chances, scores)[:, order]
 
 
-def _rows(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    return inputs.reshape(len(inputs), -1)
+def _handed(
+    model: Any, features: Sequence[str], where: str
+) -> Callable[[NDArray[np.float32]], Any]:
+    """How inputs (N, ...) are handed over: as rows, and by their names, in the order in which the
+    estimator learned them, where it learned from names.
+
+    Raises:
+        ValueError: both have names, and other ones.
+    """
+    learned = [str(name) for name in getattr(model, "feature_names_in_", ())]
+    if not learned:
+        return lambda inputs: inputs.reshape(len(inputs), -1)
+    import pandas as pd
+
+    given = list(features) or learned
+    if set(given) != set(learned):
+        given = [_SPACE.sub("_", name) for name in given]  # as LightGBM writes names
+    if sorted(given) != sorted(learned):
+        raise ValueError(
+            f"{where}: got data with the features {list(features)}, expected those that the model "
+            f"learned from: {learned}"
+        )
+
+    def frame(inputs: NDArray[np.float32]) -> Any:
+        rows = inputs.reshape(len(inputs), -1)
+        if rows.shape[1] != len(given):
+            return rows  # what it says of that names both numbers
+        return pd.DataFrame(rows, columns=given)[learned]
+
+    return frame
 
 
 def _broken(path: Path, error: Exception) -> ValueError:
@@ -125,7 +165,7 @@ def _order(where: str, own: list[str], classes: list[str]) -> list[int]:
     raise ValueError(f"{where}: got the classes {own}, expected those of the data: {classes}")
 
 
-def _logits(inputs: NDArray[np.float32], chances: Ask, scores: Ask) -> NDArray[np.float64]:
+def _logits(inputs: Any, chances: Ask, scores: Ask) -> NDArray[np.float64]:
     """By the scores where those say the same as the probabilities: these are rounded near 0 and 1,
     and a sure model, which scores further and further apart, would seem to have no slope there."""
     from scipy.special import log_softmax

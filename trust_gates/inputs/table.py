@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trust_gates.named import number
 from trust_gates.visible import one_line
 from trust_gates.wording import alike
 
@@ -26,7 +27,9 @@ UNKNOWN = "missing"
 MOST_FEATURES = 10_000
 """Values of one input."""
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+_CODE = re.compile(r"[-+]?0[0-9]")
+"""How a text begins that is no number, though it has its digits."""
+
 _LONGEST, _LISTED, _TOLD = 60, 12, 5
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LONGEST
@@ -71,7 +74,7 @@ class Column:
         if gap(value):
             return "" if self.missing else f"got no value, expected {self.expected}"
         if self.kind == "number":
-            found = number(value)
+            found = quantity(value)
             fits = found is not None and self.low <= found <= self.high
             return "" if fits else f"got {shown(value)}, expected {self.expected}"
         word = self._word(value)
@@ -125,7 +128,7 @@ class Column:
                 f"got the column {shown(document)}, expected name, kind number (low, high) or"
                 " category (values: distinct words), and missing: true or false"
             )
-        low, high = number(said.get("low", 0)), number(said.get("high", 1))
+        low, high = quantity(said.get("low", 0)), quantity(said.get("high", 1))
         if low is None or high is None or not low <= high or not math.isfinite(high - low):
             raise ValueError(f"got the column {shown(document)}, expected low <= high, finite")
         return cls(
@@ -291,19 +294,14 @@ def gap(value: Any) -> bool:
     return value is None or (isinstance(value, float | np.floating) and bool(value != value))
 
 
-def number(value: Any) -> float | None:
-    """The finite number that a value is, or that its text is in decimal digits; None for another.
+def quantity(value: Any) -> float | None:
+    """How much a value says: the finite number that it is, or its text; None for another.
 
     `007` is a code and no number, and so is 1,000.
     """
     if isinstance(value, str):
         text = value.strip()
-        if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
-            return None
-        digits = text.lstrip("+-")
-        if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
-            return None
-        value = float(text)
+        return None if len(text) > _LONGEST or _CODE.match(text) else number(text)
     if isinstance(value, bool | np.bool_):
         return None
     if not isinstance(value, int | float | np.integer | np.floating):

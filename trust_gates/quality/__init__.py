@@ -74,6 +74,8 @@ _VARIES = 1e-3
 
 _PICTURE = "quality-calibration"
 
+_DEALT = "the right answers, each given to another sample"
+
 _CERTAIN = 30.0
 """The logit of an answer without doubt."""
 
@@ -208,7 +210,10 @@ def _found(
 def _self_test(
     samples: Samples, policy: Quality, setting: Setting, champion: Champion | None
 ) -> list[str]:
-    """Would the right answers, each given to some other sample, be refused by the checks alone?
+    """Would the right answers, each given to some other sample, be refused by the checks alone; of
+    a regression one number for all samples, too?
+
+    A model that hardly varies is not always the same, so that only the policy can refuse it.
 
     Raises:
         PolicyError: they would not.
@@ -216,26 +221,33 @@ def _self_test(
     if not len(samples):
         return []
     dealt = samples.take(np.random.default_rng(setting.seed).permutation(len(samples)))
-    answers: Answers
+    bad: dict[str, Answers] = {}
     if dealt.targets is not None:
-        answers = dealt.targets[:, None].astype(np.float64)
+        truth = bad[_DEALT] = dealt.targets[:, None].astype(np.float64)
+        for what, one in (("mean", np.mean(truth)), ("median", np.median(truth))):
+            bad[f"the {what} for all samples"] = np.full_like(truth, one)
     elif dealt.objects is None:
-        answers = np.eye(len(samples.classes))[dealt.labels] * _CERTAIN
+        bad[_DEALT] = np.eye(len(samples.classes))[dealt.labels] * _CERTAIN
     else:
-        answers = [
+        bad[_DEALT] = [
             Boxes(boxes=one.boxes, labels=one.labels, scores=np.ones(len(one)))
             for one in dealt.objects
         ]
 
-    def refused(resampled: Resampled) -> bool:
+    def refused(answers: Answers, resampled: Resampled) -> bool:
         found = _found(answers, samples, policy, setting, champion, resampled)
         measures = {**found.measures, **_never(answers, samples)}
         checks = decide(GATE, measures, policy.requirements, confidence=setting.confidence)
         return refuses(checks)
 
     # A figure that would not do even if it were certain needs no interval, which is dear.
-    seen = refused(bootstrap.values) or refused(bootstrap.measure)
-    return [proved(GATE, {"the right answers, each given to another sample": seen})]
+    seen = {
+        what: refused(answers, bootstrap.values) or refused(answers, bootstrap.measure)
+        for what, answers in bad.items()
+    }
+    for what, was in seen.items():
+        proved(GATE, {what: was})
+    return [proved(GATE, seen)]
 
 
 def _asked(samples: Samples, policy: Quality, setting: Setting) -> list[tuple[str, str]]:

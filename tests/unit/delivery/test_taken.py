@@ -190,3 +190,13 @@ def test_metadata_name_what_a_client_may_send():
     (text,) = TAKEN["texts"].described()
     assert (text["name"], text["datatype"]) == ("input", "BYTES")
     assert text["parameters"]["encoded"]["datatype"] == "INT64"
+
+
+@pytest.mark.parametrize("said", [None, True, ["None"], {"None": 1}])
+def test_a_group_that_is_not_told_is_none_that_has_such_a_name(said):
+    asks = Source(protected="sex", values=("None", "True"), privileged=("True",))
+    taken = Taken.of(FEATURES, None, asks)
+    row = dict.fromkeys("abc", 0.5)
+    for values, beside in (([row], {"sex": [said]}), ([{**row, "sex": said}], {})):
+        with pytest.raises(ValueError, match=r"as sex at \[0\], expected a word"):
+            taken.read(wire.Instances(values=values, beside=beside))

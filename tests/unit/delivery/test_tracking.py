@@ -8,7 +8,7 @@ from report_samples import PICTURES, TUNED, full
 from scripts import track
 from touchstone.artifacts.store import Store
 from touchstone.delivery import tracking
-from touchstone.delivery.tracking import Server
+from touchstone.delivery.tracker import Server
 from touchstone.errors import DeadlineError, UsageError
 
 
@@ -86,6 +86,18 @@ def test_names_that_a_models_code_chose_neither_climb_nor_flood():
     long = told(tuned={**TUNED, "parameters": {"p" * 999: "v" * 9999}})
     ((name, value),) = long.params.items()
     assert (len(name), len(value)) == (250, 500)
+
+
+def test_a_models_own_figures_neither_pass_for_a_gates_nor_crowd_them_out():
+    document = full()
+    flood = {f"val_{number}": 1.0 for number in range(10_000)}
+    lies = {"fairness/equal_opportunity_difference": 0.0, "robustness/robust_accuracy": 0.99}
+    document["facts"] |= {"metrics": {**flood, **lies}, "parameters": {"train.epochs": 900}}
+    found = told(("sha256:1", document))
+    assert found.params["train.epochs"] == "3"
+    assert found.metrics["robustness/robust_accuracy"] == 0.5
+    assert "fairness/equal_opportunity_difference" not in found.metrics
+    assert len(found.metrics) == 500
 
 
 def test_a_server_that_never_answers_is_left_alone():

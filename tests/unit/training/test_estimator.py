@@ -124,7 +124,7 @@ def test_a_tree_of_an_estimator_with_a_pickle_or_without_its_file_is_refused(tmp
         open_described(folder, DATA.description)
     (folder / "more.pkl").unlink()
     (folder / "model.skops").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="model.skops: .*expected a scikit-learn classifier"):
+    with pytest.raises(ValueError, match="model.skops: .*expected a scikit-learn model"):
         with_code(folder)
 
 
@@ -229,7 +229,7 @@ def test_somebody_elses_file_is_opened_with_the_classes_by_name(tmp_path):
     names = np.array(["no", "yes"])[DATA.arrays["labels"]]
     model = RandomForestClassifier(5).fit(DATA.arrays["inputs"], names)
     skops.io.dump(model, tmp_path / "m.skops")
-    with files.foreign_tree(tmp_path / "m.skops", "classification", ["yes", "no"]) as folder:
+    with files.foreign_tree(tmp_path / "m.skops", "classification", ["yes", "no"], []) as folder:
         _, module, _ = with_code(folder)
     rows = DATA.arrays["inputs"][:5]
     expected = model.predict_proba(rows)[:, ::-1]

@@ -11,6 +11,7 @@ from sklearn import metrics
 from touchstone import cli
 from touchstone.contract import checked
 from touchstone.delivery.predictor import Predictor
+from touchstone.delivery.wire import Instances
 from touchstone.home import SHIPPED
 from touchstone.training import dataset, given
 from touchstone.training.export import export
@@ -21,6 +22,7 @@ from touchstone.training.raised import CodeError
 from touchstone.training.spec import RawData
 from touchstone.training.target import open_described
 from touchstone.training.trainer import TrainConfig, train
+from trust_gates.target import numbers as target_numbers
 from trust_gates.verdict import GRAPH
 
 EXAMPLE = SHIPPED / "training" / "examples" / "regression"
@@ -116,7 +118,7 @@ def test_a_tree_answers_with_a_column_as_data_and_through_its_host(
     target = open_described(folder, data.description)
     assert (target.asked_as == GRAPH) is as_data
     samples = data.samples()
-    numbers = target.numbers(samples)
+    numbers = target_numbers(target, samples)
     with torch.no_grad():
         expected = spec.predict(module, torch.from_numpy(samples.inputs)).numpy()
     assert numbers == pytest.approx(expected, rel=1e-4)
@@ -125,11 +127,12 @@ def test_a_tree_answers_with_a_column_as_data_and_through_its_host(
     assert slope.abs().sum() > 0
     opened = open_model(folder)
     served = Predictor(opened.spec, opened.module, opened.document)
-    answers = served.answer(served.inputs(samples.inputs[:3].tolist()))
+    answers = served.answer(*served.read(Instances(values=samples.inputs[:3].tolist())))
     assert served.as_json(answers) == [{"value": pytest.approx(n, rel=1e-4)} for n in numbers[:3]]
     tensors = served.as_tensors(answers)
     assert list(tensors) == ["value"] and tensors["value"].shape == (3,)
-    assert served.output_types() == [{"name": "value", "datatype": "FP32", "shape": [-1]}]
+    outputs = served.described()["outputs"]
+    assert outputs == [{"name": "value", "datatype": "FP32", "shape": [-1]}]
 
 
 @pytest.mark.parametrize(
@@ -273,3 +276,13 @@ def test_a_regressor_in_a_file_is_judged(table, tmp_path, kind):
     code, said = table("quality", "robustness", "explainability", *asked)
     assert code == 0, said
     assert "ok: robustness: robust_within_tolerance" in said
+
+
+def test_columns_are_a_tables_alone_for_served_rows_are_encoded_by_them(spec):
+    found = spec.load_data("sklearn:diabetes", seed=7)
+    columns = [{"name": "bmi", "kind": "number", "low": 0, "high": 1e6, "missing": False}]
+    inputs = {**found.description.inputs, "columns": columns}
+    said = RawData(description=replace(found.description, inputs=inputs), arrays=found.arrays)
+    with pytest.raises(CodeError, match="got columns in the description of inputs, expected none"):
+        given.data(spec, said)
+    assert given.data(spec, said, table=True) is said

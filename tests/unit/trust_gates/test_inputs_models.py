@@ -229,6 +229,31 @@ def test_a_sure_scikit_learn_model_is_attacked_by_its_scores(tmp_path, data, fac
     assert masking.outcome is Outcome.PASSED
 
 
+@pytest.mark.filterwarnings("error:X does not have valid feature names")
+def test_a_scikit_learn_model_is_asked_by_the_names_that_it_learned(tmp_path, data):
+    import pandas as pd
+    import skops.io as skops
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    typed = pd.read_csv(data)
+    names = [name for name in typed.columns if name != "label" and name[:10] != "protected_"]
+    chosen = ColumnTransformer([("scaled", StandardScaler(), names[:2])])
+    model = make_pipeline(chosen, LogisticRegression()).fit(typed[names], typed["label"])
+    skops.dump(model, tmp_path / "m.skops")
+    typed[typed.columns[::-1]].to_csv(tmp_path / "turned.csv", index=False)
+    typed.rename(columns={names[0]: "other"}).to_csv(tmp_path / "other.csv", index=False)
+    expected = model.predict_proba(typed[names])
+    for table in (data, tmp_path / "turned.csv"):
+        subject = outside.open_subject(tmp_path / "m.skops", table)
+        logits = subject.target.logits(subject.data.samples.inputs)
+        assert np.exp(logits) == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ValueError, match="got data with the features .*'other'"):
+        outside.open_subject(tmp_path / "m.skops", tmp_path / "other.csv")
+
+
 def test_a_scikit_learn_models_classes_are_put_in_the_order_of_the_data(tmp_path, data):
     import skops.io as skops
 

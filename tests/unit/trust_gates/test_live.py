@@ -16,6 +16,7 @@ from trust_gates.errors import GateError, PolicyError
 
 WEIGHT = np.array([1.0, -2.0, 0.5, 3.0])
 ACCURATE = {"gates": {"quality": {"checks": [{"metric": "accuracy", "atLeast": 0.8}]}}}
+EXACT = {"gates": {"quality": {"checks": [{"metric": "r2", "atLeast": 0.9}]}}}
 ROBUST = {
     "norm": "linf",
     "epsilon": 0.02,
@@ -37,8 +38,24 @@ def logits(inputs):
     return np.stack([-score, score], axis=1)
 
 
+SCORES = ((SAMPLES.inputs - 0.5) @ WEIGHT).astype(np.float64)
+
+
+class Scores(torch.nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, inputs):
+        return ((inputs - 0.5) @ torch.tensor(WEIGHT, dtype=torch.float32)).reshape(self.shape)
+
+
 def answered(verdict, name="accuracy"):
     return next(check.measured for check in verdict.checks if check.name == name)
+
+
+def arrays():
+    return {"inputs": SAMPLES.inputs, "labels": NAMES}
 
 
 def test_importing_the_package_imports_nothing_else():
@@ -123,25 +140,59 @@ def test_classes_are_named_in_the_order_of_the_answers():
         trust_gates.judge(turned, data, ACCURATE, classes=["yes", "maybe"])
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        LinearRegression().fit(SAMPLES.inputs, SCORES),
+        Scores(-1),
+        Scores((-1, 1)),
+        lambda rows: (rows - 0.5) @ WEIGHT,
+    ],
+    ids=["estimator", "net (N,)", "net (N, 1)", "function"],
+)
+@pytest.mark.parametrize(
+    "data",
+    [
+        (SAMPLES.inputs, SCORES),
+        {"inputs": SAMPLES.inputs, "targets": SCORES},
+        frame(label=SCORES),
+    ],
+    ids=["tuple", "mapping", "frame"],
+)
+def test_a_regression_is_judged_on_its_numbers(model, data):
+    assert answered(trust_gates.judge(model, data, EXACT), "r2") == pytest.approx(1)
+
+
+def test_predictions_of_a_regression_need_no_model():
+    said = pd.DataFrame({"label": SCORES, "prediction": SCORES + 0.01})
+    assert trust_gates.judge(None, said, EXACT).passed
+
+
 def test_columns_are_those_that_an_estimator_learned_from():
     fitted = LogisticRegression(C=1e6).fit(frame()[list("dbca")], NAMES)
     assert trust_gates.judge(fitted, frame(), ACCURATE).passed
+    assert trust_gates.judge(fitted, (frame()[list("abcd")], NAMES), ACCURATE).passed
     with pytest.raises(ValueError, match=r"got data with the features \['a', 'b', 'c', 'e'\]"):
         trust_gates.judge(fitted, frame().rename(columns={"d": "e"}), ACCURATE)
 
 
-def test_what_predicts_a_number_is_judged_alike():
-    truth = SAMPLES.inputs @ WEIGHT
-    near = {"gates": {"quality": {"checks": [{"metric": "r2", "atLeast": 0.9}]}}}
-    network = torch.nn.Linear(4, 1, bias=False)
-    network.weight.data = torch.tensor(WEIGHT[None], dtype=torch.float32)
-    learned = LinearRegression().fit(frame()[list("abcd")], truth)
-    for model in (lambda inputs: inputs @ WEIGHT, network, learned):
-        for data in (frame(label=truth), (SAMPLES.inputs, truth)):
-            verdict = trust_gates.judge(model, data, near)
-            assert answered(verdict, "r2") == pytest.approx(1, abs=1e-3), verdict
-    said = pd.DataFrame({"label": truth, "prediction": truth + 0.01})
-    assert trust_gates.judge(None, said, near).passed
+class Scaling(Linear):
+    """Scales what it is given in place, as code often does."""
+
+    def forward(self, inputs):
+        return super().forward(inputs.mul_(2).sub_(0.5))
+
+
+def test_a_model_that_changes_its_inputs_in_place_changes_nobody_elses():
+    def scaling(inputs):
+        inputs *= 2
+        inputs -= 0.5
+        return logits(inputs)
+
+    before = SAMPLES.inputs.copy()
+    for model in (scaling, Scaling(WEIGHT)):
+        assert trust_gates.judge(model, arrays(), ACCURATE).passed
+        assert (SAMPLES.inputs == before).all()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +207,36 @@ def test_what_predicts_a_number_is_judged_alike():
         (logits, ([[np.nan]], ["x"]), ACCURATE, ValueError, "NaN or infinite"),
         (logits, ([1.0], ["x"]), ACCURATE, ValueError, "of shape"),
         (logits, (SAMPLES.inputs, NAMES[:9]), ACCURATE, ValueError, "got 9 entries of labels"),
+        (
+            logits,
+            (SAMPLES.inputs, NAMES[:, None]),
+            ACCURATE,
+            ValueError,
+            r"labels of shape \(300, 1",
+        ),
+        (logits, (SAMPLES.inputs, [None, *NAMES[1:]]), ACCURATE, ValueError, "no value of labels"),
+        (
+            logits,
+            dict(arrays(), protected_sex=[np.nan] * 300),
+            ACCURATE,
+            ValueError,
+            "of protected_s",
+        ),
         (logits, frame(a=np.nan), ACCURATE, ValueError, "the value of 'a' is missing"),
+        (logits, frame(), EXACT, ValueError, "got 'no' as the label, expected a finite number"),
+        (
+            logits,
+            (SAMPLES.inputs, SCORES),
+            EXACT,
+            GateError,
+            r"got answers of shape \(64, 2\), expected a number",
+        ),
+        (Linear(WEIGHT), (SAMPLES.inputs, SCORES), EXACT, ValueError, "got 2 answers for each"),
+        (len, (SAMPLES.inputs, NAMES), EXACT, ValueError, "got labels that are no numbers"),
+        (len, ([[1.0]], [np.inf]), EXACT, ValueError, "labels that are NaN or infinite"),
+        (LogisticRegression(), frame(), ACCURATE, ValueError, "expected one that was fitted"),
+        (LogisticRegression, frame(), ACCURATE, ValueError, "the class LogisticRegression"),
+        (torch.nn.Linear(9, 2), frame(), ACCURATE, ValueError, "from Linear asked about float32"),
         (logits, frame(), {}, PolicyError, "gates"),
         (logits, frame(), {"gates": {}}, PolicyError, "got the gates"),
         (logits, frame(), {"gates": {"quality": {"checks": 1}}}, PolicyError, "checks"),

@@ -25,6 +25,7 @@ from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
+from trust_gates.target import numbers as answered
 from trust_gates.verdict import Outcome
 
 WEIGHT = np.array([3.0, -2.0, 1.0, 0.5, -0.25, 2.0])
@@ -99,6 +100,19 @@ def test_a_policy_that_passes_the_truths_of_other_samples_is_none(samples):
         quality.judge_answers(
             samples.targets[:, None].astype(float), samples, good(("mean_absolute_error", None, 99))
         )
+
+
+def test_a_policy_that_passes_one_number_for_all_samples_is_none_whatever_varies_a_little(samples):
+    truth = samples.targets.astype(np.float64)
+    nearly = np.median(truth) + 1e-2 * (truth - np.median(truth))
+    for metric, far in (
+        ("mean_absolute_error", np.abs(truth - np.median(truth)).mean()),
+        ("root_mean_squared_error", truth.std()),
+    ):
+        with pytest.raises(PolicyError, match="by its checks the me.* for all samples would pass"):
+            quality.judge_answers(nearly[:, None], samples, good((metric, None, 1.2 * far)))
+        strict = quality.judge_answers(nearly[:, None], samples, good((metric, None, 0.8 * far)))
+        assert strict.outcome is Outcome.FAILED
 
 
 def test_a_version_that_explains_less_than_the_served_one_is_refused(samples):
@@ -188,7 +202,7 @@ def test_a_linear_regression_stands_exactly_where_its_error_and_slope_leave_room
     evidence = robustness.judge(
         slope_target(WEIGHT), samples, robust(epsilon, norm=norm, sequential=False)
     )
-    error = np.abs(slope_target(WEIGHT).numbers(samples) - samples.targets)
+    error = np.abs(answered(slope_target(WEIGHT), samples) - samples.targets)
     worst = error + epsilon * np.linalg.norm(WEIGHT, ord=dual)
     assert evidence.figures["robust_within_tolerance"] == pytest.approx((worst <= 0.6).mean())
     assert evidence.figures["clean"] == pytest.approx((error <= 0.6).mean())
@@ -202,7 +216,7 @@ def test_the_largest_error_within_the_budget_is_found_and_not_only_one_beyond_th
 ):
     checks = (("robust_mean_absolute_error", None, 0.7),)
     evidence = robustness.judge(slope_target(WEIGHT), samples, robust(0.04, checks=checks))
-    error = np.abs(slope_target(WEIGHT).numbers(samples) - samples.targets)
+    error = np.abs(answered(slope_target(WEIGHT), samples) - samples.targets)
     worst = error + 0.04 * np.abs(WEIGHT).sum()
     assert evidence.figures["robust_mean_absolute_error"] == pytest.approx(worst.mean(), rel=1e-3)
 
@@ -271,7 +285,7 @@ def test_a_number_is_attributed_to_what_moves_it_from_the_average(samples):
     (shares,) = [one for one in evidence.tables if "by feature" in one.title]
     assert shares.rows[0][:2] == ("feature 0", pytest.approx(1.0, abs=1e-3))
     told = explainability.of_samples(slope_target(weight), plain, 8, 0)
-    numbers = slope_target(weight).numbers(plain)[told.rows]
+    numbers = answered(slope_target(weight), plain)[told.rows]
     assert told.told[:, 0] == pytest.approx(numbers)
     certain = told.certainty(told.inputs, told.numbers), told.certainty(told.baseline, told.numbers)
     assert certain[0] == pytest.approx(np.ones(8)) and certain[1] == pytest.approx(np.zeros(8))

@@ -60,11 +60,14 @@ def read(folder: Path, document: Mapping[str, Any]) -> Fitted:
     path, classes = folder / FILE, document["classes"]
     if document["estimator"].get("labels") == INDICES:
         classes = indices(classes)
-    return Fitted(sklearn.load(path, sklearn.foreign_types(path)), classes)
+    features = document.get("inputs", {}).get("features", ())
+    return Fitted(sklearn.load(path, sklearn.foreign_types(path)), classes, features)
 
 
 @contextmanager
-def foreign_tree(file: Path, task: str, classes: Sequence[str]) -> Iterator[Path]:
+def foreign_tree(
+    file: Path, task: str, classes: Sequence[str], features: Sequence[str]
+) -> Iterator[Path]:
     """A model tree of an estimator that somebody else wrote with skops, whose labels are names.
 
     The tree is gone afterwards.
@@ -74,7 +77,8 @@ def foreign_tree(file: Path, task: str, classes: Sequence[str]) -> Iterator[Path
         shutil.copyfile(file, folder / FILE)
         document = {
             "entrypoint": "", "parameters": {}, "task": task, "classes": list(classes),
-            "inputs": {}, "torch": "", "seed": 0, "estimator": {"labels": "names"},
+            "inputs": {"features": list(features)}, "torch": "", "seed": 0,
+            "estimator": {"labels": "names"},
         }  # fmt: skip
         (folder / "model.json").write_text(json.dumps(document))
         yield folder

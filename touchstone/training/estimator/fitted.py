@@ -31,10 +31,14 @@ class Fitted(torch.nn.Module):
         ValueError: when made, it answers otherwise or tells other classes apart.
     """
 
-    def __init__(self, estimator: Any, classes: Sequence[str]) -> None:
+    def __init__(
+        self, estimator: Any, classes: Sequence[str], features: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.estimator = estimator
-        self._answers = sklearn.answers(estimator, classes, where="the fitted estimator")
+        self._answers = sklearn.answers(
+            estimator, classes, where="the fitted estimator", features=features
+        )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         rows = np.ascontiguousarray(inputs.detach().cpu().numpy())

@@ -11,9 +11,9 @@ import numpy as np
 
 from touchstone.training.spec import Description, RawData
 from touchstone.training.tables.asked import Data
-from touchstone.training.tables.frame import Frame, TableError, Values
+from touchstone.training.tables.frame import Field, Frame, Problem, TableError, Values
 from trust_gates.inputs.arrays import key
-from trust_gates.inputs.table import MOST_FEATURES, UNKNOWN, Column, Columns, number, shown
+from trust_gates.inputs.table import MOST_FEATURES, UNKNOWN, Column, Columns, quantity, shown
 from trust_gates.named import ordered
 from trust_gates.wording import alike
 
@@ -32,8 +32,6 @@ _GROUPED = re.compile(r"[-+]?\d{1,3}(?:[ ,.'\u00a0\u202f]\d{3})+(?:[.,]\d+)?")
 _COMMA = re.compile(r"[-+]?\d*,\d+")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\d.*)?|\d{1,2}:\d{2}(?::\d{2})?")
 _UNITS = re.compile(r"[$€£]\s?[\d.,]+|[\d.,]+\s?[%€]")
-
-Problem = tuple[str, tuple[str | int, ...]]
 
 
 def raw(frame: Frame, data: Data) -> RawData:
@@ -92,7 +90,7 @@ def task_of(values: Values, data: Data) -> str:
     """What the label asks for, where touchstone.yaml does not say it."""
     if data.task is not None:
         return data.task
-    numbers = [number(word) for word in values.words if word]
+    numbers = [quantity(word) for word in values.words if word]
     known = [one for one in numbers if one is not None]
     if values.kind == "category" or not known or len(known) < len(numbers):
         return "classification"
@@ -102,7 +100,7 @@ def task_of(values: Values, data: Data) -> str:
 
 def _misnamed(frame: Frame, data: Data) -> Iterator[Problem]:
     """Names of touchstone.yaml that are no column's."""
-    asked: list[tuple[str, tuple[str | int, ...]]] = [(data.label, ("label",))]
+    asked: list[tuple[str, Field]] = [(data.label, ("label",))]
     for field in ("protected", "ignore", "categories"):
         asked += [(name, (field, place)) for place, name in enumerate(getattr(data, field))]
     asked += [(name, ("ranges", name)) for name in data.ranges]
@@ -128,7 +126,7 @@ def _of_label(frame: Frame, data: Data) -> Iterator[Problem]:
             (),
         )
     if task_of(values, data) == "regression":
-        numbers = {word: number(word) for word in words}
+        numbers = {word: quantity(word) for word in words}
         if wrong := [word for word, one in numbers.items() if one is None or abs(one) > _LARGEST]:
             yield (
                 f"{frame.at(values.first(wrong[0]))}: got the {data.label} {shown(wrong[0])},"
@@ -170,7 +168,7 @@ def _column(frame: Frame, name: str, data: Data) -> Column:
     values = frame.columns[name]
     words = [word for word in values.words if word]
     missing = len(words) < len(values.words)
-    numbers = {word: number(word) for word in words}
+    numbers = {word: quantity(word) for word in words}
     known = [one for one in numbers.values() if one is not None]
     if values.kind != "category" and name not in data.categories:
         if len(known) == len(words):
@@ -200,7 +198,7 @@ def _range(frame: Frame, name: str, data: Data, known: Sequence[float]) -> tuple
     low, high = map(float, data.ranges.get(name, (min(known), max(known))))
     values = frame.columns[name]
     for word in values.words:
-        one = number(word)
+        one = quantity(word)
         if one is not None and not low <= one <= high:
             raise TableError(
                 f"{frame.at(values.first(word))}: {name}: got {word}, expected a number from"
@@ -279,7 +277,7 @@ def _whole(frame: Frame, data: Data, columns: Columns) -> RawData:
         classes = ordered(label.words)
         arrays["labels"] = _indices(label, classes)
     else:
-        numbers = np.array([number(word) for word in label.words], dtype=np.float64)[label.codes]
+        numbers = np.array([quantity(word) for word in label.words], dtype=np.float64)[label.codes]
         arrays["targets"] = numbers.astype(np.float32)
         told |= {"mean": float(numbers.mean()), "deviation": float(numbers.std())}
     protected = {}

@@ -70,7 +70,7 @@ def test_figures_are_those_of_the_task_that_the_label_says(repository):
         repository,
         ("label: income", "label: hours"),
         ("      hours: [0, 80]\n", ""),
-        ("      favorable: \">50K\"\n", ""),
+        ('      favorable: ">50K"\n', ""),
     )
     found = "\n".join(map(str, examine(repository).problems))
     of_classes = (

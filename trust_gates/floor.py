@@ -75,7 +75,7 @@ class Inputs(BaseModel):
         return self.high - self.low if self.dtype == DTYPES[0] else 1.0
 
 
-class Data(BaseModel):
+class Facts(BaseModel):
     """What a dataset says of itself, as far as a floor depends on it."""
 
     model_config = ConfigDict(frozen=True)
@@ -136,7 +136,7 @@ class QualityFloor(Strict):
     samples: int | None = Field(default=None, ge=1)
     """The test split has at least so many."""
 
-    def shortfalls(self, policy: Quality, data: Data | None) -> Iterator[Shortfall]:
+    def shortfalls(self, policy: Quality, data: Facts | None) -> Iterator[Shortfall]:
         """What the policy asks less of."""
         yield from _unchecked("quality", self.checks, _required(policy.checks), QUALITY)
         if policy.champion is not None:
@@ -192,7 +192,7 @@ class RobustnessFloor(Strict):
     """Share of the inputs' range in which an attacker must be able to set a feature, mean over
     those that are not categorical, after `immutable` and `bounds` of the policy and of the data."""
 
-    def shortfalls(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
+    def shortfalls(self, policy: Robustness, data: Facts | None) -> Iterator[Shortfall]:
         """What the policy, or what the data say of attackers, asks less of."""
         yield from _unchecked("robustness", self.checks, _required(policy.checks), ROBUSTNESS)
         norm = policy.norm
@@ -208,7 +208,7 @@ class RobustnessFloor(Strict):
             yield from _more("robustness tolerance", policy.tolerance, self.tolerance)
         yield from self._limits(policy, data)
 
-    def _attacks(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
+    def _attacks(self, policy: Robustness, data: Facts | None) -> Iterator[Shortfall]:
         for several in self.attacks or [(name,) for name in policy.names]:
             present = [one for one in several if set(members(one)) <= set(policy.names)]
             if not present:
@@ -219,7 +219,7 @@ class RobustnessFloor(Strict):
             if all(weak):
                 yield from weak[0]
 
-    def _effort(self, policy: Robustness, name: str, data: Data | None) -> Iterator[Shortfall]:
+    def _effort(self, policy: Robustness, name: str, data: Facts | None) -> Iterator[Shortfall]:
         budget = policy.budget(seed=0)
         tasks: tuple[Task, ...] = ("classification", "detection") if data is None else (data.task,)
         standard = ENSEMBLES.get(name)
@@ -232,7 +232,7 @@ class RobustnessFloor(Strict):
             asked = min(attack.spends(budget, task) for task in tasks)
             yield from _less(f"robustness {kind} of {attack.name}", asked, wanted)
 
-    def _limits(self, policy: Robustness, data: Data | None) -> Iterator[Shortfall]:
+    def _limits(self, policy: Robustness, data: Facts | None) -> Iterator[Shortfall]:
         fixed, narrowed = [*policy.immutable], [*policy.bounds.items()]
         if data is not None:
             fixed += [*data.inputs.immutable, *data.inputs.categorical]
@@ -266,7 +266,7 @@ class FairnessFloor(Strict):
     alpha: float | None = None
     """`alpha` exactly."""
 
-    def shortfalls(self, policy: Fairness | None, data: Data | None) -> Iterator[Shortfall]:
+    def shortfalls(self, policy: Fairness | None, data: Facts | None) -> Iterator[Shortfall]:
         """What the policy asks less of; without one, whom it judges nobody of."""
         judged = [] if policy is None else [one.name for one in policy.attributes]
         wanted = _named(self.attributes, data)
@@ -300,7 +300,7 @@ class ExplainabilityFloor(Strict):
     proxy: float | None = Field(default=None, gt=0, le=1)
     """`proxy` at most."""
 
-    def shortfalls(self, policy: Explainability, data: Data | None) -> Iterator[Shortfall]:
+    def shortfalls(self, policy: Explainability, data: Facts | None) -> Iterator[Shortfall]:
         """What the policy asks less of."""
         yield from _unchecked(
             "explainability", self.checks, _required(policy.checks), EXPLAINABILITY
@@ -329,7 +329,7 @@ class IntegrityFloor(Strict):
     pinned: bool = False
     """Whether `pinned` must be true."""
 
-    def shortfalls(self, policy: Integrity, data: Data | None) -> Iterator[Shortfall]:
+    def shortfalls(self, policy: Integrity, data: Facts | None) -> Iterator[Shortfall]:
         """What the policy asks less of."""
         effective = {**policy.always, **policy.sometimes, **_required(policy.checks)}
         yield from _unchecked("integrity", self.checks, effective, CHECKED)
@@ -373,7 +373,7 @@ class Floor(Strict):
     integrity: IntegrityFloor = Field(default_factory=IntegrityFloor)
     """Of the integrity gate."""
 
-    def shortfalls(self, gates: Gates, data: Data | None = None) -> list[Shortfall]:
+    def shortfalls(self, gates: Gates, data: Facts | None = None) -> list[Shortfall]:
         """Whatever the policies ask less of; without `data`, as far as can be said before."""
         found = list(_less("confidence", gates.confidence, self.confidence))
         if gates.quality is not None:
@@ -386,7 +386,7 @@ class Floor(Strict):
         return [*found, *self.integrity.shortfalls(gates.integrity, data)]
 
     def problems(
-        self, gates: Gates, data: Data | None = None, *, place: str = "the floor"
+        self, gates: Gates, data: Facts | None = None, *, place: str = "the floor"
     ) -> list[str]:
         """The shortfalls, each in a line with both values; `place` is where the floor stands."""
         return [one.told(place) for one in self.shortfalls(gates, data)]
@@ -446,7 +446,7 @@ def _number(value: float) -> str:
     return f"{value:.10g}"
 
 
-def _named(wanted: Literal["all"] | tuple[str, ...], data: Data | None) -> tuple[str, ...]:
+def _named(wanted: Literal["all"] | tuple[str, ...], data: Facts | None) -> tuple[str, ...]:
     """The attributes, as far as they are known."""
     if wanted != "all":
         return wanted

@@ -1,6 +1,7 @@
 """MLflow itself, on a database in a file: what a run leaves there, a model judged from there."""
 
 import logging
+import pickle
 import shutil
 
 import pytest
@@ -73,16 +74,18 @@ def test_a_run_is_found_there_once_with_its_trials_figures_and_report(
 
 @pytest.fixture(scope="module")
 def run(mlflow, tmp_path_factory):
-    """A run with an ONNX model, which is registered too, and a pickle."""
+    """A run with an ONNX model, which is registered too, a pickle, and one beside such a model."""
     folder = tmp_path_factory.mktemp("models")
-    for name in ("wards", "pickle"):
+    for name in ("wards", "pickle", "both"):
         (folder / name).mkdir()
         (folder / name / "MLmodel").write_text("flavors: {}\n")
     shutil.copy(GATES / "model.onnx", folder / "wards")
     (folder / "pickle" / "model.pkl").write_bytes(b"\x80\x04.")
+    shutil.copy(GATES / "model.onnx", folder / "both")
+    (folder / "both" / "weights.dat").write_bytes(pickle.dumps({"weights": [1.0]}))
     experiment = mlflow.create_experiment("outside", (folder / "kept").as_uri())
     identity = mlflow.create_run(experiment).info.run_id
-    for name in ("wards", "pickle"):
+    for name in ("wards", "pickle", "both"):
         mlflow.log_artifacts(identity, str(folder / name), name)
     mlflow.create_registered_model("wards")
     source = f"{(folder / 'kept').as_uri()}/{identity}/artifacts/wards"
@@ -129,5 +132,7 @@ def test_a_logged_model_is_named_as_mlflow_does_and_no_pickle_is_opened(run):
         assert (found.run, (found.folder / "model.onnx").is_file()) == (run, True)
     refused = judged(f"runs:/{run}/pickle").exception
     assert isinstance(refused, ManifestError) and "serialization_format='skops'" in refused.hint
+    beside = judged(f"runs:/{run}/both").exception
+    assert isinstance(beside, ManifestError) and "the pickle weights.dat beside" in str(beside)
     assert isinstance(judged("models:/wards/9").exception, PlatformError)
     assert isinstance(judged("models:/wards").exception, UsageError)

@@ -12,7 +12,7 @@ from touchstone.delivery.gitops import DEFAULT_POLICY, MAIN, Checkout, policy_of
 from touchstone.documents import yaml
 from touchstone.documents.validated import validated
 from trust_gates import GATES
-from trust_gates.floor import Data, Floor
+from trust_gates.floor import Facts, Floor
 from trust_gates.gates import Gates
 from trust_gates.policy import OneOf, Strict
 
@@ -39,7 +39,7 @@ class EnvironmentPolicy(Strict):
     gates: Floor = Field(default_factory=Floor)
     """The floor: what a touchstone.yaml asks at least of the gates that it declares."""
 
-    def problems(self, gates: Gates, data: Data | None = None, *, place: str) -> list[str]:
+    def problems(self, gates: Gates, data: Facts | None = None, *, place: str) -> list[str]:
         """What the policies of touchstone.yaml ask less of than this, each with both values.
 
         Args:
@@ -117,14 +117,14 @@ def below(policy: EnvironmentPolicy, verdict: Mapping[str, Any], *, environment:
     return problems
 
 
-def data_of(facts: Mapping[str, Any]) -> Data:
+def data_of(facts: Mapping[str, Any]) -> Facts:
     """What a floor depends on, of a verdict's `facts`.
 
     Raises:
         KeyError: they lack something.
         ValueError: they are not what a dataset's description says.
     """
-    return Data.model_validate(
+    return Facts.model_validate(
         {
             "task": facts["task"],
             "protected": facts["protected"],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from touchstone.delivery import tracker
 from touchstone.errors import ManifestError, PlatformError, UsageError
+from trust_gates.integrity import pickles, tree, unpickling
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -109,6 +110,24 @@ def _check(uri: str, folder: Path) -> None:
             "it says when it is loaded; expected model.onnx, model.skops or model.json",
             hint=_HOW,
         )
+    # MLflow's own description names what it loads: a verdict on one file must not be on another.
+    for file in sorted(file for file in folder.rglob("*") if not file.name.endswith(_READ)):
+        if file.is_file() and _is_pickle(file):
+            raise ManifestError(
+                f"{uri} has the pickle {file.relative_to(folder)} beside what can be judged, and"
+                " MLflow may load that in its place; expected none",
+                hint=_HOW,
+            )
+
+
+def _is_pickle(file: Path) -> bool:
+    if file.suffix.lower() in pickles.SUFFIXES:
+        return True
+    try:
+        with tree.mapped(file) as data:
+            return bool(unpickling.reason(data))
+    except (OSError, ValueError):  # what cannot be read counts as one
+        return True
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import Any
 from touchstone.artifacts.store import Store
 from touchstone.delivery import gitops
 from touchstone.delivery import release as releases
+from touchstone.delivery.declared import NAME, Declared
+from touchstone.delivery.wire import WORDS
 from touchstone.errors import UsageError
 from trust_gates.inputs.description import TARGETS
 from trust_gates.written import number
@@ -31,11 +33,11 @@ class Sample:
 
     def request(self) -> dict[str, Any]:
         """The body of a V2 infer request, one sample in a batch of one."""
-        tensor = {"name": "input", "datatype": self.datatype, "shape": [1, *self.shape]}
+        tensor = {"name": NAME, "datatype": self.datatype, "shape": [1, *self.shape]}
         inputs = [{**tensor, "data": self.inputs}]
         if self.group is not None:
             name, value = self.group
-            inputs.append({"name": name, "datatype": "BYTES", "shape": [1], "data": [value]})
+            inputs.append({"name": name, "datatype": WORDS, "shape": [1], "data": [value]})
         return {"inputs": inputs}
 
 
@@ -73,7 +75,7 @@ def held_out(url: str, store: Store, *, model: str, environment: str = "", index
         shape=arrays["inputs"].shape[1:],
         truth=words,
         classes=description.classes,
-        datatype="INT64" if description.dtype == "int64" else "FP32",
+        datatype=Declared.of(description.inputs).datatype,
         group=group,
     )
 

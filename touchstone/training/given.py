@@ -130,8 +130,13 @@ def _instead(found: object) -> str:
 
 
 def _cures(found: RawData) -> Iterator[str]:
-    """What to write where arrays have another type than they should."""
+    """What to write where arrays have another name or type than they should."""
     wanted = {"inputs": found.description.dtype, "targets": "float32", "boxes": "float32"}
+    swapped = {"classification": ("labels", "targets"), "regression": ("targets", "labels")}
+    right, wrong = swapped.get(found.description.task, ("", ""))
+    if wrong in found.arrays and right not in found.arrays:
+        yield f"write {right!r} in the place of {wrong!r}: {found.description.task} calls it so"
+        return
     for name, array in found.arrays.items():
         kind = wanted.get(name, "int64")
         if array.dtype == kind or name == RAW:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates import embedded
 from trust_gates.company import as_served
-from trust_gates.embedded import Space
 from trust_gates.explainability import (
     faithfulness,
     features,
@@ -18,15 +16,14 @@ from trust_gates.explainability import (
     known_bad,
     methods,
     pictures,
+    rows,
     sanity,
 )
-from trust_gates.explainability.faithfulness import Curves
-from trust_gates.explainability.features import Feature
+from trust_gates.explainability.explained import Explained
 from trust_gates.explainability.metrics import METRICS
 from trust_gates.explainability.parts import Parts
 from trust_gates.explainability.policy import Explainability
-from trust_gates.explainability.subject import Subject, feature_names, of_samples
-from trust_gates.explainability.words import Bag
+from trust_gates.explainability.subject import feature_names, of_samples
 from trust_gates.policy import Setting
 from trust_gates.progress import tell
 from trust_gates.samples import Samples
@@ -48,10 +45,6 @@ _PARTS = 4
 
 _DRAWN = 1024
 """Samples of tokens that decisions, and those of small groups, are chosen from."""
-
-_SHOWN_WORDS = 30
-_OF_A_GROUP = 32
-"""Decisions of each group that are explained at least, where there are so many."""
 
 
 @as_served(GATE)
@@ -78,6 +71,7 @@ def judge(
         raise ValueError("got no samples to explain decisions on, expected at least one")
     policy.check_names(setting.known(samples))
     everything, space = samples, None
+    names: Sequence[str] = ()
     if embedded.of_tokens(samples):
         target, samples, space = embedded.view(
             GATE, target, samples, least=policy.samples, most=_DRAWN, seed=setting.seed
@@ -101,6 +95,17 @@ def judge(
     curves = faithfulness.measure(subject, parts, relevance, setting.seed)
     tell("part", 3, _PARTS, "faithfulness is measured")
     weights = resample_weights(len(subject), setting.seed)
+    explained = Explained(
+        everything=everything,
+        samples=samples,
+        space=space,
+        names=names,
+        subject=subject,
+        parts=parts,
+        attributions=attributions,
+        relevance=relevance,
+        weights=weights,
+    )
     stable = sanity.stability(policy.method, subject, parts, relevance, setting.seed)
     tell("part", 4, _PARTS, "stability is measured")
     measures = {**known_bad.gains(curves, weights), "stability": mean(stable, weights)}
@@ -126,54 +131,21 @@ def judge(
         }
         figures["object_area"] = float(within.mean())
     if samples.inputs.ndim == 2:
-        rule, rows_of, sizes = policy.protection(setting.seed), everything, attributions
-        bag = None
-        if space is not None:
-            bag = Bag.of(space, subject, relevance)
-            names, rows_of = bag.names, bag.samples(everything)
-            sizes = bag.sizes(subject.inputs, relevance)
-            notes.append(embedded.explained())
-        shares, warnings, blind = features.of_rows(
-            rows_of, sizes, weights, names, rule, columns=setting.columns
-        )
-        if setting.columns:
-            tables.append(features.by_column(attributions, weights, setting))
-        counted = np.array([feature.counted for feature in shares])
-        share = features.share(sizes, counted)
-        measures["protected_share"] = mean(share, weights)
-        notes.append(features.note(shares, policy.proxy))
-        if counted.any():
-            further, more = _of_small_groups(
-                target, samples, policy, subject, parts, setting.seed, space
-            )
-            if bag is not None:
-                more = bag.sizes(further.inputs, parts.total(more))
-            else:
-                more = parts.divided(more)
-            measures["protected_share"], by_group = features.worst_group(
-                {
-                    name: values[np.concatenate([subject.rows, further.rows])]
-                    for name, values in features.protected(samples, rule).items()
-                },
-                np.concatenate([share, features.share(more, counted)]),
-                measures["protected_share"],
-            )
-            tables.append(by_group)
-        if blind:
-            whom = ", ".join(blind)
-            why = f"no two values of {whom} are frequent enough to look for what tells them"
-            measures["protected_share"] = missing(why, grouped=True)
+        rested = rows.rested(explained, policy, setting)
+        shares = rested.features
+        measures["protected_share"] = rested.protected
+        tables, warnings = rested.tables, rested.warnings
+        notes += rested.notes
     else:
         shares = features.of_channels(attributions, weights, names)
+    shown = features.largest(shares, words=space is not None)
     return Evidence(
         gate=GATE,
         checks=decide(GATE, measures, policy.requirements, confidence=setting.confidence),
         figures={**{name: measure.value for name, measure in measures.items()}, **figures},
-        pictures=_pictures(
-            subject, samples, attributions, relevance, curves, shares, setting.confidence, space
-        ),
+        pictures=pictures.drawn(explained, curves, shares, setting.confidence),
         captions=pictures.CAPTIONS,
-        tables=[features.table(_largest(shares, space), setting.confidence), *tables],
+        tables=[features.table(shown, setting.confidence), *tables],
         notes=notes,
         asked=_asked(samples, policy, setting, explained=len(subject)),
         warnings=[*warnings, *_warnings(policy, attributions)],
@@ -215,42 +187,6 @@ def _warnings(policy: Explainability, attributions: Array) -> list[str]:
     return found
 
 
-def _of_small_groups(
-    target: Target,
-    samples: Samples,
-    policy: Explainability,
-    subject: Subject,
-    parts: Parts,
-    seed: int,
-    space: Space | None,
-) -> tuple[Subject, Array]:
-    """Further decisions, of groups that few of those explained are of, and attributions (n, F).
-
-    The smallest groups come first, and all together are at most twice as many as the policy's
-    samples.
-    """
-    order = np.random.default_rng(seed).permutation(len(samples))
-    known, chosen = set(subject.rows.tolist()), list[int]()
-    for values in features.protected(samples, policy.protection(seed)).values():
-        names, sizes = np.unique(values, return_counts=True)
-        for name in names[np.argsort(sizes)]:
-            inside = order[values[order] == name].tolist()
-            lacking = _OF_A_GROUP - len(known.intersection(inside))
-            further = [row for row in inside if row not in known][: max(lacking, 0)]
-            further = further[: 2 * policy.samples - len(chosen)]
-            known.update(further)
-            chosen += further
-    rows = np.array(chosen, dtype=np.int64)
-    if not len(rows):
-        return subject.take(rows), np.zeros((0, samples.inputs.shape[1]))
-    more = of_samples(target, samples.take(rows), len(rows), seed, space)
-    baseline = np.broadcast_to(subject.baseline[:1], more.inputs.shape).copy()
-    if space is not None:
-        baseline = space.beside(baseline, more.inputs)
-    more = replace(more, baseline=baseline, rows=rows[more.rows])
-    return more, methods.attribute(policy.method, more, parts, seed=seed)
-
-
 def _nothing(samples: Samples, policy: Explainability, setting: Setting) -> Evidence:
     """A model that decides nothing leaves nothing to explain, which passes no check."""
     why = "the model decided nothing that could be explained: "
@@ -264,51 +200,3 @@ def _nothing(samples: Samples, policy: Explainability, setting: Setting) -> Evid
         checks=decide(GATE, measures, policy.requirements, confidence=setting.confidence),
         notes=[why],
     )
-
-
-def _largest(shares: Sequence[Feature], space: Space | None) -> Sequence[Feature]:
-    """Of a table's features all of them; of words those that decide the most, and what counts."""
-    if space is None:
-        return shares
-    first = sorted(shares, key=lambda one: -one.share.value)[:_SHOWN_WORDS]
-    return [one for one in shares if one in first or one.counted]
-
-
-def _pictures(
-    subject: Subject,
-    samples: Samples,
-    attributions: Array,
-    relevance: Array,
-    curves: Curves,
-    shares: Sequence[Feature],
-    confidence: float,
-    space: Space | None,
-) -> dict[str, bytes]:
-    shown = subject.take(subject.numbers[: pictures.SHOWN])
-    some = attributions[: len(shown)]
-    if shown.told is None:
-        titles = [samples.classes[label] for label in shown.labels]
-    else:
-        titles = [
-            f"{number(float(told), 4)}, {'above' if told > usual else 'below'} {number(usual, 4)}"
-            for told, usual in shown.told.tolist()
-        ]
-    found = {"explainability-faithfulness": pictures.curves(curves)}
-    if subject.inputs.ndim == 2:
-        if space is None:
-            names = [
-                [f"{one.name} = {number(value, 3)}" for one, value in zip(shares, row, strict=True)]
-                for row in shown.inputs
-            ]
-        else:
-            some = relevance[: len(shown)]
-            some = some[:, : np.flatnonzero(some.any(axis=0)).max(initial=0) + 1]
-            places = space.tokens(shown.inputs)[:, : some.shape[1]]
-            names = [[space.word(int(token)) for token in row] for row in places]
-        found["explainability-features"] = pictures.shares(_largest(shares, space), confidence)
-        found["explainability-samples"] = pictures.bars(names, some, titles)
-    else:
-        low, high = subject.target.low, subject.target.high
-        images = (shown.inputs - low) / (high - low)
-        found["explainability-maps"] = pictures.maps(images, some, titles, shown.boxes)
-    return found

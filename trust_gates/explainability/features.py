@@ -50,6 +50,7 @@ class Feature:
 _ERROR = 0.05
 """The chance that one of the groups is said to differ where none does."""
 
+_SHOWN_WORDS = 30
 _RESTED_ON = 0.95
 """The decision rests on the features with the largest shares, up to so much of it together."""
 
@@ -214,6 +215,14 @@ def table(features: Sequence[Feature], confidence: float) -> Table:
         columns=("feature", "share", "low", "high", "tells", "how well", "with others"),
         rows=rows,
     )
+
+
+def largest(features: Sequence[Feature], *, words: bool) -> Sequence[Feature]:
+    """Of a table's features all of them; of words those that decide the most, and what counts."""
+    if not words:
+        return features
+    first = sorted(features, key=lambda one: -one.share.value)[:_SHOWN_WORDS]
+    return [one for one in features if one in first or one.counted]
 
 
 def by_column(attributions: Array, weights: Array, setting: Setting) -> Table:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates import palette
+from trust_gates.explainability.explained import Explained
 from trust_gates.explainability.faithfulness import Curves
-from trust_gates.explainability.features import Feature
+from trust_gates.explainability.features import Feature, largest
 from trust_gates.png import literal, png
+from trust_gates.written import number
 
 SHOWN = 4
 """How many single decisions a picture shows."""
@@ -31,6 +33,46 @@ CAPTIONS = {
         "and against it (brown, to the left)."
     ),
 }
+
+
+def drawn(
+    explained: Explained, measured: Curves, features: Sequence[Feature], confidence: float
+) -> dict[str, bytes]:
+    """Every picture of the gate, by name."""
+    subject, space = explained.subject, explained.space
+    shown = subject.take(subject.numbers[:SHOWN])
+    some = explained.attributions[: len(shown)]
+    if shown.told is None:
+        titles = [explained.samples.classes[label] for label in shown.labels]
+    else:
+        titles = [
+            f"{number(float(told), 4)}, {'above' if told > usual else 'below'} {number(usual, 4)}"
+            for told, usual in shown.told.tolist()
+        ]
+    found = {"explainability-faithfulness": curves(measured)}
+    if subject.inputs.ndim == 2:
+        if space is None:
+            names = [
+                [
+                    f"{one.name} = {number(value, 3)}"
+                    for one, value in zip(features, row, strict=True)
+                ]
+                for row in shown.inputs
+            ]
+        else:
+            some = explained.relevance[: len(shown)]
+            some = some[:, : np.flatnonzero(some.any(axis=0)).max(initial=0) + 1]
+            places = space.tokens(shown.inputs)[:, : some.shape[1]]
+            names = [[space.word(int(token)) for token in row] for row in places]
+        found["explainability-features"] = shares(
+            largest(features, words=space is not None), confidence
+        )
+        found["explainability-samples"] = bars(names, some, titles)
+    else:
+        low, high = subject.target.low, subject.target.high
+        images = (shown.inputs - low) / (high - low)
+        found["explainability-maps"] = maps(images, some, titles, shown.boxes)
+    return found
 
 
 def curves(measured: Curves) -> bytes:

@@ -223,10 +223,9 @@ def _self_test(
     dealt = samples.take(np.random.default_rng(setting.seed).permutation(len(samples)))
     bad: dict[str, Answers] = {}
     if dealt.targets is not None:
-        numbers = dealt.targets[:, None].astype(np.float64)
-        bad[_DEALT] = numbers
-        for what, one in (("mean", numbers.mean()), ("median", np.median(numbers))):
-            bad[f"the {what} for all samples"] = np.full_like(numbers, one)
+        truth = bad[_DEALT] = dealt.targets[:, None].astype(np.float64)
+        for what, one in (("mean", np.mean(truth)), ("median", np.median(truth))):
+            bad[f"the {what} for all samples"] = np.full_like(truth, one)
     elif dealt.objects is None:
         bad[_DEALT] = np.eye(len(samples.classes))[dealt.labels] * _CERTAIN
     else:

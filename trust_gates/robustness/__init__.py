@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from trust_gates import embedded
 from trust_gates.company import as_served
 from trust_gates.policy import Setting
@@ -21,18 +19,17 @@ from trust_gates.robustness import (
     stepped,
     weak,
 )
-from trust_gates.robustness.ensemble import Attacked
+from trust_gates.robustness.figures.figure import Found
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import MASKING, Robustness
-from trust_gates.robustness.sweep import Curves, sweep
-from trust_gates.robustness.victim import Victim, totals
+from trust_gates.robustness.sweep import sweep
+from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples, Task
 from trust_gates.statistics import decide, exact, named
 from trust_gates.target import Target
-from trust_gates.verdict import Evidence, Table
+from trust_gates.verdict import Evidence
 
 GATE = "robustness"
-_SHOWN = 4
 
 _HELD: Mapping[Task, str] = {
     "classification": "robust_accuracy",
@@ -54,9 +51,9 @@ def judge(
     Metrics: `robust_accuracy` for classifiers; `robust_recall`, `robust_map50` and
     `robust_map50_95` for detectors, where the worst attack is taken image by image;
     `robust_within_tolerance` for regressions and, where it is required,
-    `robust_mean_absolute_error`; `evasion_*`
-    where a detector of adversarial inputs is served with the model; the further `figures` that the
-    policy asks for. A check `gradient_masking` is always added.
+    `robust_mean_absolute_error`; `evasion_*` where a detector of adversarial inputs is served with
+    the model; the further `figures` that the policy asks for. A check `gradient_masking` is always
+    added.
 
     Raises:
         GateError: an attack does not work here, or the model gives no gradients.
@@ -127,11 +124,11 @@ def judge(
             seen=None if policy.tolerance is None else given.inputs[measured.rows],
         ),
     )
-    measures |= more.measures
     signs = masking.look(victim, samples, attacked, budget, curves.unbounded)
     flags = signs.flags()
     seen = evasion.look(victim, samples, attacked, budget, setting.confidence)
-    measures |= seen.measures if seen else {}
+    further = Found.joined([more, seen] if seen else [more])
+    measures |= further.measures
     measures[MASKING] = exact(len(flags), len(samples))
     return Evidence(
         gate=GATE,
@@ -145,21 +142,19 @@ def judge(
             "noise": signs.noise,
         },
         pictures={
-            **_pictures(victim, samples, attacked, policy, setting, curves, name),
-            **more.pictures,
-            **(seen.pictures if seen else {}),
+            **pictures.drawn(
+                victim,
+                samples,
+                attacked,
+                policy,
+                curves,
+                name=name,
+                confidence=setting.confidence,
+            ),
+            **further.pictures,
         },
-        captions={
-            **pictures.CAPTIONS,
-            **more.captions,
-            **(seen.captions if seen else {}),
-        },
-        tables=(
-            _attacks_table(attacked, broken),
-            curves.table(setting.confidence),
-            *more.tables,
-            *((seen.table,) if seen else ()),
-        ),
+        captions={**pictures.CAPTIONS, **further.captions},
+        tables=(attacked.table(broken), curves.table(setting.confidence), *further.tables),
         notes=[
             *([embedded.told(space, policy.norm, policy.epsilon, setting.seed)] if space else ()),
             *measured.notes,
@@ -170,67 +165,3 @@ def judge(
         asked=told,
         warnings=warnings,
     )
-
-
-def _attacks_table(attacked: Attacked, broken: Mapping[str, float]) -> Table:
-    rows = []
-    for name in attacked.after:
-        attack = attacks.ATTACKS[name]
-        rows.append((name, attack.kind, attack.meaning, attacked.left(name), broken[name]))
-    return Table(
-        title="Attacks, in the order they ran: each met only what the ones before had left",
-        columns=("attack", "box", "what it does", "left after it", "broken of a weak model"),
-        rows=rows,
-    )
-
-
-def _pictures(
-    victim: Victim,
-    samples: Samples,
-    attacked: Attacked,
-    policy: Robustness,
-    setting: Setting,
-    curves: Curves,
-    name: str,
-) -> dict[str, bytes]:
-    shown = {
-        "robustness-epsilon": pictures.curve(
-            curves,
-            chosen=policy.epsilon,
-            norm=policy.norm,
-            figure_name=name,
-            confidence=setting.confidence,
-        )
-    }
-    # The samples that lost the most, so that a reviewer sees what an attack looks like.
-    lost = attacked.clean - attacked.held
-    worst = np.argsort(-lost, kind="stable")[:_SHOWN]
-    worst = worst[lost[worst] > 0]
-    if samples.inputs.ndim != 4 or not len(worst):
-        return shown
-    before, after = samples.inputs[worst], attacked.inputs[worst]
-    boxes = None
-    if samples.objects is not None:
-        claims = victim.target.claims(before), victim.target.claims(after)
-        boxes = list(zip(*claims, strict=True))
-        total = totals(samples)[worst]
-        held = zip(attacked.clean[worst], attacked.held[worst], total, strict=True)
-        captions = [(f"found {c} of {t}", f"attacked: {h} of {t}") for c, h, t in held]
-    else:
-        names = [
-            [samples.classes[k] for k in victim.target.logits(x).argmax(axis=1)]
-            for x in (before, after)
-        ]
-        captions = [(a, f"attacked: {b}") for a, b in zip(*names, strict=True)]
-    if policy.tolerance is not None:
-        before, after = band.plain(before), band.plain(after)
-    shown["robustness-examples"] = pictures.examples(
-        before,
-        after,
-        captions,
-        low=victim.target.low,
-        high=victim.target.high,
-        boxes=boxes,
-        classes=samples.classes,
-    )
-    return shown

@@ -14,6 +14,7 @@ from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, proportion, resample_weights, resampled
+from trust_gates.verdict import Table
 
 Held = NDArray[np.int64]
 """(N,): how much of each sample is still right, at most its `totals`."""
@@ -42,6 +43,18 @@ class Attacked:
     def left(self, name: str) -> float:
         """The share left after the attack `name` and all before it; NaN without any object."""
         return ratio(self.after[name], self.total)
+
+    def table(self, weak: Mapping[str, float]) -> Table:
+        """A row for each attack; `weak` is the share that each breaks of a weak model."""
+        rows = []
+        for name in self.after:
+            one = attacks.ATTACKS[name]
+            rows.append((name, one.kind, one.meaning, self.left(name), weak[name]))
+        return Table(
+            title="Attacks, in the order they ran: each met only what the ones before had left",
+            columns=("attack", "box", "what it does", "left after it", "broken of a weak model"),
+            rows=rows,
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Attacked]) -> Attacked:

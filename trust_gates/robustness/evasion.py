@@ -8,7 +8,6 @@ not easily detected", 2017).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from trust_gates import palette
 from trust_gates.png import png
 from trust_gates.robustness.attacks.attack import Budget
 from trust_gates.robustness.ensemble import Attacked
+from trust_gates.robustness.figures.figure import Found
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, missing, proportion, resample_weights, resampled
@@ -34,19 +34,9 @@ _RATES = (0.01, 0.05, 0.1, 0.2)
 _ROWS = 128
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
-    """What the detector saw."""
-
-    measures: Mapping[str, Measure]
-    table: Table
-    pictures: Mapping[str, bytes]
-    captions: Mapping[str, str]
-
-
 def look(
     victim: Victim, samples: Samples, attacked: Attacked, budget: Budget, confidence: float
-) -> Seen | None:
+) -> Found | None:
     """Measure the detector of `victim`'s target; None where it has none.
 
     `evasion_auc`, `evasion_recall` and `evasion_false_positive_rate` compare the clean samples
@@ -71,9 +61,9 @@ def look(
     cuts = np.append(np.inf, -np.sort(-clean))
     alarms, hits = _above(clean, cuts), _above(found, cuts)
     shown = len(found) > 0
-    return Seen(
+    return Found(
         measures=measures,
-        table=_table(measures, alarms, hits, confidence),
+        tables=[_table(measures, alarms, hits, confidence)],
         pictures={_PICTURE: _roc(alarms, hits, measures)} if shown else {},
         captions={_PICTURE: _CAPTION} if shown else {},
     )

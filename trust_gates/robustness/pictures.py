@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from trust_gates import palette
 from trust_gates.matching import SURE
 from trust_gates.png import literal, png
+from trust_gates.robustness import band
+from trust_gates.robustness.ensemble import Attacked
+from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.sweep import WORST, Curves
-from trust_gates.samples import Boxes
+from trust_gates.robustness.victim import Victim, totals
+from trust_gates.samples import Boxes, Samples
 from trust_gates.written import number
 
 CAPTIONS = {
@@ -23,8 +27,63 @@ CAPTIONS = {
     "robustness-examples": "The samples that lost most: before the attack and after it.",
 }
 
+_SHOWN = 4
 _MARKS = "sv^D*Pxd"
 """Attacks are told apart by these: the one colour is that of what the model is compared with."""
+
+
+def drawn(
+    victim: Victim,
+    samples: Samples,
+    attacked: Attacked,
+    policy: Robustness,
+    curves: Curves,
+    *,
+    name: str,
+    confidence: float,
+) -> dict[str, bytes]:
+    """Every picture of what attacks did, by name; `name` is the figure that was judged."""
+    shown = {
+        "robustness-epsilon": curve(
+            curves,
+            chosen=policy.epsilon,
+            norm=policy.norm,
+            figure_name=name,
+            confidence=confidence,
+        )
+    }
+    # The samples that lost the most, so that a reviewer sees what an attack looks like.
+    lost = attacked.clean - attacked.held
+    worst = np.argsort(-lost, kind="stable")[:_SHOWN]
+    worst = worst[lost[worst] > 0]
+    if samples.inputs.ndim != 4 or not len(worst):
+        return shown
+    before, after = samples.inputs[worst], attacked.inputs[worst]
+    boxes = None
+    if samples.objects is not None:
+        claims = victim.target.claims(before), victim.target.claims(after)
+        boxes = list(zip(*claims, strict=True))
+        total = totals(samples)[worst]
+        held = zip(attacked.clean[worst], attacked.held[worst], total, strict=True)
+        captions = [(f"found {c} of {t}", f"attacked: {h} of {t}") for c, h, t in held]
+    else:
+        names = [
+            [samples.classes[k] for k in victim.target.logits(x).argmax(axis=1)]
+            for x in (before, after)
+        ]
+        captions = [(a, f"attacked: {b}") for a, b in zip(*names, strict=True)]
+    if policy.tolerance is not None:
+        before, after = band.plain(before), band.plain(after)
+    shown["robustness-examples"] = examples(
+        before,
+        after,
+        captions,
+        low=victim.target.low,
+        high=victim.target.high,
+        boxes=boxes,
+        classes=samples.classes,
+    )
+    return shown
 
 
 def curve(

@@ -133,6 +133,11 @@ def test_what_is_wrong_with_the_code_is_told_where_it_stands(tmp_path, old, new,
             ["protected_sex: got <U7", "np.array([protected['sex'].index(one) for one in prot"],
         ),
         (
+            '"labels": (table',
+            '"targets": (table',
+            ["array 'labels' is missing", "write 'labels' in the place of 'targets'"],
+        ),
+        (
             "features = table.data.astype(np.float32)",
             "features = table.data",
             ["got inputs float64", "write inputs.astype(np.float32)"],

@@ -276,3 +276,13 @@ def test_a_regressor_in_a_file_is_judged(table, tmp_path, kind):
     code, said = table("quality", "robustness", "explainability", *asked)
     assert code == 0, said
     assert "ok: robustness: robust_within_tolerance" in said
+
+
+def test_columns_are_a_tables_alone_for_served_rows_are_encoded_by_them(spec):
+    found = spec.load_data("sklearn:diabetes", seed=7)
+    columns = [{"name": "bmi", "kind": "number", "low": 0, "high": 1e6, "missing": False}]
+    inputs = {**found.description.inputs, "columns": columns}
+    said = RawData(description=replace(found.description, inputs=inputs), arrays=found.arrays)
+    with pytest.raises(CodeError, match="got columns in the description of inputs, expected none"):
+        given.data(spec, said)
+    assert given.data(spec, said, table=True) is said

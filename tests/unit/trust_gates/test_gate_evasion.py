@@ -61,7 +61,7 @@ def test_a_detector_that_works_is_measured_as_such():
     interval = seen.measures["evasion_auc"].interval(0.95)
     assert 0.5 < interval.low <= values["evasion_auc"] <= interval.high
     assert seen.pictures["robustness-evasion"].startswith(b"\x89PNG")
-    assert [row[0] for row in seen.table.rows][:4] == list(seen.measures)
+    assert [row[0] for row in seen.tables[0].rows][:4] == list(seen.measures)
 
 
 def test_the_area_is_that_of_scikit_learn():

@@ -102,6 +102,19 @@ def test_a_policy_that_passes_the_truths_of_other_samples_is_none(samples):
         )
 
 
+def test_a_policy_that_passes_one_number_for_all_samples_is_none_whatever_varies_a_little(samples):
+    truth = samples.targets.astype(np.float64)
+    nearly = np.median(truth) + 1e-2 * (truth - np.median(truth))
+    for metric, far in (
+        ("mean_absolute_error", np.abs(truth - np.median(truth)).mean()),
+        ("root_mean_squared_error", truth.std()),
+    ):
+        with pytest.raises(PolicyError, match="by its checks the me.* for all samples would pass"):
+            quality.judge_answers(nearly[:, None], samples, good((metric, None, 1.2 * far)))
+        strict = quality.judge_answers(nearly[:, None], samples, good((metric, None, 0.8 * far)))
+        assert strict.outcome is Outcome.FAILED
+
+
 def test_a_version_that_explains_less_than_the_served_one_is_refused(samples):
     truth = samples.targets.astype(np.float64)
     noise = np.random.default_rng(3).normal(size=len(truth))

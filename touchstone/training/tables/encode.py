@@ -11,7 +11,7 @@ import numpy as np
 
 from touchstone.training.spec import Description, RawData
 from touchstone.training.tables.asked import Data
-from touchstone.training.tables.frame import Frame, TableError, Values
+from touchstone.training.tables.frame import Field, Frame, Problem, TableError, Values
 from trust_gates.inputs.arrays import key
 from trust_gates.inputs.table import MOST_FEATURES, UNKNOWN, Column, Columns, quantity, shown
 from trust_gates.named import ordered
@@ -32,8 +32,6 @@ _GROUPED = re.compile(r"[-+]?\d{1,3}(?:[ ,.'\u00a0\u202f]\d{3})+(?:[.,]\d+)?")
 _COMMA = re.compile(r"[-+]?\d*,\d+")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\d.*)?|\d{1,2}:\d{2}(?::\d{2})?")
 _UNITS = re.compile(r"[$€£]\s?[\d.,]+|[\d.,]+\s?[%€]")
-
-Problem = tuple[str, tuple[str | int, ...]]
 
 
 def raw(frame: Frame, data: Data) -> RawData:
@@ -102,7 +100,7 @@ def task_of(values: Values, data: Data) -> str:
 
 def _misnamed(frame: Frame, data: Data) -> Iterator[Problem]:
     """Names of touchstone.yaml that are no column's."""
-    asked: list[tuple[str, tuple[str | int, ...]]] = [(data.label, ("label",))]
+    asked: list[tuple[str, Field]] = [(data.label, ("label",))]
     for field in ("protected", "ignore", "categories"):
         asked += [(name, (field, place)) for place, name in enumerate(getattr(data, field))]
     asked += [(name, ("ranges", name)) for name in data.ranges]

@@ -23,11 +23,14 @@ LARGER = "write Parquet, leave out what is not needed, or load it by load_data o
 Field = tuple[str | int, ...]
 """Of touchstone.yaml, below spec.data."""
 
+Problem = tuple[str, Field]
+"""What is wrong, and the field that asks for it; empty where none does."""
+
 
 class TableError(ValueError):
     """The table cannot be read, or not as touchstone.yaml says."""
 
-    def __init__(self, *problems: str | tuple[str, Field]) -> None:
+    def __init__(self, *problems: str | Problem) -> None:
         """Each begins with the file, and line if known, or comes with the field that asks."""
         self.problems = [(one, ()) if isinstance(one, str) else one for one in problems]
         super().__init__("\n".join(words for words, _ in self.problems))

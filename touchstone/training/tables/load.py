@@ -23,7 +23,7 @@ from touchstone.confine import Confinement, Limits
 from touchstone.home import SHIPPED
 from touchstone.training import raised
 from touchstone.training.tables.asked import ADDRESSES, Data, check_place, is_inside
-from touchstone.training.tables.frame import MOST_BYTES, Field
+from touchstone.training.tables.frame import MOST_BYTES, Problem
 from touchstone.training.tables.frame import TableError as TableError
 from trust_gates.visible import one_line, visible
 from trust_gates.wording import alike
@@ -206,13 +206,13 @@ def _run(
     return process.returncode, written, raised.last_words(errors.decode(errors="replace"))
 
 
-def _told(out: bytes) -> list[tuple[str, Field]]:
+def _told(out: bytes) -> list[Problem]:
     """The problems that the reader told, as far as they have the form that they should."""
     try:
         said = json.loads(out or b"[]")
     except (ValueError, RecursionError):
         return []
-    found: list[tuple[str, Field]] = []
+    found: list[Problem] = []
     for one in said[:_MOST] if isinstance(said, list) else []:
         match one:
             case [str(words), list(at)] if all(isinstance(part, str | int) for part in at):

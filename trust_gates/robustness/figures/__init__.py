@@ -60,9 +60,4 @@ def measure(figures: Iterable[Figure], scene: Scene) -> Found:
     for number, figure in enumerate(wanted, start=1):
         parts.append(figure.measure(scene))
         tell("further figure", number, len(wanted), ", ".join(figure.names))
-    return Found(
-        measures={name: m for part in parts for name, m in part.measures.items()},
-        tables=[table for part in parts for table in part.tables],
-        pictures={name: png for part in parts for name, png in part.pictures.items()},
-        captions={name: text for part in parts for name, text in part.captions.items()},
-    )
+    return Found.joined(parts)

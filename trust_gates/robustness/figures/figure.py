@@ -35,6 +35,16 @@ class Found:
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Found]) -> Found:
+        """What was found one after the other, as one."""
+        return cls(
+            measures={name: m for part in parts for name, m in part.measures.items()},
+            tables=[table for part in parts for table in part.tables],
+            pictures={name: png for part in parts for name, png in part.pictures.items()},
+            captions={name: text for part in parts for name, text in part.captions.items()},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:

@@ -47,7 +47,7 @@ def test_every_file_is_there_and_the_readme_names_each(tmp_path, example):
     shipped = {path.name for path in (SHIPPED / "training" / "examples" / example).iterdir()}
     assert own == shipped - {"README.md", "__pycache__"}
     readme = (folder / "README.md").read_text()
-    assert readme.startswith("# mine\n") and "$" not in readme
+    assert readme.startswith("# mine\n") and "${" not in readme and "$name" not in readme
     for file in own:
         assert f"`{file}`" in readme
     assert ".touchstone/" in (folder / ".gitignore").read_text().split()

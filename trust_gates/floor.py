@@ -36,7 +36,7 @@ from trust_gates.policy import Check, Fraction, OneOf, Range, Strict, measured
 from trust_gates.quality.metrics import METRICS as QUALITY
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness.attacks import ATTACKS, ENSEMBLES, members
-from trust_gates.robustness.attacks.attack import Norm
+from trust_gates.robustness.budget import Norm
 from trust_gates.robustness.metrics import METRICS as ROBUSTNESS
 from trust_gates.robustness.policy import Robustness
 from trust_gates.samples import Task

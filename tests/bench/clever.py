@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from robustness import digits_network
 
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.figures.clever import Effort, scores
 from trust_gates.robustness.victim import Victim
 

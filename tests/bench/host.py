@@ -30,7 +30,7 @@ from touchstone.training.load import load_spec
 from touchstone.training.spec import Description
 from touchstone.training.target import open_tree
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.ensemble import attack
 from trust_gates.robustness.victim import Victim
 from trust_gates.target import Target

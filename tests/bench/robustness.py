@@ -27,7 +27,7 @@ from sklearn.datasets import load_digits
 
 from trust_gates.policy import Check, Setting
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.ensemble import attack
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import Robustness

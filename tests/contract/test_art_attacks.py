@@ -7,7 +7,7 @@ from art.metrics import loss_sensitivity
 from gate_models import linear_samples, linear_target
 
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples
 

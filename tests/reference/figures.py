@@ -26,7 +26,7 @@ from trust_gates.quality import regression
 from trust_gates.quality.champion import Discordant
 from trust_gates.quality.classification import Answers
 from trust_gates.robustness import ensemble, figures
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.figures.clever import Effort, scores
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples

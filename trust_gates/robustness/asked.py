@@ -12,7 +12,7 @@ import numpy as np
 
 from trust_gates.policy import Setting
 from trust_gates.robustness import attacks, band
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples

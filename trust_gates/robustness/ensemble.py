@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trust_gates.progress import tell
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Samples
 from trust_gates.statistics import Measure, proportion, resample_weights, resampled

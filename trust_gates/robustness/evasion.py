@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trust_gates import palette
 from trust_gates.png import png
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.figures.figure import Found
 from trust_gates.robustness.victim import Inputs, Victim

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.ensemble import Attacked, ratio
 from trust_gates.robustness.gradients import loss_gradients
 from trust_gates.robustness.victim import Victim

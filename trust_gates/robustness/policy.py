@@ -12,7 +12,7 @@ from trust_gates.named import Known, Name, unknown
 from trust_gates.policy import Check, Fraction, GatePolicy, Path, Range, measured
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures
-from trust_gates.robustness.attacks.attack import Budget, Norm
+from trust_gates.robustness.budget import Budget, Norm
 from trust_gates.robustness.metrics import METRICS
 from trust_gates.target import Target
 from trust_gates.verdict import Required

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.gradients import loss_gradients
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples

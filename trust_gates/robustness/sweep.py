@@ -13,7 +13,7 @@ import numpy as np
 
 from trust_gates.progress import tell
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.ensemble import Attacked, Held, ratio, share
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples

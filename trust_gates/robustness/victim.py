@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.matching import SURE, overlaps, recalled_surely
-from trust_gates.samples import Boxes, Samples
+from trust_gates.robustness.budget import Budget
+from trust_gates.samples import Boxes, Samples, Task
 from trust_gates.target import Target
-
-if TYPE_CHECKING:
-    from trust_gates.robustness.attacks.attack import Budget
-    from trust_gates.samples import Task
 
 Inputs = NDArray[np.float32]
 

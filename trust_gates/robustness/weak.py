@@ -17,7 +17,7 @@ from trust_gates.errors import GateError, PolicyError
 from trust_gates.metric import Metric
 from trust_gates.policy import Setting
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.metrics import METRICS
 from trust_gates.robustness.victim import Inputs, Victim, totals
 from trust_gates.samples import Boxes, Samples

@@ -11,7 +11,7 @@ from trust_gates.inputs import dataset, opaque
 from trust_gates.policy import Setting
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.native import balls, losses
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim

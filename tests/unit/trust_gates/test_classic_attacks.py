@@ -16,7 +16,7 @@ from gate_models import (
 from trust_gates import robustness
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.native import hopskipjump
 from trust_gates.robustness.native.problem import Problem
 from trust_gates.robustness.policy import Robustness

@@ -9,7 +9,7 @@ import torch
 from gate_models import linear_samples, linear_target, required
 
 from trust_gates.robustness import evasion, judge
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim

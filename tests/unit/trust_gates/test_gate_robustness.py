@@ -13,7 +13,8 @@ from trust_gates.errors import GateError
 from trust_gates.policy import Setting
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks, figures, weak
-from trust_gates.robustness.attacks.attack import Attack, Budget
+from trust_gates.robustness.attacks.attack import Attack
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.corruptions import CORRUPTIONS
 from trust_gates.robustness.measure import measure
 from trust_gates.robustness.policy import Robustness

@@ -9,7 +9,7 @@ from gate_models import linear_samples, linear_target, many_class_linear, small_
 
 from trust_gates.reach import Reach
 from trust_gates.robustness import attacks
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.ensemble import attack
 from trust_gates.robustness.native import balls, fab
 from trust_gates.robustness.native.problem import Problem

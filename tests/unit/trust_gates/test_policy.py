@@ -16,6 +16,7 @@ from trust_gates.errors import PolicyError
 from trust_gates.gates import Gates, GatesFile, read_policy
 from trust_gates.policy import COMPANY
 from trust_gates.quality import CLASSIFICATION, DETECTION, REGRESSION
+from trust_gates.quality.policy import ENCODED
 
 ROOT = Path(__file__).parents[3]
 CHECKS = [{"metric": "accuracy", "atLeast": 0.8}]
@@ -220,7 +221,7 @@ def test_the_metrics_of_a_task_are_those_that_the_gate_measures(task):
         "detection": (*DETECTION, "worst_slice_recall"),
         "regression": (*REGRESSION, "worst_slice_mean_absolute_error"),
     }[task]
-    of_all = {"gain_over_champion", "constant_prediction", "non_finite_outputs", COMPANY}
+    of_all = {"gain_over_champion", "constant_prediction", "non_finite_outputs", COMPANY, ENCODED}
     offered = {one.name for one in glossary.of_gate("quality") if one.advice}
     offered = {name for name in offered if glossary.METRICS[name].serves(task)}
     assert offered == {*measured, *of_all}

@@ -21,7 +21,7 @@ from trust_gates.policy import COMPANY, Setting
 from trust_gates.quality import Champion, regression
 from trust_gates.quality.policy import Quality
 from trust_gates.robustness import attacks, band
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from trust_gates import glossary, robustness
 from trust_gates.robustness import ensemble, figures
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from trust_gates.robustness.figures.clever import Effort, scores
 from trust_gates.robustness.native import balls, clever

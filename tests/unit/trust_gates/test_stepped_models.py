@@ -13,7 +13,7 @@ from trust_gates import robustness
 from trust_gates.errors import PolicyError
 from trust_gates.inputs import opaque
 from trust_gates.robustness import stepped, weak
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.policy import Robustness
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from trust_gates.errors import GateError
 from trust_gates.robustness.attacks.adaptive import APGD_CE, APGD_DLR, APGD_T, FAB_T
-from trust_gates.robustness.attacks.attack import Attack, Budget, Kind, Norm
+from trust_gates.robustness.attacks.attack import Attack, Kind
 from trust_gates.robustness.attacks.classic import CLASSIC
 from trust_gates.robustness.attacks.decision import HOPSKIPJUMP, SPARSE_RS
 from trust_gates.robustness.attacks.gradient import BIM, FGSM, PGD
 from trust_gates.robustness.attacks.square import SQUARE
+from trust_gates.robustness.budget import Budget, Norm
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples, Task
 from trust_gates.wording import alike

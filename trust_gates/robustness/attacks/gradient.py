@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trust_gates.robustness.attacks.attack import BATCH, Attack, Budget
+from trust_gates.robustness.attacks.attack import BATCH, Attack
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 

@@ -7,7 +7,8 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
-from trust_gates.robustness.attacks.attack import Attack, Budget
+from trust_gates.robustness.attacks.attack import Attack
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples
 

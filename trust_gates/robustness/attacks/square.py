@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trust_gates.matching import recalled_surely
-from trust_gates.robustness.attacks.attack import BATCH, Attack, Budget
+from trust_gates.robustness.attacks.attack import BATCH, Attack
 from trust_gates.robustness.attacks.native import generator
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.victim import Inputs, Victim, certainty
 from trust_gates.samples import Boxes, Samples
 

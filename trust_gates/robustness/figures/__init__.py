@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from trust_gates.errors import PolicyError
 from trust_gates.progress import tell
-from trust_gates.robustness.attacks.attack import Norm
+from trust_gates.robustness.budget import Norm
 from trust_gates.robustness.figures.clever import CLEVER
 from trust_gates.robustness.figures.confidence import CONFIDENCE
 from trust_gates.robustness.figures.corruption import CORRUPTION

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trust_gates.robustness.attacks.attack import Budget
+from trust_gates.robustness.budget import Budget
 from trust_gates.robustness.figures.figure import Figure, Found, Scene
 from trust_gates.robustness.victim import Victim
 from trust_gates.samples import Samples

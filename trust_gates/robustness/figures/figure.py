@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trust_gates.robustness.attacks.attack import Budget, Norm
+from trust_gates.robustness.budget import Budget, Norm
 from trust_gates.robustness.ensemble import Attacked
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples, Task

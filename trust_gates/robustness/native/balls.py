@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trust_gates.robustness.attacks.attack import Norm
+from trust_gates.robustness.budget import Norm
 
 _TINY = 1e-12
 

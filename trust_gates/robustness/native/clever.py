@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trust_gates.robustness.attacks.attack import Norm
+from trust_gates.robustness.budget import Norm
 from trust_gates.robustness.native import balls
 from trust_gates.robustness.native.problem import Problem
 

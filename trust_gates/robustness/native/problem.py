@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trust_gates.robustness.attacks.attack import Budget, Norm
+from trust_gates.robustness.budget import Budget, Norm
 from trust_gates.robustness.native import balls
 from trust_gates.robustness.victim import Inputs, Victim
 from trust_gates.samples import Samples

@@ -136,3 +136,11 @@ def test_a_logged_model_is_named_as_mlflow_does_and_no_pickle_is_opened(run):
     assert isinstance(beside, ManifestError) and "the pickle weights.dat beside" in str(beside)
     assert isinstance(judged("models:/wards/9").exception, PlatformError)
     assert isinstance(judged("models:/wards").exception, UsageError)
+
+
+def test_without_a_tracking_server_nothing_is_made_here(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    refused = judged("models:/wards/1").exception
+    assert isinstance(refused, UsageError) and "MLFLOW_TRACKING_URI" in str(refused)
+    assert list(tmp_path.iterdir()) == []

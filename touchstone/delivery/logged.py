@@ -62,11 +62,12 @@ def fetched(uri: str) -> Iterator[Logged]:
     """The model as files of a folder that lasts as long as the block.
 
     Raises:
-        UsageError: the URI is none that MLflow has.
+        UsageError: the URI is none that MLflow has, or nothing says where MLflow is.
         PlatformError: mlflow is not installed, or does not give the model.
         ManifestError: what is logged there takes running it to load it.
     """
     tracker.require_mlflow()
+    _require_named()
     with tracker.client() as mlflow, TemporaryDirectory() as name:
         folder = Path(name, "model")
         folder.mkdir()
@@ -78,6 +79,18 @@ def fetched(uri: str) -> Iterator[Logged]:
         found = _root(folder)
         _check(uri, found)
         yield Logged(uri=uri, run=run, folder=found)
+
+
+def _require_named() -> None:
+    """Raise UsageError where nothing says where MLflow is: it would make an empty store here."""
+    import mlflow
+
+    named = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
+    if not named and not Path("mlflow.db").exists():  # the one that MLflow takes without a name
+        raise UsageError(
+            "got a model in MLflow without a tracking server, expected MLFLOW_TRACKING_URI",
+            hint="MLFLOW_TRACKING_URI=https://mlflow.example.org, or sqlite:///FILE",
+        )
 
 
 def _run(mlflow: MlflowClient, uri: str) -> str:

@@ -78,7 +78,7 @@ class Card(Strict):
     license: str = ""
 
 
-_ENTRYPOINT = r"^[\w./-]+\.py:\w+$"
+_ENTRYPOINT = rf"^([\w./-]+\.py:\w+|{re.escape(BUILT_IN)})$"
 
 
 def _inside(entrypoint: str) -> str:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from touchstone import beneath, confine
 from touchstone.confine import Confinement, Limits
 from touchstone.contract.requirements import FILE_NAME, LOCK, Pinned, lacking
-from touchstone.errors import PlatformError, TouchstoneError, UsageError
+from touchstone.errors import ManifestError, PlatformError, TouchstoneError, UsageError
 from touchstone.home import PACKAGES
 from trust_gates.kinds import kind
 from trust_gates.visible import one_line
@@ -73,10 +73,8 @@ _NO_CODE = ("bin", "Scripts", "include", "etc", "share", "man")
 """What pip makes of a wheel's scripts, headers and data: no part of any module."""
 
 
-class WheelsError(TouchstoneError):
+class WheelsError(ManifestError):
     """The packages that are asked for cannot be had, or may not be used."""
-
-    exit_code = 4
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
         # Names are a stranger's: of files in wheels, and of what they say that they need.

@@ -63,6 +63,7 @@ def repository(tmp_path):
     return copy
 
 
+@pytest.mark.long
 def test_real_patients_become_a_model_that_beats_chance_on_held_out_ones(repository, tmp_path):
     stages = Stages(tmp_path, repository)
     for stage in (
@@ -158,6 +159,7 @@ def test_the_first_look_shows_the_code_what_the_stages_after_it_do(repository, t
     assert "No such file or directory: 'README.md'" in looked.stderr
 
 
+@pytest.mark.long
 def test_touchstone_yaml_mitigates_on_two_ranks_and_the_gate_judges_what_is_served(
     repository, tmp_path
 ):

@@ -111,6 +111,7 @@ def repository(tmp_path):
     return folder
 
 
+@pytest.mark.long
 def test_code_that_rewrites_its_gates_evidence_is_refused(repository, tmp_path):
     stages = Stages(tmp_path, repository)
     stages.run("fetch_data", result="data")

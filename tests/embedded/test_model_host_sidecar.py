@@ -76,6 +76,7 @@ def listener(tmp_path, monkeypatch):
     process.wait()
 
 
+@pytest.mark.long
 def test_a_gate_asks_the_host_next_door_as_it_would_its_own(tmp_path, listener):
     spec, module, folder = rows(tmp_path)
     for _ in range(2):  # the sidecar starts one host for each that asks
@@ -93,6 +94,7 @@ def test_a_gate_asks_the_host_next_door_as_it_would_its_own(tmp_path, listener):
     ]  # no copy of the tree is left
 
 
+@pytest.mark.long
 def test_code_that_fails_next_door_is_the_gates_error_and_the_next_is_answered(tmp_path, listener):
     _, module, folder = rows(tmp_path)
     file = folder / "code" / "model.py"

@@ -181,6 +181,7 @@ def judged_in_a_run(stage: Stage, name: str, revision: str, model: str) -> tuple
     return cached, status["results"][0]["value"]
 
 
+@pytest.mark.long
 def test_the_gate_is_cached_until_another_version_is_served(stage: Stage) -> None:
     git("init", "-q", "-b", "main", str(stage.repository))
     for key, value in (("user.name", "A Person"), ("user.email", "person@example.org")):
@@ -237,6 +238,7 @@ def test_a_version_that_falls_behind_the_served_one_is_refused(stage: Stage) -> 
     assert found["figures"]["mcnemar_p"] < 1e-4
 
 
+@pytest.mark.long
 def test_a_version_as_good_as_the_served_one_passes_and_the_same_one_needs_no_comparison(
     stage: Stage,
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_version_as_good_as_the_served_one_passes_and_the_same_one_needs_no_co
     assert "0123456789ab is this very model" in same["notes"][-1]
 
 
+@pytest.mark.long
 def test_a_champion_whose_tree_is_gone_fails_the_check_with_the_reason(stage: Stage) -> None:
     stage.serve(digest_bytes(b"collected"))
     found = stage.judge(stage.model(3.0))

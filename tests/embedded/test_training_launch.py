@@ -73,6 +73,7 @@ def largest_difference(left, right):
     return max(abs(one[name] - two[name]).max() for name in one)
 
 
+@pytest.mark.long
 def test_two_ranks_take_the_steps_of_one_process_with_the_whole_batch(patients, tmp_path):
     for workers in (1, 2):
         folder = tmp_path / str(workers)
@@ -391,6 +392,7 @@ def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported
         assert spec.augment.__globals__["SIGMA"] == 0.01
 
 
+@pytest.mark.long
 def test_trials_run_one_after_the_other_in_one_process_and_each_has_its_own_end(tmp_path, patients):
     source = tmp_path / "source"
     source.mkdir()

@@ -91,6 +91,7 @@ def test_real_patients_become_a_model_that_beats_chance_on_held_out_ones(reposit
     assert recorded["val_accuracy"] == pytest.approx(figures["accuracy"])
 
 
+@pytest.mark.long
 def test_data_is_held_to_its_digest_unless_an_event_names_other_data(repository, tmp_path):
     from typer.testing import CliRunner
 
@@ -134,6 +135,7 @@ def test_data_is_held_to_its_digest_unless_an_event_names_other_data(repository,
     assert "got columns in the description of inputs" in str(loaded.exception)
 
 
+@pytest.mark.long
 def test_data_that_were_looked_at_are_the_ones_that_are_fetched_and_folders_are_read_anew(
     repository, tmp_path, monkeypatch
 ):

@@ -210,6 +210,7 @@ def test_too_much_in_one_process_is_refused_to_it(way):
     assert "MemoryError" in done.stderr
 
 
+@pytest.mark.long
 def test_too_much_on_the_disk_ends_it(way, tmp_path):
     own = tmp_path / "own"
     own.mkdir()

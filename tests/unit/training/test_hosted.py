@@ -69,6 +69,7 @@ def test_weights_can_be_trained_through_the_host(tmp_path):
     assert (hosted.spec.predict(hosted.module, inputs).argmax(1) == 0).all()
 
 
+@pytest.mark.long
 def test_a_detector_is_asked_through_a_host_too(tmp_path):
     spec, module, folder = tree(tmp_path, BOXES, shape=(1, 6, 6), task="detection")
     hosted = open_model(folder)

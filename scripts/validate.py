@@ -12,7 +12,8 @@ from touchstone import confine
 from touchstone.artifacts import models
 from touchstone.artifacts.store import open_store
 from touchstone.commands import stage
-from touchstone.commands.repository import examine
+from touchstone.commands.repository import held_to
+from touchstone.contract.checked import check
 from touchstone.contract.model_repo import HINT
 from touchstone.contract.reads import is_document
 from touchstone.delivery import floors
@@ -48,16 +49,16 @@ def main(
         output.mkdir()
         tree = artifacts.get(source, Path(folder) / "source")
         code = artifacts.put(tree, leave_out=is_document)  # what the stages after this one see
-        found = examine(
+        looked = check(
             tree,
             code=artifacts.get(code, Path(folder) / "code"),
             uri=uri,
-            floors=floors.load(artifacts, floor),
             show=show,
             packages=models.get_packages(artifacts, packages, Path(folder) / "packages"),
             refused=artifacts.get_json(package_problems) if package_problems else (),
             output=None if show else output,
         )
+        found = held_to(looked, floors.load(artifacts, floor))
         if found.written and not found.problems:
             data = artifacts.put(output)
     for note in found.notes:

@@ -115,18 +115,14 @@ def _is_model(path: Path) -> bool:
 
 
 def _model(path: Path, floors: Sequence[Path], data: Sequence[Path]) -> Checked:
-    from touchstone.commands.repository import examine as examine_model
+    from touchstone.commands.repository import held_to
+    from touchstone.contract.checked import check
     from touchstone.delivery.environment import load_policy
 
     folder = path if path.is_dir() else path.parent
     shown = "" if folder == Path() else str(folder)
-    return examine_model(
-        path,
-        shown=shown,
-        floors={str(one): load_policy(one) for one in floors},
-        gitops_url=_gitops(),
-        show=data,
-    )
+    asked = {str(one): load_policy(one) for one in floors}
+    return held_to(check(path, shown=shown, show=data), asked, gitops_url=_gitops())
 
 
 def _gitops() -> str:

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.unit.training.test_tabular import OWN
-from touchstone.commands.repository import examine
+from touchstone.contract.checked import check
 from touchstone.home import SHIPPED
 from touchstone.training import dataset
 
@@ -32,7 +32,7 @@ def edit(folder, *changes):
 def test_one_yaml_file_and_a_table_are_a_model_repository(repository, tmp_path):
     output = tmp_path / "output"
     output.mkdir()
-    found = examine(repository, output=output)
+    found = check(repository, output=output)
     assert not found.problems and not found.notes
     assert found.facts["samples"] == {"test": 1000}
     assert found.written
@@ -46,7 +46,7 @@ def test_yaml_table_and_an_entrypoint_of_ones_own_are_told_together(repository):
         ("spec:\n  data", "spec:\n  entrypoint: model.py:Own\n  data"),
         ("privileged: [Male]", "privileged: [male]"),
     )
-    found = "\n".join(map(str, examine(repository, shown=str(repository)).problems))
+    found = "\n".join(map(str, check(repository, shown=str(repository)).problems))
     expected = "expected one of 'Female', 'Male'; did you mean 'Male'?"
     assert f"the privileged value of sex 'male', {expected}" in found
     assert "model.py:11: loss: got the loss inf" in found
@@ -56,11 +56,11 @@ def test_a_table_that_cannot_be_read_is_told_at_its_line_and_in_touchstone_yaml(
     people = (repository / "people.csv").read_text().splitlines(keepends=True)
     people[19] = people[19].replace("\n", ",more\n")
     (repository / "people.csv").write_text("".join(people))
-    (told,) = examine(repository, shown=str(repository)).problems
+    (told,) = check(repository, shown=str(repository)).problems
     assert told.location == str(repository / "people.csv:20")
     assert "got 9 fields, expected 8" in told.message
     edit(repository, ("uri: people.csv", "uri: peple.csv"))
-    (told,) = examine(repository, shown=str(repository)).problems
+    (told,) = check(repository, shown=str(repository)).problems
     assert told.location == str(repository / "touchstone.yaml:7:5")
     assert "expected the table; did you mean 'people.csv'?" in told.message
 
@@ -72,7 +72,7 @@ def test_figures_are_those_of_the_task_that_the_label_says(repository):
         ("      hours: [0, 80]\n", ""),
         ('      favorable: ">50K"\n', ""),
     )
-    found = "\n".join(map(str, examine(repository).problems))
+    found = "\n".join(map(str, check(repository).problems))
     of_classes = (
         *("balanced_accuracy", "val_accuracy", "robust_accuracy"),
         *("statistical_parity_difference", "equal_opportunity_difference"),
@@ -87,7 +87,7 @@ def test_a_table_at_an_address_is_left_to_the_run(repository):
         repository,
         ("uri: people.csv", f"uri: https://host/people.csv\n    digest: sha256:{'0' * 64}"),
     )
-    found = examine(repository)
+    found = check(repository)
     assert not found.problems
     assert found.notes == [
         "the data are at an address: they are looked at once fetch-data has them"
@@ -98,7 +98,7 @@ def test_without_an_entrypoint_there_must_be_a_table(repository):
     path = repository / "touchstone.yaml"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:5], "  data: {uri: generate}\n", *lines[15:]]))
-    (told, *_) = examine(repository).problems
+    (told, *_) = check(repository).problems
     assert "got no entrypoint, expected entrypoint: file.py:Class" in told.message
 
 

@@ -326,14 +326,7 @@ def _detection(
     if champion is not None and champion.answers is not None:
         before = detection.Answers.of(list(champion.answers), samples)
 
-    def figures(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        found = now.figures(weights)
-        if before is not None:
-            # The same images in both: what is hard about them cancels out.
-            found["champion_map50"] = before.tables[0].map50(weights)
-            found[GAIN] = found["map50"] - found["champion_map50"]
-        return found
-
+    figures = _beside(now.figures, "map50", None if before is None else before.tables[0].map50)
     measures = resampled(figures, len(samples), setting.seed)
     measures["worst_slice_recall"] = by_slice.worst
     if champion is not None and before is None:
@@ -359,18 +352,31 @@ def _regression(
     if champion is not None and champion.answers is not None:
         before = regression.Answers.of(np.asarray(champion.answers), samples)
 
-    def figures(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        found = now.figures(weights)
-        if before is not None:
-            found["champion_r2"] = before.figures(weights)["r2"]
-            found[GAIN] = found["r2"] - found["champion_r2"]
-        return found
-
-    measures = resampled(figures, np.ones(len(samples), np.int64), setting.seed)
+    figures = _beside(now.figures, "r2", None if before is None else before.r2)
+    measures = resampled(figures, len(samples), setting.seed)
     measures["worst_slice_mean_absolute_error"] = by_slice.worst
     if champion is not None and before is None:
         measures[GAIN] = missing(champion.missing)
     return _Found(measures=measures, slices=by_slice, numbers=now)
+
+
+def _beside(
+    figures: bootstrap.Figures,
+    name: str,
+    champion: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None,
+) -> bootstrap.Figures:
+    """The figures, and what the one of that name has gained over the champion's, if there is one.
+
+    The same samples are drawn for both: what is hard about them cancels out.
+    """
+    if champion is None:
+        return figures
+
+    def both(weights: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        found, before = figures(weights), champion(weights)
+        return {**found, f"champion_{name}": before, GAIN: found[name] - before}
+
+    return both
 
 
 _MEASURED: Mapping[Task, Callable[..., _Found]] = {

@@ -41,32 +41,44 @@ class Answers:
         """(N,): how far each answer is from the truth."""
         return np.abs(self.predicted - self.targets)
 
+    def r2(self, weights: Array) -> Array:
+        """(R,), as in `figures`."""
+        found: Array = 1 - _mean((self.targets - self.predicted) ** 2, weights) / self._spread(
+            weights
+        )
+        return found
+
+    def _spread(self, weights: Array) -> Array:
+        """(R,): the variance of the targets; NaN where they are all equal."""
+        middle = self.targets.mean()  # large targets cancel out
+        off = self.targets - middle
+        spread = _mean(off**2, weights) - _mean(off, weights) ** 2
+        return np.where(spread > 0, spread, np.nan)
+
     def figures(self, weights: Array) -> dict[str, Array]:
         """`r2`, `explained_variance` and four mean or median errors, each (R,).
 
         A NaN among the answers makes every figure NaN, which never passes; so does a resample
         whose targets are all equal, in the first two.
         """
-        total = weights.sum(axis=1)
         residual = self.targets - self.predicted
-
-        def mean(values: Array) -> Array:
-            found: Array = weights @ values / total
-            return found
-
-        middle = self.targets.mean()  # what both are taken from, so that large targets cancel out
-        spread = mean((self.targets - middle) ** 2) - mean(self.targets - middle) ** 2
-        squared = mean(residual**2)
-        whole = np.where(spread > 0, spread, np.nan)
+        squared = _mean(residual**2, weights)
+        unexplained = squared - _mean(residual, weights) ** 2
         nearly = np.maximum(np.abs(self.targets), np.finfo(np.float64).eps)
         return {
-            "r2": 1 - squared / whole,
-            "explained_variance": 1 - (squared - mean(residual) ** 2) / whole,
-            "mean_absolute_error": mean(self.error),
+            "r2": self.r2(weights),
+            "explained_variance": 1 - unexplained / self._spread(weights),
+            "mean_absolute_error": _mean(self.error, weights),
             "root_mean_squared_error": np.sqrt(squared),
             "median_absolute_error": _median(self.error, weights),
-            "mean_absolute_percentage_error": mean(self.error / nearly),
+            "mean_absolute_percentage_error": _mean(self.error / nearly, weights),
         }
+
+
+def _mean(values: Array, weights: Array) -> Array:
+    """(R,): the mean of values (N,), of which each counts as often as the weights say."""
+    found: Array = weights @ values / weights.sum(axis=1)
+    return found
 
 
 def _median(values: Array, weights: Array) -> Array:

@@ -14,7 +14,7 @@ from touchstone.contract.reads import is_document
 
 _CONTAINERFILE = """\
 # Used because the model repository has no Containerfile of its own.
-FROM ghcr.io/touchstone-ml/touchstone:0.1.0
+FROM ghcr.io/touchstone-ml/touchstone-serve:0.1.0
 COPY --chown=65532:65532 . /opt/model
 USER 65532
 WORKDIR /opt/model

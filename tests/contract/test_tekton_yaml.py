@@ -154,7 +154,7 @@ def test_no_step_is_told_a_path_of_the_store_but_the_store_itself():
         for step in documents(file)[0]["spec"]["steps"]:
             for word in step["args"]:
                 if "workspaces.artifacts.path" in word:
-                    assert word == "--store=file://$(workspaces.artifacts.path)", file.name
+                    assert word == "--store=$(workspaces.artifacts.path)", file.name
 
 
 def test_the_pipeline_asks_every_gate_once_and_the_verdict_hears_them_all():

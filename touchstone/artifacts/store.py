@@ -233,15 +233,17 @@ class Store:
 
 
 def open_store(uri: str) -> Store:
-    """The store that `uri` names; `file:///folder` is the kind that exists today.
+    """The store that `uri` names: `file:///folder`, or the folder itself, as a workspace's path.
 
     Raises:
         UsageError: the scheme is another one.
     """
+    if uri.startswith("/"):
+        return Store(Path(uri))
     parts = urlsplit(uri)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise UsageError(
-            f"got store {uri!r}, expected file:///an/absolute/folder",
+            f"got store {uri!r}, expected /an/absolute/folder or its file:// URI",
             hint="on a cluster mount a PersistentVolumeClaim and name its path",
         )
     return Store(Path(unquote(parts.path)))

@@ -76,7 +76,7 @@ def test_nan_never_enters_a_document(store):
 
 def test_open_store_takes_a_file_uri_and_refuses_the_rest():
     assert open_store("file:///tmp/a%20b").root == Path("/tmp/a b")
-    with pytest.raises(UsageError, match="expected file:///"):
+    with pytest.raises(UsageError, match="expected /an/absolute/folder or its file:// URI"):
         open_store("ftp://example/x")
 
 

@@ -1,4 +1,4 @@
-"""What does each overlay of tekton/ install? Judged as kustomize builds it and as Tekton runs it."""
+"""What does each overlay of tekton/ install? Judged as kustomize builds and Tekton runs it."""
 
 from __future__ import annotations
 
@@ -293,8 +293,17 @@ def test_gpus_are_for_tuning_and_training():
         assert bool(pod["spec"].get("tolerations")) is asked, name
 
 
+def test_the_reference_names_every_overlay_component_label_and_account():
+    page = (ROOT / "docs" / "reference" / "installation.md").read_text()
+    text = "".join(file.read_text() for file in TEKTON.rglob("*.yaml"))
+    labels = re.findall(r"(touchstone\.dev/[a-z]+): \"true\"", text)
+    named = {*OVERLAYS, *labels, *(path.name for path in (TEKTON / "components").iterdir())}
+    named |= set(of_kind(built(TEKTON / "overlays" / "s3"), "ServiceAccount"))
+    assert not {name for name in named - {"touchstone.dev/api"} if f"`{name}" not in page}
+
+
 BESIDE = ["cert-manager", "ingress", "knative", "schedule"]
-"""Components that no overlay has: an installation's own kustomization names them after an overlay."""
+"""Components that no overlay has: an installation's own kustomization names them beside one."""
 
 
 def test_a_component_belongs_to_an_overlay_or_is_added_by_an_installation(tmp_path):

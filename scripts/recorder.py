@@ -1,4 +1,4 @@
-"""recorder: keep what runs on the cluster leave (records, logs), and tell metrics and traces of it."""
+"""recorder: keep records and logs of the cluster's runs, and tell of them in metrics and traces."""
 
 from __future__ import annotations
 

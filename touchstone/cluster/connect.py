@@ -1,4 +1,4 @@
-"""How is a cluster's API reached? By a kubeconfig or a Pod's ServiceAccount; answers are plain JSON.
+"""How is a cluster's API reached? By a kubeconfig or a Pod's account; answers are plain JSON.
 
 The official client brings what people have in a kubeconfig (exec plugins, OIDC, client
 certificates, proxies) and a Pod's token, which it reads anew as it is rotated.
@@ -215,7 +215,7 @@ class Cluster:
             said = str(error.reason or "")
         hints = {
             401: "the credentials of the kubeconfig's user have expired, or are another cluster's",
-            403: f"kubectl auth can-i --list --namespace {self.namespace} says what this account may",
+            403: f"kubectl auth can-i --list -n {self.namespace} says what this account may",
         }
         return ApiError(
             f"the Kubernetes API answered {error.status} to {verb} {path}: {said}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.runs import record, said
-from touchstone.runs.store import Run, State
+from touchstone.runs.memory import Memory, Run
 from trust_gates.visible import one_line
 
 REFUSED = 5
@@ -73,7 +73,7 @@ class View:
         return REFUSED if any(stage.state == "refused" for stage in self.stages) else 1
 
 
-def view(state: State, run: Run, logs: Path) -> View:
+def view(state: Memory, run: Run, logs: Path) -> View:
     """The run as its status documents and logs tell it now. `logs` is the platform's folder."""
     condition = record.succeeded_condition(run.status)
     names = record.tasks_of(run.status)
@@ -97,8 +97,7 @@ def view(state: State, run: Run, logs: Path) -> View:
 
 
 def _stage(name: str, status: Mapping[str, Any], logs: Path, own: str) -> Stage:
-    codes = [step.get("terminated", {}).get("exitCode", 0) for step in status.get("steps", [])]
-    state = _state(status, codes)
+    state = _state(status)
     source = record.cached_from(status)
     # What a stage from the cache would have said stands in the log of the one that ran.
     folder = logs / (source or own)
@@ -128,11 +127,17 @@ def _why(folder: Path, status: Mapping[str, Any]) -> list[str]:
     return [one_line(f"{condition['reason']}: {condition['message']}"), *found]
 
 
-def _state(status: Mapping[str, Any], codes: list[int]) -> str:
+def refused(status: Mapping[str, Any]) -> bool:
+    """Whether a TaskRun failed as one of its steps refused the model."""
+    codes = [step.get("terminated", {}).get("exitCode", 0) for step in status.get("steps", [])]
+    return record.succeeded_condition(status)["status"] == "False" and REFUSED in codes
+
+
+def _state(status: Mapping[str, Any]) -> str:
     match record.succeeded_condition(status)["status"]:
         case "True":
             return "succeeded"
         case "False":
-            return "refused" if REFUSED in codes else "failed"
+            return "refused" if refused(status) else "failed"
         case _:
             return "running"

@@ -3,7 +3,7 @@
 import pytest
 
 from touchstone.runs.queue import Limits, decide
-from touchstone.runs.store import Run
+from touchstone.runs.memory import Run
 
 
 def run(name, repository="", branch="main", status="", progress="", unqueued=""):

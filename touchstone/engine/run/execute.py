@@ -36,7 +36,8 @@ from touchstone.runs import faults, record
 from touchstone.runs.lock import only_engine
 from touchstone.runs.queue import PENDING
 from touchstone.runs.record import RESULT_LIMIT, Json
-from touchstone.runs.store import Run, State
+from touchstone.runs.memory import Run
+from touchstone.runs.store import State
 
 _log = logging.getLogger(__name__)
 

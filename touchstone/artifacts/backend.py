@@ -6,7 +6,7 @@ A backend moves bytes and names; digests, trees and what counts as tampered are 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -86,6 +86,11 @@ class Chunks:
             missing -= len(part) if missing > 0 else 0
             parts.append(part)
         return b"".join(parts)
+
+    def close(self) -> None:
+        """Let go of the connection, also before the end."""
+        if isinstance(self._chunks, Generator):
+            self._chunks.close()
 
     def _next(self) -> bytes:
         while True:

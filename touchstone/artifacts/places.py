@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from touchstone.artifacts import objects
+from touchstone.artifacts import objects, registry
 from touchstone.artifacts.backend import Backend
 from touchstone.artifacts.folder import Folder
 from touchstone.errors import ManifestError, UsageError
@@ -108,9 +108,14 @@ def _object_store(scheme: str, host: str, path: str, options: Mapping[str, str])
     return objects.Objects(scheme, host, path, options)
 
 
+def _registry(scheme: str, host: str, path: str, options: Mapping[str, str]) -> Backend:
+    return registry.Registry(host, path, options)
+
+
 _Make = Callable[[str, str, str, Mapping[str, str]], Backend]
 _SCHEMES: Mapping[str, tuple[Collection[str], _Make]] = {
-    scheme: (keys, _object_store) for scheme, keys in objects.KEYS.items()
+    **{scheme: (keys, _object_store) for scheme, keys in objects.KEYS.items()},
+    "oci": (registry.KEYS, _registry),
 }
 """The keys that a Secret of this kind may have, and what opens it. A new kind is one line here."""
 

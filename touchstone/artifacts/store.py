@@ -128,7 +128,7 @@ class Store:
             PlatformError: the blob is absent, or its bytes do not match (tampered or torn).
         """
         with self._opened(digest) as stream:
-            return b"".join(iter(lambda: stream.read(_CHUNK), b""))
+            return _all(stream)
 
     def get_json(self, digest: str) -> Any:
         """The JSON document stored under `digest`."""
@@ -143,12 +143,16 @@ class Store:
             PlatformError: something of it is absent, does not match its digest or would go
                 through a link.
         """
-        entries = self._entries(digest)
-        if entries is None:
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            with self._opened(digest) as stream:
-                beneath.write(destination.parent.resolve(), destination.name, stream)
-            return destination
+        with self._opened(digest) as stream:
+            entries = None
+            whole: bytes | Readable = stream
+            if stream.begins(_TREE_START):
+                whole = _all(stream)
+                entries = _tree_entries(whole)
+            if entries is None:
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                beneath.write(destination.parent.resolve(), destination.name, whole)
+                return destination
         destination.mkdir(parents=True, exist_ok=True)
 
         def write(name: str) -> None:
@@ -222,15 +226,6 @@ class Store:
                 return b""
             return start + stream.read()
 
-    def _entries(self, digest: str) -> dict[str, dict[str, Any]] | None:
-        """What a tree lists; None of any other blob, of which only the start is read."""
-        with self._opened(digest) as stream:
-            data = stream.read(len(_TREE_START))
-            if data != _TREE_START:
-                return None
-            data += b"".join(iter(lambda: stream.read(_CHUNK), b""))
-        return _tree_entries(data)
-
     def _put_file(self, base: Path, name: str) -> tuple[str, bool]:
         """The digest of a file below `base`, and whether it can be executed."""
         with beneath.opened(base, name) as stream:
@@ -268,10 +263,17 @@ class _Verified:
         self._digest = digest
         self._differs = differs
         self._hash = hashlib.sha256()
+        self._start = b""
+
+    def begins(self, start: bytes) -> bool:
+        """Whether these are the first bytes; asked before anything is read."""
+        self._start = self._source.read(len(start))
+        return self._start == start
 
     def read(self, size: int = -1, /) -> bytes:
         """Raises what `differs` makes of the digests, in place of an end that is none."""
-        data = self._source.read(size)
+        data, self._start = self._start, b""
+        data = data + self._source.read(size) if size < 0 or not data else data
         self._hash.update(data)
         if size < 0 or (size > 0 and not data):
             got = "sha256:" + self._hash.hexdigest()
@@ -292,6 +294,10 @@ def open_store(uri: str) -> Store:
         PlatformError: the store cannot be opened.
     """
     return Store(places.backend(uri))
+
+
+def _all(stream: Readable) -> bytes:
+    return b"".join(iter(lambda: stream.read(_CHUNK), b""))
 
 
 def _changed(digest: str, got: str) -> PlatformError:

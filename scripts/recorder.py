@@ -31,7 +31,7 @@ def main(
     ] = None,
 ) -> None:
     """Watch until stopped. Traces go to $OTEL_EXPORTER_OTLP_ENDPOINT where that is set."""
-    from touchstone.cluster.recorder import serve
+    from touchstone.cluster.serving import serve
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     serve(

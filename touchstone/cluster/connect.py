@@ -215,7 +215,8 @@ class Cluster:
             said = str(error.reason or "")
         hints = {
             401: "the credentials of the kubeconfig's user have expired, or are another cluster's",
-            403: f"kubectl auth can-i --list -n {self.namespace} says what this account may",
+            403: "the Role of a step is touchstone-requests, of the recorder touchstone-recorder;"
+            f" kubectl auth can-i --list -n {self.namespace} says what you may",
         }
         return ApiError(
             f"the Kubernetes API answered {error.status} to {verb} {path}: {said}",

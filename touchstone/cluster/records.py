@@ -146,6 +146,21 @@ def slim(item: Mapping[str, Any], kind: str) -> Json:
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
+def run_uid(item: Mapping[str, Any]) -> str:
+    """The uid of the run that a PipelineRun or TaskRun belongs to: its owner's, or its own."""
+    metadata = item["metadata"]
+    owners = metadata.get("ownerReferences") or [] if item["kind"] == "TaskRun" else []
+    above = [one["uid"] for one in owners if one["kind"] == "PipelineRun"]
+    return str(above[0] if above else metadata["uid"])
+
+
+def identified(kept: Record) -> bool:
+    """Whether it is known whose TaskRuns these are."""
+    return kept.pipeline_run is not None or any(
+        run_uid(item) == item["metadata"]["uid"] for item in kept.task_runs.values()
+    )
+
+
 def done(run: Mapping[str, Any]) -> bool:
     """Whether a PipelineRun or TaskRun has ended."""
     return bool(record.succeeded_condition(run.get("status") or {})["status"] != "Unknown")

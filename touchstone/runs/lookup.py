@@ -62,6 +62,11 @@ class Kept(ABC):
 
     @property
     @abstractmethod
+    def title(self) -> str:
+        """What people know the place by."""
+
+    @property
+    @abstractmethod
     def store(self) -> Store:
         """The artifact store of the runs."""
 
@@ -75,6 +80,11 @@ class Place(Kept):
     """One folder with runs in it."""
 
     state: State
+
+    @property
+    def title(self) -> str:
+        """See `Kept`."""
+        return str(self.root)
 
     @property
     def store(self) -> Store:

@@ -18,6 +18,9 @@ REFUSED = 5
 _OF_A_STEP = ("Failed", "StepFailed")
 """Reasons that say no more than that a step failed."""
 
+_GOES_ON = ("Pending", "Started", "Running")
+"""Reasons of a stage that runs that say no more than that; else they say what it waits for."""
+
 _LAST_LINES = 5
 """Of a stage that failed without saying `error: …`."""
 
@@ -97,7 +100,7 @@ def view(state: Memory, run: Run, logs: Path) -> View:
 
 
 def _stage(name: str, status: Mapping[str, Any], logs: Path, own: str) -> Stage:
-    state = _state(status)
+    state, condition = _state(status), record.succeeded_condition(status)
     source = record.cached_from(status)
     # What a stage from the cache would have said stands in the log of the one that ran.
     folder = logs / (source or own)
@@ -105,6 +108,8 @@ def _stage(name: str, status: Mapping[str, Any], logs: Path, own: str) -> Stage:
     if state in ("failed", "refused"):
         error = _why(folder, status)
         detail = error[0] if error else detail
+    elif state == "running" and not detail and condition["reason"] not in _GOES_ON:
+        detail = one_line(f"{condition['reason']}: {condition['message']}")
     return Stage(
         name=name,
         state=state,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from touchstone.runs.queue import Limits, decide
 from touchstone.runs.memory import Run
+from touchstone.runs.queue import Limits, decide
 
 
 def run(name, repository="", branch="main", status="", progress="", unqueued=""):

@@ -257,12 +257,12 @@ class Registry:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         stream: bool = False,
-        tries: int = _TRIES,
+        tries: int | None = None,
     ) -> httpx.Response:
         """The answer, with a token where one is asked for; tried again while it may be passing."""
         import httpx
 
-        client = self._connected()
+        client, tries = self._connected(), tries or _TRIES
         url = urljoin(self._api, path)
         renewed = False
         for left in reversed(range(tries + 1)):
@@ -355,10 +355,7 @@ class Registry:
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             said = answer.reason_phrase
-        got, hint = _MEANINGS.get(
-            answer.status_code,
-            ("got an answer that is not of the specification", "the registry's log says more"),
-        )
+        got, hint = _MEANINGS.get(answer.status_code, _FAILED)
         raise PlatformError(
             f"the store {self.remote}: {got}: {answer.status_code} {said[:300]}", hint=hint
         )
@@ -377,6 +374,7 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     405: ("got a registry that takes nothing", "name one that is no read-only mirror"),
     413: ("got a limit for the size of a blob", "raise it in the registry or the proxy before it"),
 }
+_FAILED = ("got an error, expected an answer of the specification", "its log says more; try again")
 _HASHED = "refsha256."
 
 

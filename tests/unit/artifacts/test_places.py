@@ -141,7 +141,7 @@ def test_what_an_object_store_refuses_is_told_with_what_to_do(status, code, said
         (401, "a credential that it does not accept", ".dockerconfigjson"),
         (403, "a refusal, expected the right to pull and push", "this right"),
         (405, "a registry that takes nothing", "read-only"),
-        (503, "an answer that is not of the specification", "log"),
+        (503, "an error, expected an answer of the specification", "log"),
     ],
 )
 def test_what_a_registry_refuses_is_told_with_what_to_do(status, said, hint):

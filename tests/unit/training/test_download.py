@@ -76,7 +76,9 @@ def test_code_gets_the_data_of_a_bucket_and_neither_a_network_nor_the_secret(buc
     given = fetch_data._fetched(uri, tmp_path / "fetched", options)
     assert given == (tmp_path / "fetched" / "a file.csv").as_uri()
     seen = Confinement(read=[tmp_path / "fetched"])
-    with confine.started(["cat", tmp_path / "fetched" / "a file.csv"], seen, stdout=PIPE) as code:
+    with confine.started(
+        ["/bin/cat", tmp_path / "fetched" / "a file.csv"], seen, stdout=PIPE
+    ) as code:
         assert code.communicate()[0] == b"a%20file.csv"
     with pytest.raises(TouchstoneError, match="absent.csv cannot be fetched: .*nothing is there"):
         fetch_data._fetched(f"s3://{BUCKET}/absent.csv", tmp_path / "other", options)

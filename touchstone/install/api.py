@@ -16,6 +16,9 @@ from urllib.parse import quote, urlencode
 from touchstone.errors import PlatformError
 
 MANAGER = "touchstone-install"
+INSTALLATION, SHARED = "touchstone.dev/installation", "touchstone.dev/shared"
+"""Labels: an object that an installation made, and one of others that it wrote into."""
+
 _APPLY = "application/apply-patch+yaml"
 _GONE = 404
 _CONFLICT = 409

@@ -15,8 +15,7 @@ from typing import Any, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from touchstone.errors import DeadlineError
-from touchstone.install.api import Api, BusyError, Kind, shown
-from touchstone.install.overlay import INSTALLATION, SHARED
+from touchstone.install.api import INSTALLATION, SHARED, Api, BusyError, Kind, shown
 
 Outcome = Literal["new", "changed", "unchanged", "skipped"]
 Say = Callable[[str], None]
@@ -50,9 +49,7 @@ def plan(api: Api, objects: Sequence[Mapping[str, Any]], installation: str) -> l
     return [_one(api, document, installation, objects, dry_run=True) for document in objects]
 
 
-def apply(
-    api: Api, objects: Sequence[Mapping[str, Any]], installation: str
-) -> Iterator[Change]:
+def apply(api: Api, objects: Sequence[Mapping[str, Any]], installation: str) -> Iterator[Change]:
     """Apply the objects one after the other; what became of each.
 
     Raises:
@@ -136,7 +133,7 @@ def wait(api: Api, objects: Iterable[Mapping[str, Any]], *, seconds: float, say:
     waiting = [one for one in objects if one["kind"] in ("Deployment", "EventListener")]
     deadline = time.monotonic() + seconds
     while waiting:
-        left = [(one, why) for one in waiting if (why := _unready(api, one))]
+        left = [(one, why) for one in waiting if (why := unready(api, one))]
         for one in waiting:
             if all(one is not late for late, _ in left):
                 say(f"ready: {shown(one)}")
@@ -151,7 +148,7 @@ def wait(api: Api, objects: Iterable[Mapping[str, Any]], *, seconds: float, say:
             time.sleep(_PAUSE)
 
 
-def _unready(api: Api, document: Mapping[str, Any]) -> str:
+def unready(api: Api, document: Mapping[str, Any]) -> str:
     """What an object is waiting for; empty where it is ready."""
     live = api.live(document)
     if live is None:

@@ -97,7 +97,8 @@ WANTED = (
         "https://knative.dev/docs/install/yaml-install/eventing/install-eventing-with-yaml/",
     ),
     Wanted(
-        "Kubeflow Trainer", "trainer.kubeflow.org/v1alpha1", "TrainJob", "training on several nodes",
+        "Kubeflow Trainer", "trainer.kubeflow.org/v1alpha1", "TrainJob",
+        "training on several nodes",
         "kubectl apply --server-side -k"
         " 'https://github.com/kubeflow/trainer.git/manifests/overlays/manager?ref=v2.3.0'",
     ),
@@ -174,9 +175,7 @@ def _brought(api: Api, wanted: Wanted, overlay: str) -> Check:
         return Check(wanted.name, "ok", f"{wanted.api_version}, version {got or 'not told'}")
     if version(got) < wanted.minimum:
         minimum = ".".join(map(str, wanted.minimum))
-        return Check(
-            wanted.name, lacking, f"got {got}, expected {minimum} or newer", wanted.remedy
-        )
+        return Check(wanted.name, lacking, f"got {got}, expected {minimum} or newer", wanted.remedy)
     return Check(wanted.name, "ok", got)
 
 
@@ -274,7 +273,9 @@ def _gpu(api: Api, *, needed: bool) -> Check:
     if sum(found):
         return Check("GPU", "ok", f"{sum(found)} on {sum(map(bool, found))} of {len(nodes)} nodes")
     said = f"got {len(nodes)} nodes without {_GPU}, expected one to train on GPUs"
-    return Check("GPU", lacking, said, "https://docs.nvidia.com/datacenter/cloud-native/gpu-operator")
+    return Check(
+        "GPU", lacking, said, "https://docs.nvidia.com/datacenter/cloud-native/gpu-operator"
+    )
 
 
 def permissions(api: Api, wanted: set[tuple[str, str, str]]) -> list[Check]:

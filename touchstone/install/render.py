@@ -1,4 +1,4 @@
-"""Which objects does a kustomization make? kubectl or kustomize says so; nothing else builds one."""
+"""Which objects does a kustomization make? kubectl or kustomize says so."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import secrets as random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,19 @@ from urllib.parse import urlsplit
 
 from touchstone.delivery.attestation import generate_keys, key_text
 from touchstone.errors import UsageError
-from touchstone.install.api import Api
+from touchstone.install.api import INSTALLATION, Api
 from touchstone.install.values import FORGES, Installation
 
 SIGNING, RECORDING = "touchstone-signing-key", "touchstone-recording-key"
 STORE, PUSH, READ = "touchstone-store", "touchstone-git-push", "touchstone-git-read"
 REGISTRY, FORGE, TRACKER = "touchstone-registry", "touchstone-forge-token", "touchstone-mlflow"
+HUNG = {
+    "touchstone-promoter": PUSH,
+    "touchstone-builder": REGISTRY,
+    "touchstone-source": READ,
+    "touchstone-requests": READ,
+}
+"""Which ServiceAccount has which credentials; Tekton goes without a Secret that is not there."""
 _BASIC, _DOCKER = "kubernetes.io/basic-auth", "kubernetes.io/dockerconfigjson"
 
 
@@ -109,7 +116,7 @@ def given(folder: Path | None, secret: Secret, values: Installation) -> dict[str
     )
     if secret.type == _BASIC:  # whoever typed a line ended it
         data = {key: value.rstrip(b"\r\n") for key, value in data.items()}
-    if secret.name == STORE:
+    if secret.name == STORE and data:
         data.setdefault("uri", values.store.encode())
     if data and (lacking := [key for key in secret.keys if key not in data]):
         raise UsageError(
@@ -117,6 +124,67 @@ def given(folder: Path | None, secret: Secret, values: Installation) -> dict[str
             hint=f"each key of a Secret is a file: FOLDER/{secret.name}/{lacking[0]}",
         )
     return data
+
+
+@dataclass(slots=True)
+class Ensured:
+    """What became of the Secrets of the namespaces of runs."""
+
+    drawn: list[str]
+    """`namespace/name` of those that were made here."""
+    given: list[str]
+    """Those that people gave, now as they gave them."""
+    kept: list[str]
+    """Those that were there, and stay."""
+    absent: list[tuple[str, Secret]]
+    """Those that nobody gave, with their namespace."""
+
+
+def ensure(
+    api: Api, namespaces: Sequence[str], values: Installation, folder: Path | None
+) -> Ensured:
+    """Let every namespace of runs have its Secrets. The label says that they go with it.
+
+    The key that records decisions is one for all: people.yaml names one.
+
+    Raises:
+        UsageError: what people gave lacks a key.
+    """
+    done = Ensured([], [], [], [])
+    recording: dict[str, bytes] = {}
+    for namespace in namespaces:
+        main = namespace == values.namespace
+        place = folder if main or folder is None else folder / namespace
+        for secret in wanted(values):
+            name = f"{namespace}/{secret.name}"
+            data = given(place, secret, values)
+            old = there(api, namespace, secret.name)
+            if old is not None and not (data and not secret.made):
+                done.kept.append(name)
+                data = old
+            elif data:
+                done.given.append(name)
+                _put(api, secret, namespace, data, values)
+            elif secret.made:
+                done.drawn.append(name)
+                data = recording if secret.name == RECORDING and recording else drawn(secret)
+                _put(api, secret, namespace, data, values)
+            else:
+                done.absent.append((namespace, secret))
+            if secret.name == RECORDING:
+                recording = recording or data
+    return done
+
+
+def _put(
+    api: Api, secret: Secret, namespace: str, data: Mapping[str, bytes], values: Installation
+) -> None:
+    document = secret.document(namespace, data)
+    document["metadata"]["labels"] = {
+        "app.kubernetes.io/part-of": "touchstone",
+        INSTALLATION: values.namespace,
+    }
+    api.apply(document, force=True)
 
 
 def there(api: Api, namespace: str, name: str) -> Any:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.errors import DeadlineError, PlatformError
-from touchstone.install.api import Api, shown
+from touchstone.install.api import INSTALLATION, SHARED, Api, shown
 from touchstone.install.apply import Say
-from touchstone.install.overlay import INSTALLATION, SHARED
 
 _PAUSE = 1.0
 _APPLICATIONS = ("argoproj.io/v1alpha1", "Application")
 _SERVED = ("serving.kserve.io/v1beta1", "InferenceService")
 _RUNS = (("tekton.dev/v1", "PipelineRun"), ("tekton.dev/v1", "TaskRun"))
-_FIRST = ("ApplicationSet", "EventListener", "PipelineRun", "TaskRun", "Deployment")
+_FIRST = ("Application", "ApplicationSet", "EventListener", "PipelineRun", "TaskRun", "Deployment")
 """What would make new objects while the others go."""
 _DATA = ("Secret", "PersistentVolumeClaim", "Namespace")
 """Keys, credentials and the store, and the namespaces that hold them."""
@@ -118,9 +117,7 @@ def _applications(api: Api, sets: list[Mapping[str, Any]]) -> list[Any]:
         one
         for namespace in {one["metadata"]["namespace"] for one in sets}
         for one in api.list(known, namespace)
-        if any(
-            owner["name"] in names for owner in one["metadata"].get("ownerReferences") or ()
-        )
+        if any(owner["name"] in names for owner in one["metadata"].get("ownerReferences") or ())
     ]
 
 

@@ -57,6 +57,7 @@ _STORES = ("s3", "gs", "az", "oci")
 Namespace = Annotated[str, StringConstraints(pattern=f"^{LABEL.pattern}$")]
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_images)]
 GitUrl = Annotated[str, AfterValidator(_without_credentials)]
+Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
 Account = Annotated[
     str, StringConstraints(pattern=r"^(github|gitlab|forgejo|bitbucket):[^\s<>]+$", to_lower=True)
 ]
@@ -75,7 +76,7 @@ class Installation(Strict):
     """All that an overlay of `tekton/` needs to be told, and nothing secret."""
 
     registry: Folder
-    """Where model images are pushed: a registry and a folder, such as registry.example.org/models."""
+    """Where model images are pushed: a registry and a folder, as registry.example.org/models."""
 
     gitops: GitUrl
     """The GitOps repository, which says what is served."""
@@ -113,17 +114,17 @@ class Installation(Strict):
     images: Mapping[str, Image] = Field(default_factory=dict)
     """By the name that the Tasks give it, such as touchstone-core."""
 
-    reach: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")], ...] = ()
+    reach: tuple[Cidr, ...] = ()
     """Private addresses (CIDR) of a forge, registry or object store that stages may speak to."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Installation:
-        if self.overlay == "s3" and not self.store:
-            raise ValueError("a store, such as s3://bucket/prefix, for the overlay s3")
+        if self.overlay != "minimal" and not self.store:
+            raise ValueError(f"a store, such as s3://bucket/prefix, for the overlay {self.overlay}")
         if self.overlay == "minimal" and self.store:
             raise ValueError("no store with the overlay minimal, which has a volume; s3 takes any")
         if self.namespace in self.environments:
-            raise ValueError(f"namespaces that differ: {self.namespace} is where runs live")
+            raise ValueError(f"environments other than {self.namespace}, which is where runs live")
         return self
 
     @property

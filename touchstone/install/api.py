@@ -203,7 +203,11 @@ class Api:
         Raises:
             RefusedError: it was refused, or the cluster knows no such kind.
         """
-        query = {"fieldManager": MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
+        query: Any = {
+            "fieldManager": MANAGER,
+            "force": str(force).lower(),
+            "fieldValidation": "Strict",
+        }
         query |= {"dryRun": "All"} if dry_run else {}
         url = self._url(document)
         answer = self.ask("PATCH", url, body=document, content=_APPLY, **query)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ from touchstone.install.api import INSTALLATION, SHARED, Api, BusyError, Kind, s
 
 Outcome = Literal["new", "changed", "unchanged", "skipped"]
 Say = Callable[[str], None]
+_AT_ONCE = 8
+"""Questions to the API server that change nothing."""
 _BUSY_SECONDS = 60
 _PAUSE = 1.0
 _NOISE = ("managedFields", "resourceVersion", "generation")
@@ -46,7 +49,12 @@ def plan(api: Api, objects: Sequence[Mapping[str, Any]], installation: str) -> l
     Raises:
         RefusedError: the API server, a webhook or a policy would refuse an object.
     """
-    return [_one(api, document, installation, objects, dry_run=True) for document in objects]
+
+    def asked(document: Mapping[str, Any]) -> Change:
+        return _one(api, document, installation, objects, dry_run=True)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(asked, objects))
 
 
 def apply(api: Api, objects: Sequence[Mapping[str, Any]], installation: str) -> Iterator[Change]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ State = Literal["ok", "missing", "optional", "unknown"]
 MINIMUM = (1, 30)
 """Kubernetes, for ValidatingAdmissionPolicies."""
 
+_AT_ONCE = 8
 _TEKTON = "https://infra.tekton.dev/tekton-releases"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _GPU = "nvidia.com/gpu"
@@ -280,16 +282,21 @@ def _gpu(api: Api, *, needed: bool) -> Check:
 
 def permissions(api: Api, wanted: set[tuple[str, str, str]]) -> list[Check]:
     """Whether whoever asks may apply objects; `wanted` are (apiVersion, kind, namespace)."""
-    refused = []
-    for api_version, kind, namespace in sorted(wanted):
+
+    def refused(one: tuple[str, str, str]) -> str:
+        api_version, kind, namespace = one
         known = api.kind(api_version, kind)
-        if known is not None and not all(
-            api.may(verb, known, namespace if known.namespaced else "")
-            for verb in ("create", "patch")
-        ):
-            refused.append(f"{known.plural} in {namespace}" if namespace else known.plural)
-    if refused:
-        said = f"you may not create and patch {', '.join(refused)}"
+        if known is None:
+            return ""
+        where = namespace if known.namespaced else ""
+        if all(api.may(verb, known, where) for verb in ("create", "patch")):
+            return ""
+        return f"{known.plural} in {where}" if where else known.plural
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        barred = list(filter(None, pool.map(refused, sorted(wanted))))
+    if barred:
+        said = f"you may not create and patch {', '.join(barred)}"
         remedy = "somebody with the right to do so applies what --write writes"
         return [Check("Permissions", "missing", said, remedy)]
     return [Check("Permissions", "ok", f"you may apply objects of all {len(wanted)} kinds")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import secrets as random
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,8 +195,26 @@ def there(api: Api, namespace: str, name: str) -> Any:
     return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
 
 
-def recorder_of(private: bytes) -> str:
-    """The public half of the recording key, as people.yaml names it."""
+def namespaces(objects: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Those of runs, among the objects of an installation."""
+    return [
+        one["metadata"]["namespace"]
+        for one in objects
+        if one["kind"] == "EventListener" and one["metadata"]["name"] == "touchstone"
+    ]
+
+
+def pushing(api: Api, values: Installation) -> dict[str, bytes]:
+    """The credentials that promotions are pushed with, as the cluster has them."""
+    return there(api, values.namespace, PUSH) or {}
+
+
+def recorder(api: Api, of: Sequence[str]) -> str:
+    """The public half of the recording key, as people.yaml names it; empty where none is there."""
+    found = next(filter(None, (there(api, one, RECORDING) for one in of)), None)
+    if not found:
+        return ""
+    private = found["private.pem"]
     with tempfile.TemporaryDirectory(prefix="touchstone-keys-") as folder:
         file = Path(folder) / "private.pem"
         file.touch(mode=0o600)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.errors import DeadlineError, PlatformError
-from touchstone.install.api import INSTALLATION, SHARED, Api, shown
+from touchstone.install.api import INSTALLATION, SHARED, Api, Kind, shown
 from touchstone.install.apply import Say
 
+_AT_ONCE = 8
 _PAUSE = 1.0
 _APPLICATIONS = ("argoproj.io/v1alpha1", "Application")
 _SERVED = ("serving.kserve.io/v1beta1", "InferenceService")
@@ -45,15 +47,17 @@ class Found:
 def find(api: Api, installation: str) -> Found:
     """Everything in the cluster that carries the installation's label."""
     found = Found()
-    for kind in api.everything():
-        if kind.kind in _COPIED:
-            continue
+
+    def listed(kind: Kind) -> None:
         for label, into in ((INSTALLATION, found.own), (SHARED, found.shared)):
             try:
                 into += api.list(kind, labelSelector=f"{label}={installation}")
             except PlatformError:
                 found.unseen.append(kind.plural)
-                break
+                return
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(listed, [one for one in api.everything() if one.kind not in _COPIED]))
     served = api.kind(*_SERVED)
     found.served = [one for name in found.namespaces for one in api.list(served, name)]
     found.own.sort(key=_rank)
@@ -61,7 +65,7 @@ def find(api: Api, installation: str) -> Found:
 
 
 def _rank(document: Mapping[str, Any]) -> int:
-    kind = document["kind"]
+    kind = str(document["kind"])
     if kind in _FIRST:
         return _FIRST.index(kind)
     return len(_FIRST) + (kind == "Namespace")

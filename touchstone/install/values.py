@@ -155,7 +155,7 @@ def read(file: Path) -> Installation:
     """
     document = yaml.load_file(file)
     if document is None:
-        document = yaml.Document({}, file.name, "")
+        document = yaml.Document({}, file.name)
     return validated(document, _File, hint=_HINT).spec
 
 

@@ -213,7 +213,7 @@ def _planned(
     if blocked or permitted[0].state == "missing":
         changes = [apply.Change(one, "new") for one in objects]
     else:
-        changes = apply.plan(api, objects, known.namespace)
+        changes = apply.Applier(api, objects, known.namespace).plan()
     if not as_json:
         _summary(changes, "would be")
     return [one.plain() for one in changes]
@@ -246,19 +246,18 @@ def _apply(
     def say(line: str) -> None:
         typer.echo(line, err=as_json)
 
-    early = [one for one in objects if one["kind"] == "Namespace"]
-    rest = [one for one in objects if one["kind"] != "Namespace"]
-    changes = list(apply.apply(api, early, known.namespace))
+    applier = apply.Applier(api, objects, known.namespace)
+    changes = list(applier.apply(namespaces=True))
     made = secrets.ensure(api, secrets.namespaces(objects), known, folder)
     for name in made.drawn:
         say(f"made {name}")
     for name in made.given:
         say(f"took {name} from {folder}")
-    for change in apply.apply(api, rest, known.namespace):
+    for change in applier.apply(namespaces=False):
         changes.append(change)
         if change.outcome in ("new", "changed"):
             say(f"{change.outcome} {shown(change.document)}")
-    apply.wait(api, objects, seconds=seconds, say=say)
+    apply.wait(api, applier.objects, seconds=seconds, say=say)
     recorder = secrets.recorder(api, secrets.namespaces(objects))
     try:
         notes = first.lay_out(known, recorder, secrets.pushing(api, known))

@@ -1,12 +1,13 @@
 """What is in the cluster, and what does it say to a change? Any object of the API, by REST.
 
-Objects are applied server-side under one field manager, so that what others own of them stays
+Objects are applied server-side under a field manager, so that what others own of them stays
 theirs (kubernetes.io, "Server-Side Apply").
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from urllib.parse import quote, urlencode
 
 from touchstone.errors import PlatformError
 
-MANAGER = "touchstone-install"
 INSTALLATION, SHARED = "touchstone.dev/installation", "touchstone.dev/shared"
 """Labels: an object that an installation made, and one of others that it wrote into."""
 
@@ -30,6 +30,10 @@ _CONFLICT_HINT = (
 
 class RefusedError(PlatformError):
     """The API server, one of its webhooks or policies does not take an object."""
+
+
+class ConflictError(RefusedError):
+    """Somebody else owns fields of the object and wants them otherwise."""
 
 
 class BusyError(RefusedError):
@@ -79,13 +83,13 @@ class Api:
 
         settings: Any = client.Configuration()
         try:
-            if kubeconfig is not None or context:
+            if kubeconfig is None and not context and "KUBERNETES_SERVICE_HOST" in os.environ:
+                config.load_incluster_config(client_configuration=settings)
+            else:
                 file = None if kubeconfig is None else str(kubeconfig)
                 config.load_kube_config(
                     file, context or None, client_configuration=settings, persist_config=False
                 )
-            else:
-                config.load_config(client_configuration=settings)
         except (config.ConfigException, OSError) as error:
             raise PlatformError(
                 f"got no cluster to speak to: {error}",
@@ -144,8 +148,9 @@ class Api:
         if answer.status == 403 and "cannot" in said:
             return PlatformError(said, hint="somebody with the right to do so has to, or grants it")
         busy = answer.status == 429 or answer.status >= 500
-        kind = BusyError if busy else RefusedError
-        hint = _CONFLICT_HINT if answer.status == _CONFLICT else ""
+        conflict = answer.status == _CONFLICT
+        kind = BusyError if busy else ConflictError if conflict else RefusedError
+        hint = _CONFLICT_HINT if conflict else ""
         where = path.partition("?")[0]
         return kind(f"{where}: the API server answered {answer.status}: {said}", hint=hint)
 
@@ -186,25 +191,30 @@ class Api:
         known = self.kind(api_version, kind)
         return known and self.ask("GET", known.url(namespace, name))
 
-    def list(self, kind: Kind | None, namespace: str = "", **query: str) -> list[Any]:
+    def list(self, kind: Kind | None, namespace: str = "", *, selector: str = "") -> list[Any]:
         """The objects of a kind, with the kind's name, which lists leave out."""
         if kind is None:
             return []
-        found = (self.ask("GET", kind.url(namespace), **query) or {}).get("items", [])
+        answer = self.ask("GET", kind.url(namespace), labelSelector=selector) or {}
+        found = answer.get("items", [])
         return [{"apiVersion": kind.api_version, "kind": kind.kind, **one} for one in found]
 
-    def apply(self, document: Mapping[str, Any], *, force: bool, dry_run: bool = False) -> Any:
+    def apply(
+        self, document: Mapping[str, Any], *, manager: str, force: bool, dry_run: bool = False
+    ) -> Any:
         """Apply an object server-side; what it is then.
 
         Args:
+            manager: who owns the fields: see `manager_of`.
             force: take fields over from other managers.
             dry_run: change nothing, but ask all who may refuse.
 
         Raises:
+            ConflictError: others want a field otherwise, and `force` is not given.
             RefusedError: it was refused, or the cluster knows no such kind.
         """
         query: Any = {
-            "fieldManager": MANAGER,
+            "fieldManager": manager,
             "force": str(force).lower(),
             "fieldValidation": "Strict",
         }
@@ -246,6 +256,11 @@ class Api:
                 hint="touchstone doctor says what is missing and how to get it",
             )
         return known.url(metadata.get("namespace", ""), metadata["name"])
+
+
+def manager_of(installation: str) -> str:
+    """The field manager of an installation: two in one cluster write into some objects both."""
+    return f"touchstone-{installation}"
 
 
 def shown(document: Mapping[str, Any]) -> str:

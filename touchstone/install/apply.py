@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +16,15 @@ from typing import Any, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from touchstone.errors import DeadlineError
-from touchstone.install.api import INSTALLATION, SHARED, Api, BusyError, Kind, shown
+from touchstone.install.api import (
+    INSTALLATION,
+    SHARED,
+    Api,
+    BusyError,
+    ConflictError,
+    manager_of,
+    shown,
+)
 
 Outcome = Literal["new", "changed", "unchanged", "skipped"]
 Say = Callable[[str], None]
@@ -43,31 +51,72 @@ class Change:
         return {**told, "why": self.why} if self.why else told
 
 
-def plan(api: Api, objects: Sequence[Mapping[str, Any]], installation: str) -> list[Change]:
-    """What applying would do, asked of the API server without changing anything.
+class Applier:
+    """Applies the objects of one installation to one cluster."""
 
-    Raises:
-        RefusedError: the API server, a webhook or a policy would refuse an object.
-    """
+    def __init__(self, api: Api, objects: Iterable[Mapping[str, Any]], installation: str) -> None:
+        self._api = api
+        self._installation = installation
+        self.objects = [self._placed(one) for one in objects]
+        """As the cluster has room for them: kustomize does not know of every kind whether it has
+        a namespace."""
 
-    def asked(document: Mapping[str, Any]) -> Change:
-        return _one(api, document, installation, objects, dry_run=True)
+        namespaces = {one["metadata"].get("namespace", "") for one in self.objects} - {""}
+        self._there = {one for one in namespaces if api.get("v1", "Namespace", one)}
+        self._made = {one["metadata"]["name"] for one in self.objects if one["kind"] == "Namespace"}
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(asked, objects))
+    def _placed(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        known = self._api.kind(document["apiVersion"], document["kind"])
+        placed = copy.deepcopy(dict(document))
+        if known is not None and not known.namespaced:
+            placed["metadata"].pop("namespace", None)
+        return placed
 
+    def plan(self) -> list[Change]:
+        """What applying would do, asked of the API server without changing anything.
 
-def apply(api: Api, objects: Sequence[Mapping[str, Any]], installation: str) -> Iterator[Change]:
-    """Apply the objects one after the other; what became of each.
+        Raises:
+            RefusedError: the API server, a webhook or a policy would refuse an object.
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(lambda one: self._one(one, dry_run=True), self.objects))
 
-    Raises:
-        RefusedError: one was refused, also after a minute where a webhook was not ready.
-    """
-    for document in objects:
-        for attempt in _patiently():
-            with attempt:
-                change = _one(api, document, installation, objects, dry_run=False)
-        yield change
+    def apply(self, *, namespaces: bool) -> Iterator[Change]:
+        """Apply all namespaces, or all the rest; what became of each.
+
+        Raises:
+            RefusedError: one was refused, also after a minute where a webhook was not ready.
+        """
+        for document in self.objects:
+            if (document["kind"] == "Namespace") is namespaces:
+                for attempt in _patiently():
+                    with attempt:
+                        change = self._one(document, dry_run=False)
+                yield change
+
+    def _one(self, document: Mapping[str, Any], *, dry_run: bool) -> Change:
+        if self._api.kind(document["apiVersion"], document["kind"]) is None:
+            why = f"the cluster knows no {document['kind']} of {document['apiVersion']}"
+            return Change(document, "skipped", why)
+        namespace = document["metadata"].get("namespace", "")
+        if namespace and namespace not in self._there | self._made:
+            return Change(document, "skipped", f"there is no namespace {namespace}")
+        if dry_run and namespace and namespace not in self._there:
+            return Change(document, "new")  # nothing can be asked about what it will hold
+        live = self._api.live(document)
+        own = live is None or _labels(live).get(INSTALLATION) == self._installation
+        marked = _marked(document, self._installation, own=own)
+        manager = manager_of(self._installation)
+        try:
+            after = self._api.apply(marked, manager=manager, force=own, dry_run=dry_run)
+        except ConflictError:
+            if namespace:
+                raise
+            why = f"{shown(document)} is there once for the cluster, and others keep it as it is"
+            return Change(document, "skipped", why)
+        if live is None:
+            return Change(marked, "new")
+        return Change(marked, "unchanged" if _bare(after) == _bare(live) else "changed")
 
 
 def _patiently() -> Retrying:
@@ -77,39 +126,6 @@ def _patiently() -> Retrying:
         stop=stop_after_delay(_BUSY_SECONDS),
         reraise=True,
     )
-
-
-def _one(
-    api: Api,
-    document: Mapping[str, Any],
-    installation: str,
-    objects: Sequence[Mapping[str, Any]],
-    *,
-    dry_run: bool,
-) -> Change:
-    if why := _unfit(api, document, objects):
-        return Change(document, "skipped", why)
-    namespace = document["metadata"].get("namespace", "")
-    if dry_run and namespace and api.get("v1", "Namespace", namespace) is None:
-        return Change(document, "new")  # nothing can be asked about what it will hold
-    live = api.live(document)
-    own = live is None or _labels(live).get(INSTALLATION) == installation
-    marked = _marked(document, installation, own=own)
-    after = api.apply(marked, force=own, dry_run=dry_run)
-    if live is None:
-        return Change(marked, "new")
-    return Change(marked, "unchanged" if _bare(after) == _bare(live) else "changed")
-
-
-def _unfit(api: Api, document: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]) -> str:
-    """Why this cluster has no place for an object; empty where it has."""
-    if api.kind(document["apiVersion"], document["kind"]) is None:
-        return f"the cluster knows no {document['kind']} of {document['apiVersion']}"
-    namespace = document["metadata"].get("namespace", "")
-    made = {one["metadata"]["name"] for one in objects if one["kind"] == "Namespace"}
-    if namespace and namespace not in made and api.get("v1", "Namespace", namespace) is None:
-        return f"there is no namespace {namespace}"
-    return ""
 
 
 def _marked(document: Mapping[str, Any], installation: str, *, own: bool) -> dict[str, Any]:
@@ -181,7 +197,7 @@ def _pods(api: Api, live: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """Why Pods do not start, as far as they say."""
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     namespace = live["metadata"]["namespace"]
-    found = api.list(api.kind("v1", "Pod"), namespace, labelSelector=selector)
+    found = api.list(api.kind("v1", "Pod"), namespace, selector=selector)
     said = {why for pod in found for why in reasons(pod)}
     said |= {
         one["message"]
@@ -209,9 +225,3 @@ def kinds(objects: Iterable[Mapping[str, Any]]) -> set[tuple[str, str, str]]:
     return {
         (one["apiVersion"], one["kind"], one["metadata"].get("namespace", "")) for one in objects
     }
-
-
-def gone(api: Api, kind: Kind, document: Mapping[str, Any]) -> bool:
-    """Whether an object is no longer there."""
-    metadata = document["metadata"]
-    return api.ask("GET", kind.url(metadata.get("namespace", ""), metadata["name"])) is None

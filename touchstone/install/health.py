@@ -48,7 +48,7 @@ def _programs(api: Api, namespace: str, listener: dict[str, object]) -> Iterator
     deployments = api.list(
         api.kind("apps/v1", "Deployment"),
         namespace,
-        labelSelector="app.kubernetes.io/part-of=touchstone",
+        selector="app.kubernetes.io/part-of=touchstone",
     )
     head = {"apiVersion": _TRIGGERS, "kind": "EventListener"}
     for one in [{**head, **listener}, *deployments]:

@@ -15,6 +15,7 @@ from touchstone.install.api import Api
 from touchstone.install.apply import reasons
 from touchstone.install.checks import Check
 
+_MANAGER = "touchstone-probe"
 _NAME = "NetworkPolicies"
 _SETTLE = 5.0
 """Seconds in which a plugin takes up a policy before the first packet is sent."""
@@ -74,7 +75,7 @@ def _made(api: Api, document: dict[str, Any], seconds: float = 30) -> None:
         if api.get("v1", "ServiceAccount", "default", namespace):
             break
         time.sleep(0.5)
-    api.apply(document, force=True)
+    api.apply(document, manager=_MANAGER, force=True)
 
 
 def _policy(namespace: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from touchstone.delivery.attestation import generate_keys, key_text
 from touchstone.errors import UsageError
-from touchstone.install.api import INSTALLATION, Api
+from touchstone.install.api import INSTALLATION, Api, manager_of
 from touchstone.install.values import FORGES, Installation
 
 SIGNING, RECORDING = "touchstone-signing-key", "touchstone-recording-key"
@@ -184,7 +184,7 @@ def _put(
         "app.kubernetes.io/part-of": "touchstone",
         INSTALLATION: values.namespace,
     }
-    api.apply(document, force=True)
+    api.apply(document, manager=manager_of(values.namespace), force=True)
 
 
 def there(api: Api, namespace: str, name: str) -> Any:

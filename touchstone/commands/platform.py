@@ -266,7 +266,7 @@ def status(
 
 
 def _status(home: Home, model: str) -> dict[str, Any]:
-    from touchstone.commands.runs import waiting
+    from touchstone.commands.waiting import waiting
     from touchstone.runs.lookup import about, all_runs, names_of, status_word
 
     platform = home.platform()

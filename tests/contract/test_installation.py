@@ -293,7 +293,7 @@ def test_gpus_are_for_tuning_and_training():
         assert bool(pod["spec"].get("tolerations")) is asked, name
 
 
-BESIDE = ["cert-manager", "ingress", "knative", "schedule"]
+BESIDE = ["cert-manager", "ingress", "knative", "monitoring", "schedule"]
 """Components that no overlay has: an installation's own kustomization names them after an overlay."""
 
 

@@ -314,7 +314,7 @@ def test_the_reference_names_every_overlay_component_label_and_account():
 
 
 BESIDE = ["cert-manager", "ingress", "knative", "monitoring", "schedule"]
-"""Components that no overlay has: an installation's own kustomization names them after an overlay."""
+"""Components that no overlay has: an installation names them in its own, after an overlay."""
 
 
 def test_a_component_belongs_to_an_overlay_or_is_added_by_an_installation(tmp_path):

@@ -79,5 +79,33 @@ kill: setup ## kill -9 runs, promotion, review, sync, serving at KILLS moments; 
 yardstick: setup ## measure against Tekton's own examples and conformance cases; TEKTON=checkout
 	$(BIN)/python -m tests.yardstick $(TEKTON) --write docs/reference/parity.md
 
+BASE     ?=
+REGISTRY ?= ghcr.io/touchstone-ml
+VARIANT  ?= cpu
+TAG      ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)$(if $(filter cuda,$(VARIANT)),-cuda)
+TORCH_INDEX ?= $(if $(filter cuda,$(VARIANT)),https://pypi.org/simple,$(TORCH_CPU_INDEX))
+BUILDAH  ?= buildah
+IMAGES   := core:touchstone-core serve:touchstone-serve toolkit:touchstone
+
+# One timestamp for all files and images: what did not change is the same layer, whoever builds it.
+images: ## build the container images with buildah; BASE=image REGISTRY=name VARIANT=cpu|cuda TAG=tag PUSH=1
+	@mkdir -p build/images
+	@set -e; for image in $(IMAGES); do target=$${image%%:*}; name=$(REGISTRY)/$${image##*:}:$(TAG); \
+	  echo "==> $$name"; \
+	  $(BUILDAH) build $(BUILDAH_OPTIONS) --layers --timestamp 0 --format oci --target $$target --tag $$name \
+	    $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg VARIANT=$(VARIANT) --build-arg TORCH_INDEX=$(TORCH_INDEX) .; \
+	  container=$$($(BUILDAH) from --pull-never $$name); \
+	  cp "$$($(BUILDAH) mount $$container)/opt/venv/share/touchstone/bom.cdx.json" build/images/$${image##*:}.cdx.json; \
+	  $(BUILDAH) rm $$container >/dev/null; \
+	  $(if $(PUSH),$(BUILDAH) push $(PUSH_OPTIONS) --digestfile build/images/$${image##*:}.digest $$name;) \
+	done
+	@$(if $(PUSH),echo "# for tekton/components/images/kustomization.yaml"; echo "images:"; for image in $(IMAGES); do \
+	  name=$${image##*:}; printf '  - name: ghcr.io/touchstone-ml/%s\n    newName: %s\n    digest: %s\n' \
+	    $$name $(REGISTRY)/$$name $$(cat build/images/$$name.digest); done,\
+	  echo "built, not pushed: a digest is had with PUSH=1")
+
+locks: setup ## write requirements-*.lock, what each image has, anew from pyproject.toml
+	$(BIN)/python -m tests.images
+
 clean: ## remove what the tools left, keep the virtual environment
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

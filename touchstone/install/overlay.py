@@ -26,6 +26,11 @@ TEAMS_HEAD = "# A line for each team; `touchstone onboard` adds one.\n"
 _TOOLKIT = "../toolkit/tekton"
 _TOP = "kustomization.yaml"
 _ARGOCD = ("project.yaml", "applicationset.yaml", "health.yaml")
+IMAGES = "images.yaml"
+IMAGE_FIELDS = {
+    "images": [{"path": f"spec/{part}/image", "kind": "Task"} for part in ("steps", "sidecars")]
+}
+"""Where a Task has images: kustomize knows those of Pods alone."""
 _DEFAULT, _BINDING = "touchstone", "touchstone-triggers"
 CLAIM = "touchstone-artifacts"
 _PUBLISHED = "ghcr.io/touchstone-ml/"
@@ -41,9 +46,11 @@ def write(folder: Path, values: Installation) -> list[Path]:
     _put(folder / "toolkit" / "VERSION", version("touchstone") + "\n")
     _put(folder / FILE, values.text())
     kustomization(folder / "installation", _installation(values))
+    if values.images:
+        write_yaml(folder / "installation" / IMAGES, IMAGE_FIELDS)
     for environment in values.environments:
         place = folder / "serving" / environment
-        _yaml(place / "namespace.yaml", _serving_namespace(environment))
+        write_yaml(place / "namespace.yaml", _serving_namespace(environment))
         kustomization(place, {"resources": ["namespace.yaml"], "labels": _labels(values)})
     kustomization(folder / "serving", {"resources": list(values.environments)})
     kustomization(folder / "argocd", _argocd(folder / "argocd", values))
@@ -110,6 +117,7 @@ def own(values: Installation, namespace: str, *, toolkit: str) -> dict[str, Any]
     return {
         "namespace": namespace,
         "components": [f"{toolkit}/components/ingress"] if values.domain else [],
+        "configurations": [IMAGES] if values.images else [],
         "images": [
             {"name": _PUBLISHED + name, "newName": one.name, "digest": one.digest}
             for name, one in values.images.items()
@@ -125,7 +133,7 @@ def _argocd(folder: Path, values: Installation) -> dict[str, Any]:
     for name in _ARGOCD:
         shutil.copy(SHIPPED / "argocd" / name, folder / name)
     if values.platform:
-        _yaml(folder / "application.yaml", _application(values))
+        write_yaml(folder / "application.yaml", _application(values))
     server = "https://kubernetes.default.svc"
     destinations = [{"server": server, "namespace": one} for one in values.environments]
     owned = add("/metadata/labels/touchstone.dev~1installation", values.namespace)
@@ -222,10 +230,11 @@ def kustomization(folder: Path, content: Mapping[str, Any], *, head: str = _MADE
     """Write the kustomization of a folder, without what is empty."""
     start = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
     filled = {key: value for key, value in content.items() if value or key == "resources"}
-    _yaml(folder / _TOP, {**start, **filled}, head=head)
+    write_yaml(folder / _TOP, {**start, **filled}, head=head)
 
 
-def _yaml(file: Path, document: Mapping[str, Any], *, head: str = _MADE) -> None:
+def write_yaml(file: Path, document: Mapping[str, Any], *, head: str = _MADE) -> None:
+    """Write a document, below a comment that says what it is."""
     _put(file, head + yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=100))
 
 

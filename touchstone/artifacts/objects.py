@@ -63,11 +63,11 @@ class Objects:
     at_once = 16
 
     def __init__(self, scheme: str, bucket: str, prefix: str, options: Mapping[str, str]) -> None:
-        self._uri = f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else "")
+        self.remote = f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else "")
         self._store = opened(scheme, bucket, prefix, options)
 
     def __str__(self) -> str:
-        return self._uri
+        return self.remote
 
     def contains(self, digest: str) -> bool:
         from obstore import head
@@ -132,11 +132,11 @@ class Objects:
                 yield from sorted(str(found["path"]).removeprefix("refs/") for found in page)
 
     def remedy(self, digest: str) -> str:
-        return f"remove {self._uri}/{_blob(digest)}"
+        return f"remove {self.remote}/{_blob(digest)}"
 
     @contextmanager
     def _explained(self, *, writing: bool = False) -> Iterator[None]:
-        with explained(self._uri, writing=writing):
+        with explained(self.remote, writing=writing):
             yield
 
 

@@ -1,7 +1,7 @@
 """What stands in a platform repository? The toolkit's YAML at this version, and the installation's.
 
-`toolkit/`, `installation/`, `serving/` and `argocd/` are written anew each time; the kustomization
-at the top, `teams/` and everything else belongs to people. No file holds a secret.
+`toolkit/`, `installation/`, `neighbours/`, `serving/` and `argocd/` are written anew each time; the
+kustomization at the top, `teams/` and everything else belongs to people. No file holds a secret.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import yaml
 
 from touchstone.home import SHIPPED
 from touchstone.install import secrets
-from touchstone.install.api import INSTALLATION
+from touchstone.install.api import INSTALLATION, SHARED
 from touchstone.install.values import FILE, Installation
 
 TEAMS = "teams"
-WRITTEN = ("toolkit", "installation", "serving", "argocd")
+WRITTEN = ("toolkit", "installation", "neighbours", "serving", "argocd")
 TEAMS_HEAD = "# A line for each team; `touchstone onboard` adds one.\n"
 _TOOLKIT = "../toolkit/tekton"
 _TOP = "kustomization.yaml"
@@ -53,12 +53,16 @@ def write(folder: Path, values: Installation) -> list[Path]:
         write_yaml(place / "namespace.yaml", _serving_namespace(environment))
         kustomization(place, {"resources": ["namespace.yaml"], "labels": _labels(values)})
     kustomization(folder / "serving", {"resources": list(values.environments)})
+    for name, answers in values.neighbours.items():
+        write_yaml(folder / "neighbours" / f"{name}.yaml", _neighbour(name, answers, values))
+    listed = [f"{name}.yaml" for name in values.neighbours]
+    kustomization(folder / "neighbours", {"resources": listed})
     kustomization(folder / "argocd", _argocd(folder / "argocd", values))
     _put(folder / "README.md", readme(values))
     if not (folder / TEAMS / _TOP).exists():
         kustomization(folder / TEAMS, {"resources": []}, head=TEAMS_HEAD)
     if not (folder / _TOP).exists():
-        parts = ["installation", "serving", "argocd", TEAMS]
+        parts = ["installation", "neighbours", "serving", "argocd", TEAMS]
         kustomization(folder, {"resources": parts}, head="# All of it: kubectl apply -k .\n")
     return sorted(one for one in folder.rglob("*") if one.is_file() and ".git" not in one.parts)
 
@@ -112,7 +116,7 @@ def own(values: Installation, namespace: str, *, toolkit: str) -> dict[str, Any]
         patches.append(patch({"kind": "Ingress", "name": "touchstone"}, host))
     if values.reach:
         to = {"to": [{"ipBlock": {"cidr": one}} for one in values.reach]}
-        outside = {"kind": "NetworkPolicy", "name": "touchstone-runs-outside"}
+        outside = {"kind": "NetworkPolicy", "name": "touchstone-runs-outside|touchstone-requests"}
         patches.append(patch(outside, [add("/spec/egress/-", to)]))
     return {
         "namespace": namespace,
@@ -207,6 +211,14 @@ def _serving_namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
+def _neighbour(name: str, answers: Sequence[str], values: Installation) -> dict[str, Any]:
+    """Labels of a namespace of others, by which NetworkPolicies let stages speak to it."""
+    labels = {f"touchstone.dev/{one}": "true" for one in answers} | {SHARED: values.namespace}
+    keep = {"argocd.argoproj.io/sync-options": "Prune=false"}
+    metadata = {"name": name, "labels": labels, "annotations": keep}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
 def _labels(values: Installation) -> list[dict[str, Any]]:
     return [{"pairs": {INSTALLATION: values.namespace}, "includeSelectors": False}]
 
@@ -258,12 +270,13 @@ _README = Template("""\
 # Touchstone on our cluster
 
 Made by `touchstone install --write`, version $version. `$file` holds the values; after a change of
-it, or with a newer toolkit, write it again: `toolkit/`, `installation/`, `serving/`, `argocd/` and
-this page are replaced, everything else is yours.
+it, or with a newer toolkit, write it again: `toolkit/`, `installation/`, `neighbours/`,
+`serving/`, `argocd/` and this page are replaced, everything else is yours.
 
 | folder | what it is |
 | --- | --- |
 | `installation/` | the overlay `$overlay` with our values, in the namespace `$namespace` |
+| `neighbours/` | labels of namespaces in this cluster that runs speak to: forge, registry |
 | `serving/` | the namespaces that models are served in |
 | `argocd/` | who may be served from where |
 | `teams/` | a folder for each team: `touchstone onboard` adds one |

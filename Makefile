@@ -48,6 +48,16 @@ test: lint ## lint, then the quick tests; T=path or K=name narrows, STRICT=1 mak
 test-long: setup ## the tests that take tens of seconds each: whole runs, a wheel away from the checkout
 	STRICT=$(STRICT) $(PYTEST) -m "long and not cluster" $(T) $(if $(K),-x -k "$(K)")
 
+# What needs a cluster: any kubeconfig whose account may create a namespace, or `make kind-up` first.
+cluster-test: setup ## tests on a real cluster: KUBECONFIG=FILE, else that of kind-up
+	$(BIN)/pytest -m cluster $(if $(KUBECONFIG),--kubeconfig=$(KUBECONFIG)) $(or $(T),tests/cluster) $(if $(K),-k "$(K)")
+
+kind-up: setup ## a cluster in Docker, with Tekton; IMAGES="…" are loaded into it
+	$(BIN)/python -m tests.cluster.kind up $(IMAGES)
+
+kind-down: setup ## end the cluster of kind-up
+	$(BIN)/python -m tests.cluster.kind down
+
 bench: setup ## what a step, an event, a prediction and a verdict cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/intake.py

@@ -286,6 +286,15 @@ def test_an_object_store_is_named_by_a_secret_and_leaves_the_one_volume_to_check
     assert recorder["volumes"][0]["secret"]["secretName"] == "touchstone-store"
 
 
+def test_every_image_is_named_in_one_place(overlay):
+    component = yaml.safe_load((TEKTON / "components/images/kustomization.yaml").read_text())
+    named = {image["name"] for image in component["images"]}
+    for name, pod in pods(overlay):
+        for container in containers(pod):
+            if container["name"] not in ADDED:
+                assert re.split("[:@]", container["image"])[0] in named, name
+
+
 def test_gpus_are_for_tuning_and_training():
     objects = built(TEKTON / "overlays" / "gpu")
     wanting = {

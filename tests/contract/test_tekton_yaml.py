@@ -27,6 +27,8 @@ def documents(path):
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_document_is_accepted_by_the_published_schema(file):
     for document in documents(file):
+        if "kind" not in document:  # kustomize's own words, beside a kustomization
+            continue
         kind = document["apiVersion"], document["kind"]
         if kind in schemas():
             check(document)

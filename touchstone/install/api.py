@@ -6,14 +6,14 @@ theirs (kubernetes.io, "Server-Side Apply").
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
+from touchstone.cluster import connect
+from touchstone.cluster.connect import ApiError, Cluster
 from touchstone.errors import PlatformError
 
 INSTALLATION, SHARED = "touchstone.dev/installation", "touchstone.dev/shared"
@@ -64,39 +64,16 @@ class Kind:
 
 
 class Api:
-    """One cluster, as one person sees it; `client` is a kubernetes.client.ApiClient."""
+    """One cluster, as one person sees it."""
 
-    def __init__(self, client: Any, *, namespace: str = "default") -> None:
-        self._client = client
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._served: dict[str, dict[str, Kind]] = {}
-        self.namespace = namespace
-        """Where the kubeconfig's context points."""
 
     @classmethod
     def connect(cls, kubeconfig: Path | None = None, context: str = "") -> Api:
-        """By a kubeconfig, else by $KUBECONFIG, ~/.kube/config or the Pod's ServiceAccount.
-
-        Raises:
-            PlatformError: there is none, or it has no such context.
-        """
-        from kubernetes import client, config
-
-        settings: Any = client.Configuration()
-        try:
-            if kubeconfig is None and not context and "KUBERNETES_SERVICE_HOST" in os.environ:
-                config.load_incluster_config(client_configuration=settings)
-            else:
-                file = None if kubeconfig is None else str(kubeconfig)
-                config.load_kube_config(
-                    file, context or None, client_configuration=settings, persist_config=False
-                )
-        except (config.ConfigException, OSError) as error:
-            raise PlatformError(
-                f"got no cluster to speak to: {error}",
-                hint="name one: --kubeconfig FILE, and --context NAME where it has several",
-            ) from None
-        settings.retries = 1
-        return cls(client.ApiClient(settings))
+        """See touchstone.cluster.connect, also for what it raises."""
+        return cls(connect.connect(kubeconfig=str(kubeconfig or ""), context=context))
 
     def ask(
         self,
@@ -111,48 +88,14 @@ class Api:
 
         Raises:
             RefusedError: it refused what was sent.
-            PlatformError: it cannot be reached, or does not know or let this person.
+            ApiError: it cannot be reached, or does not know or let this person.
         """
-        import urllib3
-        from kubernetes.client import ApiException
-
-        url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": "application/json", "Content-Type": content}
-        self._client.update_params_for_auth(headers, [], ["BearerToken"])
-        data = None if body is None else json.dumps(body)
         try:
-            answer = self._client.rest_client.pool_manager.request(
-                method, url, body=data, headers=headers, timeout=30
-            )
-        except (urllib3.exceptions.HTTPError, ApiException) as error:
-            raise PlatformError(
-                f"got no answer of the cluster at {self._client.configuration.host}: {error}",
-                hint="does kubectl get nodes work with this kubeconfig?",
-            ) from None
-        if answer.status == _GONE:
-            return None
-        if answer.status < 300:
-            return json.loads(answer.data) if answer.data else {}
-        raise self._refusal(answer, method, path)
-
-    @staticmethod
-    def _refusal(answer: Any, method: str, path: str) -> PlatformError:
-        try:
-            said = str(json.loads(answer.data)["message"])
-        except (ValueError, KeyError, TypeError):
-            said = answer.data.decode(errors="replace")[:500]
-        if answer.status == 401:
-            return PlatformError(
-                f"the cluster does not know who you are: {said}", hint="log in again"
-            )
-        if answer.status == 403 and "cannot" in said:
-            return PlatformError(said, hint="somebody with the right to do so has to, or grants it")
-        busy = answer.status == 429 or answer.status >= 500
-        conflict = answer.status == _CONFLICT
-        kind = BusyError if busy else ConflictError if conflict else RefusedError
-        hint = _CONFLICT_HINT if conflict else ""
-        where = path.partition("?")[0]
-        return kind(f"{where}: the API server answered {answer.status}: {said}", hint=hint)
+            return self._cluster.ask(method, path, query=query, body=body, content=content)
+        except ApiError as error:
+            if error.status == _GONE:
+                return None
+            raise _refusal(error) from None
 
     def kind(self, api_version: str, kind: str) -> Kind | None:
         """How objects of a kind are served; None where the cluster does not know it."""
@@ -256,6 +199,17 @@ class Api:
                 hint="touchstone doctor says what is missing and how to get it",
             )
         return known.url(metadata.get("namespace", ""), metadata["name"])
+
+
+def _refusal(error: ApiError) -> PlatformError:
+    said, status = str(error), error.status
+    if status == 403 and " cannot " in said:
+        return ApiError(said, status=status, hint="somebody with the right to do so grants it")
+    if status == 429 or status >= 500:
+        return BusyError(said)
+    if status == _CONFLICT:
+        return ConflictError(said, hint=_CONFLICT_HINT)
+    return error if status in (0, 401) else RefusedError(said)
 
 
 def manager_of(installation: str) -> str:

@@ -75,15 +75,16 @@ def _secrets(api: Api, namespace: str) -> Iterator[Check]:
             " starts anything",
             "touchstone install --apply makes it",
         )
-    if "token" in known.get("touchstone-webhook", {"token"}):
-        absent = {name: loss for name, loss in _NEEDED.items() if name not in known}
-        for name, loss in absent.items():
-            yield Check(
-                f"Secret {name}", "missing", f"not there: {loss}",
-                "touchstone install --apply makes keys, --secrets FOLDER has the others",
-            )  # fmt: skip
-        if not absent:
-            yield Check("Secrets", "ok", f"{len(known)}, with all that are needed")
+    absent = {name: loss for name, loss in _NEEDED.items() if name not in known}
+    for name, loss in absent.items():
+        yield Check(
+            f"Secret {name}",
+            "missing",
+            f"not there: {loss}",
+            "touchstone install --apply makes keys; --secrets FOLDER has the others",
+        )
+    if not absent:
+        yield Check("Secrets", "ok", f"{len(known)}, with all that are needed")
 
 
 def _values(api: Api, namespace: str) -> Iterator[Check]:

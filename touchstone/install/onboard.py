@@ -71,13 +71,16 @@ def team(
     memory: str = "32Gi",
     accounts: Sequence[str] = (),
 ) -> Team:
-    """The team of a model repository; its touchstone.yaml says the rest, where it can be read.
+    """The team of a model repository; its touchstone.yaml says the model's name and environments.
+
+    Args:
+        model: that name, where the repository cannot be read from here.
 
     Raises:
         UsageError: the URL has no owner and name, or a namespace cannot be called so.
         ManifestError: its touchstone.yaml is wrong.
-        PlatformError: it is promoted to an environment that the installation does not serve in, or
-            there is none and no name of a model was given.
+        PlatformError: it cannot be read, or is promoted to an environment that the installation
+            does not serve in.
     """
     parts = [one for one in place(repository).split("/")[1:] if one]
     if len(parts) < 2:
@@ -89,7 +92,7 @@ def team(
     chosen = namespace or slug
     if not LABEL.fullmatch(chosen):
         raise UsageError(f"got the namespace {chosen!r}, expected lower case letters, digits and -")
-    declared = _declared(repository, needed=not model)
+    declared = None if model else _declared(repository)
     environments = declared.spec.promote.environments if declared else values.environments
     return Team(
         repository=shown(repository),
@@ -103,19 +106,16 @@ def team(
     )
 
 
-def _declared(repository: str, *, needed: bool) -> model_repo.ModelPipeline | None:
-    """The touchstone.yaml on the default branch; None where that cannot be read from here."""
+def _declared(repository: str) -> model_repo.ModelPipeline:
+    """The touchstone.yaml on the default branch."""
     try:
         with gitops.clone(repository) as checkout:
             text = checkout.read("origin/HEAD", model_repo.FILE_NAME)
             if text is None:
                 raise PlatformError(f"got no {model_repo.FILE_NAME} in {shown(repository)}")
-            file = checkout.path / model_repo.FILE_NAME
-            file.write_bytes(text)
+            checkout.write(model_repo.FILE_NAME, text)
             return model_repo.load(checkout.path, shown=model_repo.FILE_NAME)
     except PlatformError as error:
-        if not needed:
-            return None
         raise PlatformError(
             f"the model's name is not known: {error}", hint="--model NAME says it"
         ) from None
@@ -159,7 +159,7 @@ def propose_folder(platform: str, asked: Team) -> Proposal:
             )
         branch = f"{_BRANCH}{asked.slug}"
         checkout.git("checkout", "--quiet", "-B", branch)
-        _write_folder(checkout.path, asked, values)
+        write_folder(checkout.path, asked, values)
         return _pushed(checkout, platform, branch, asked)
 
 
@@ -172,7 +172,8 @@ def _namespaces(root: Path, values: Installation) -> set[str]:
     return found
 
 
-def _write_folder(root: Path, asked: Team, values: Installation) -> None:
+def write_folder(root: Path, asked: Team, values: Installation) -> None:
+    """Write the team's folder into a platform repository, and name it in `teams/`."""
     folder = root / overlay.TEAMS / asked.slug
     content = overlay.own(values, asked.namespace, toolkit="../../toolkit/tekton")
     quota = [

@@ -84,10 +84,12 @@ def own(values: Installation, namespace: str, *, toolkit: str) -> dict[str, Any]
             for account, one in secrets.HUNG.items()
         ),
     ]
-    if namespace != _DEFAULT:  # it has no namespace: two of one name would be one
-        name = [replace("/metadata/name", f"{_BINDING}-{namespace}")]
-        binding = patch({"kind": "ClusterRoleBinding", "name": _BINDING}, name)
-        patches.append({**binding, "options": {"allowNameChange": True}})
+    # It has no namespace itself: two of one name would be one, and no one account is meant by it.
+    binding = [add("/subjects/0/namespace", namespace)]
+    if namespace != _DEFAULT:
+        binding.append(replace("/metadata/name", f"{_BINDING}-{namespace}"))
+    bound = patch({"kind": "ClusterRoleBinding", "name": _BINDING}, binding)
+    patches.append({**bound, "options": {"allowNameChange": True}})
     if values.overlay == "minimal":
         claim = [replace("/spec/resources/requests/storage", values.storage)]
         if values.storage_class:

@@ -1,6 +1,7 @@
 """What runs leave behind is kept: whole, once, and also where recorder, store, API or Pod break."""
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -15,6 +16,7 @@ from touchstone.cluster.recorder import Recorder
 from touchstone.cluster.records import Records
 from touchstone.cluster.traces import Exporter, spans
 from touchstone.errors import PlatformError
+from touchstone.home import SHIPPED
 
 EVENT = {"touchstone.dev/event": "ev-1", "touchstone.dev/repository": "acme/model"}
 
@@ -343,3 +345,11 @@ def test_loopback_gives_what_is_stored_of_its_namespaces_alone(kept):
     for path in ("records/other/r", "records/team/../other/r", "../x", "refused/1"):
         assert answer(f"/refs/{path}")[0] == 403
     assert [answer(path)[0] for path in ("/", "/blobs/sha256:x", "/names/records")] == [403] * 3
+
+
+def test_every_metric_is_told_in_the_reference():
+    page = (SHIPPED / "docs" / "reference" / "recorder.md").read_text()
+    told = {
+        name.removesuffix("_total") for name in re.findall(r"^\| `(touchstone_\w+)`", page, re.M)
+    }
+    assert told == {family.name for family in Metrics().registry.collect()}

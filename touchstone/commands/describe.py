@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from touchstone.commands.completing import RunName
+from touchstone.commands.where import Context, Kubeconfig, Namespace, where
 from touchstone.errors import PlatformError
-from touchstone.home import Home
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.tree import Tree
 
+    from touchstone.runs.lookup import Kept
     from touchstone.runs.tree import StageDetail
+
+TAIL = 200
+"""Lines of a log that are looked at for what a stage says of itself, where a log is far away."""
 
 _ENDLESS = 10_000
 """Columns where there is no terminal: what reads a pipe gets whole lines."""
@@ -37,28 +39,31 @@ def describe(
     run: RunName = "",
     model: Annotated[str, typer.Option(help="The newest run of this model.")] = "",
     lines: Annotated[int, typer.Option(min=0, help="Last lines of a failed step.")] = 10,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    namespace: Namespace = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Show a run: stages with durations, reasons, retries, results and a failed step's last lines.
 
     Example: touchstone describe model-1a2b3c
     """
-    from touchstone.commands.runs import summary, waiting
-    from touchstone.commands.waiting import way_on
-    from touchstone.runs.lookup import annotations_of, find
+    from touchstone.commands.runs import summary
+    from touchstone.runs.lookup import annotations_of
     from touchstone.runs.tree import RERUN_OF, details
 
-    home = Home.default()
-    found = find(home, run, model=model)
+    place = where(kubeconfig, context, namespace)
+    found = place.find(run, model=model)
+    place.bring(found, tail=max(lines, TAIL))
     stages = details(found.place.state, found.run, found.place.logs, lines=lines)
     spec = found.run.manifest.get("spec", {})
-    about = summary(found, waiting(home))
+    about = summary(found, place.waits())
     document = {
         **about,
-        "next": way_on(home, found) if about["status"] == "Interrupted" else "",
+        "next": place.way_on(found) if about["status"] == "Interrupted" else "",
         "rerunOf": annotations_of(found.run.manifest).get(RERUN_OF, ""),
         "specStatus": spec.get("status", ""),
-        "asked": _asked(found.place.root, found.run.name, stages),
+        "asked": _asked(found.place, found.run.name, stages),
         "params": {item["name"]: item["value"] for item in spec.get("params", [])},
         "stages": [asdict(stage) for stage in stages],
         "results": {item["name"]: item["value"] for item in found.run.status.get("results", [])},
@@ -99,16 +104,15 @@ def _print(document: dict[str, Any], stages: list[StageDetail]) -> None:
     screen.print(tree)
 
 
-def _asked(root: Path, run: str, stages: list[StageDetail]) -> dict[str, list[str]]:
+def _asked(place: Kept, run: str, stages: list[StageDetail]) -> dict[str, list[str]]:
     """What the run's model was asked, and what is weak about it; empty before its verdict."""
-    from touchstone.artifacts.store import Store
     from touchstone.delivery.status import verdict_of
     from trust_gates.report.asked import Yardstick
 
     ended = {"True": "Succeeded", "False": "Failed"}
     status = next((ended.get(stage.status, "") for stage in stages if stage.name == "verdict"), "")
     try:
-        found = verdict_of(Store(Home(root).artifacts), run, ended=status)
+        found = verdict_of(place.store, run, ended=status)
     except PlatformError:
         return {}  # it was collected, which ends no look at the run
     if found is None:

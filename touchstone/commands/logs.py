@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from touchstone.commands.completing import RunName
+from touchstone.commands.where import Context, Kubeconfig, Namespace, where
 from touchstone.errors import UsageError
-from touchstone.home import Home
 
 if TYPE_CHECKING:
+    from touchstone.commands.where import Where
     from touchstone.runs.logs import Reader
-    from touchstone.runs.lookup import Found
+    from touchstone.runs.lookup import Found, Kept
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +29,9 @@ def logs(
     stage: Annotated[str, typer.Argument(help="Only this stage; all by default.")] = "",
     model: Annotated[str, typer.Option(help="The newest run of this model.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ended.")] = False,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    namespace: Namespace = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Print what the steps of a run printed, each line with its stage and step.
@@ -35,36 +39,38 @@ def logs(
     Example: touchstone logs -f model-1a2b3c train
     """
     from touchstone.runs.logs import Reader, stages
-    from touchstone.runs.lookup import find
 
-    found = find(Home.default(), run, model=model)
+    place = where(kubeconfig, context, namespace)
+    found = place.find(run, model=model)
     known = stages(found.place.state, found.run)
     if stage and not follow and stage not in (*known, *known.values()):
         raise UsageError(
             f"run {found.run.name} has no stage {stage!r} that was started",
             hint=f"it has {', '.join(known.values()) or 'none'}",
         )
+    if follow:
+        place.follow(found, stage=stage)
+    else:
+        place.bring(found, stage=stage)
     reader = Reader(found.place.state, found.place.logs, stage)
     try:
-        _show(found, reader, follow=follow, as_json=as_json)
+        _show(place, found, reader, follow=follow, as_json=as_json)
     finally:
         reader.close()
 
 
-def _show(found: Found, reader: Reader, *, follow: bool, as_json: bool) -> None:
-    from touchstone.commands.waiting import Patience
-    from touchstone.runs.lookup import Found, find
+def _show(place: Where, found: Found[Kept], reader: Reader, *, follow: bool, as_json: bool) -> None:
+    from touchstone.runs.lookup import Found
 
-    home, name = Home.default(), found.run.name
-    patience = Patience(home)
+    name = found.run.name
     while True:
         # Read the state first: what a finished run printed is all in its logs by then.
-        run = found.place.state.run(name) or find(home, name).run
+        run = found.place.state.run(name) or place.find(name).run
         over = run.done or not follow
         for line in reader.read(run, last=over):
             text = f"[{line.task} : {line.step}] {line.text}"
             typer.echo(json.dumps(asdict(line)) if as_json else text)
         if over:
             return
-        patience.ask(Found(found.place, run))
+        place.ask_on(Found(found.place, run))
         time.sleep(0.2)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from touchstone.commands.where import Context, Here, Kubeconfig, Namespace, where
 from touchstone.errors import UsageError
-from touchstone.home import Home
+
+if TYPE_CHECKING:
+    from touchstone.commands.where import There
+    from touchstone.delivery.verdicts import Judged
 
 
 def register(app: typer.Typer) -> None:
@@ -27,9 +31,15 @@ def report(
         ),
     ] = "",
     to: Annotated[
-        Path | None, typer.Option(help="Folder to write to; by default one in $TOUCHSTONE_HOME.")
+        Path | None,
+        typer.Option(
+            help="Folder to write to; by default one in $TOUCHSTONE_HOME, of a cluster's run ./RUN."
+        ),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    namespace: Namespace = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Say why a model passed or was refused, and write its report with the pictures.
@@ -41,13 +51,16 @@ def report(
     from trust_gates.report import brief
     from trust_gates.report.reading import Report
 
-    home = Home.default()
-    found = verdicts.find(home, which)
+    place = where(kubeconfig, context, namespace)
+    found = verdicts.among(place.all_runs(), which, where=place.title)
     files = promote.report_files(found.verdict, found.store, reports.render)
-    folder = to or home.root / "reports" / found.run
+    folder = to or (
+        place.home.root / "reports" / found.run if isinstance(place, Here) else Path(found.run)
+    )
     _write(folder, files)
     page = (folder / reports.HTML_FILE).resolve()
-    became, read = verdicts.became(home, found), Report.of(found.verdict, ())
+    became = verdicts.became(place.home, found) if isinstance(place, Here) else _told(place, found)
+    read = Report.of(found.verdict, ())
     if as_json:
         document = {
             "run": found.run,
@@ -70,6 +83,20 @@ def report(
         typer.echo(f"report: {page}")
     if show:
         _open(page)
+
+
+def _told(place: There, found: Judged) -> str:
+    """What became of the model by what its run says; the GitOps repository knows what followed."""
+    from touchstone.runs import record
+
+    if found.verdict["passed"] is not True:
+        return "refused: nothing was promoted"
+    run = place.find(found.run)
+    stages = record.tasks_of(run.run.status)
+    for name, status in run.place.state.taskruns(found.run).items():
+        if stages.get(name) == "promote" and (branch := record.results(status).get("branch")):
+            return f"passed: put up for review as the branch {branch}"
+    return "passed: nothing was promoted"
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

@@ -20,7 +20,8 @@ from touchstone.runs.record import RESULT_LIMIT
 
 if TYPE_CHECKING:
     from touchstone.documents.yaml import Document
-    from touchstone.runs.store import Run, State
+    from touchstone.runs.memory import Run
+    from touchstone.runs.store import State
 
 Json = dict[str, Any]
 

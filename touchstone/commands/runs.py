@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from touchstone.commands.completing import models
-from touchstone.home import Home
+from touchstone.commands.where import Context, Kubeconfig, Namespace, where
 
 if TYPE_CHECKING:
-    from touchstone.runs.lookup import Found
+    from touchstone.runs.lookup import Found, Kept
 
 _WIDE = 120
 """From this width on times are shown in full."""
@@ -33,6 +33,9 @@ def runs(
     model: Annotated[
         str, typer.Option(help="Only runs of this model or repository.", autocompletion=models)
     ] = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    namespace: Namespace = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """List runs, newest first: those of `touchstone up` and those of `touchstone run`.
@@ -41,37 +44,24 @@ def runs(
 
     Example: touchstone runs --limit 5
     """
-    from touchstone.runs.lookup import about, all_runs
+    from touchstone.runs.lookup import about
 
-    home = Home.default()
-    found = [item for item in all_runs(home) if about(item, model)]
-    waits = waiting(home)
+    place = where(kubeconfig, context, namespace)
+    found = [item for item in place.all_runs() if about(item, model)]
+    waits = place.waits()
     rows = [summary(item, waits) for item in found[: limit or None]]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     if not rows:
-        typer.echo(f"no run of {model} in {home.root}" if model else f"no run in {home.root} yet")
+        typer.echo(
+            f"no run of {model} in {place.title}" if model else f"no run in {place.title} yet"
+        )
         return
     _print(rows)
 
 
-def waiting(home: Home) -> Mapping[str, str]:
-    """Why queued runs of the platform wait, by name; empty where no platform runs."""
-    from touchstone.runs.lock import is_executed
-    from touchstone.runs.queue import Limits, decide
-    from touchstone.runs.store import State
-
-    platform = home.platform()
-    if platform is None:
-        return {}
-    unfinished = State(home.root).runs(done=False)
-    executing = {run.name for run in unfinished if is_executed(home.root, run.name)}
-    limits = Limits(platform.get("parallel", 1), platform.get("perModel", 1))
-    return decide(unfinished, executing, limits).waits
-
-
-def summary(found: Found, waits: Mapping[str, str]) -> dict[str, Any]:
+def summary(found: Found[Kept], waits: Mapping[str, str]) -> dict[str, Any]:
     """One run as `runs --json` says it; times in seconds, `duration` None before its start."""
     from touchstone.runs import lookup, record
 
@@ -95,7 +85,7 @@ def summary(found: Found, waits: Mapping[str, str]) -> dict[str, Any]:
         "taskRuns": taskruns,
         "message": record.succeeded_condition(run.status)["message"],
         "waits": waits.get(run.name, "") if status in ("Queued", "Interrupted") else "",
-        "home": str(found.place.root),
+        "home": found.place.title,
     }
 
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from touchstone.commands.completing import RunName
+from touchstone.commands.where import Context, Kubeconfig, Namespace, where
 from touchstone.errors import DeadlineError, ModelRefusedError
-from touchstone.home import Home
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from touchstone.runs.lookup import Found
+    from touchstone.commands.where import Where
+    from touchstone.runs.lookup import Found, Kept
     from touchstone.runs.view import Stage, View
 
 _MARKS = {"running": "…", "succeeded": "✓", "failed": "✗", "refused": "✗", "skipped": "-"}
@@ -43,6 +44,9 @@ def watch(
     run: RunName = "",
     model: Annotated[str, typer.Option(help="The newest run of this model.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for its end.")] = 3600,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    namespace: Namespace = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the end state only.")] = False,
 ) -> None:
     """Follow a run to its end; exit 0 when it succeeded, 5 when a gate refused the model.
@@ -51,13 +55,11 @@ def watch(
 
     Example: touchstone watch model-1a2b3c
     """
-    from touchstone.runs.lookup import find, settle
-
-    home = Home.default()
+    place = where(kubeconfig, context, namespace)
     if not run:
-        settle(home)
-    name = find(home, run, model=model).run.name
-    final = follow(home, name, timeout=timeout, quiet=as_json)
+        place.settle()
+    name = place.find(run, model=model).run.name
+    final = follow(place, name, timeout=timeout, quiet=as_json)
     if as_json:
         typer.echo(json.dumps({**asdict(final), "exitCode": final.exit_code}, indent=2))
     elif final.exit_code == ModelRefusedError.exit_code:
@@ -65,7 +67,7 @@ def watch(
     raise typer.Exit(final.exit_code)
 
 
-def follow(home: Home, name: str, *, timeout: float, quiet: bool = False) -> View:
+def follow(place: Where, name: str, *, timeout: float, quiet: bool = False) -> View:
     """Show the run until it ends; return how it ended.
 
     Raises:
@@ -77,8 +79,8 @@ def follow(home: Home, name: str, *, timeout: float, quiet: bool = False) -> Vie
 
     screen = console(quiet=quiet)
     if on_terminal() and not screen.is_dumb_terminal and not quiet:
-        return _live(home, name, timeout, screen)
-    return _plain(home, name, timeout, screen)
+        return _live(place, name, timeout, screen)
+    return _plain(place, name, timeout, screen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,23 +90,23 @@ class _Moment:
     """Why it has not begun, or nobody executes it; empty while it goes on."""
 
 
-def _moments(home: Home, name: str, timeout: float) -> Iterator[_Moment]:
-    from touchstone.commands.waiting import Patience
-    from touchstone.runs.lookup import Found, find
+def _moments(place: Where, name: str, timeout: float) -> Iterator[_Moment]:
+    from touchstone.commands.describe import TAIL
+    from touchstone.runs.lookup import Found
     from touchstone.runs.view import view
 
-    found = find(home, name)
-    patience = Patience(home)
+    found = place.find(name)
+    place.follow(found, tail=TAIL)
     deadline = time.monotonic() + timeout
     while True:
         run = found.run
         yield _Moment(
             view=view(found.place.state, run, found.place.logs),
-            waits="" if run.done else _waits(home, found),
+            waits="" if run.done else _waits(place, found),
         )
         if run.done:
             return
-        patience.ask(found)
+        place.ask_on(found)
         if time.monotonic() > deadline:
             raise DeadlineError(
                 f"run {run.name} had not ended after {timeout:g} s",
@@ -115,18 +117,17 @@ def _moments(home: Home, name: str, timeout: float) -> Iterator[_Moment]:
         found = Found(found.place, run)
 
 
-def _waits(home: Home, found: Found) -> str:
-    from touchstone.commands.runs import waiting
+def _waits(place: Where, found: Found[Kept]) -> str:
     from touchstone.runs.lookup import status_word
 
     word = status_word(found)
     if word not in ("Queued", "Interrupted"):
         return ""
-    reason = waiting(home).get(found.run.name, "") if found.place.root == home.root else ""
+    reason = place.waits().get(found.run.name, "")
     return f"{word}: {reason}" if reason else word
 
 
-def _live(home: Home, name: str, timeout: float, screen: Console) -> View:
+def _live(place: Where, name: str, timeout: float, screen: Console) -> View:
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -134,7 +135,7 @@ def _live(home: Home, name: str, timeout: float, screen: Console) -> View:
     final, lines = None, list[Text]()
     try:
         with Live(console=screen, refresh_per_second=5, transient=True) as live:
-            for now in _moments(home, name, timeout):
+            for now in _moments(place, name, timeout):
                 final, lines = now.view, _lines(now.view, now.waits, screen)
                 # The newest stages are below: where not all of them fit, the first give way.
                 spare = len(lines) - max(2, screen.height - 1)
@@ -147,9 +148,9 @@ def _live(home: Home, name: str, timeout: float, screen: Console) -> View:
     return final
 
 
-def _plain(home: Home, name: str, timeout: float, screen: Console) -> View:
+def _plain(place: Where, name: str, timeout: float, screen: Console) -> View:
     final, told = None, _Told(screen)
-    for now in _moments(home, name, timeout):
+    for now in _moments(place, name, timeout):
         told.tell(now)
         final = now.view
     assert final is not None  # noqa: S101  _moments yields at least once or raises

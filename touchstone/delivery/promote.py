@@ -34,6 +34,8 @@ from trust_gates.written import number
 
 BRANCH_PREFIX = "promote/"
 RELEASE_TRAILER = "Touchstone-Release"
+TRACE_TRAILER = "Touchstone-Traceparent"
+"""Of the release's commit: the W3C trace context that it came about in."""
 
 Render = Callable[[Mapping[str, Any], Mapping[str, bytes]], Mapping[str, bytes]]
 """The files of the trust report by name, from the verdict document and the pictures by name."""
@@ -56,6 +58,8 @@ class Candidate:
     serve: Serve
     environments: Sequence[str]
     """All environments of the model, in order; the first is promoted to."""
+    traceparent: str = ""
+    """The trace that the run is part of; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ def promote(
     verdict = store.get_json(candidate.digests.verdict)
     _check_verdict(verdict, candidate)
     files = report_files(verdict, store, render)
-    release = _release(candidate, verdict, files)
+    release = _release(candidate, verdict, files, store.remote)
     for attempt in gitops.outrun():
         with attempt, gitops.clone(gitops_url) as checkout:
             if checkout.commit_of(f"origin/{gitops.MAIN}") is None:
@@ -142,6 +146,7 @@ def _publish(
             "Touchstone-Model": release.digests.model,
             "Touchstone-Verdict": release.digests.verdict,
             "Source-Commit": release.commit,
+            **({TRACE_TRAILER: candidate.traceparent} if candidate.traceparent else {}),
         },
     )
     scope.environment(checkout.changed(main, "HEAD"), release.model)
@@ -212,7 +217,7 @@ def report_files(verdict: Mapping[str, Any], store: Store, render: Render) -> di
 
 
 def _release(
-    candidate: Candidate, verdict: Mapping[str, Any], files: Mapping[str, bytes]
+    candidate: Candidate, verdict: Mapping[str, Any], files: Mapping[str, bytes], where: str
 ) -> Release:
     release = Release(
         model=candidate.model,
@@ -226,6 +231,7 @@ def _release(
         policy=verdict["policy"],
         floor=verdict.get("floor") or "",
         serve=candidate.serve,
+        store=where,
     )
     rendered = {**files, SERVICE_FILE: _service(release)}
     digests = {name: digest_bytes(data) for name, data in sorted(rendered.items())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,11 @@ def find(home: Home, wanted: str = "") -> Judged:
     Raises:
         UsageError: there is none, or two digests begin so; says how a run ended without one.
     """
-    runs = lookup.all_runs(home)
+    return among(lookup.all_runs(home), wanted, where=str(home.root))
+
+
+def among(runs: Sequence[lookup.Found[lookup.Kept]], wanted: str = "", *, where: str) -> Judged:
+    """The same among these runs, newest first, that are kept in `where`."""
     for found in runs:
         if found.run.name == wanted:
             judged = of_run(found)
@@ -48,7 +52,7 @@ def find(home: Home, wanted: str = "") -> Judged:
         newest = next((judged for _, judged in every), None)
         if newest is None:
             raise UsageError(
-                f"there is no verdict in {home.root} yet", hint="touchstone runs lists what runs"
+                f"there is no verdict in {where} yet", hint="touchstone runs lists what runs"
             )
         return newest
     digits = wanted.lower().removeprefix("sha256:")
@@ -77,9 +81,9 @@ def find(home: Home, wanted: str = "") -> Judged:
     )
 
 
-def of_run(found: lookup.Found) -> Judged | None:
+def of_run(found: lookup.Found[lookup.Kept]) -> Judged | None:
     """The verdict that the run came to; None where it came to none, or it was collected."""
-    store = Store(Home(found.place.root).artifacts)
+    store = found.place.store
     run, taskruns = found.run, found.place.state.taskruns(found.run.name)
     ended = next(
         (
@@ -139,7 +143,7 @@ def _what(one: Judged, digits: str) -> str:
     return next((text for text in found if shortens(digits, text)), "")
 
 
-def _none(found: lookup.Found) -> UsageError:
+def _none(found: lookup.Found[lookup.Kept]) -> UsageError:
     run, name = found.run, found.run.name
     if not run.done:
         return UsageError(f"{name} has come to no verdict yet", hint=f"touchstone watch {name}")

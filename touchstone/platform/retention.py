@@ -19,13 +19,15 @@ from touchstone.errors import PlatformError
 from touchstone.git import git
 from touchstone.home import Home
 from touchstone.runs.lock import folder_of, is_executed, only_engine
-from touchstone.runs.lookup import Found, all_runs, local, places, status_word
+from touchstone.runs.lookup import Found, Place, all_runs, local, places, status_word
 
 _SWEEP_SECONDS = 20.0
 """How long a sweep may keep engines from writing; they wait 30 s."""
 
 
-def removable(home: Home, *, keep: int | None, newer_than: float | None, now: float) -> list[Found]:
+def removable(
+    home: Home, *, keep: int | None, newer_than: float | None, now: float
+) -> list[Found[Place]]:
     """Ended runs that are neither among the newest `keep` nor younger than `newer_than` seconds."""
     ended = [found for found in all_runs(home) if _ended(home, found)]
     gone = ended[keep:] if keep is not None else ended
@@ -34,12 +36,12 @@ def removable(home: Home, *, keep: int | None, newer_than: float | None, now: fl
     return [found for found in gone if not undelivered(found)]
 
 
-def _ended(home: Home, found: Found) -> bool:
+def _ended(home: Home, found: Found[Place]) -> bool:
     abandoned = found.place.root == local(home) and status_word(found) == "Interrupted"
     return found.run.done or abandoned
 
 
-def undelivered(found: Found) -> bool:
+def undelivered(found: Found[Place]) -> bool:
     """Whether a CloudEvent of the run still waits for its sink."""
     return bool(found.place.state.outbox("pending", run=found.run.name))
 
@@ -49,7 +51,7 @@ def held(home: Home) -> int:
     return sum(_ended(home, found) and undelivered(found) for found in all_runs(home))
 
 
-def remove(found: Found) -> None:
+def remove(found: Found[Place]) -> None:
     """Remove a run's logs, folder and refs, and its row last: a kill in between loses no trace.
 
     Raises:
@@ -63,12 +65,12 @@ def remove(found: Found) -> None:
         found.place.state.delete_run(name)
 
 
-def unreferenced(home: Home, gone: Iterable[Found] = ()) -> dict[Path, int]:
+def unreferenced(home: Home, gone: Iterable[Found[Place]] = ()) -> dict[Path, int]:
     """Blobs to which nothing that is kept leads, with their sizes in bytes; removes nothing."""
     doomed = {found.run.name for found in gone}
     found: dict[Path, int] = {}
     for place in places(home):
-        store = Store(Home(place.root).artifacts)
+        store = place.store
         reached = store.reach(_texts(home, doomed))
         for blob in _blobs(store):
             if f"sha256:{blob.name}" not in reached:
@@ -133,7 +135,9 @@ def _texts_of_git(repository: Path) -> list[bytes]:
     return [git("log", "--all", "--patch", "--no-color", cwd=repository).encode()]
 
 
-def per_run(gone: Sequence[Found], act: Callable[[Found], None]) -> list[Found]:
+def per_run(
+    gone: Sequence[Found[Place]], act: Callable[[Found[Place]], None]
+) -> list[Found[Place]]:
     """Do `act` for each run; those that an engine took up meanwhile are left alone."""
     done = []
     for found in gone:

@@ -11,7 +11,7 @@ from typing import Any
 from touchstone.engine.language import graph
 from touchstone.errors import UsageError
 from touchstone.runs import record
-from touchstone.runs.lookup import ASKED_AS, BREAKPOINTS, DEFINED_AS, NO_CACHE, Found
+from touchstone.runs.lookup import ASKED_AS, BREAKPOINTS, DEFINED_AS, NO_CACHE, Found, Place
 from touchstone.runs.store import State
 from touchstone.runs.tree import RERUN_OF
 
@@ -20,7 +20,7 @@ _OF_ONE_RUN = (ASKED_AS, DEFINED_AS, NO_CACHE, BREAKPOINTS)
 """Annotations that a run does not pass on to the one that repeats it."""
 
 
-def repeat(found: Found, *, failed: bool, extra: Mapping[str, str]) -> str:
+def repeat(found: Found[Place], *, failed: bool, extra: Mapping[str, str]) -> str:
     """Store the new run and return its name; nothing of it has begun.
 
     With `failed`, TaskRuns of the tasks section that succeeded are taken over, but those that
@@ -56,7 +56,7 @@ def _new_name(old: str, metadata: Mapping[str, Any]) -> str:
     return f"{base[: _NAME_LIMIT - 6]}{secrets.token_hex(3)}"
 
 
-def _finished(found: Found) -> dict[str, str]:
+def _finished(found: Found[Place]) -> dict[str, str]:
     """TaskRun and pipeline task of each that is taken over, in order of creation."""
     run = found.run
     spec = run.status.get("pipelineSpec", {})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from touchstone.runs import record
-from touchstone.runs.store import Run, State
+from touchstone.runs.memory import Memory, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Line:
     text: str
 
 
-def stages(state: State, run: Run) -> dict[str, str]:
+def stages(state: Memory, run: Run) -> dict[str, str]:
     """The name that people use for each TaskRun of `run`, in order of creation."""
     names = record.tasks_of(run.status)
     return {name: names.get(name, name) for name in state.taskruns(run.name)}
@@ -50,7 +50,7 @@ class _Open:
 class Reader:
     """Reads what came since the last time; `logs` is the folder of all runs' logs."""
 
-    state: State
+    state: Memory
     logs: Path
     stage: str = ""
     """Only this stage, by its name or its TaskRun's; all where empty."""

@@ -10,17 +10,20 @@ import difflib
 import errno
 import os
 import time
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from touchstone.artifacts.store import Store
 from touchstone.documents.naming import SHORTEST, shortens
 from touchstone.errors import UsageError
 from touchstone.home import Home, Is
 from touchstone.runs import record
 from touchstone.runs.lock import is_executed
-from touchstone.runs.store import Run, State
+from touchstone.runs.memory import Memory, Run
+from touchstone.runs.store import State
 
 ASKED_AS = "touchstone.dev/asked-as"
 """Annotation with the metadata as the file gave it: how a run cut short is known again."""
@@ -46,23 +49,61 @@ UNQUEUED = "touchstone.dev/unqueued"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One folder with runs in it."""
+class Kept(ABC):
+    """Where runs are kept: a folder of ours, or a cluster."""
 
     root: Path
-    state: State
+    state: Memory
 
     @property
     def logs(self) -> Path:
         """The steps' logs: a folder for each run, in it one for each TaskRun."""
         return self.root / "logs"
 
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What people know the place by."""
+
+    @property
+    @abstractmethod
+    def store(self) -> Store:
+        """The artifact store of the runs."""
+
+    @abstractmethod
+    def executes(self, run: Run) -> bool:
+        """Whether an engine executes the run, which has not ended."""
+
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Place(Kept):
+    """One folder with runs in it."""
+
+    state: State
+
+    @property
+    def title(self) -> str:
+        """See `Kept`."""
+        return str(self.root)
+
+    @property
+    def store(self) -> Store:
+        """See `Kept`."""
+        return Store(Home(self.root).artifacts)
+
+    def executes(self, run: Run) -> bool:
+        """See `Kept`."""
+        return is_executed(self.root, run.name)
+
+
+PlaceT = TypeVar("PlaceT", bound=Kept, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[PlaceT]):
     """A run and where it is kept."""
 
-    place: Place
+    place: PlaceT
     run: Run
 
 
@@ -79,40 +120,51 @@ def places(home: Home) -> list[Place]:
     return [Place(root, State(root)) for root in roots if (root / "state.sqlite").exists()]
 
 
-def all_runs(home: Home) -> list[Found]:
+def all_runs(home: Home) -> list[Found[Place]]:
     """Every run, newest first."""
     found = [Found(place, run) for place in places(home) for run in place.state.runs()]
     return sorted(found, key=lambda item: item.run.created, reverse=True)
 
 
-def find(home: Home, name: str = "", *, model: str = "") -> Found:
+def find(home: Home, name: str = "", *, model: str = "") -> Found[Place]:
     """The run called `name`, or the newest one, with `model` the newest one about it.
 
     Raises:
         UsageError: there is none.
     """
-    if not name:
-        known = all_runs(home)
-        newest = next((item for item in known if about(item, model)), None)
-        if newest is None and known:
-            raise UsageError(
-                f"there is no run of the model {model!r} in {home.root}",
-                hint="touchstone runs lists them all, with the models that they are about",
-            )
-        if newest is None:
-            raise UsageError(f"there is no run in {home.root} yet", hint=_how(home))
-        return newest
-    for place in places(home):
+    for place in places(home) if name else ():
         run = place.state.run(name)
         if run is not None:
             return Found(place, run)
     known = all_runs(home)
+    if not known and not name:
+        raise UsageError(f"there is no run in {home.root} yet", hint=_how(home))
+    return pick(known, name, model=model, where=str(home.root))
+
+
+def pick(known: Sequence[Found[PlaceT]], name: str, *, model: str, where: str) -> Found[PlaceT]:
+    """The run that is meant by `name`, or the newest one about `model`, of those known in `where`.
+
+    Args:
+        known: the newest first.
+
+    Raises:
+        UsageError: there is none, or several are meant.
+    """
+    if not name:
+        newest = next((item for item in known if about(item, model)), None)
+        if newest is None:
+            raise UsageError(
+                f"there is no run of the model {model!r} in {where}",
+                hint="touchstone runs lists them all, with the models that they are about",
+            )
+        return newest
     if meant := _meant(known, name):
         return meant
     names = [item.run.name for item in known]
     close = difflib.get_close_matches(name, names, n=1)
     raise UsageError(
-        f"there is no run {name!r} in {home.root}",
+        f"there is no run {name!r} in {where}",
         hint=f"did you mean {close[0]}?" if close else "touchstone runs lists them",
     )
 
@@ -133,7 +185,7 @@ def _how(home: Home) -> str:
     return f"touchstone run -f FILE makes one, or else: {push}"
 
 
-def _meant(known: list[Found], given: str) -> Found | None:
+def _meant(known: Sequence[Found[PlaceT]], given: str) -> Found[PlaceT] | None:
     """The one run whose name, or else whose commit, begins so, or was shown as `abc…xyz`.
 
     Of several runs of one commit it is the newest.
@@ -176,7 +228,7 @@ def model_of(manifest: Mapping[str, Any]) -> str:
     return given.get(MODEL) or given.get(REPOSITORY, "")
 
 
-def names_of(found: Found) -> set[str]:
+def names_of(found: Found[Kept]) -> set[str]:
     """All that people call the run's model: by its repository, with or without the owner, and by
     its name in touchstone.yaml, once a stage has read that.
     """
@@ -191,7 +243,7 @@ def names_of(found: Found) -> set[str]:
     return ({name, name.rpartition("/")[2]} | declared) - {""}
 
 
-def about(found: Found, model: str) -> bool:
+def about(found: Found[Kept], model: str) -> bool:
     """Whether the run is about `model`, by any of its names; every run is about the empty one."""
     return not model or model_of(found.run.manifest) == model or model in names_of(found)
 
@@ -202,7 +254,7 @@ def commit_of(manifest: Mapping[str, Any]) -> str:
     return str((metadata.get("labels") or {}).get(REVISION, ""))
 
 
-def status_word(found: Found) -> str:
+def status_word(found: Found[Kept]) -> str:
     """How the run stands, in a word: Tekton's reason, or Queued or Interrupted.
 
     A run without an engine is Queued before its first start and Interrupted after it.
@@ -210,7 +262,7 @@ def status_word(found: Found) -> str:
     run = found.run
     condition = record.written_condition(run.status)
     reason = str(condition["reason"]) if condition else ""
-    if run.done or is_executed(found.place.root, run.name):
+    if run.done or found.place.executes(run):
         return reason or "Started"
     begun = run.status.get("startTime") or (
         # The status of a TaskRun by itself stands beside it until it ends.

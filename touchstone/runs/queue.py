@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from touchstone.runs.lookup import BRANCH, REPOSITORY, UNQUEUED, annotations_of, model_of
-from touchstone.runs.store import Run
+from touchstone.runs.memory import Run
 
 CANCEL_IN_PROGRESS = "touchstone.dev/cancel-in-progress"
 """Annotation: `true`, or the spec.status that older runs of the same branch are given."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from touchstone.runs import cloud_events
 from touchstone.runs.grouped import Grouped
+from touchstone.runs.memory import Run
 from touchstone.runs.schema import migrate
 
 
@@ -47,18 +48,6 @@ class Received:
     """The same in one sentence; empty of what an older Touchstone processed."""
     runs: tuple[str, ...]
     """Names of the runs it started."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One PipelineRun or TaskRun: the object as created, and its status so far."""
-
-    name: str
-    manifest: Mapping[str, Any]
-    status: Mapping[str, Any]
-    done: bool
-    created: float
-    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from touchstone.runs import record, said
 from touchstone.runs.logs import stages
-from touchstone.runs.store import Run, State
+from touchstone.runs.memory import Memory, Run
 
 CACHED_FROM = "touchstone.dev/cached-from"
 """Annotation of a TaskRun whose results came from the cache: RUN/TASKRUN that made them."""
@@ -61,7 +61,7 @@ class StageDetail:
     """The check of a gate that decided, in words."""
 
 
-def details(state: State, run: Run, logs: Path, *, lines: int) -> list[StageDetail]:
+def details(state: Memory, run: Run, logs: Path, *, lines: int) -> list[StageDetail]:
     """The stages of `run` in order of creation, then the skipped ones."""
     manifests = state.taskrun_manifests(run.name)
     statuses = state.taskruns(run.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.runs import record, said
-from touchstone.runs.store import Run, State
+from touchstone.runs.memory import Memory, Run
 from trust_gates.visible import one_line
 
 REFUSED = 5
@@ -17,6 +17,9 @@ REFUSED = 5
 
 _OF_A_STEP = ("Failed", "StepFailed")
 """Reasons that say no more than that a step failed."""
+
+_GOES_ON = ("Pending", "Started", "Running")
+"""Reasons of a stage that runs that say no more than that; else they say what it waits for."""
 
 _LAST_LINES = 5
 """Of a stage that failed without saying `error: …`."""
@@ -73,7 +76,7 @@ class View:
         return REFUSED if any(stage.state == "refused" for stage in self.stages) else 1
 
 
-def view(state: State, run: Run, logs: Path) -> View:
+def view(state: Memory, run: Run, logs: Path) -> View:
     """The run as its status documents and logs tell it now. `logs` is the platform's folder."""
     condition = record.succeeded_condition(run.status)
     names = record.tasks_of(run.status)
@@ -97,8 +100,7 @@ def view(state: State, run: Run, logs: Path) -> View:
 
 
 def _stage(name: str, status: Mapping[str, Any], logs: Path, own: str) -> Stage:
-    codes = [step.get("terminated", {}).get("exitCode", 0) for step in status.get("steps", [])]
-    state = _state(status, codes)
+    state, condition = _state(status), record.succeeded_condition(status)
     source = record.cached_from(status)
     # What a stage from the cache would have said stands in the log of the one that ran.
     folder = logs / (source or own)
@@ -106,6 +108,8 @@ def _stage(name: str, status: Mapping[str, Any], logs: Path, own: str) -> Stage:
     if state in ("failed", "refused"):
         error = _why(folder, status)
         detail = error[0] if error else detail
+    elif state == "running" and not detail and condition["reason"] not in _GOES_ON:
+        detail = one_line(f"{condition['reason']}: {condition['message']}")
     return Stage(
         name=name,
         state=state,
@@ -128,11 +132,17 @@ def _why(folder: Path, status: Mapping[str, Any]) -> list[str]:
     return [one_line(f"{condition['reason']}: {condition['message']}"), *found]
 
 
-def _state(status: Mapping[str, Any], codes: list[int]) -> str:
+def refused(status: Mapping[str, Any]) -> bool:
+    """Whether a TaskRun failed as one of its steps refused the model."""
+    codes = [step.get("terminated", {}).get("exitCode", 0) for step in status.get("steps", [])]
+    return record.succeeded_condition(status)["status"] == "False" and REFUSED in codes
+
+
+def _state(status: Mapping[str, Any]) -> str:
     match record.succeeded_condition(status)["status"]:
         case "True":
             return "succeeded"
         case "False":
-            return "refused" if REFUSED in codes else "failed"
+            return "refused" if refused(status) else "failed"
         case _:
             return "running"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from touchstone.runs.memory import Run
 from touchstone.runs.queue import Limits, decide
-from touchstone.runs.store import Run
 
 
 def run(name, repository="", branch="main", status="", progress="", unqueued=""):

@@ -34,9 +34,10 @@ from touchstone.engine.text.decode import decoded
 from touchstone.errors import ManifestError, UsageError
 from touchstone.runs import faults, record
 from touchstone.runs.lock import only_engine
+from touchstone.runs.memory import Run
 from touchstone.runs.queue import PENDING
 from touchstone.runs.record import RESULT_LIMIT, Json
-from touchstone.runs.store import Run, State
+from touchstone.runs.store import State
 
 _log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from touchstone.contract import checked, requirements, seen
-from touchstone.contract.requirements import installed
+from touchstone.contract.requirements import installed, lacking
 from touchstone.errors import ManifestError
 
 HASH = f"--hash=sha256:{'a' * 64}"
@@ -144,3 +144,15 @@ def test_a_module_that_a_run_will_have_is_a_note_and_one_that_nobody_lists_a_pro
     told = checked.check(tmp_path, packages=tmp_path, shown="there").problems
     assert told[0].location == "there/requirements.txt:2"
     assert any("ModuleNotFoundError" in str(one) for one in told)
+
+
+def test_an_image_knows_what_models_are_run_with_whatever_else_it_has(tmp_path, monkeypatch):
+    lock = tmp_path / "models.lock"
+    lock.write_text("# Written.\ntorch==2.1+cpu \\\n    --hash=sha256:0\nScikit_Learn==1.2\n")
+    monkeypatch.setattr(requirements, "_MODELS", lock)
+    installed.cache_clear()
+    try:
+        assert installed() == {"torch": "2.1+cpu", "scikit-learn": "1.2"}
+        assert lacking(["torch>=2", "numpy"], {}, ()) == ["numpy (got no numpy)"]
+    finally:
+        installed.cache_clear()

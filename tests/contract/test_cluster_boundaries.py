@@ -33,8 +33,9 @@ def documents(*folders):
     return [
         document
         for folder in folders
-        for file in sorted((TEKTON / folder).glob("*.yaml"))
+        for file in sorted((TEKTON / folder).rglob("*.yaml"))
         for document in yaml.safe_load_all(file.read_text())
+        if not document["apiVersion"].startswith("kustomize.config.k8s.io/")
     ]
 
 
@@ -64,12 +65,20 @@ def selects(policy, task):
     """Whether the policy holds for that task's Pod, by the labels that Tekton gives it."""
     labels = {
         "tekton.dev/pipeline": PIPELINE["metadata"]["name"],
+        "tekton.dev/pipelineRun": "a-run",
         "tekton.dev/pipelineTask": task,
+        "tekton.dev/task": TASKS[task]["taskRef"]["name"],
     }
+
+    def meets(rule):
+        if rule["operator"] == "DoesNotExist":
+            return rule["key"] not in labels
+        assert rule["operator"] == "In"
+        return labels.get(rule["key"]) in rule["values"]
+
     selector = policy["spec"]["podSelector"]
-    assert {rule["operator"] for rule in selector.get("matchExpressions", [])} <= {"In"}
-    return selector["matchLabels"].items() <= labels.items() and all(
-        labels.get(rule["key"]) in rule["values"] for rule in selector.get("matchExpressions", [])
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        meets(rule) for rule in selector.get("matchExpressions", [])
     )
 
 
@@ -103,7 +112,15 @@ def test_a_push_a_pull_request_and_a_remedy_are_what_starts_the_pipeline():
 def test_a_task_that_nobody_named_has_no_token_and_no_credentials(name):
     assert RUNS[name]["taskRunTemplate"] == {
         "serviceAccountName": "touchstone-stage",
-        "podTemplate": {"automountServiceAccountToken": False},
+        "podTemplate": {
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                **{"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532},
+                # A volume that nobody wrote to belongs to root, and the stages are not.
+                **{"fsGroup": 65532, "fsGroupChangePolicy": "OnRootMismatch"},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        },
     }
     assert "secrets" not in ACCOUNTS["touchstone-stage"]
 
@@ -129,7 +146,11 @@ def test_a_pull_request_has_nothing_to_sign_with():
     assert bound["signing-key"] == {"name": "signing-key", "emptyDir": {}}
 
 
-def test_every_account_that_a_run_names_is_defined_and_only_requests_get_a_token():
+WITH_TOKEN = {"touchstone-requests", "touchstone-triggers", "touchstone-recorder"}
+"""Who asks the Kubernetes API, and nobody else does; none of them runs a model's code."""
+
+
+def test_every_account_that_a_run_names_is_defined_and_only_who_asks_the_api_gets_a_token():
     used = {
         text
         for run in RUNS.values()
@@ -138,7 +159,7 @@ def test_every_account_that_a_run_names_is_defined_and_only_requests_get_a_token
             *(spec["serviceAccountName"] for spec in run["taskRunSpecs"]),
         ]
     }
-    assert used == set(ACCOUNTS) - {"touchstone-requests", "touchstone-interceptor"}
+    assert used == set(ACCOUNTS) - WITH_TOKEN - {"touchstone-interceptor"}
     for name in {*used, "touchstone-interceptor"}:
         assert ACCOUNTS[name]["automountServiceAccountToken"] is False
         assert ACCOUNTS[name].keys() <= {
@@ -149,21 +170,21 @@ def test_every_account_that_a_run_names_is_defined_and_only_requests_get_a_token
 def test_no_role_is_given_to_an_account_of_a_run():
     bound = {
         subject["name"]
-        for document in documents("base", *STARTED)
+        for document in documents("base", "components", *STARTED)
         if document["kind"].endswith("RoleBinding")
         for subject in document["subjects"]
     }
-    assert bound == {"touchstone-requests"}
+    assert bound == WITH_TOKEN
 
 
-def test_a_secret_reaches_promote_report_and_track_alone():
+def test_a_secret_reaches_promote_report_track_and_fetch_data_alone():
     secret = {
         workspace["name"]
         for run in RUNS.values()
         for workspace in run["workspaces"]
         if "secret" in workspace
     }
-    assert secret == {"signing-key", "forge-token", "tracker"}
+    assert secret == {"signing-key", "forge-token", "tracker", "data-secret"}
     holders = {
         (task, workspace["workspace"])
         for task, entry in TASKS.items()
@@ -174,11 +195,21 @@ def test_a_secret_reaches_promote_report_and_track_alone():
         ("promote", "signing-key"),
         ("report", "forge-token"),
         ("track", "tracker"),
+        ("fetch-data", "data-secret"),
     }
     for task in documents("tasks"):
         for step in task["spec"]["steps"]:
             assert "secretKeyRef" not in json.dumps(step)
         assert not task["spec"].keys() & {"volumes", "sidecars"}
+
+
+def test_the_keys_of_data_are_not_given_to_what_a_pull_request_starts():
+    """Whoever may open one chooses what is asked for, and writes the code that is given it."""
+    given = {
+        name: [one["name"] for one in run["workspaces"] if one["name"] == "data-secret"]
+        for name, run in RUNS.items()
+    }
+    assert [name for name, found in given.items() if found] == ["model", "remedy"]
 
 
 def test_no_script_that_starts_a_models_code_runs_where_there_is_a_token_or_a_secret():
@@ -196,18 +227,15 @@ def test_no_script_that_starts_a_models_code_runs_where_there_is_a_token_or_a_se
     assert not starters & {TASKS[t]["taskRef"]["name"] if t in TASKS else t for t in trusted}
 
 
-def test_all_pods_of_a_run_lose_every_connection_that_no_policy_gives_back():
+def test_all_pods_of_the_namespace_lose_every_connection_that_no_policy_gives_back():
     deny, *others = POLICIES
-    assert deny["spec"] == {
-        "podSelector": {"matchLabels": {"tekton.dev/pipeline": "model"}},
-        "policyTypes": ["Ingress", "Egress"],
-    }
-    assert all(selects(deny, task) for task in [*TASKS, "a task of tomorrow"])
+    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for policy in others:
-        assert policy["spec"]["policyTypes"] == ["Egress"]
-        for rule in policy["spec"]["egress"]:
-            assert rule["to"]  # an absent list is everybody
-            assert rule["ports"]
+        for kind in policy["spec"]["policyTypes"]:
+            way, ends = {"Egress": ("egress", "to"), "Ingress": ("ingress", "from")}[kind]
+            for rule in policy["spec"][way]:
+                assert rule[ends]  # an absent list is everybody
+                assert rule["ports"]
 
 
 def test_of_every_task_it_is_decided_whether_it_has_a_network():
@@ -218,9 +246,34 @@ def test_of_every_task_it_is_decided_whether_it_has_a_network():
         task
         for policy in POLICIES
         for rule in policy["spec"]["podSelector"].get("matchExpressions", [])
+        if rule["key"] == "tekton.dev/pipelineTask"
         for task in rule["values"]
     }
     assert named <= set(TASKS)
+
+
+def test_the_api_is_reached_by_those_with_a_token_and_by_no_task_of_a_run():
+    (policy,) = [p for p in POLICIES if p["metadata"]["name"] == "touchstone-api"]
+    ((key, value),) = policy["spec"]["podSelector"]["matchLabels"].items()
+    labelled = set()
+    for document in documents("base", *STARTED):
+        spec = document.get("spec", {})
+        if document["kind"] == "EventListener":
+            labels, account = document["metadata"]["labels"], spec["serviceAccountName"]
+        elif document["kind"] == "Deployment":
+            pod = spec["template"]
+            labels, account = pod["metadata"]["labels"], pod["spec"]["serviceAccountName"]
+        elif document["kind"] == "TriggerTemplate":
+            (made,) = spec["resourcetemplates"]
+            labels = made["metadata"]["labels"]
+            account = made["spec"].get("serviceAccountName", "a run's")
+        else:
+            continue
+        if labels.get(key) == value:
+            labelled.add(account)
+        else:
+            assert account not in WITH_TOKEN
+    assert labelled == WITH_TOKEN
 
 
 @pytest.mark.parametrize("port", [22, 80, 443])
@@ -255,22 +308,12 @@ def test_what_loads_the_models_code_reaches_the_web_to_fetch_data_and_nothing_el
     }
 
 
-def test_the_kustomization_names_everything_but_sources():
-    (kustomization,) = yaml.safe_load_all((TEKTON / "kustomization.yaml").read_text())
-    listed = kustomization["resources"]
-    assert len(listed) == len(set(listed))
-    expected = {
-        *(
-            str(file.relative_to(TEKTON))
-            for folder in ("base", "tasks", "pipelines")
-            for file in (TEKTON / folder).glob("*.yaml")
-        ),
-        *(
-            f"triggers/{name}.yaml"
-            for name in ("bindings", "forges", "interceptor", "listener", "requests", "template")
-        ),
-    }
-    assert set(listed) == expected
+def test_every_folder_names_all_of_its_files():
+    for file in TEKTON.rglob("kustomization.yaml"):
+        (kustomization,) = yaml.safe_load_all(file.read_text())
+        listed = [name for name in kustomization.get("resources", []) if name.endswith(".yaml")]
+        assert len(listed) == len(set(listed))
+        assert {*listed, file.name} == {one.name for one in file.parent.glob("*.yaml")}, file
 
 
 SERVED = {

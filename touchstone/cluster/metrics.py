@@ -17,6 +17,9 @@ _SECONDS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
 _PROMOTES = "promote"
 """The stage that promotes."""
 
+OUTCOMES = ("succeeded", "refused", "cancelled", "timeout", "failed")
+"""How a run can end; `refused` is by a gate."""
+
 TASK = "tekton.dev/pipelineTask"
 """Tekton's label of a TaskRun: which task of the pipeline it is."""
 
@@ -111,6 +114,11 @@ class Metrics:
         self._unfinished.labels(namespace, "waiting").set(waiting)
         self._unfinished.labels(namespace, "running").set(len(runs) - waiting)
         starts = [{"startTime": run["metadata"].get("creationTimestamp")} for run in runs]
+        for run in runs:
+            # At 0 before it ends: of a counter that begins with 1 Prometheus sees no increase.
+            for how in OUTCOMES:
+                self._runs.labels(namespace, model_of(run), how)
+            self._stage_seconds.labels(namespace, _PROMOTES, "failed")
         ages = [record.seconds(one, until=time.time()) or 0.0 for one in starts]
         self._oldest.labels(namespace).set(max(ages, default=0.0))
 

@@ -91,7 +91,7 @@ def up(
     Code of the models that are pushed sees its own workspace and nothing of the platform. In a
     folder below one with a .touchstone it is that platform which is started.
 
-    Example: touchstone up --detach --schedule tekton/sources
+    Example: touchstone up --detach --schedule monday.yaml
     """
     from touchstone import confine
     from touchstone.delivery.tracker import Server, require_mlflow

@@ -119,6 +119,10 @@ class Delivery:
         notes = [*passed.notes, *(_note(one) for one in taken)]
         return Passed(extensions=self._extensions(taken, sender), notes=tuple(notes))
 
+    def spoken(self, request: Request) -> str:
+        """The forge as which the request speaks, which proves nothing; empty for none."""
+        return next((sender.name for sender, _ in self.proofs if sender.spoke(request)), "")
+
     def _sender(self, request: Request) -> tuple[Sender, Forge]:
         """The forge as which the request speaks, and what must hold for it."""
         spoken = ""

@@ -1,4 +1,4 @@
-"""What do Prometheus and whoever is on call learn of the runs? See docs/reference/recorder.md."""
+"""What do Prometheus and whoever is on call learn of the runs? See docs/reference/metrics.md."""
 
 from __future__ import annotations
 

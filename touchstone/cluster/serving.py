@@ -17,7 +17,7 @@ from touchstone.cluster.connect import connect
 from touchstone.cluster.metrics import Metrics
 from touchstone.cluster.recorder import Recorder
 from touchstone.cluster.records import Records
-from touchstone.cluster.traces import Exporter
+from touchstone.runs.otlp import Exporter
 
 _log = logging.getLogger(__name__)
 

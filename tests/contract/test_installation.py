@@ -313,7 +313,7 @@ def test_the_reference_names_every_overlay_component_label_and_account():
     assert not {name for name in named if f"`{name}" not in page}
 
 
-BESIDE = ["cert-manager", "ingress", "knative", "monitoring", "schedule"]
+BESIDE = ["cert-manager", "gateway", "ingress", "knative", "monitoring", "schedule"]
 """Components that no overlay has: an installation names them in its own, after an overlay."""
 
 

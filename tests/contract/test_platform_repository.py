@@ -111,6 +111,24 @@ def test_every_overlay_is_written_and_builds(tmp_path, name):
     assert {one["metadata"]["name"] for one in built(tmp_path)} >= {"staging", "production"}
 
 
+def test_a_forge_and_a_registry_of_the_cluster_itself_can_be_reached(tmp_path):
+    inside = {
+        "registry": "registry.images.svc:5000/m",
+        "gitops": "http://gitea.git.svc:3000/a/b.git",
+    }
+    overlay.write(tmp_path, values.given(inside))
+    found = built(tmp_path)
+    labels = {
+        name: of(found, "Namespace", name)["metadata"]["labels"] for name in ("git", "images")
+    }
+    assert (
+        labels["git"].items()
+        >= {"touchstone.dev/git": "true", "touchstone.dev/webhooks": "true"}.items()
+    )
+    assert labels["images"]["touchstone.dev/registry"] == "true"
+    assert not any(INSTALLATION in one for one in labels.values()), "uninstalling would delete it"
+
+
 def test_written_again_what_people_wrote_stays_and_the_rest_is_new(tmp_path):
     known = values.given(GIVEN)
     overlay.write(tmp_path, known)

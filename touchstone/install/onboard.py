@@ -184,6 +184,8 @@ def write_folder(root: Path, asked: Team, values: Installation) -> None:
     overlay.kustomization(
         folder, {"resources": [f"../../{_TEAM}"], **content}, head=f"# {asked.repository}\n"
     )
+    if values.images:
+        overlay.write_yaml(folder / overlay.IMAGES, overlay.IMAGE_FIELDS)
     (folder / "README.md").write_text(_readme(asked, values), encoding="utf-8")
     top = root / overlay.TEAMS / "kustomization.yaml"
     document = yaml.safe_load(top.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """What stands in a platform repository? The toolkit's YAML at this version, and the installation's.
 
-`toolkit/`, `installation/`, `serving/` and `argocd/` are written anew each time; the kustomization
-at the top, `teams/` and everything else belongs to people. No file holds a secret.
+`toolkit/`, `installation/`, `neighbours/`, `serving/` and `argocd/` are written anew each time; the
+kustomization at the top, `teams/` and everything else belongs to people. No file holds a secret.
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ import yaml
 
 from touchstone.home import SHIPPED
 from touchstone.install import secrets
-from touchstone.install.api import INSTALLATION
+from touchstone.install.api import INSTALLATION, SHARED
 from touchstone.install.values import FILE, Installation
 
 TEAMS = "teams"
-WRITTEN = ("toolkit", "installation", "serving", "argocd")
+WRITTEN = ("toolkit", "installation", "neighbours", "serving", "argocd")
 TEAMS_HEAD = "# A line for each team; `touchstone onboard` adds one.\n"
 _TOOLKIT = "../toolkit/tekton"
 _TOP = "kustomization.yaml"
 _ARGOCD = ("project.yaml", "applicationset.yaml", "health.yaml")
+IMAGES = "images.yaml"
+IMAGE_FIELDS = {
+    "images": [{"path": f"spec/{part}/image", "kind": "Task"} for part in ("steps", "sidecars")]
+}
+"""Where a Task has images: kustomize knows those of Pods alone."""
 _DEFAULT, _BINDING = "touchstone", "touchstone-triggers"
 CLAIM = "touchstone-artifacts"
 _PUBLISHED = "ghcr.io/touchstone-ml/"
@@ -41,17 +46,23 @@ def write(folder: Path, values: Installation) -> list[Path]:
     _put(folder / "toolkit" / "VERSION", version("touchstone") + "\n")
     _put(folder / FILE, values.text())
     kustomization(folder / "installation", _installation(values))
+    if values.images:
+        write_yaml(folder / "installation" / IMAGES, IMAGE_FIELDS)
     for environment in values.environments:
         place = folder / "serving" / environment
-        _yaml(place / "namespace.yaml", _serving_namespace(environment))
+        write_yaml(place / "namespace.yaml", _serving_namespace(environment))
         kustomization(place, {"resources": ["namespace.yaml"], "labels": _labels(values)})
     kustomization(folder / "serving", {"resources": list(values.environments)})
+    for name, answers in values.neighbours.items():
+        write_yaml(folder / "neighbours" / f"{name}.yaml", _neighbour(name, answers, values))
+    listed = [f"{name}.yaml" for name in values.neighbours]
+    kustomization(folder / "neighbours", {"resources": listed})
     kustomization(folder / "argocd", _argocd(folder / "argocd", values))
     _put(folder / "README.md", readme(values))
     if not (folder / TEAMS / _TOP).exists():
         kustomization(folder / TEAMS, {"resources": []}, head=TEAMS_HEAD)
     if not (folder / _TOP).exists():
-        parts = ["installation", "serving", "argocd", TEAMS]
+        parts = ["installation", "neighbours", "serving", "argocd", TEAMS]
         kustomization(folder, {"resources": parts}, head="# All of it: kubectl apply -k .\n")
     return sorted(one for one in folder.rglob("*") if one.is_file() and ".git" not in one.parts)
 
@@ -105,11 +116,12 @@ def own(values: Installation, namespace: str, *, toolkit: str) -> dict[str, Any]
         patches.append(patch({"kind": "Ingress", "name": "touchstone"}, host))
     if values.reach:
         to = {"to": [{"ipBlock": {"cidr": one}} for one in values.reach]}
-        outside = {"kind": "NetworkPolicy", "name": "touchstone-runs-outside"}
+        outside = {"kind": "NetworkPolicy", "name": "touchstone-runs-outside|touchstone-requests"}
         patches.append(patch(outside, [add("/spec/egress/-", to)]))
     return {
         "namespace": namespace,
         "components": [f"{toolkit}/components/ingress"] if values.domain else [],
+        "configurations": [IMAGES] if values.images else [],
         "images": [
             {"name": _PUBLISHED + name, "newName": one.name, "digest": one.digest}
             for name, one in values.images.items()
@@ -125,7 +137,7 @@ def _argocd(folder: Path, values: Installation) -> dict[str, Any]:
     for name in _ARGOCD:
         shutil.copy(SHIPPED / "argocd" / name, folder / name)
     if values.platform:
-        _yaml(folder / "application.yaml", _application(values))
+        write_yaml(folder / "application.yaml", _application(values))
     server = "https://kubernetes.default.svc"
     destinations = [{"server": server, "namespace": one} for one in values.environments]
     owned = add("/metadata/labels/touchstone.dev~1installation", values.namespace)
@@ -199,6 +211,14 @@ def _serving_namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
+def _neighbour(name: str, answers: Sequence[str], values: Installation) -> dict[str, Any]:
+    """Labels of a namespace of others, by which NetworkPolicies let stages speak to it."""
+    labels = {f"touchstone.dev/{one}": "true" for one in answers} | {SHARED: values.namespace}
+    keep = {"argocd.argoproj.io/sync-options": "Prune=false"}
+    metadata = {"name": name, "labels": labels, "annotations": keep}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
 def _labels(values: Installation) -> list[dict[str, Any]]:
     return [{"pairs": {INSTALLATION: values.namespace}, "includeSelectors": False}]
 
@@ -222,10 +242,11 @@ def kustomization(folder: Path, content: Mapping[str, Any], *, head: str = _MADE
     """Write the kustomization of a folder, without what is empty."""
     start = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
     filled = {key: value for key, value in content.items() if value or key == "resources"}
-    _yaml(folder / _TOP, {**start, **filled}, head=head)
+    write_yaml(folder / _TOP, {**start, **filled}, head=head)
 
 
-def _yaml(file: Path, document: Mapping[str, Any], *, head: str = _MADE) -> None:
+def write_yaml(file: Path, document: Mapping[str, Any], *, head: str = _MADE) -> None:
+    """Write a document, below a comment that says what it is."""
     _put(file, head + yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=100))
 
 
@@ -249,12 +270,13 @@ _README = Template("""\
 # Touchstone on our cluster
 
 Made by `touchstone install --write`, version $version. `$file` holds the values; after a change of
-it, or with a newer toolkit, write it again: `toolkit/`, `installation/`, `serving/`, `argocd/` and
-this page are replaced, everything else is yours.
+it, or with a newer toolkit, write it again: `toolkit/`, `installation/`, `neighbours/`,
+`serving/`, `argocd/` and this page are replaced, everything else is yours.
 
 | folder | what it is |
 | --- | --- |
 | `installation/` | the overlay `$overlay` with our values, in the namespace `$namespace` |
+| `neighbours/` | labels of namespaces in this cluster that runs speak to: forge, registry |
 | `serving/` | the namespaces that models are served in |
 | `argocd/` | who may be served from where |
 | `teams/` | a folder for each team: `touchstone onboard` adds one |

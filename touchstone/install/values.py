@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -126,6 +127,20 @@ class Installation(Strict):
         if self.namespace in self.environments:
             raise ValueError(f"environments other than {self.namespace}, which is where runs live")
         return self
+
+    @property
+    def neighbours(self) -> dict[str, list[str]]:
+        """Namespaces of this cluster that stages speak to, and what answers there.
+
+        A forge within the cluster posts its webhooks itself.
+        """
+        found: dict[str, list[str]] = {}
+        answers = {"git": urlsplit(self.gitops).hostname, "registry": self.registry.split("/")[0]}
+        for what, host in answers.items():
+            if match := re.fullmatch(r"[^.]+\.([^.]+)\.svc(\.cluster\.local)?(:\d+)?", host or ""):
+                found.setdefault(match[1], []).append(what)
+                found[match[1]] += ["webhooks"] if what == "git" else []
+        return found
 
     @property
     def webhook(self) -> str:

@@ -278,12 +278,17 @@ def _apply(
     for one in absent:
         if one["needed"]:
             typer.echo(f"missing  Secret {one['secret']}: {one['use']}\n         {one['command']}")
+    for secret, use in sorted(
+        {(str(one["secret"]), one["use"]) for one in absent if not one["needed"]}
+    ):
+        typer.echo(f"not given  Secret {secret}: {use}")
     _told_webhook(known)
 
 
 def _told_webhook(known: Installation) -> None:
     """Where the forge posts to, and with what."""
-    where = f"https://{known.domain}/" if known.domain else "a Service, el-touchstone"
+    inside = f"http://el-touchstone.{known.namespace}.svc:8080/"
+    where = f"https://{known.domain}/" if known.domain else inside
     typer.echo(f"\nnext: a webhook of {known.forge} to {where}, JSON, signed with")
     typer.echo(
         f"  kubectl get secret {known.webhook} -n {known.namespace} -o"

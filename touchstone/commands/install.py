@@ -123,7 +123,7 @@ def install(
                 hint="; ".join(one.remedy for one in blocked if one.remedy)
                 or "touchstone install --plan says more",
             )
-        _apply(api, known, objects, secrets, timeout, as_json=as_json)
+        _apply(api, known, objects, secrets, timeout, write, as_json=as_json)
 
 
 def _values(
@@ -150,8 +150,9 @@ def _values(
 
 
 def _write(folder: Path, known: Installation) -> list[Path]:
-    from touchstone.install import overlay
+    from touchstone.install import first, overlay
 
+    first.write(folder / first.FOLDER, known, "")
     return overlay.write(folder, known)
 
 
@@ -237,6 +238,7 @@ def _apply(
     objects: list[dict[str, Any]],
     folder: Path | None,
     seconds: float,
+    write: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -262,6 +264,9 @@ def _apply(
         notes = first.lay_out(known, recorder, secrets.pushing(api, known))
     except PlatformError as error:
         notes = [f"{known.gitops} was not looked at, as it cannot be reached from here: {error}"]
+        if write is not None:
+            first.write(write / first.FOLDER, known, recorder)
+            notes.append(f"push {write / first.FOLDER} to it, where it is empty")
     for note in notes:
         say(note)
     apply.wait(api, applier.objects, seconds=seconds, say=say)
@@ -276,12 +281,10 @@ def _apply(
         return
     _summary(changes, "were")
     for one in absent:
+        state = "missing  " if one["needed"] else "not given"
+        typer.echo(f"{state}  Secret {one['secret']}: {one['use']}")
         if one["needed"]:
-            typer.echo(f"missing  Secret {one['secret']}: {one['use']}\n         {one['command']}")
-    for secret, use in sorted(
-        {(str(one["secret"]), one["use"]) for one in absent if not one["needed"]}
-    ):
-        typer.echo(f"not given  Secret {secret}: {use}")
+            typer.echo(f"{'':<9}  {one['command']}")
     _told_webhook(known)
 
 

@@ -285,6 +285,7 @@ it, or with a newer toolkit, write it again: `toolkit/`, `installation/`, `neigh
 | `argocd/` | who may be served from where |
 | `teams/` | a folder for each team: `touchstone onboard` adds one |
 | `toolkit/` | the toolkit's YAML at that version |
+| `gitops/` | the first content of the GitOps repository, for an empty one; no part of this |
 
 ## Apply it
 

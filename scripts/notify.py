@@ -36,6 +36,7 @@ def main(
     branch: Annotated[str, typer.Option(help="The branch or tag, for people.")] = "",
     forge: Annotated[str, typer.Option(help="Whose API takes the commit status.")] = "",
     data: Annotated[str, typer.Option(help="Where the raw data is; empty: spec.data.uri.")] = "",
+    traceparent: Annotated[str, typer.Option(help="W3C trace context of the run.")] = "",
     sink: Annotated[str, typer.Option(help="URL to post to; empty: $K_SINK, else the log.")] = "",
 ) -> None:
     """Send binary CloudEvents; their ids follow from the run, so that a repeat is a duplicate."""
@@ -46,6 +47,7 @@ def main(
         return
     digest, verdict = found
     again = {"url": url, "repository": repository, "branch": branch, "forge": forge, "data": data}
+    again["traceparent"] = traceparent
     event = _event(REFUSED, run, {**_refusal(verdict, digest), "promote": promote, **again})
     if os.environ.get(VARIABLE):
         _tell_platform(event)

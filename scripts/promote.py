@@ -29,6 +29,7 @@ def main(
     signing_key: Annotated[Path, typer.Option(help="PEM file of the Ed25519 private key.")],
     result_release: Annotated[Path, typer.Option()],
     result_branch: Annotated[Path, typer.Option()],
+    traceparent: Annotated[str, typer.Option(help="W3C trace context of the run.")] = "",
 ) -> None:
     """Commit the release, its report and its attestation; twice is the same as once."""
     from trust_gates import report
@@ -47,6 +48,7 @@ def main(
         digests=Digests(model=model, source=source, verdict=verdict),
         serve=Serve(protocol=serve.protocol, canary=serve.canary, min_replicas=serve.min_replicas),
         environments=spec.spec.promote.environments,
+        traceparent=traceparent,
     )
     promotion = promote(
         candidate,

@@ -31,6 +31,7 @@ def main(
     records: Annotated[str, typer.Option(help="S3 records (JSON): one run for each object.")] = "",
     bucket: Annotated[str, typer.Option(help="The records' bucket.")] = "",
     prefix: Annotated[str, typer.Option(help="The records' keys begin so.")] = "",
+    traceparent: Annotated[str, typer.Option(help="The event's W3C trace context.")] = "",
 ) -> None:
     """Resolve each ref and create its run; twice for one event is the same as once."""
     data = created(records, bucket=bucket, prefix=prefix) if records else [""]
@@ -57,6 +58,7 @@ def main(
                 forge=forge,
                 pull_request=pull_request,
                 data=uri,
+                traceparent=traceparent,
             )
             name = start(control, wanted)
             there = f"{about.branch} at {found.revision[:12]}"

@@ -313,8 +313,8 @@ def test_the_reference_names_every_overlay_component_label_and_account():
     assert not {name for name in named if f"`{name}" not in page}
 
 
-BESIDE = ["cert-manager", "gateway", "ingress", "knative", "schedule"]
-"""Components that no overlay has: an installation's own kustomization names them beside one."""
+BESIDE = ["cert-manager", "gateway", "ingress", "knative", "monitoring", "schedule"]
+"""Components that no overlay has: an installation names them in its own, after an overlay."""
 
 
 def test_a_component_belongs_to_an_overlay_or_is_added_by_an_installation(tmp_path):

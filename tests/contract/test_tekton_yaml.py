@@ -150,3 +150,11 @@ def test_a_gate_can_be_asked_alone():
     required = [param["name"] for param in task["spec"]["params"] if "default" not in param]
     assert required == ["gate", "reads", "dataset", "model"]
     assert task["metadata"]["annotations"]["touchstone.dev/cache"] == "results"
+
+
+@needs_schemas
+def test_a_rule_of_a_published_schema_refuses_what_its_types_allow():
+    (route, _) = documents(ROOT / "tekton/components/gateway/route.yaml")
+    route["spec"]["rules"][0]["matches"][0]["path"]["value"] = "no slash"
+    with pytest.raises(AssertionError, match="start with '/'"):
+        check(route)

@@ -25,10 +25,11 @@ from touchstone.cluster.connect import PIPELINE_RUNS, TASK_RUNS, ApiError, Clust
 from touchstone.cluster.metrics import Metrics
 from touchstone.cluster.podlogs import PodLogs
 from touchstone.cluster.records import PIPELINE_RUN, Record, Records
-from touchstone.cluster.traces import Exporter
+from touchstone.cluster.traces import spans
 from touchstone.errors import PlatformError, TouchstoneError
 from touchstone.runs import record
 from touchstone.runs.faults import Postponed, words
+from touchstone.runs.otlp import Exporter
 
 _log = logging.getLogger(__name__)
 
@@ -316,7 +317,7 @@ class Recorder:
 
     def _send(self, kept: Record) -> None:
         if self._exporter is not None:
-            self._exporter.send(self._namespace, kept)
+            self._exporter.send(spans(self._namespace, kept))
 
     def _try(self, item: str, work: Callable[[], None], *, what: str = "store") -> bool:
         """Whether it was done now; what fails is tried again, each time after a longer wait."""

@@ -34,6 +34,8 @@ from trust_gates.written import number
 
 BRANCH_PREFIX = "promote/"
 RELEASE_TRAILER = "Touchstone-Release"
+TRACE_TRAILER = "Touchstone-Traceparent"
+"""Of the release's commit: the W3C trace context that it came about in."""
 
 Render = Callable[[Mapping[str, Any], Mapping[str, bytes]], Mapping[str, bytes]]
 """The files of the trust report by name, from the verdict document and the pictures by name."""
@@ -56,6 +58,8 @@ class Candidate:
     serve: Serve
     environments: Sequence[str]
     """All environments of the model, in order; the first is promoted to."""
+    traceparent: str = ""
+    """The trace that the run is part of; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,7 @@ def _publish(
             "Touchstone-Model": release.digests.model,
             "Touchstone-Verdict": release.digests.verdict,
             "Source-Commit": release.commit,
+            **({TRACE_TRAILER: candidate.traceparent} if candidate.traceparent else {}),
         },
     )
     scope.environment(checkout.changed(main, "HEAD"), release.model)

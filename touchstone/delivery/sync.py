@@ -50,6 +50,8 @@ class SyncEvent:
     version: str
     outcome: Outcome
     reason: str = ""
+    merged: str = ""
+    """The merge that brought what is served now; empty for what was there at the start."""
 
     def __str__(self) -> str:
         text = f"{self.environment}/{self.model} {self.version} {self.outcome}"
@@ -61,6 +63,8 @@ class _Desired:
     """What should be served at one place, or why nothing there may be."""
 
     release: releases.Release | None
+    merged: str
+    """The commit of main that brought it; empty for what was there at the start."""
     refusal: str
     refused: str
     """Version or commit of the state that was refused."""
@@ -105,7 +109,7 @@ class Sync:
                 events.append(_event(("-", "-"), "-", Outcome.FAILED, problem))
         for key, desired in self._desired.items():
             if desired.release is not None:
-                events += self._serve(key, desired.release)
+                events += self._serve(key, desired.release, desired.merged)
         for key in set(self._serving.served()) - set(self._desired):
             version = self._serving.current(*key) or "-"
             try:
@@ -191,8 +195,8 @@ class Sync:
                 refusal = refusal or faults.words(error)
                 refused = refused or commit[: releases.VERSION_LENGTH]
                 continue
-            return _Desired(release, refusal, refused)
-        return _Desired(None, refusal, refused)
+            return _Desired(release, commit if self._main else "", refusal, refused)
+        return _Desired(None, "", refusal, refused)
 
     def _verify(
         self, checkout: gitops.Checkout, key: tuple[str, str], commit: str, parents: list[str]
@@ -225,7 +229,9 @@ class Sync:
             return "; nothing is served in its place"
         return f"; {desired.release.version} goes on serving"
 
-    def _serve(self, key: tuple[str, str], release: releases.Release) -> list[SyncEvent]:
+    def _serve(
+        self, key: tuple[str, str], release: releases.Release, merged: str
+    ) -> list[SyncEvent]:
         alive = self._serving.current(*key) is not None
         same = self._identities.get(key) == release.identity
         failed, until = self._retry.get(key, ("", 0.0))
@@ -243,13 +249,22 @@ class Sync:
             return [] if again else [_event(key, release.version, Outcome.FAILED, problem)]
         self._retry.pop(key, None)
         self._identities[key] = release.identity
-        outcome = Outcome.RESTARTED if same else Outcome.SERVED
-        return [_event(key, release.version, outcome, "")]
+        if same:
+            return [_event(key, release.version, Outcome.RESTARTED, "")]
+        return [_event(key, release.version, Outcome.SERVED, "", merged)]
 
 
-def _event(key: tuple[str, str], version: str, outcome: Outcome, reason: str) -> SyncEvent:
+def _event(
+    key: tuple[str, str], version: str, outcome: Outcome, reason: str, merged: str = ""
+) -> SyncEvent:
+    environment, model = key
     return SyncEvent(
-        environment=key[0], model=key[1], version=version, outcome=outcome, reason=reason
+        environment=environment,
+        model=model,
+        version=version,
+        outcome=outcome,
+        reason=reason,
+        merged=merged,
     )
 
 

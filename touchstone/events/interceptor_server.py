@@ -60,7 +60,7 @@ def secrets_of(folder: Path) -> Secrets:
 
 
 def create_app(secrets: Secrets) -> Starlette:
-    """The ASGI app: `POST /` answers the sink, `GET /healthz` its kubelet, `GET /metrics` Prometheus."""
+    """The ASGI app: `POST /` answers the sink, `GET /healthz` and `/metrics` who looks after it."""
     metrics = Metrics()
 
     async def take(request: HttpRequest) -> Response:

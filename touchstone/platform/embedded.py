@@ -24,8 +24,10 @@ from touchstone.artifacts.store import Store
 from touchstone.errors import PlatformError, TouchstoneError
 from touchstone.home import SHIPPED, Home, write_private
 from touchstone.platform.addresses import Addresses
+from touchstone.platform.traces import Traces
 from touchstone.runs import faults, outbox
 from touchstone.runs.faults import Postponed
+from touchstone.runs.otlp import Exporter
 from touchstone.runs.queue import Limits, decide
 from touchstone.runs.store import State
 
@@ -161,6 +163,7 @@ class Platform:
             public_key=home.signing_key / "public.pem",
             serving=self.serving,
         )
+        self._traces = Traces(Exporter.of(), self.state, home.gitops_repository)
         self._asked = False
         self._stopping = threading.Event()
         self._wake = threading.Event()
@@ -334,6 +337,7 @@ class Platform:
                 why = f"it could not go on {_TRIES} times: {self._postponed.why(name)}"
                 self.engine.give_up(name, why)
             self._postponed.forget(name)
+            self._traces.ended(name)
         except Exception as error:
             _tell(f"run {name}", error, self._postponed.note(name, error))
         self._wake.set()
@@ -345,6 +349,7 @@ class Platform:
     def _synchronise(self) -> None:
         for event in self.sync.step():
             _log.info("sync: %s", event)
+            self._traces.synced(event)
 
 
 def _tell(name: str, error: Exception, seconds: float) -> None:

@@ -18,6 +18,7 @@ from touchstone.errors import PlatformError, UsageError
 from touchstone.events import bindings, templates
 from touchstone.git import git
 from touchstone.requests.keeper import Control
+from touchstone.runs import otlp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class Wanted:
     pull_request: str = ""
     data: str = ""
     """Takes the place of spec.data.uri; empty for none."""
+    traceparent: str = ""
+    """The trace that the event is of; empty for one of its own."""
 
 
 def start(control: Control, wanted: Wanted) -> str:
@@ -64,6 +67,7 @@ def start(control: Control, wanted: Wanted) -> str:
         "forge": wanted.forge,
         "pull-request": wanted.pull_request,
         "data": wanted.data,
+        "traceparent": otlp.of_event(wanted.event, wanted.traceparent),
     }
     if missing := [
         param.name for param in template.params if param.name not in given and param.default is None

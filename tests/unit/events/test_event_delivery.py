@@ -7,6 +7,7 @@ import json
 import pytest
 from comment_samples import COMMENTS
 from forge_samples import BY_NAME, SAMPLES, SECRETS, SHA, post, secrets
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from touchstone.errors import PlatformError
@@ -301,6 +302,31 @@ def test_the_server_answers_what_is_no_request_of_the_sinks():
     assert "'paths'" in asked(APP, {"paths": []}, headers, body)["status"]["message"]
     assert client.post("/", content=b" " * (9 << 20)).json()["status"]["code"] == 3
     assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_the_server_counts_deliveries_by_forge_and_by_how_triggers_took_them():
+    client = TestClient(app := interceptor_server.create_app(secrets))
+    headers, body = BY_NAME["github-push"].delivery()
+    pushes = {"events": ["push"]}
+    asked(app, pushes, headers, body)
+    asked(app, pushes, headers, body + b" ")  # no longer what was signed
+    asked(app, {"events": ["comment"]}, headers, body)
+    asked(app, pushes, *BY_NAME["gitlab-push"].delivery(ref="refs/heads/feature/x"))
+    client.post("/", content=b"nonsense")
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    counted = {
+        (sample.labels["forge"], sample.labels["outcome"]): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "touchstone_interceptor_deliveries_total" and sample.value
+    }
+    assert counted == {
+        ("github", "started"): 1,
+        ("github", "refused"): 1,
+        ("github", "elsewhere"): 1,
+        ("gitlab", "ignored"): 1,
+        ("unknown", "invalid"): 1,
+    }
 
 
 @pytest.mark.parametrize("half", [r"\ud800", "\ud800"], ids=["escaped", "as bytes"])

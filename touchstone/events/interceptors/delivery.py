@@ -35,6 +35,7 @@ from touchstone.events.interceptors.interceptor import (
 )
 from touchstone.events.interceptors.params import SecretRef, by_name, flag, texts
 from touchstone.events.interceptors.senders import SENDERS, Sender
+from touchstone.runs import otlp
 
 _COMMAND = re.compile(r"/(test|retest|cancel|approve|hold|unhold)([ \t]+cancel)?")
 _SKIP = ("[skip ci]", "[ci skip]")
@@ -117,7 +118,9 @@ class Delivery:
             raise ElsewhereError(f"it tells of no {expected}", notes=passed.notes)
         taken = self._taken(mine, passed.notes)
         notes = [*passed.notes, *(_note(one) for one in taken)]
-        return Passed(extensions=self._extensions(taken, sender), notes=tuple(notes))
+        trace = otlp.of_event(request.event_id, request.header("traceparent"))
+        extensions = {**self._extensions(taken, sender), "traceparent": trace}
+        return Passed(extensions=extensions, notes=tuple(notes))
 
     def spoken(self, request: Request) -> str:
         """The forge as which the request speaks, which proves nothing; empty for none."""

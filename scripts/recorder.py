@@ -34,6 +34,7 @@ def main(
     from touchstone.cluster.serving import serve
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every trace
     serve(
         store,
         namespaces=namespace or (),

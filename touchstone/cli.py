@@ -16,7 +16,7 @@ from trust_gates.visible import guard_output
 _MODULES = (
     "demo", "init", "platform", "model", "watch", "report", "review", "predict", "gate", "schema",
     "validate", "packages", "run", "runs", "logs", "describe", "debug", "cancel", "rerun", "gc",
-    "events", "replay", "trigger", "outbox", "hook",
+    "events", "replay", "trigger", "outbox", "hook", "doctor", "install", "onboard",
 )  # fmt: skip
 """The modules of touchstone.commands, in the order of `touchstone --help`."""
 

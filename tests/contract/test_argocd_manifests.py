@@ -85,10 +85,32 @@ def test_argo_cd_accepts_the_document(document):
     validate(document)
 
 
-def test_kserve_accepts_the_inference_service():
-    document = YAML(typ="safe").load(to_yaml(inference_service(RELEASE)))
+IN_A_BUCKET = RELEASE.model_copy(update={"store": "s3://models/touchstone"})
+
+
+@pytest.mark.parametrize("release", [RELEASE, IN_A_BUCKET], ids=["volume", "bucket"])
+def test_kserve_accepts_the_inference_service(release):
+    document = YAML(typ="safe").load(to_yaml(inference_service(release)))
     validate(document)
-    assert document == inference_service(RELEASE)
+    assert document == inference_service(release)
+
+
+def test_a_model_in_a_bucket_is_read_with_the_secret_of_the_namespace_that_serves():
+    """A volume belongs to one namespace, and models are served in others."""
+    predictor = inference_service(IN_A_BUCKET)["spec"]["predictor"]
+    (container,) = predictor["containers"]
+    assert "env" not in container  # nothing for the storage initializer to mount
+    (mount,) = [one for one in container["volumeMounts"] if one["name"] == "store"]
+    assert mount["readOnly"] is True
+    assert f"--store={mount['mountPath']}" in container["args"]
+    (volume,) = [one for one in predictor["volumes"] if one["name"] == "store"]
+    assert volume["secret"] == {"secretName": "touchstone-store"}
+
+
+def test_a_release_of_a_volume_is_the_same_as_before_there_were_other_stores():
+    """Its identity stands in the history of GitOps repositories."""
+    assert RELEASE.identity.startswith("sha256:eaaca117b769d6d2")
+    assert IN_A_BUCKET.identity != RELEASE.identity
 
 
 def test_the_schema_test_would_notice_a_misspelled_field():

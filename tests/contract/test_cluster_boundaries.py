@@ -177,14 +177,14 @@ def test_no_role_is_given_to_an_account_of_a_run():
     assert bound == WITH_TOKEN
 
 
-def test_a_secret_reaches_promote_report_and_track_alone():
+def test_a_secret_reaches_promote_report_track_and_fetch_data_alone():
     secret = {
         workspace["name"]
         for run in RUNS.values()
         for workspace in run["workspaces"]
         if "secret" in workspace
     }
-    assert secret == {"signing-key", "forge-token", "tracker"}
+    assert secret == {"signing-key", "forge-token", "tracker", "data-secret"}
     holders = {
         (task, workspace["workspace"])
         for task, entry in TASKS.items()
@@ -195,11 +195,21 @@ def test_a_secret_reaches_promote_report_and_track_alone():
         ("promote", "signing-key"),
         ("report", "forge-token"),
         ("track", "tracker"),
+        ("fetch-data", "data-secret"),
     }
     for task in documents("tasks"):
         for step in task["spec"]["steps"]:
             assert "secretKeyRef" not in json.dumps(step)
         assert not task["spec"].keys() & {"volumes", "sidecars"}
+
+
+def test_the_keys_of_data_are_not_given_to_what_a_pull_request_starts():
+    """Whoever may open one chooses what is asked for, and writes the code that is given it."""
+    given = {
+        name: [one["name"] for one in run["workspaces"] if one["name"] == "data-secret"]
+        for name, run in RUNS.items()
+    }
+    assert [name for name, found in given.items() if found] == ["model", "remedy"]
 
 
 def test_no_script_that_starts_a_models_code_runs_where_there_is_a_token_or_a_secret():

@@ -1,8 +1,9 @@
-"""What does each overlay of tekton/ install? Judged as kustomize builds it and as Tekton runs it."""
+"""What does each overlay of tekton/ install? Judged as kustomize builds and Tekton runs it."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shutil
 from collections import Counter
@@ -14,6 +15,7 @@ import typer
 import yaml
 from kubectl import built
 from pod_security import containers, refused, violations
+from published_schemas import check, needs_schemas, schemas
 from tekton_pods import of_kind, pods, runs
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +90,13 @@ def test_an_object_is_installed_once_in_the_namespace_of_its_installation(overla
             assert own == namespace, item["metadata"]["name"]
         for subject in item.get("subjects", []):
             assert subject["namespace"] == namespace
+
+
+@needs_schemas
+def test_every_object_and_every_run_is_accepted_by_the_published_schema(overlay):
+    for item in [*overlay, *runs(overlay).values()]:
+        if (item["apiVersion"], item["kind"]) in schemas():
+            check(item)
 
 
 def test_nothing_but_policies_of_the_cluster_is_shared_by_two_teams():
@@ -293,8 +302,19 @@ def test_gpus_are_for_tuning_and_training():
         assert bool(pod["spec"].get("tolerations")) is asked, name
 
 
-BESIDE = ["cert-manager", "ingress", "knative", "monitoring", "schedule"]
-"""Components that no overlay has: an installation's own kustomization names them after an overlay."""
+def test_the_reference_names_every_overlay_component_label_and_account():
+    page = (ROOT / "docs" / "reference" / "installation.md").read_text()
+    objects = built(TEKTON / "overlays" / "s3")
+    policies = json.dumps(list(of_kind(objects, "NetworkPolicy").values()))
+    labels = re.findall(r'"namespaceSelector": {"matchLabels": {"(touchstone[^"]+)"', policies)
+    named = {*OVERLAYS, *labels, *of_kind(objects, "ServiceAccount")}
+    named |= {path.name for path in (TEKTON / "components").iterdir()}
+    assert len(set(labels)) > 4
+    assert not {name for name in named if f"`{name}" not in page}
+
+
+BESIDE = ["cert-manager", "gateway", "ingress", "knative", "monitoring", "schedule"]
+"""Components that no overlay has: an installation names them in its own, after an overlay."""
 
 
 def test_a_component_belongs_to_an_overlay_or_is_added_by_an_installation(tmp_path):

@@ -1,11 +1,13 @@
 """verdict.json follows its published schema, and bom.cdx.json CycloneDX's official one."""
 
 import json
+from importlib import metadata
 
 import jsonschema
 import pytest
 from report_samples import DIGEST, PICTURES, check, document, evidence, full
 
+from touchstone.driver import image_bom
 from trust_gates import report
 
 REMEDIED = {
@@ -43,14 +45,18 @@ def test_what_is_no_verdict_does_not(change, place):
     assert place in problems({**full(), **change})
 
 
-@pytest.mark.parametrize("verdict", [full(), document(evidence(check()))])
-def test_the_bill_of_materials_follows_cyclonedx(verdict):
+def problem(text):
+    """What CycloneDX's official schema has against a bill of materials."""
     pytest.importorskip("cyclonedx", reason="the extra `dev` brings it")
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
-    text = report.render(verdict, PICTURES)[report.BOM_FILE].decode()
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    return JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+
+
+@pytest.mark.parametrize("verdict", [full(), document(evidence(check()))])
+def test_the_bill_of_materials_follows_cyclonedx(verdict):
+    assert problem(report.render(verdict, PICTURES)[report.BOM_FILE].decode()) is None
 
 
 def test_the_bill_of_materials_names_the_model_its_data_and_its_libraries():
@@ -69,3 +75,19 @@ def test_the_bill_of_materials_names_the_model_its_data_and_its_libraries():
         "pkg:pypi/lightgbm@4.6.0": "library",
     }
     assert set(bom["dependencies"][0]["dependsOn"]) == set(found)
+
+
+def test_an_images_bill_of_materials_follows_cyclonedx_and_names_what_is_installed(tmp_path):
+    record = tmp_path / "status"
+    record.write_text(
+        "Package: git\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:2.39\n"
+        "Description: revisions\n Homepage: of git\n\n"
+        "Package: gone\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n"
+    )
+    document = image_bom.of("touchstone-core", record)
+    assert problem(json.dumps(document)) is None
+    parts = {part["name"]: part for part in document["components"]}
+    assert parts["git"]["purl"] == "pkg:deb/debian/git@1%3A2.39?arch=amd64"
+    assert parts["numpy"]["version"] == metadata.version("numpy")
+    assert "gone" not in parts
+    assert document == image_bom.of("touchstone-core", record)

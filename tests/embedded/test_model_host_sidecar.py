@@ -41,7 +41,8 @@ def test_the_sidecar_has_no_workspace_no_credential_and_shares_one_folder():
     spec = patched()["spec"]
     (sidecar,) = spec["sidecars"]
     (step,) = spec["steps"]
-    assert step["workspaces"] == [{"name": "artifacts"}]  # named, so it is the step's alone
+    # Named, so it is the step's alone; where it is anyway.
+    assert step["workspaces"] == [{"name": "artifacts", "mountPath": "/workspace/artifacts"}]
     assert "workspaces" not in sidecar
     assert "env" not in sidecar
     assert [mount["name"] for mount in sidecar["volumeMounts"]] == ["model-host"]

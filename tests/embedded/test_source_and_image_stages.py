@@ -26,13 +26,16 @@ spec:
 """
 
 
+SERVE = "registry.example/serve@sha256:" + "0" * 64
+
+
 def stage(name, *arguments):
     return subprocess.run(
         [sys.executable, "-P", SHIPPED / "scripts" / f"{name}.py", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
-        env={"PATH": "/usr/bin:/bin"},
+        env={"PATH": "/usr/bin:/bin", "TOUCHSTONE_SERVE_IMAGE": SERVE},
     )
 
 
@@ -69,6 +72,10 @@ def fetch(tmp_path, folder, revision, *more):
     ), results
 
 
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
     revision = commit(repository)
     process, results = fetch(tmp_path, repository, revision)
@@ -93,9 +100,7 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
         )
         assert process.returncode == 0, process.stderr
         built = Store(tmp_path / "store").get((results / "context").read_text(), tmp_path / "built")
-        assert {path.name: path.read_bytes() for path in built.iterdir()} == {
-            path.name: path.read_bytes() for path in context.iterdir()
-        }
+        assert contents(built) == contents(context)
         process = stage(
             "kaniko",
             f"--context=dir://{context}",
@@ -116,6 +121,50 @@ def test_a_commit_becomes_a_tree_and_the_tree_an_image(tmp_path, repository):
     for blob in [manifest["config"], *manifest["layers"]]:
         path = layout / "blobs/sha256" / blob["digest"].removeprefix("sha256:")
         assert path.stat().st_size == blob["size"]
+
+
+def laid_out(tmp_path, tree, *more):
+    """The build context of a model repository's tree."""
+    store = Store(tmp_path / "store")
+    process = stage(
+        "build_image",
+        f"--store=file://{tmp_path}/store",
+        f"--source={store.put(tree)}",
+        "--image=registry.example/tiny:1",
+        f"--context={tmp_path}/context",
+        f"--result-image-url={tmp_path}/url",
+        f"--result-context={tmp_path}/digest",
+        *more,
+    )
+    assert process.returncode == 0, process.stderr
+    return tmp_path / "context"
+
+
+def test_an_image_is_made_from_the_one_that_serves_models_with_packages_as_a_layer(tmp_path):
+    tree, packages = tmp_path / "tree", tmp_path / "packages"
+    for folder in (tree, packages):
+        folder.mkdir()
+    (tree / "model.py").write_text("import frob\n")
+    (tree / "README.md").write_text("of people\n")
+    (packages / "frob.py").write_text("")
+    (packages / "touchstone-packages.json").write_text('{"packages": []}')
+    digest = Store(tmp_path / "store").put(packages)
+    context = laid_out(tmp_path, tree, f"--packages={digest}")
+    lines = (context / "Containerfile").read_text().splitlines()
+    assert [line for line in lines if line[0] != "#"] == [
+        f"FROM {SERVE}",
+        "COPY model.packages /opt/model.packages",
+        "COPY --chown=65532:65532 model /opt/model",
+        "USER 65532",
+        "WORKDIR /opt/model",
+    ]
+    files = {p.relative_to(context).as_posix() for p in context.rglob("*") if p.is_file()}
+    found = {"model.packages/frob.py", "model.packages/touchstone-packages.json"}
+    assert files == {"Containerfile", "model/model.py", *found}
+
+    (tree / "Containerfile").write_text("FROM scratch\n")
+    context = laid_out(tmp_path, tree, f"--packages={digest}")
+    assert {path.name for path in context.iterdir()} == {path.name for path in tree.iterdir()}
 
 
 def validated(tmp_path, results):

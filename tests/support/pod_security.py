@@ -1,7 +1,7 @@
 """What Pod Security restricted finds in a Pod, and what a ValidatingAdmissionPolicy says to it.
 
-The rules are those of https://kubernetes.io/docs/concepts/security/pod-security-standards/ (restricted),
-written again here, so that the policy is held against something that it was not made from.
+The rules are those of https://kubernetes.io/docs/concepts/security/pod-security-standards/, written
+again here, so that the policy is held against something that it was not made from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def violations(pod: dict[str, Any]) -> set[tuple[str, str]]:
-    """(container, rule) of everything that restricted refuses; the Pod itself is the container ""."""
+    """(container, rule) of all that restricted refuses; the Pod itself is the container ""."""
     found = set()
     common = pod["spec"].get("securityContext", {})
     for container in containers(pod):

@@ -28,7 +28,7 @@ def pods(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
     for template, run in runs(objects).items():
         spec = run["spec"]
         if run["kind"] == "TaskRun":
-            own = {"podTemplate": spec.get("podTemplate"), "account": spec["serviceAccountName"]}
+            own = {"template": spec.get("podTemplate"), "account": spec["serviceAccountName"]}
             bound = {place["name"]: place for place in spec.get("workspaces", [])}
             labels = run["metadata"]["labels"]
             yield template, _pod(tasks[spec["taskRef"]["name"]], bound, labels=labels, **own)
@@ -64,17 +64,15 @@ def pods(objects: Sequence[Object]) -> Iterator[tuple[str, Object]]:
 
 def _own(spec: Object, task: str) -> Object:
     template = spec["taskRunTemplate"]
-    found = {"podTemplate": template["podTemplate"], "account": template["serviceAccountName"]}
+    found = {"template": template["podTemplate"], "account": template["serviceAccountName"]}
     for one in spec["taskRunSpecs"]:
         if one["pipelineTaskName"] == task:
-            found["podTemplate"] = {**found["podTemplate"], **one.get("podTemplate", {})}
+            found["template"] = {**found["template"], **one.get("podTemplate", {})}
             found["account"] = one.get("serviceAccountName", found["account"])
     return found
 
 
-def _pod(
-    task: Object, bound: Object, *, labels: Object, podTemplate: Object, account: str
-) -> Object:  # noqa: N803
+def _pod(task: Object, bound: Object, *, labels: Object, template: Object, account: str) -> Object:
     spec, common = task["spec"], task["spec"].get("stepTemplate", {})
     steps = []
     for step in spec["steps"]:
@@ -97,7 +95,7 @@ def _pod(
             "ownerReferences": [{"kind": "TaskRun", "controller": True}],
         },
         "spec": {
-            **(podTemplate or {}),
+            **(template or {}),
             "serviceAccountName": account,
             "initContainers": [{"name": name} for name in ("prepare", "working-dir-initializer")],
             "containers": containers,

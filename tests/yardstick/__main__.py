@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
+from tests.cluster import page
 from tests.yardstick import conformance, examples, report
 
 Job = TypeVar("Job")
@@ -45,8 +46,10 @@ def main() -> int:
     print(*report.summary(outcomes, verdicts), sep="\n")
     if given.write:
         given.write.write_text(
-            report.markdown(
-                outcomes, verdicts, commit=report.commit_of(reference), limit=given.limit
+            page.in_page(
+                report.markdown(
+                    outcomes, verdicts, commit=report.commit_of(reference), limit=given.limit
+                )
             )
         )
     short = sum(not o.miss for o in outcomes) + sum(not v.miss for v in verdicts)

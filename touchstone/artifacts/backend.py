@@ -24,6 +24,9 @@ class Backend(Protocol):
     at_once: int
     """How many files of a tree are moved at the same time."""
 
+    remote: str
+    """The URI by which other machines reach it; empty of a folder."""
+
     def __str__(self) -> str:
         """What people know the place by: a path or a URI, without a credential."""
 

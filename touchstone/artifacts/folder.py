@@ -21,6 +21,7 @@ class Folder:
     """Blobs as `blobs/sha256/<hex>` and references as `refs/<name>`, below one folder."""
 
     at_once = 1
+    remote = ""
 
     def __init__(self, root: Path) -> None:
         self.root = root

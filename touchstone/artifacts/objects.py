@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 from touchstone.artifacts.backend import Chunks
@@ -63,20 +64,26 @@ class Objects:
     at_once = 16
 
     def __init__(self, scheme: str, bucket: str, prefix: str, options: Mapping[str, str]) -> None:
-        self._uri = f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else "")
+        self.remote = f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else "")
         self._store = opened(scheme, bucket, prefix, options)
 
     def __str__(self) -> str:
-        return self._uri
+        return self.remote
 
     def contains(self, digest: str) -> bool:
-        from obstore import head
+        from obstore import get_range, head
+        from obstore.exceptions import BaseError
 
         try:
-            with self._explained():
-                head(self._store, _blob(digest))
+            head(self._store, _blob(digest))
         except FileNotFoundError:
             return False
+        except BaseError:  # of which a HEAD says no more than a number
+            try:
+                with self._explained():
+                    get_range(self._store, _blob(digest), start=0, length=1)
+            except FileNotFoundError:
+                return False
         return True
 
     @contextmanager
@@ -132,11 +139,11 @@ class Objects:
                 yield from sorted(str(found["path"]).removeprefix("refs/") for found in page)
 
     def remedy(self, digest: str) -> str:
-        return f"remove {self._uri}/{_blob(digest)}"
+        return f"remove {self.remote}/{_blob(digest)}"
 
     @contextmanager
     def _explained(self, *, writing: bool = False) -> Iterator[None]:
-        with explained(self._uri, writing=writing):
+        with explained(self.remote, writing=writing):
             yield
 
 
@@ -200,78 +207,94 @@ def explained(where: str, *, writing: bool = False) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
-            raise _no_bucket(where) from None
-        if writing:
-            raise _no_bucket(where) from None
-        raise
+        if not writing and _code(str(error)) in ("", "NoSuchKey", "BlobNotFound"):
+            raise
+        raise _told(where, str(error)) from None
     except BaseError as error:
-        text = str(error)
-        for said, got, hint in _CAUSES:
-            if re.search(said, text):
-                raise PlatformError(
-                    f"the store {where}: {got}: {_cause(text)}", hint=hint
-                ) from None
-        raise PlatformError(
-            f"the store {where}: {_cause(text)}", hint="try again; the store's own log says more"
-        ) from None
+        raise _told(where, str(error)) from None
 
 
-def _no_bucket(where: str) -> PlatformError:
+def _told(where: str, text: str) -> PlatformError:
+    code, why = _code(text), _cause(text)
+    for said, got, hint in _CAUSES:
+        if re.search(said, code or why):
+            return PlatformError(f"the store {where}: got {got}: {why}", hint=hint)
     return PlatformError(
-        f"the store {where}: got no such bucket, expected one that exists",
-        hint="create it (touchstone does not), or mend uri in the Secret touchstone-store",
+        f"the store {where}: got an error: {why}", hint="try again; the store's own log says more"
     )
 
 
-_KEYS_HINT = "look at the keys of the Secret touchstone-store (docs/reference/stores.md)"
+_KEYS_HINT = "look at the keys of the Secret (docs/reference/stores.md)"
 _CAUSES = (
     (
         "RequestTimeTooSkewed|RequestExpired",
-        "got a clock that differs from the store's, expected at most 15 minutes",
+        "a clock that differs from the store's, expected at most 15 minutes",
         "set the clock of this machine (chrony, systemd-timesyncd)",
     ),
     (
         "InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|AuthenticationFailed"
-        "|InvalidSecret|UnauthenticatedError|401 Unauthorized",
-        "got a credential that it does not accept",
+        "|InvalidSecret|UserNotFound|401 Unauthorized",
+        "a credential that it does not accept",
         _KEYS_HINT,
     ),
     (
         "AccessDenied|403 Forbidden|AuthorizationPermissionMismatch|AllAccessDisabled",
-        "got a refusal, expected the right to get, put and list objects below the prefix",
-        "give the credential of the Secret touchstone-store these rights",
+        "a refusal, expected the right to get, put and list objects below the prefix",
+        "give the credential of the Secret these rights",
     ),
     (
         "AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocationConstraint|301 Moved",
-        "got another region than the bucket's",
-        "write the bucket's region into the Secret touchstone-store as region",
+        "another region than the bucket's",
+        "write the bucket's region into the Secret as region",
     ),
     (
-        r"169\.254\.169\.254|169\.254\.170\.|metadata\.google|credential",
-        "got no credential, neither from the Secret nor from the machine",
+        "NoSuchBucket|ContainerNotFound|404 Not Found",
+        "no such bucket, expected one that exists",
+        "create it, which touchstone does not, or mend uri in the Secret",
+    ),
+    (
+        "instance metadata",
+        "no credential, neither from the Secret nor from the machine",
         _KEYS_HINT,
     ),
     (
-        "UnknownIssuer|invalid peer certificate|certificate",
-        "got a certificate that nobody here trusts",
-        "put the authority's certificate into the Secret touchstone-store as ca.crt",
+        "InvalidCertificate",
+        "a certificate that nobody here trusts",
+        "put the authority's certificate into the Secret as ca.crt",
     ),
     (
-        "error sending request|dns error|timed out|[Cc]onnection|error decoding response",
         "it cannot be reached",
-        "look at endpoint in the Secret touchstone-store, at the network and its policies",
+        "no answer",
+        "look at endpoint in the Secret, at the network and its policies",
     ),
 )
-"""What an answer holds, what it means, and what to do."""
+"""What the service's code says or else the cause, what it means, and what to do."""
+
+
+def _code(text: str) -> str:
+    found = re.search(r"<Code>(\w+)</Code>", text)
+    return found[1] if found else ""
 
 
 def _cause(text: str) -> str:
-    """The first line and the service's code, without a URL's query: it may hold a signature."""
-    code = re.search(r"<Code>(\w+)</Code>(?:<Message>([^<]*))?", text)
-    first = re.sub(r"\?\S+", "", text.splitlines()[0] if text else "it said nothing")
-    first = first.partition(", after ")[0].partition(": <?xml")[0]
-    return f"{first[:300]}: {code[1]} {code[2] or ''}".rstrip() if code else first[:300]
+    """In words, without a URL: it may hold a signature."""
+    if code := _code(text):
+        message = re.search("<Message>([^<]*)", text)
+        return f"{code} {unescape(message[1]) if message else ''}".strip()[:300]
+    if re.search(r"169\.254\.(169\.254|170\.)|metadata\.google", text):
+        return "the cloud's instance metadata were asked in vain"
+    if certificate := re.search(r"InvalidCertificate\(\s*(\w+)", text):
+        return f"InvalidCertificate {certificate[1]}"
+    if "error sending request" in text or "error decoding response" in text:
+        inner = re.search(
+            r'error: "([^"]*)"|kind: (ConnectionRefused|TimedOut)|(Invalid\w+),', text
+        )
+        said = next(filter(None, inner.groups())) if inner else "the connection broke"
+        return f"it cannot be reached ({said})"
+    if status := re.search(r"status code: (\d+ [\w ]+)", text):
+        return status[1].strip()
+    first = text.splitlines()[0] if text else "it said nothing"
+    return re.sub(r"https?://\S+", "its address", first)[:300]
 
 
 def _blob(digest: str) -> str:

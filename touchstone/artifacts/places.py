@@ -70,6 +70,26 @@ def options_of(folder: Path) -> dict[str, str]:
     return found
 
 
+def check(scheme: str, options: Mapping[str, str], uri: str) -> None:
+    """Hold the keys of the Secret for `uri` to those that its scheme has.
+
+    Raises:
+        ManifestError: there is another one, or a switch that is neither on nor off.
+    """
+    known = {*_SCHEMES[scheme][0], "ca.crt"}
+    if unknown := sorted(set(options) - known):
+        raise ManifestError(
+            f"got {', '.join(unknown)} in the Secret for {uri}, expected of"
+            f" {', '.join(sorted(known))}",
+            hint="docs/reference/stores.md has the keys of each kind of store",
+        )
+    for key in {"anonymous", "virtual-hosted", "plain-http"} & set(options):
+        if options[key] not in ("true", "false"):
+            raise ManifestError(
+                f"got {key}: {options[key]!r} in the Secret for {uri}, expected true or false"
+            )
+
+
 def _of_secret(folder: Path) -> Backend:
     options = options_of(folder)
     return _opened(options.pop(URI), options, ManifestError)
@@ -89,19 +109,8 @@ def _opened(
             f"got store {said!r}, expected {_EXPECTED}",
             hint="credentials are keys of their own in the Secret: docs/reference/stores.md",
         )
-    keys, make = _SCHEMES[parts.scheme]
-    if unknown := sorted(set(options) - {*keys, "ca.crt"}):
-        raise wrong(
-            f"got {', '.join(unknown)} in the Secret of the store {uri}, expected of"
-            f" {', '.join(sorted({*keys, 'ca.crt', URI}))}",
-            hint="docs/reference/stores.md has the keys of each kind of store",
-        )
-    for key in {"anonymous", "virtual-hosted", "plain-http"} & set(options):
-        if options[key] not in ("true", "false"):
-            raise wrong(
-                f"got {key}: {options[key]!r} in the Secret of {uri}, expected true or false"
-            )
-    return make(parts.scheme, host, where, options)
+    check(parts.scheme, options, uri)
+    return _SCHEMES[parts.scheme][1](parts.scheme, host, where, options)
 
 
 def _object_store(scheme: str, host: str, path: str, options: Mapping[str, str]) -> Backend:

@@ -57,10 +57,10 @@ class Registry:
     at_once = 8
 
     def __init__(self, host: str, repository: str, options: Mapping[str, str]) -> None:
-        self._uri = f"oci://{host}/{repository}"
+        self.remote = f"oci://{host}/{repository}"
         if not re.fullmatch(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", repository):
             raise ManifestError(
-                f"got the store {self._uri}, expected oci://registry/repository in lower case",
+                f"got the store {self.remote}, expected oci://registry/repository in lower case",
                 hint="name a repository that nothing else is pushed to",
             )
         scheme = "http" if options.get("plain-http") == "true" else "https"
@@ -74,7 +74,7 @@ class Registry:
         self._sizes: dict[str, int] = {}
 
     def __str__(self) -> str:
-        return self._uri
+        return self.remote
 
     def contains(self, digest: str) -> bool:
         answer = self._ask("HEAD", f"blobs/{digest}", expected={200, 404})
@@ -134,7 +134,7 @@ class Registry:
             page = answer.links.get("next", {}).get("url", "")
 
     def remedy(self, digest: str) -> str:
-        return f"delete the blob {digest} from {self._uri}"
+        return f"delete the blob {digest} from {self.remote}"
 
     def _layer(self, digest: str) -> Mapping[str, Any]:
         if digest not in self._sizes:
@@ -174,7 +174,7 @@ class Registry:
             return {str(key): str(value) for key, value in found.items()}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise PlatformError(
-                f"the store {self._uri}: got another manifest under the tag {tag}, expected one"
+                f"the store {self.remote}: got another manifest under the tag {tag}, expected one"
                 " that the store has written",
                 hint="give the store a repository of its own",
             ) from None
@@ -257,12 +257,12 @@ class Registry:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         stream: bool = False,
-        tries: int = _TRIES,
+        tries: int | None = None,
     ) -> httpx.Response:
         """The answer, with a token where one is asked for; tried again while it may be passing."""
         import httpx
 
-        client = self._connected()
+        client, tries = self._connected(), tries or _TRIES
         url = urljoin(self._api, path)
         renewed = False
         for left in reversed(range(tries + 1)):
@@ -304,7 +304,7 @@ class Registry:
                         context.load_verify_locations(cadata=self._authority)
                     except (ssl.SSLError, ValueError) as error:
                         raise ManifestError(
-                            f"got ca.crt in the Secret of {self._uri}, which is no certificate in"
+                            f"got ca.crt in the Secret of {self.remote}, which is no certificate in"
                             f" PEM: {error}",
                             hint="docs/reference/stores.md has the keys of a store's Secret",
                         ) from None
@@ -338,11 +338,11 @@ class Registry:
     def _unreachable(self, error: Exception) -> NoReturn:
         if "certificate" in str(error).lower():
             raise PlatformError(
-                f"the store {self._uri}: got a certificate that nobody here trusts: {error}",
+                f"the store {self.remote}: got a certificate that nobody here trusts: {error}",
                 hint="put the authority's certificate into the Secret touchstone-store as ca.crt",
             ) from None
         raise PlatformError(
-            f"the store {self._uri}: it cannot be reached: {error or type(error).__name__}",
+            f"the store {self.remote}: it cannot be reached: {error or type(error).__name__}",
             hint="look at uri in the Secret touchstone-store (plain-http: true for a registry"
             " without TLS), at the network and its policies",
         ) from None
@@ -355,12 +355,9 @@ class Registry:
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             said = answer.reason_phrase
-        got, hint = _MEANINGS.get(
-            answer.status_code,
-            ("got an answer that is not of the specification", "the registry's log says more"),
-        )
+        got, hint = _MEANINGS.get(answer.status_code, _FAILED)
         raise PlatformError(
-            f"the store {self._uri}: {got}: {answer.status_code} {said[:300]}", hint=hint
+            f"the store {self.remote}: {got}: {answer.status_code} {said[:300]}", hint=hint
         )
 
 
@@ -377,6 +374,7 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     405: ("got a registry that takes nothing", "name one that is no read-only mirror"),
     413: ("got a limit for the size of a blob", "raise it in the registry or the proxy before it"),
 }
+_FAILED = ("got an error, expected an answer of the specification", "its log says more; try again")
 _HASHED = "refsha256."
 
 

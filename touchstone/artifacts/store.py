@@ -63,6 +63,11 @@ class Store:
         return str(self._backend)
 
     @property
+    def remote(self) -> str:
+        """The URI by which other machines reach it; empty of a store in a folder."""
+        return self._backend.remote
+
+    @property
     def root(self) -> Path:
         """The folder of a store that is in one.
 

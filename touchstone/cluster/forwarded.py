@@ -26,6 +26,7 @@ class Forwarded:
     """A `touchstone.artifacts.backend.Backend` to read from, of a recorder's Pod."""
 
     at_once = 1
+    remote = ""
 
     def __init__(self, cluster: Cluster, pod: str) -> None:
         self._cluster, self._pod = cluster, pod

@@ -61,8 +61,8 @@ class PodLogs:
     def start(self) -> None:
         """Begin to follow; `write` is called until every container has ended, or `end`."""
         thread = threading.Thread(target=self._begin, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def end(self) -> None:
         """The TaskRun has ended: what has not begun will not."""
@@ -82,8 +82,8 @@ class PodLogs:
                 return
         for container in sidecars_of(pod):
             thread = threading.Thread(target=self._follow, args=(container,), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)  # begun, as others may wait for it at once
         for container in steps_of(pod):
             self._follow(container)
 

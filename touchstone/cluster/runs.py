@@ -36,6 +36,9 @@ _AT_ONCE = 8
 _ENDING = 20.0
 """Seconds that what a run printed may take to come once it has ended."""
 
+_LAST_LINES = 5.0
+"""Seconds that a TaskRun is shown as it was before its end, until its last lines are here."""
+
 _PATIENCE = 120.0
 """Seconds that the API may be out of reach while a run is followed."""
 
@@ -229,6 +232,8 @@ class _Followed:
         self._lock = threading.Lock()
         self._item: Json | None = None
         self._children: dict[str, Json] = {}
+        self._before: dict[str, Json] = {}
+        self._ended: dict[str, float] = {}
         self._logs: dict[str, PodLogs] = {}
         self._stop, self._ready = threading.Event(), threading.Event()
         self._over: Run | None = None
@@ -260,7 +265,16 @@ class _Followed:
     def children(self) -> dict[str, Json]:
         """See `ClusterRuns`."""
         with self._lock:
-            return _ordered(self._children.values())
+            return _ordered(self._shown(name) for name in self._children)
+
+    def _shown(self, name: str) -> Json:
+        """The TaskRun; as it was before its end, while its last lines are on their way."""
+        item, logs = self._children[name], self._logs.get(name)
+        if not records.done(item) or logs is None or name not in self._before:
+            return item
+        ended = self._ended.setdefault(name, time.monotonic())
+        late = logs.join(0) or time.monotonic() - ended > _LAST_LINES
+        return item if late or self._over is not None else self._before[name]
 
     def _watch(self, kind: Kind, fields: str, labels: str) -> None:
         word = "PipelineRun" if kind is PIPELINE_RUNS else "TaskRun"
@@ -289,7 +303,10 @@ class _Followed:
                 self._item = item
                 self._ready.set()
             if item["kind"] == "TaskRun":
-                self._children[item["metadata"]["name"]] = item
+                name = item["metadata"]["name"]
+                self._children[name] = item
+                if not records.done(item):
+                    self._before[name] = item
                 self._see_logs(item)
 
     def _see_logs(self, item: Json) -> None:
@@ -351,7 +368,9 @@ def find(where: ClusterPlace, name: str = "", *, model: str = "") -> Found[Clust
     )
     if not known and not name:
         raise UsageError(f"there is no run in {state.cluster}{beyond}")
-    return pick(known, name, model=model, where=f"{state.cluster}{beyond}")
+    found = pick(known, name, model=model, where=f"{state.cluster}{beyond}")
+    # A list of what was kept says less of a run than its record.
+    return Found(where, state.run(found.run.name) or found.run)
 
 
 def _named(where: ClusterPlace, name: str) -> Run | None:

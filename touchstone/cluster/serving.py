@@ -9,6 +9,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from prometheus_client import disable_created_metrics
+
 from touchstone.artifacts.store import open_store
 from touchstone.cluster import answers
 from touchstone.cluster.connect import connect
@@ -39,6 +41,7 @@ def serve(
     """
     cluster, artifacts = connect(), open_store(store)
     watched = tuple(namespaces) or (cluster.namespace,)
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each
     metrics, exporter, stop = Metrics(), Exporter.of(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

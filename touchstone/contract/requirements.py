@@ -8,6 +8,7 @@ which is for whoever runs the platform to decide.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,9 @@ from trust_gates.visible import one_line
 FILE_NAME = "requirements.txt"
 LOCK = "touchstone packages lock"
 """The command that writes the file."""
+
+_MODELS = Path(sys.prefix, "share", "touchstone", "models.lock")
+"""What the image serves models with; the Containerfile writes it."""
 
 MOST_PACKAGES = 500
 _LONGEST = 1 << 20
@@ -122,14 +126,27 @@ def read(folder: Path) -> Asked:
 
 @lru_cache(maxsize=1)
 def installed() -> Mapping[str, str]:
-    """Version of each package that the toolkit has, by its name in the normal form."""
+    """Version of each package that every model is run with, by its name in the normal form.
+
+    What is installed here; in an image, which may have more or fewer, what models.lock says.
+    """
     from packaging.utils import canonicalize_name
 
+    if _MODELS.is_file():
+        return locked(_MODELS.read_text(encoding="utf-8"))
     found: dict[str, str] = {}
     for one in metadata.distributions():
         if name := one.metadata["Name"]:
             found.setdefault(canonicalize_name(name), one.version)
     return found
+
+
+def locked(text: str) -> dict[str, str]:
+    """Version of each package of a lock of ours, by its name in the normal form."""
+    from packaging.utils import canonicalize_name
+
+    found = [re.split(r"\s", line)[0].partition("==") for _, line in lines(text)]
+    return {canonicalize_name(name): version for name, _, version in found}
 
 
 def lacking(needed: Iterable[str], having: Mapping[str, str], extras: Iterable[str]) -> list[str]:

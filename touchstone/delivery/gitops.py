@@ -99,8 +99,8 @@ gates:
 _PEOPLE = """\
 # Who may ask for what by a comment on a pull request, as <forge>:<login>; Bitbucket Cloud's login
 # is the account_id. Nobody may unless named here.
-run: []     # /test, /retest, /cancel
-review: []  # /approve, /hold, /unhold, of a promotion
+run: [{accounts}]     # /test, /retest, /cancel
+review: [{accounts}]  # /approve, /hold, /unhold, of a promotion
 # Who may do so by `touchstone review`: a name, and the public key that signs. Each key counts once.
 keys:{keys}
 # The key by which the platform signs what an account decided by a comment.
@@ -144,13 +144,16 @@ class Founders:
     """Their public key, as attestation.key_text gives it."""
     recorder: str = ""
     """The public key that records what accounts decide."""
+    accounts: Sequence[str] = ()
+    """Who may ask for runs and approve by comments, as <forge>:<login>."""
 
     def people(self) -> str:
         """The file's text."""
         # In lines of their own: that is how another reviewer's is added.
         keys = f'\n  "{self.reviewer}": "{self.key}"' if self.reviewer else " {}"
         recorder = f'"{self.recorder}"' if self.recorder else "null"
-        return _PEOPLE.format(keys=keys, recorder=recorder)
+        accounts = ", ".join(f'"{one}"' for one in self.accounts)
+        return _PEOPLE.format(keys=keys, recorder=recorder, accounts=accounts)
 
 
 TOUCHSTONE = Identity("touchstone", "touchstone@localhost")
@@ -312,18 +315,24 @@ def ensure_main(
     checkout: Checkout, environments: Sequence[str], founders: Founders = NOBODY
 ) -> None:
     """Give an empty repository its `main`, and each new environment its policy file."""
+    content = first_content(environments, founders)
     if checkout.commit_of(f"origin/{MAIN}") is None:
         checkout.git("checkout", "--quiet", "--orphan", MAIN)
-        checkout.write("README.md", _README.encode())
-        checkout.write(PEOPLE_FILE, founders.people().encode())
-    for name in environments:
-        policy = policy_of(name)
+        for path, text in content.items():
+            checkout.write(path, text.encode())
+    for policy in map(policy_of, environments):
         if not (checkout.path / policy).exists():
-            checkout.write(policy, DEFAULT_POLICY.encode())
+            checkout.write(policy, content[policy].encode())
     if checkout.git("status", "--porcelain"):
         checkout.commit("Lay out the environments: " + ", ".join(environments), {})
         checkout.push(f"HEAD:refs/heads/{MAIN}")
         checkout.git("fetch", "--quiet", "origin")
+
+
+def first_content(environments: Sequence[str], founders: Founders = NOBODY) -> dict[str, str]:
+    """The files of a new repository's `main`, by their path."""
+    policies = {policy_of(name): DEFAULT_POLICY for name in environments}
+    return {"README.md": _README, PEOPLE_FILE: founders.people(), **policies}
 
 
 def create(

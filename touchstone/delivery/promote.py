@@ -89,7 +89,7 @@ def promote(
     verdict = store.get_json(candidate.digests.verdict)
     _check_verdict(verdict, candidate)
     files = report_files(verdict, store, render)
-    release = _release(candidate, verdict, files)
+    release = _release(candidate, verdict, files, store.remote)
     for attempt in gitops.outrun():
         with attempt, gitops.clone(gitops_url) as checkout:
             if checkout.commit_of(f"origin/{gitops.MAIN}") is None:
@@ -217,7 +217,7 @@ def report_files(verdict: Mapping[str, Any], store: Store, render: Render) -> di
 
 
 def _release(
-    candidate: Candidate, verdict: Mapping[str, Any], files: Mapping[str, bytes]
+    candidate: Candidate, verdict: Mapping[str, Any], files: Mapping[str, bytes], where: str
 ) -> Release:
     release = Release(
         model=candidate.model,
@@ -231,6 +231,7 @@ def _release(
         policy=verdict["policy"],
         floor=verdict.get("floor") or "",
         serve=candidate.serve,
+        store=where,
     )
     rendered = {**files, SERVICE_FILE: _service(release)}
     digests = {name: digest_bytes(data) for name, data in sorted(rendered.items())}

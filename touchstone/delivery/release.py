@@ -25,6 +25,8 @@ REPORT_FILE = "trust-report.md"
 ATTESTATION_FILE = "attestation.intoto.jsonl"
 APPROVALS_FILE = "approvals.intoto.jsonl"
 """The reviewers' signed decisions by which it was merged; a merge alone writes it."""
+_STORE = "/var/run/touchstone/store"
+"""Where the Secret of the store is mounted in the predictor's Pod."""
 VERSION_LENGTH = 12
 """Hex digits of a commit that name a version."""
 
@@ -76,6 +78,8 @@ class Release(_Strict):
     floor: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
     """Of the environments' floor under that policy; empty where there is none."""
     serve: Serve
+    store: str = ""
+    """URI of the object store or registry that has the model; empty of a volume."""
     files: dict[str, Digest] = Field(default_factory=dict)
     """Digests of the files beside release.json; attestation and approvals cannot be among them."""
 
@@ -83,6 +87,8 @@ class Release(_Strict):
     def identity(self) -> str:
         """One digest for all that matters: two promotions of one result are the same release."""
         document = self.model_dump(by_alias=True, exclude={"created"})
+        if not self.store:  # a release of before there were others is still the same
+            del document["store"]
         return digest_bytes(json.dumps(document, sort_keys=True).encode())
 
     def to_text(self) -> str:
@@ -136,22 +142,30 @@ def image_reference(url: str, digest: str) -> str:
 def inference_service(release: Release) -> dict[str, Any]:
     """The KServe manifest (v1beta1) of a release.
 
-    The storage initializer mounts the artifact store; the predictor unpacks the one tree named by
-    its digest and so checks every byte before it serves.
+    The predictor unpacks the one tree named by its digest, and so checks every byte before it
+    serves. It reads it from the volume that the storage initializer mounts, or from the store that
+    the Secret `touchstone-store` of the serving namespace names.
     """
+    of_volume = not release.store
+    env = {"env": [{"name": "STORAGE_URI", "value": "pvc://touchstone-artifacts/"}]}
+    mounts: list[dict[str, Any]] = [{"name": "scratch", "mountPath": "/tmp"}]  # noqa: S108
+    volumes: list[dict[str, Any]] = [{"name": "scratch", "emptyDir": {}}]
+    if not of_volume:
+        mounts.append({"name": "store", "mountPath": _STORE, "readOnly": True})
+        volumes.append({"name": "store", "secret": {"secretName": "touchstone-store"}})
     container = {
         "name": "kserve-container",
         "image": release.image,
         "command": ["python", "-P", "-m", "touchstone.delivery.predictor"],
         "args": [
             f"--model-name={release.model}",
-            "--store=file:///mnt/models",
+            f"--store={'file:///mnt/models' if of_volume else _STORE}",
             f"--model={release.digests.model}",
             "--model-dir=/tmp/model",  # noqa: S108  # an emptyDir of the Pod's own
             "--http-port=8080",
             "--host=0.0.0.0",  # noqa: S104  # a Pod's network is its own; policies guard it
         ],
-        "env": [{"name": "STORAGE_URI", "value": "pvc://touchstone-artifacts/"}],
+        **(env if of_volume else {}),
         "ports": [{"containerPort": 8080, "protocol": "TCP"}],
         "readinessProbe": {
             "httpGet": {"path": f"/v2/models/{release.model}/ready", "port": 8080},
@@ -168,7 +182,7 @@ def inference_service(release: Release) -> dict[str, Any]:
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": mounts,
     }
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -184,6 +198,7 @@ def inference_service(release: Release) -> dict[str, Any]:
                 "touchstone.dev/commit": release.commit,
                 "touchstone.dev/model-digest": release.digests.model,
                 "touchstone.dev/protocol": release.serve.protocol,
+                **({} if of_volume else {"touchstone.dev/store": release.store}),
                 "touchstone.dev/verdict": release.digests.verdict,
             },
         },
@@ -193,7 +208,7 @@ def inference_service(release: Release) -> dict[str, Any]:
                 "canaryTrafficPercent": release.serve.canary,
                 "automountServiceAccountToken": False,
                 "containers": [container],
-                "volumes": [{"name": "scratch", "emptyDir": {}}],
+                "volumes": volumes,
             }
         },
     }

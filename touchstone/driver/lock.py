@@ -12,14 +12,18 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from touchstone.artifacts.store import digest_file
 from touchstone.contract.requirements import FILE_NAME, LOCK, installed
 from touchstone.driver import wheels
 from touchstone.errors import ManifestError, PlatformError, UsageError
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
 
 _HEAD = f"# Written by `{LOCK}`; Touchstone's own packages are not in it.\n"
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -51,13 +55,18 @@ def lock(folder: Path, wanted: Sequence[str], *, source: str) -> Locked:
     asked, own = _asked(folder, wanted)
     if not asked:
         return Locked(_HEAD, {}, own)
-    found = _resolved(asked, source)
+    found = resolved(asked, installed(), source=source)
     lines = [
-        " \\\n    --hash=".join([f"{name}=={version}", *_hashes(name, version, known, source)])
+        line(name, version, hashes(name, version, known, source=source))
         for name, (version, known) in sorted(found.items())
     ]
     versions = {name: version for name, (version, _) in found.items()}
-    return Locked(_HEAD + "".join(f"{line}\n" for line in lines), versions, own)
+    return Locked(_HEAD + "".join(lines), versions, own)
+
+
+def line(name: str, version: str, digests: Sequence[str]) -> str:
+    """A package as pip reads it from a requirements file."""
+    return " \\\n    --hash=".join([f"{name}=={version}", *digests]) + "\n"
 
 
 def _asked(folder: Path, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -97,17 +106,29 @@ def _written(folder: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}:{number}", re.split(r"\s+--hash", line)[0]
 
 
-def _resolved(asked: Sequence[str], source: str) -> dict[str, tuple[str, str]]:
-    """Version and hash of the wheel for this machine, by name."""
+def resolved(
+    asked: Sequence[str], versions: Mapping[str, str], *, source: str, anew: bool = False
+) -> dict[str, tuple[str, str]]:
+    """Version and hash of the wheel for this machine of all that is to be got, by name.
+
+    Args:
+        versions: that packages must have where they are needed.
+        source: as `wheels.index`.
+        anew: also what is installed here is to be got.
+
+    Raises:
+        PlatformError: pip found no such set of wheels.
+    """
     from packaging.utils import canonicalize_name
 
     with tempfile.TemporaryDirectory() as name:
         report, held = Path(name, "report.json"), Path(name, "constraints.txt")
-        held.write_text("".join(f"{n}=={v}\n" for n, v in installed().items()), encoding="utf-8")
+        held.write_text("".join(f"{n}=={v}\n" for n, v in versions.items()), encoding="utf-8")
         words = [
             *(sys.executable, "-P", "-m", "pip", "install", "--dry-run", "--only-binary=:all:"),
             *("--quiet", "--no-input", "--disable-pip-version-check", "--no-color"),
             *("--progress-bar=off", f"--report={report}", f"--constraint={held}"),
+            *(["--ignore-installed"] if anew else []),
             *wheels.options(source),
             *("--", *asked),
         ]
@@ -135,19 +156,34 @@ def _resolved(asked: Sequence[str], source: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _hashes(name: str, version: str, known: str, source: str) -> list[str]:
-    """Of all wheels of the version; of this machine's alone where the index lists none."""
+def hashes(
+    name: str,
+    version: str,
+    known: str,
+    *,
+    source: str,
+    fits: Callable[[frozenset[Tag]], bool] = bool,
+) -> list[str]:
+    """Of all wheels of the version; of this machine's alone where the index lists none.
+
+    Args:
+        fits: whether wheels with these tags are meant.
+    """
     found = {f"sha256:{known}"}
     if (folder := wheels.folder(source)) is not None:
         found |= {
-            digest_file(path) for path in folder.glob("*.whl") if _is(path.name, name, version)
+            digest_file(path)
+            for path in folder.glob("*.whl")
+            if _is(path.name, name, version, fits)
         }
     else:
-        found |= set(_listed(name, version, source))
+        found |= set(_listed(name, version, source, fits))
     return sorted(found)
 
 
-def _listed(name: str, version: str, source: str) -> Iterator[str]:
+def _listed(
+    name: str, version: str, source: str, fits: Callable[[frozenset[Tag]], bool]
+) -> Iterator[str]:
     """As the index says them (PEP 691)."""
     import httpx
 
@@ -163,17 +199,19 @@ def _listed(name: str, version: str, source: str) -> Iterator[str]:
         return
     for one in files:
         digest = one.get("hashes", {}).get("sha256", "")
-        if _is(one.get("filename", ""), name, version) and re.fullmatch("[0-9a-f]{64}", digest):
+        if _is(one.get("filename", ""), name, version, fits) and re.fullmatch(
+            "[0-9a-f]{64}", digest
+        ):
             yield f"sha256:{digest}"
 
 
-def _is(file: str, name: str, version: str) -> bool:
-    """Whether it is a wheel of that version."""
+def _is(file: str, name: str, version: str, fits: Callable[[frozenset[Tag]], bool]) -> bool:
+    """Whether it is a wheel of that version that is meant."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
     from packaging.version import Version
 
     try:
-        of, its, _, _ = parse_wheel_filename(file)
+        of, its, _, tags = parse_wheel_filename(file)
     except (InvalidWheelFilename, ValueError):
         return False
-    return of == name and its == Version(version)
+    return of == name and its == Version(version) and fits(tags)

@@ -24,21 +24,41 @@ def of(report: Report) -> dict[str, Any]:
     verdict = report.verdict
     data = [_data(name, verdict) for name in ("dataset", "data") if verdict.get(name)]
     known = {**verdict.get("software", {}), **verdict.get("packages", {}).get("versions", {})}
-    libraries = [_library(name, version) for name, version in sorted(known.items())]
+    libraries = [library(name, version) for name, version in sorted(known.items())]
     model = _model(report, data)
     identity = ":".join(str(verdict.get(name, "")) for name in ("model", "run", "commit"))
     return {
-        "$schema": f"http://cyclonedx.org/schema/bom-{SPEC}.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": SPEC,
-        "serialNumber": f"urn:uuid:{uuid5(NAMESPACE_URL, 'touchstone.dev/bom/' + identity)}",
-        "version": 1,
+        **head(identity),
         "metadata": {"component": model},
         "components": [*data, *libraries],
         "dependencies": [
             {"ref": "model", "dependsOn": [part["bom-ref"] for part in (*data, *libraries)]}
         ],
     }
+
+
+def head(identity: str) -> dict[str, Any]:
+    """What every bill of materials starts with; an equal identity has an equal number."""
+    return {
+        "$schema": f"http://cyclonedx.org/schema/bom-{SPEC}.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": SPEC,
+        "serialNumber": f"urn:uuid:{uuid5(NAMESPACE_URL, 'touchstone.dev/bom/' + identity)}",
+        "version": 1,
+    }
+
+
+def library(name: str, version: str) -> dict[str, Any]:
+    """A Python package, or Python itself, by version."""
+    if name == "python":
+        return {"type": "platform", "bom-ref": name, "name": name, "version": version}
+    return package(f"pypi/{name}", name, version)
+
+
+def package(path: str, name: str, version: str, qualifiers: str = "") -> dict[str, Any]:
+    """A package by its address (https://github.com/package-url/purl-spec) but for the version."""
+    purl = f"pkg:{path}@{quote(version, safe='.')}{qualifiers}"
+    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
 def _model(report: Report, data: list[dict[str, Any]]) -> dict[str, Any]:
@@ -122,13 +142,6 @@ def _data(name: str, verdict: Mapping[str, Any]) -> dict[str, Any]:
         **_hashes(verdict[name]),
         "data": [described],
     }
-
-
-def _library(name: str, version: str) -> dict[str, Any]:
-    if name == "python":
-        return {"type": "platform", "bom-ref": name, "name": name, "version": version}
-    purl = f"pkg:pypi/{name}@{quote(version, safe='.')}"
-    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
 def _hashes(digest: str | None) -> dict[str, Any]:

@@ -284,6 +284,29 @@ def test_a_short_commit_is_refused(repository):
         )
 
 
+def test_a_run_ends_as_it_went_where_nobody_gave_a_token_of_the_forge(tmp_path, capsys):
+    from scripts import report
+
+    store = Store(tmp_path / "store")
+    store.set_ref("runs/run-1/verdict", store.put_json({**verdict(check()), "run": "run-1"}))
+    empty = tmp_path / "forge-token"  # an optional Secret that is not there
+    empty.mkdir()
+    report.main(
+        store.root.as_uri(),
+        "run-1",
+        "a" * 40,
+        "Succeeded",
+        "Completed",
+        "Succeeded",
+        "https://github.com/o/n",
+        forge="github",
+        token_file=empty / "github",
+    )
+    said = capsys.readouterr().out
+    assert "success: passed all 1 checks" in said
+    assert "only here: got no github token" in said
+
+
 def test_the_report_stage_quotes_the_verdict_of_its_run(repository, tmp_path, capsys):
     from scripts import report
 

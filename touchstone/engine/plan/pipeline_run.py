@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.documents.yaml import Document, FieldPath
-from touchstone.engine.language.substitute import Key, Scope, Value, scope_of
+from touchstone.engine.language.substitute import Key, Scope, Value, references, scope_of
 from touchstone.engine.language.values import as_value, pipeline_params
-from touchstone.engine.plan.references import Definition, References, replaced_reference
+from touchstone.engine.plan.references import Definition, References, not_found, replaced_reference
 from touchstone.engine.plan.task_run import Metadata, uid
 from touchstone.errors import ManifestError
 from touchstone.runs.record import Json
@@ -21,6 +21,10 @@ class RunFailedError(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+_INDEXED = ("params", "matrix", "when", "workspaces", "displayName")
+"""Fields of a pipeline task whose references to items of an array must all be there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,8 @@ class PlannedPipelineRun:
             raise RunFailedError(
                 f"CouldntGet{kind}",
                 f"Pipeline default/{self.pipeline} can't be Run; it contains {what} that don't"
-                f' exist: Couldn\'t retrieve {kind} "{reference.get("name", "")}": {error}',
+                f' exist: Couldn\'t retrieve {kind} "{reference.get("name", "")}":'
+                f" {not_found(kind, reference) or error}",
             ) from None
 
     def contexts(self, pipeline: str) -> Scope:
@@ -157,6 +162,12 @@ def values_of(plan: PlannedPipelineRun) -> Values:
     specs, of = spec.get("params", []), f"Pipeline {plan.pipeline}"
     params = pipeline_params(specs, plan.given, of=of)
     written = pipeline_params(specs, {k: _empty(v) for k, v in plan.given.items()}, of=of)
+    outside = outside_arrays(plan)
+    if outside:
+        raise ManifestError(
+            f"Pipeline {plan.pipeline}: got {', '.join(outside)}, which its array does not have",
+            hint="give a longer one, or take an index that it has",
+        )
     bound: dict[Key, Value] = {}
     for workspace in spec.get("workspaces", []):
         name = workspace["name"]
@@ -170,6 +181,20 @@ def values_of(plan: PlannedPipelineRun) -> Values:
     for name in plan.bindings:
         bound["workspaces", name, "bound"] = "true"
     return Values(params, written, plan.contexts(plan.pipeline), Scope(bound))
+
+
+def outside_arrays(plan: PlannedPipelineRun) -> list[str]:
+    """References of pipeline tasks to items that a run's array params do not have."""
+    defaults = {item["name"]: item.get("default") for item in plan.spec.get("params", [])}
+    values = {**defaults, **plan.given}
+    found: dict[str, None] = {}
+    for task in plan.tasks():
+        for key in references([task.get(part) for part in _INDEXED]):
+            index = key[2][1:-1] if key[0] == "params" and len(key) == 3 else ""
+            value = values.get(key[1]) if index.isdecimal() else None
+            if isinstance(value, list) and int(index) >= len(value):
+                found[f"$(params.{key[1]}[{index}])"] = None
+    return list(found)
 
 
 def _empty(value: Value) -> Value:

@@ -199,3 +199,9 @@ def _definition(kind: str, text: str, source: Json) -> Definition:
 def _known(reference: Any) -> bool:
     """Whether a reference can be followed before anything ran."""
     return isinstance(reference, dict) and "$(" not in str(reference)
+
+
+def not_found(kind: str, reference: Mapping[str, Any]) -> str:
+    """What the API server says of an object that is not there; empty where a resolver is asked."""
+    name = reference.get("name")
+    return "" if "resolver" in reference else f'{kind.lower()}s.tekton.dev "{name}" not found'

@@ -16,8 +16,8 @@ from touchstone.engine.language import graph
 from touchstone.engine.language.substitute import Scope, references
 from touchstone.engine.language.values import Misfits, misfits
 from touchstone.engine.plan.manifests import planned_pipeline_run, planned_task_run
-from touchstone.engine.plan.pipeline_run import PlannedPipelineRun, RunFailedError
-from touchstone.engine.plan.references import References
+from touchstone.engine.plan.pipeline_run import PlannedPipelineRun, RunFailedError, outside_arrays
+from touchstone.engine.plan.references import Definition, References, not_found
 from touchstone.engine.plan.task_run import PlannedTaskRun
 from touchstone.engine.rules import is_shaped
 from touchstone.engine.text.fields import KINDS
@@ -68,7 +68,9 @@ def _of_task_run(run: Document, found: References) -> Refusal | None:
     try:
         planned = planned_task_run(run, found)
     except ManifestError as error:
-        return Refusal("TaskRunResolutionFailed", str(error))
+        words = not_found("Task", run.body["spec"].get("taskRef", {}))
+        about = f"error when listing tasks for taskRun {run.name}: "
+        return Refusal("TaskRunResolutionFailed", about + words if words else str(error))
     return next(_refusals_of_task_run(planned), None)
 
 
@@ -76,8 +78,17 @@ def _of_pipeline_run(run: Document, found: References) -> Refusal | None:
     try:
         plan = planned_pipeline_run(run, found)
     except ManifestError as error:
-        text = f"Error retrieving pipeline for pipelinerun default/{run.name}: {error}"
-        return Refusal("CouldntGetPipeline", text)
+        reference = run.body["spec"].get("pipelineRef", {})
+        words = not_found("Pipeline", reference)
+        about = (
+            f"error when getting Pipeline for PipelineRun {run.name}: tekton client cannot get"
+            f" pipeline {reference.get('name')} from local cluster: "
+        )
+        return Refusal(
+            "CouldntGetPipeline",
+            f"Error retrieving pipeline for pipelinerun default/{run.name}:"
+            f" {about + words if words else error}",
+        )
     return next(_refusals_of_pipeline_run(plan), None) if _is_shaped(plan.document) else None
 
 
@@ -123,6 +134,14 @@ def _refusals_of_pipeline_run(plan: PlannedPipelineRun) -> Iterator[Refusal]:
             f"{USER}{run} parameters is missing object keys required by {pipeline}'s parameters:"
             f" pipelineRun missing object keys for parameters: {_go(found.lacking_keys)}",
         )
+    outside = outside_arrays(plan)
+    if outside:
+        yield Refusal(
+            "ParamArrayIndexingInvalid",
+            f"{USER}{run} failed validation: failed to validate {pipeline}'s parameter which has an"
+            " invalid index while referring to an array: non-existent param"
+            f" references:{_go(outside)}",
+        )
     for name in _unbound(plan.spec, plan.bindings):
         yield Refusal(
             "InvalidWorkspaceBindings",
@@ -146,12 +165,15 @@ def _wrong_references(
 ) -> Iterator[Refusal]:
     """Tasks that are not there, and results that a task does not declare."""
     results: dict[str, Collection[str]] = {}
+    referred: dict[str, Definition] = {}
     for name, task in tasks.items():
         try:
             spec = task.get("taskSpec")
             if "taskRef" in task and "$(" not in str(task["taskRef"]):
                 definition = plan.definition("Task", task, Scope())
                 spec = definition.spec if _is_shaped(definition.document) else None
+                if spec is not None:
+                    referred[name] = definition
         except RunFailedError as failed:
             yield Refusal(failed.reason, str(failed))
             return
@@ -173,6 +195,29 @@ def _wrong_references(
                         f'Failed to resolve pipeline result reference for "{plan.name}" with error'
                         f' invalid pipeline result "{item["name"]}": {problem}',
                     )
+    for name, definition in referred.items():
+        given = _given_names(tasks[name])
+        missing = [
+            item["name"]
+            for item in definition.spec.get("params", [])
+            if "default" not in item and item["name"] not in given
+        ]
+        if missing:
+            yield Refusal(
+                "PipelineValidationFailed",
+                f"{USER}Validation failed for pipelinerun {plan.name} with error invalid input"
+                f" params for task {definition.name}: missing values for these params which have no"
+                f" default values: {_go(missing)}",
+            )
+
+
+def _given_names(task: Mapping[str, Any]) -> set[str]:
+    """The params that a pipeline task gives, those of its matrix too."""
+    matrix = task.get("matrix", {})
+    included = [param for item in matrix.get("include", []) for param in item.get("params", [])]
+    return {
+        item["name"] for item in [*task.get("params", []), *matrix.get("params", []), *included]
+    }
 
 
 def _undeclared(result: str, task: str, results: Mapping[str, Collection[str]]) -> str:

@@ -107,6 +107,10 @@ class ChildRuns:
                 "InvalidMatrixParameterTypes",
                 f'{USER}Failed to validate matrix "{self._plan.name}" with error {error}',
             ) from None
+        # An included combination with several new values counts once for each of them: Tekton then
+        # makes more runs than there are combinations, and the last ones are given none of it.
+        counted = count(_replaced(pipeline_task.task["matrix"], scope))
+        found += [{} for _ in range(counted - len(found))]
         if len(found) > MAX_COMBINATIONS:
             raise RunFailedError(
                 "PipelineValidationFailed",

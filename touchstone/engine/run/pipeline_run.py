@@ -384,7 +384,8 @@ class PipelineExecution:
         self._status["conditions"] = [outcome or self._condition()]
         self._status["childReferences"] = pipeline_status.child_references(self._facts)
         skipped = pipeline_status.skipped_tasks(self._facts)
-        if skipped:
+        # A run that is out of time ends at once, and its tasks that never began are not told.
+        if skipped and "pipeline" not in self._facts.timed_out:
             self._status["skippedTasks"] = skipped
         self._changed, self._skipped, self._saved = False, False, time.monotonic()
         self._setting.save(self._status, outcome is not None)

@@ -35,9 +35,27 @@ def child_references(facts: PipelineRunFacts) -> list[Json]:
             if name in pipeline_task.display:
                 entry["displayName"] = pipeline_task.display[name]
             if pipeline_task.when:
-                entry["whenExpressions"] = pipeline_task.when
+                entry["whenExpressions"] = _with_states_as_written(pipeline_task)
             found.append(entry)
     return found
+
+
+def _with_states_as_written(pipeline_task: PipelineTaskState) -> list[Json]:
+    """The when expressions of a task that goes: in finally Tekton leaves how tasks ended as text.
+
+    Params and results are replaced in them all the same.
+    """
+    written = pipeline_task.task.get("when") or []
+    return [
+        as_written if pipeline_task.final and _asks_for_states(as_written) else replaced
+        for as_written, replaced in zip(written, pipeline_task.when, strict=True)
+    ]
+
+
+def _asks_for_states(expression: Json) -> bool:
+    return any(
+        key[0] == "tasks" and key[-1] in ("status", "reason") for key in references(expression)
+    )
 
 
 def skipped_tasks(facts: PipelineRunFacts) -> list[Json]:

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -31,7 +31,7 @@ from trust_gates.wording import alike
 _MEMORY = 12 << 30
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
 _S3 = (*_KEYS, "AWS_ENDPOINT_URL_S3")
-"""Environment variables that say who asks an object store, and which."""
+"""Environment variables that say who asks an object store, and which, where no Secret does."""
 
 _MOST, _LONGEST = 50, 4000
 
@@ -48,6 +48,7 @@ def load(
     uri: str = "",
     show: Sequence[Path] = (),
     patience: float | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> None:
     """Write the raw data of a table into the empty folder `output`.
 
@@ -56,6 +57,7 @@ def load(
         uri: in place of the data's own, and then held to no digest.
         show: folders that a file:// may lie in.
         patience: seconds to read it in.
+        options: keys of the Secret by which an object store is asked.
 
     Raises:
         TableError: it cannot be had, has another digest, or cannot be read as it should.
@@ -71,7 +73,7 @@ def load(
         place = Path(own) / "table"
         place.mkdir(mode=0o755)
         file = place / "table"
-        digest = _fetch(wanted, repository, file, show)
+        digest = _fetch(wanted, repository, file, show, options or {})
         if not uri and data.digest not in ("", digest):
             raise TableError(
                 (
@@ -94,10 +96,12 @@ def is_address(uri: str) -> bool:
     return urlsplit(uri).scheme in ADDRESSES
 
 
-def _fetch(uri: str, repository: Path, file: Path, show: Sequence[Path]) -> str:
+def _fetch(
+    uri: str, repository: Path, file: Path, show: Sequence[Path], options: Mapping[str, str]
+) -> str:
     """Copy what is at `uri` to `file`; its digest."""
     if is_address(uri):
-        _download(uri, file)
+        download(uri, file, options)
         with file.open("rb") as found:
             return _copied(found, None, uri)
     base, path = repository, uri
@@ -154,13 +158,28 @@ def _copied(stream: BinaryIO, file: Path | None, uri: str) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _download(uri: str, file: Path) -> None:
+def download(uri: str, file: Path, options: Mapping[str, str], *, most: int = MOST_BYTES) -> None:
+    """Copy what is at an address to `file`, which a process of its own does; one byte too many of
+    what is larger than `most`.
+
+    Args:
+        options: keys of the Secret by which an object store is asked; its endpoint's port is open.
+
+    Raises:
+        TableError: it cannot be had.
+    """
     file.parent.chmod(0o700)
+    port = urlsplit(options.get("endpoint", "")).port
+    known = {name: os.environ[name] for name in _S3 if name in os.environ}
     code, _, said = _run(
-        [sys.executable, "-P", SHIPPED / "training" / "download.py", uri, file, str(MOST_BYTES)],
-        Confinement(write=[file.parent], network="host", ports=confine.data_ports()),
+        [sys.executable, "-P", SHIPPED / "training" / "download.py", uri, file, str(most)],
+        Confinement(
+            write=[file.parent],
+            network="host",
+            ports=[*confine.data_ports(), *([port] if port else [])],
+        ),
         None,
-        {name: os.environ[name] for name in _S3 if name in os.environ},
+        {"TOUCHSTONE_DATA_OPTIONS": json.dumps(dict(options))} if options else known,
     )
     if code or not file.is_file() or file.is_symlink():
         raise TableError((f"{one_line(uri)} cannot be fetched: {one_line(said)[:500]}", ("uri",)))

@@ -248,5 +248,5 @@ def test_a_base_image_is_named_once():
 def test_the_version_is_the_same_everywhere():
     project = tomllib.loads((SHIPPED / "pyproject.toml").read_text())["project"]
     texts = [file.read_text() for file in (SHIPPED / "tekton").rglob("*.yaml")]
-    tags = {tag for text in texts for tag in re.findall(rf"{PREFIX}[\w-]*:(\S+)", text)}
+    tags = {tag for text in texts for tag in re.findall(rf"{PREFIX}[\w-]*:([\w.-]+)", text)}
     assert tags == {project["version"]}

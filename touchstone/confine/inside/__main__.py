@@ -194,6 +194,8 @@ def _become(
         loopback = wanted["network"] == "loopback"
         if wanted["landlock"]:
             root = [("/", kernel.READ_DIR)] if wanted["namespaces"] else []
+            if end:  # gloo looks at the devices of the machine, and ends where it may not
+                root = [("/sys", kernel.READ_DIR), ("/sys/devices", kernel.READ)]
             scratch = _SCRATCH if wanted["namespaces"] else ()
             kernel.landlock(
                 root

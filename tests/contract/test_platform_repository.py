@@ -123,6 +123,16 @@ def test_private_addresses_are_added_to_what_stages_may_reach_and_to_nothing_els
     assert "10.1.2.0/24" not in str(ruled[0]), "that one is for DNS"
 
 
+@pytest.mark.parametrize("hosts", [[], ["registry.acme.dev:5000"]])
+def test_the_builder_speaks_without_tls_to_registries_that_are_named_and_to_no_other(
+    tmp_path, hosts
+):
+    overlay.write(tmp_path, values.given({**GIVEN, "plain_http": hosts}))
+    steps = of(built(tmp_path), "Task", "build-image")["spec"]["steps"]
+    flags = [[arg for arg in step["args"] if "insecure" in arg] for step in steps]
+    assert flags == [[], [f"--insecure-registry={host}" for host in hosts]]
+
+
 def test_a_forge_and_a_registry_of_the_cluster_itself_can_be_reached(tmp_path):
     inside = {
         "registry": "registry.images.svc:5000/m",

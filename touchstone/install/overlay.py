@@ -122,6 +122,10 @@ def own(values: Installation, namespace: str, *, toolkit: str) -> dict[str, Any]
     for names, rule in _REACHING if values.reach else ():
         to = [add(f"/spec/egress/{rule}/to/-", {"ipBlock": {"cidr": one}}) for one in values.reach]
         patches.append(patch({"kind": "NetworkPolicy", "name": names}, to))
+    if values.plain_http:
+        flags = [f"--insecure-registry={host}" for host in values.plain_http]
+        adding = [add("/spec/steps/1/args/-", flag) for flag in flags]
+        patches.append(patch({"kind": "Task", "name": "build-image"}, adding))
     return {
         "namespace": namespace,
         "components": [f"{toolkit}/components/ingress"] if values.domain else [],

@@ -59,6 +59,7 @@ Namespace = Annotated[str, StringConstraints(pattern=f"^{LABEL.pattern}$")]
 Folder = Annotated[str, Field(min_length=1), AfterValidator(_images)]
 GitUrl = Annotated[str, AfterValidator(_without_credentials)]
 Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 Account = Annotated[
     str, StringConstraints(pattern=r"^(github|gitlab|forgejo|bitbucket):[^\s<>]+$", to_lower=True)
 ]
@@ -117,6 +118,9 @@ class Installation(Strict):
 
     reach: tuple[Cidr, ...] = ()
     """Private addresses (CIDR) of a forge, registry or object store that stages may speak to."""
+
+    plain_http: tuple[Host, ...] = ()
+    """Registries that images are built from and pushed to without TLS, such as one of a trial."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Installation:

@@ -61,6 +61,7 @@ kind-down: setup ## end the cluster of kind-up
 bench: setup ## what a step, an event, a prediction and a verdict cost, against named peers in the same run
 	$(BIN)/python tests/bench/engine.py
 	$(BIN)/python tests/bench/intake.py
+	$(BIN)/python tests/bench/stores.py
 	$(BIN)/python -m tests.bench.first_hour
 	$(BIN)/python tests/bench/proxy.py
 	$(BIN)/python tests/bench/gate.py

@@ -17,6 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the cluster answers to parity/told-by-tekton.json",
     )
+    parser.addoption(
+        "--installation", default="touchstone", help="namespace of the runs of an installation"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -286,6 +286,15 @@ def test_an_object_store_is_named_by_a_secret_and_leaves_the_one_volume_to_check
     assert recorder["volumes"][0]["secret"]["secretName"] == "touchstone-store"
 
 
+def test_every_image_is_named_in_one_place(overlay):
+    component = yaml.safe_load((TEKTON / "components/images/kustomization.yaml").read_text())
+    named = {image["name"] for image in component["images"]}
+    for name, pod in pods(overlay):
+        for container in containers(pod):
+            if container["name"] not in ADDED:
+                assert re.split("[:@]", container["image"])[0] in named, name
+
+
 def test_gpus_are_for_tuning_and_training():
     objects = built(TEKTON / "overlays" / "gpu")
     wanting = {
@@ -358,25 +367,19 @@ def test_what_keeps_two_replicas_loses_one_at_a_time(overlay):
     assert protected == {*many, str({"eventlistener": "touchstone"})}
 
 
-def _commands() -> dict[str, list[str]]:
-    """command and args of every program of ours that the cluster starts, by its path."""
+def _started() -> dict[str, dict[str, Any]]:
+    """The container of every program of ours that the cluster starts, by the program's path."""
     objects = built(TEKTON / "overlays" / "s3")
-    found = {}
-    for _, pod in pods(objects):
-        for container in containers(pod):
-            command = container.get("command", [])
-            if command[:2] == ["python", "-P"]:
-                program = command[2].removeprefix("/opt/touchstone/")
-                found[program] = [*command[3:], *container.get("args", [])]
-    for task in of_kind(objects, "Task").values():  # judge, in pipelines of others
-        for step in task["spec"]["steps"]:
-            if step["command"][:2] == ["python", "-P"]:
-                found.setdefault(step["command"][2].removeprefix("/opt/touchstone/"), step["args"])
-    return found
+    steps = [step for task in of_kind(objects, "Task").values() for step in task["spec"]["steps"]]
+    return {
+        container["command"][2].removeprefix("/opt/touchstone/"): container
+        for container in [*steps, *(c for _, pod in pods(objects) for c in containers(pod))]
+        if container.get("command", [])[:2] == ["python", "-P"]
+    }
 
 
 def test_every_program_that_the_cluster_starts_is_shipped_and_takes_the_options_it_gets():
-    for program, words in _commands().items():
+    for program, container in _started().items():
         assert (ROOT / program).is_file(), program
         if not program.startswith("scripts/"):
             continue
@@ -389,7 +392,9 @@ def test_every_program_that_the_cluster_starts_is_shipped_and_takes_the_options_
             for option in param.opts
             if option.startswith("--")
         }
+        words = [*container["command"][3:], *container.get("args", [])]
         given = {match[0] for word in words if (match := re.match(r"--[a-z][a-z-]*", word))}
         assert given <= declared.keys(), program
-        required = {option for option, param in declared.items() if param.required}
-        assert required <= given, program
+        variables = {item["name"] for item in container.get("env", [])}
+        asked = {option for option, param in declared.items() if param.required}
+        assert asked - given <= {o for o in asked if declared[o].envvar in variables}, program

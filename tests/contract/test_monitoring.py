@@ -30,7 +30,7 @@ OF_TEKTON = {
         f"eventlistener_http_duration_seconds_{part}": {"le"} for part in ("bucket", "sum", "count")
     },
 }
-"""What docs/metrics.md of Tekton Triggers 0.37 lists of an EventListener, with labels."""
+"""What Tekton Triggers 0.37 documents of an EventListener, with labels."""
 
 OF_TARGETS = {"namespace", "job", "instance", "pod"}
 """Labels that the Prometheus operator gives whatever it scrapes."""

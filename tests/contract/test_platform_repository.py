@@ -111,6 +111,18 @@ def test_every_overlay_is_written_and_builds(tmp_path, name):
     assert {one["metadata"]["name"] for one in built(tmp_path)} >= {"staging", "production"}
 
 
+def test_private_addresses_are_added_to_what_stages_may_reach_and_to_nothing_else(tmp_path):
+    overlay.write(tmp_path, values.given({**GIVEN, "reach": ["10.1.2.0/24"]}))
+    policies = {one["metadata"]["name"]: one for one in built(tmp_path) if "egress" in str(one)}
+    named = {name for name, one in policies.items() if "10.1.2.0/24" in str(one["spec"])}
+    assert named == {
+        *("touchstone-runs-git", "touchstone-runs-registry", "touchstone-runs-web"),
+        "touchstone-requests",
+    }
+    ruled = policies["touchstone-requests"]["spec"]["egress"]
+    assert "10.1.2.0/24" not in str(ruled[0]), "that one is for DNS"
+
+
 def test_a_forge_and_a_registry_of_the_cluster_itself_can_be_reached(tmp_path):
     inside = {
         "registry": "registry.images.svc:5000/m",

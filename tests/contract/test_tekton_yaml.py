@@ -12,7 +12,8 @@ from trust_gates import GATES
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob("tekton/**/*.yaml"), *ROOT.glob("argocd/**/*.yaml")])
 UNPUBLISHED = {
-    *("cert-manager.io/v1", "gateway.envoyproxy.io/v1alpha1", "route.openshift.io/v1"),
+    *("cert-manager.io/v1", "gateway.envoyproxy.io/v1alpha1", "monitoring.coreos.com/v1"),
+    "route.openshift.io/v1",
 }
 """Asked for by an overlay of their users alone, and not among the CRDs at hand."""
 TASKS = sorted({*ROOT.glob("tekton/tasks/*.yaml")} - {ROOT / "tekton/tasks/kustomization.yaml"})
@@ -26,6 +27,8 @@ def documents(path):
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_document_is_accepted_by_the_published_schema(file):
     for document in documents(file):
+        if "kind" not in document:  # kustomize's own words, beside a kustomization
+            continue
         kind = document["apiVersion"], document["kind"]
         if kind in schemas():
             check(document)

@@ -39,6 +39,7 @@ _GLOBAL = {
     ],
     "triggers.tekton.dev/v1alpha1": ["ClusterInterceptor"],
 }  # fmt: skip
+_BUSY = (500, {"message": "failed calling webhook: connection refused"})
 _PLURALS = {
     "NetworkPolicy": "networkpolicies",
     "Ingress": "ingresses",
@@ -57,7 +58,7 @@ class ObjectApi:
         self.denied = set()
         """(verb, plural) that this person may not do."""
         self.busy = 0
-        """How many of the next applications meet a webhook that is not ready."""
+        """How many of the next changes meet a webhook that is not ready."""
         self.requests = []
         self.refuse: Callable[[dict], str] = lambda document: ""
         self.ready = True
@@ -138,6 +139,9 @@ class ObjectApi:
         if key not in self.objects:
             return _gone(path)
         if method == "DELETE":
+            if self.busy:
+                self.busy -= 1
+                return _BUSY
             del self.objects[key]
             if kind == "Namespace":
                 self.objects = {k: o for k, o in self.objects.items() if k[1] != rest[1]}
@@ -158,7 +162,7 @@ class ObjectApi:
         kind, namespace, _ = key
         if self.busy:
             self.busy -= 1
-            return 500, {"message": "failed calling webhook: connection refused"}
+            return _BUSY
         if why := self.refuse(body):
             return 403, {"message": f"admission webhook denied the request: {why}"}
         if namespace and ("Namespace", "", namespace) not in self.objects:

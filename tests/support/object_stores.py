@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import logging
 import re
 import socket
 import threading
@@ -24,6 +25,7 @@ def s3():
 
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
@@ -108,7 +110,7 @@ def registry():
         def _blobs(self, name, query):
             if name == "uploads/":
                 key = str(len(self.asked))
-                self.uploads[key] = b""
+                self.uploads[key] = bytearray()
                 return self._answer(202, Location=f"{key}?state=x")
             if name.startswith("uploads/"):
                 return self._upload(name.removeprefix("uploads/"), query)
@@ -132,7 +134,7 @@ def registry():
                     self.uploads[key] += part
                     left -= len(part)
             elif self.command == "PUT":
-                data += self._body()
+                data = bytes(data) + self._body()
                 digest = query["digest"][0]
                 if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
                     return self._no(400, "DIGEST_INVALID")

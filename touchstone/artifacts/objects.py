@@ -7,6 +7,7 @@ retries with backoff and uploads in parts; a download that breaks off goes on wh
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -159,7 +160,7 @@ def opened(scheme: str, bucket: str, prefix: str, options: Mapping[str, str]) ->
     kinds: Mapping[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
     config = {KEYS[scheme][key]: value for key, value in options.items() if key in KEYS[scheme]}
     client: dict[str, Any] = {
-        "allow_http": options.get("endpoint", "").startswith("http://"),
+        "allow_http": _endpoint(options).startswith("http://"),
         "connect_timeout": "10s",
         "read_timeout": _PATIENCE,
         "timeout": "1h",  # of a whole download
@@ -179,6 +180,11 @@ def opened(scheme: str, bucket: str, prefix: str, options: Mapping[str, str]) ->
             f"got the store {scheme}://{bucket}, which cannot be opened: {_cause(str(error))}",
             hint="docs/reference/stores.md has the keys of the store's Secret",
         ) from None
+
+
+def _endpoint(options: Mapping[str, str]) -> str:
+    of_aws = (os.environ.get(f"AWS_ENDPOINT_URL{which}", "") for which in ("_S3", ""))
+    return options.get("endpoint") or next(filter(None, of_aws), "")
 
 
 def stream(store: Any, path: str) -> Readable:

@@ -91,8 +91,7 @@ class ClusterRuns:
         """The artifact store, to read from. Raises PlatformError where there is no way to it."""
         if self._records is None:
             raise PlatformError(
-                f"got no recorder in {self.cluster}, expected a Pod touchstone-recorder that is"
-                " ready",
+                f"got no recorder in {self.cluster}, expected a Pod touchstone-recorder that runs",
                 hint=f"it leads to the store; or {STORE}=URI where this machine reaches it",
             )
         return self._records.store

@@ -1,7 +1,8 @@
 """How does a run look as a trace? A span for the run, below it one for each TaskRun and step.
 
 A run is below the span that Tekton's annotation names, and so are Tekton's own spans, where its
-tracing is on. For an event that came without a trace nobody has sent that span: it is sent here.
+tracing is on. For an event that came without a trace nobody has sent that span: it is sent here,
+with what the EventListener made of the event.
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ from touchstone.runs import otlp, record, said
 from touchstone.runs.lookup import BRANCH, REPOSITORY, annotations_of, commit_of, model_of
 from touchstone.runs.otlp import Above, Span
 
-CONTEXT = "tekton.dev/pipelinerunSpanContext"
-"""Tekton's annotation: JSON with the `traceparent` that a run's spans are below."""
+CONTEXTS = {
+    "PipelineRun": "tekton.dev/pipelinerunSpanContext",
+    "TaskRun": "tekton.dev/taskrunSpanContext",
+}
+"""Tekton's annotation of each kind: JSON with the `traceparent` that its spans are below."""
+
+MADE_OF = "triggers.tekton.dev/triggers-eventid"
+"""Label of what an EventListener made itself."""
 
 
 def spans(namespace: str, kept: Record) -> list[Span]:
@@ -38,7 +45,8 @@ def spans(namespace: str, kept: Record) -> list[Span]:
     }
     created, status = metadata.get("creationTimestamp"), run.get("status") or {}
     found = []
-    if event and Above.read(otlp.of_event(event)) == above:
+    made = MADE_OF in (metadata.get("labels") or {})
+    if made and event and Above.read(otlp.of_event(event)) == above:
         source = {
             "touchstone.event": event,
             "touchstone.repository": annotations.get(REPOSITORY, ""),
@@ -104,7 +112,7 @@ def _above(run: Mapping[str, Any]) -> Above:
     """The trace of a run, and the span that it is below; no span where nobody says one."""
     annotations, metadata = annotations_of(run), run["metadata"]
     try:
-        given = str(json.loads(annotations.get(CONTEXT, "{}")).get("traceparent", ""))
+        given = str(json.loads(annotations.get(CONTEXTS[run["kind"]], "{}")).get("traceparent", ""))
     except (ValueError, AttributeError):
         given = ""
     if event := annotations.get(EVENT, ""):

@@ -123,7 +123,7 @@ def install(
                 hint="; ".join(one.remedy for one in blocked if one.remedy)
                 or "touchstone install --plan says more",
             )
-        _apply(api, known, objects, secrets, timeout, as_json=as_json)
+        _apply(api, known, objects, secrets, timeout, write, as_json=as_json)
 
 
 def _values(
@@ -150,8 +150,9 @@ def _values(
 
 
 def _write(folder: Path, known: Installation) -> list[Path]:
-    from touchstone.install import overlay
+    from touchstone.install import first, overlay
 
+    first.write(folder / first.FOLDER, known, "")
     return overlay.write(folder, known)
 
 
@@ -237,6 +238,7 @@ def _apply(
     objects: list[dict[str, Any]],
     folder: Path | None,
     seconds: float,
+    write: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -262,6 +264,9 @@ def _apply(
         notes = first.lay_out(known, recorder, secrets.pushing(api, known))
     except PlatformError as error:
         notes = [f"{known.gitops} was not looked at, as it cannot be reached from here: {error}"]
+        if write is not None:
+            first.write(write / first.FOLDER, known, recorder)
+            notes.append(f"push {write / first.FOLDER} to it, where it is empty")
     for note in notes:
         say(note)
     apply.wait(api, applier.objects, seconds=seconds, say=say)
@@ -276,14 +281,17 @@ def _apply(
         return
     _summary(changes, "were")
     for one in absent:
+        state = "missing  " if one["needed"] else "not given"
+        typer.echo(f"{state}  Secret {one['secret']}: {one['use']}")
         if one["needed"]:
-            typer.echo(f"missing  Secret {one['secret']}: {one['use']}\n         {one['command']}")
+            typer.echo(f"{'':<9}  {one['command']}")
     _told_webhook(known)
 
 
 def _told_webhook(known: Installation) -> None:
     """Where the forge posts to, and with what."""
-    where = f"https://{known.domain}/" if known.domain else "a Service, el-touchstone"
+    inside = f"http://el-touchstone.{known.namespace}.svc:8080/"
+    where = f"https://{known.domain}/" if known.domain else inside
     typer.echo(f"\nnext: a webhook of {known.forge} to {where}, JSON, signed with")
     typer.echo(
         f"  kubectl get secret {known.webhook} -n {known.namespace} -o"
@@ -348,7 +356,7 @@ def uninstall(
     left = [] if keep_data else away.find(api, namespace).own
     if as_json:
         _print_json(
-            deleted=len(found.own) - len(kept_objects),
+            deleted=len(found.own) + len(found.needed) - len(kept_objects),
             kept=[shown(one) for one in kept_objects],
             left=[shown(one) for one in left],
         )

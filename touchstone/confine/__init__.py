@@ -70,7 +70,8 @@ class Confinement:
     """Folders made for this command alone; the superuser gives them away to it."""
 
     network: Network = "none"
-    """`none` has no sockets at all, `loopback` an interface that no one else sees."""
+    """`none` has no sockets at all, `loopback` an interface that no one else sees; without
+    namespaces it is this machine's (in a container the Pod's), at ports that the kernel chooses."""
 
     ports: Sequence[int] = ()
     """Of the network `host`, the TCP ports that it may connect to: this machine's services on
@@ -103,17 +104,22 @@ class Means:
 def means() -> Means:
     """What there is here, tried once a process."""
     landlock, seccomp = kernel.landlock_version() > 0, kernel.has_seccomp()
+    why = _cannot(Confinement(), Means(True, landlock, seccomp))
+    return Means(not why, landlock, seccomp, why)
+
+
+@lru_cache
+def _cannot(asked: Confinement, found: Means) -> str:
+    """Why a command cannot be confined so, tried once a process; empty where it can."""
     tried = subprocess.run(  # noqa: S603 (our own program)
-        _command(["/bin/true"], Confinement(), Means(True, landlock, seccomp), folder="/"),
+        _command(["/bin/true"], asked, found, folder="/"),
         capture_output=True,
         env={},
         text=True,
         check=False,
     )
-    if tried.returncode == 0:
-        return Means(True, landlock, seccomp)
-    why = tried.stderr.strip().removeprefix("error: ") or f"exit code {tried.returncode}"
-    return Means(False, landlock, seccomp, why)
+    said = tried.stderr.strip().removeprefix("error: ") or f"exit code {tried.returncode}"
+    return said if tried.returncode else ""
 
 
 def off() -> bool:
@@ -146,17 +152,21 @@ def command(
     Its environment should be `environment(confinement)`; with `SWITCH` off it is `argv` itself.
 
     Raises:
-        PlatformError: as `require`; or the network is to be a loopback, which takes namespaces.
+        PlatformError: as `require`; or the network is to be a loopback, and that cannot be had.
     """
     if off():
         return [str(word) for word in argv]
     require()
     if confinement.network == "loopback" and not means().namespaces:
-        raise PlatformError(
-            f"got no namespaces ({means().missing}), expected them for processes that talk with"
-            " each other and with nobody else",
-            hint="allow user namespaces, train with one process, or say --unconfined",
-        )
+        why = _cannot(Confinement(network="loopback"), means())
+        if why:
+            raise PlatformError(
+                f"got neither namespaces ({means().missing}) nor sockets held to the loopback"
+                f" ({why}), expected one of them for processes that talk with each other and with"
+                " nobody else",
+                hint="train with one process (spec.train.workers: 1), take a machine or node with"
+                " Linux from 5.14 on, or allow user namespaces",
+            )
     return _command(argv, confinement, means(), folder=folder)
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -53,14 +54,27 @@ def train(job: launch.Job, folder: Path, *, workers: int) -> tuple[int, str]:
         PlatformError: the model repository's code cannot be confined here.
     """
     command = launch.worker(job.write(folder / "job.json"))
-    if workers > 1 or confine.means().namespaces:  # else it may signal nobody, itself included
-        command = launch.ranks(command, workers=workers, max_restarts=MAX_RESTARTS)
     kept = [] if job.checkpoint is None else [job.checkpoint.path.parent]
     for one in kept:
         one.mkdir(parents=True, exist_ok=True)
     confinement = _confinement(job, [folder, *kept], workers)
-    started = confine.started(
-        command, confinement, launch.environment({}), folder=folder, stderr=subprocess.PIPE
+    if confine.means().namespaces:
+        command = launch.ranks(command, workers=workers, max_restarts=MAX_RESTARTS)
+        command = confine.command(command, confinement, folder=folder)
+    elif workers > 1:
+        # Before Linux 6.12 what is shut in so can signal nobody: each rank is, by itself, and not
+        # who starts them. What a rank is ended by is its supervisor's exit code: no restarts.
+        memory = confinement.limits.memory // workers
+        each = replace(confinement, limits=replace(confinement.limits, memory=memory))
+        command = launch.ranks(confine.command(command, each, folder=folder), workers=workers)
+    else:  # it may signal nobody, itself included
+        command = confine.command(command, confinement, folder=folder)
+    started = subprocess.Popen(
+        command,
+        env=confine.environment(confinement, launch.environment({})),
+        cwd=folder if confine.off() else "/",
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     with started as process, _Told(process.stderr) as told:
         # Whoever stops this process stops the training, which leaves a checkpoint first.

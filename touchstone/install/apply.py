@@ -89,7 +89,7 @@ class Applier:
         """
         for document in self.objects:
             if (document["kind"] == "Namespace") is namespaces:
-                for attempt in _patiently():
+                for attempt in patiently():
                     with attempt:
                         change = self._one(document, dry_run=False)
                 yield change
@@ -119,7 +119,8 @@ class Applier:
         return Change(marked, "unchanged" if _bare(after) == _bare(live) else "changed")
 
 
-def _patiently() -> Retrying:
+def patiently() -> Retrying:
+    """Attempts for a minute, while the API server or a webhook of it is busy."""
     return Retrying(
         retry=retry_if_exception_type(BusyError),
         wait=wait_exponential(multiplier=0.5, max=5),

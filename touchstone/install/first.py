@@ -6,15 +6,22 @@ import base64
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from touchstone.delivery import gitops, people
 from touchstone.errors import PlatformError
 from touchstone.install.values import Installation
 
+FOLDER = "gitops"
+"""Of a platform repository: what to push to the GitOps repository."""
 
-def content(values: Installation, recorder: str) -> dict[str, str]:
-    """The files of its first commit, by their path."""
-    return gitops.first_content(values.environments, _founders(values, recorder))
+
+def write(folder: Path, values: Installation, recorder: str) -> None:
+    """Write the files of its first commit, where they cannot be pushed from here."""
+    content = gitops.first_content(values.environments, _founders(values, recorder))
+    for name, text in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def lay_out(values: Installation, recorder: str, credentials: Mapping[str, bytes]) -> list[str]:

@@ -26,6 +26,11 @@ TEAMS_HEAD = "# A line for each team; `touchstone onboard` adds one.\n"
 _TOOLKIT = "../toolkit/tekton"
 _TOP = "kustomization.yaml"
 _ARGOCD = ("project.yaml", "applicationset.yaml", "health.yaml")
+_REACHING = (
+    ("touchstone-runs-git|touchstone-runs-registry|touchstone-runs-web", 0),
+    ("touchstone-requests|touchstone-store", 1),
+)
+"""NetworkPolicies that let stages speak to services of one's own, and which rule of each."""
 IMAGES = "images.yaml"
 IMAGE_FIELDS = SHIPPED / "tekton" / "components" / "images" / "fields.conf"
 """Where a Task has images: kustomize knows those of Pods alone."""
@@ -112,10 +117,9 @@ def own(values: Installation, namespace: str, *, toolkit: str) -> dict[str, Any]
         if namespace != values.namespace:  # one host for all, a path for each team
             host.append(replace("/spec/rules/0/http/paths/0/path", f"/{namespace}"))
         patches.append(patch({"kind": "Ingress", "name": "touchstone"}, host))
-    if values.reach:
-        to = {"to": [{"ipBlock": {"cidr": one}} for one in values.reach]}
-        outside = {"kind": "NetworkPolicy", "name": "touchstone-runs-outside|touchstone-requests"}
-        patches.append(patch(outside, [add("/spec/egress/-", to)]))
+    for names, rule in _REACHING if values.reach else ():
+        to = [add(f"/spec/egress/{rule}/to/-", {"ipBlock": {"cidr": one}}) for one in values.reach]
+        patches.append(patch({"kind": "NetworkPolicy", "name": names}, to))
     return {
         "namespace": namespace,
         "components": [f"{toolkit}/components/ingress"] if values.domain else [],
@@ -279,6 +283,7 @@ it, or with a newer toolkit, write it again: `toolkit/`, `installation/`, `neigh
 | `argocd/` | who may be served from where |
 | `teams/` | a folder for each team: `touchstone onboard` adds one |
 | `toolkit/` | the toolkit's YAML at that version |
+| `gitops/` | the first content of the GitOps repository, for an empty one; no part of this |
 
 ## Apply it
 

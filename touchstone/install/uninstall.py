@@ -10,7 +10,7 @@ from typing import Any
 
 from touchstone.errors import DeadlineError, PlatformError
 from touchstone.install.api import INSTALLATION, SHARED, Api, Kind, manager_of, shown
-from touchstone.install.apply import Say
+from touchstone.install.apply import Say, patiently
 
 _AT_ONCE = 8
 _PAUSE = 1.0
@@ -19,6 +19,9 @@ _SERVED = ("serving.kserve.io/v1beta1", "InferenceService")
 _RUNS = (("tekton.dev/v1", "PipelineRun"), ("tekton.dev/v1", "TaskRun"))
 _FIRST = ("Application", "ApplicationSet", "EventListener", "PipelineRun", "TaskRun", "Deployment")
 """What would make new objects while the others go."""
+_ONCE = ("ClusterRole", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+"""What a cluster has once, however many installations there are."""
+_OF_RUNS = "touchstone.dev/pod-security=restricted"
 _DATA = ("Secret", "PersistentVolumeClaim", "Namespace")
 """Keys, credentials and the store, and the namespaces that hold them."""
 _COPIED = ("Endpoints", "EndpointSlice", "Pod", "ReplicaSet", "Event")
@@ -35,6 +38,8 @@ class Found:
     """Objects of others that it wrote into."""
     served: list[Mapping[str, Any]] = field(default_factory=list)
     """Models that are served in its namespaces."""
+    needed: list[Mapping[str, Any]] = field(default_factory=list)
+    """What it made once for the cluster, and another installation rests on: it stays."""
     unseen: list[str] = field(default_factory=list)
     """Kinds that this person may not list."""
 
@@ -58,6 +63,10 @@ def find(api: Api, installation: str) -> Found:
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(listed, [one for one in api.everything() if one.kind not in _COPIED]))
+    others = api.list(api.kind("v1", "Namespace"), selector=_OF_RUNS)
+    if any(one["metadata"]["name"] not in {*found.namespaces, installation} for one in others):
+        found.needed = [one for one in found.own if one["kind"] in _ONCE]
+        found.own = [one for one in found.own if one["kind"] not in _ONCE]
     served = api.kind(*_SERVED)
     found.served = [one for name in found.namespaces for one in api.list(served, name)]
     found.own.sort(key=_rank)
@@ -89,23 +98,29 @@ def remove(
         going = [*_runs(api, found), *going]
     starters = [one for one in going if one["kind"] == "ApplicationSet"]
     for one in starters:
-        api.delete(one)
+        _delete(api, one)
         say(f"deleted {shown(one)}")
     # An Application whose project is gone can never end: its project waits for it.
     _until(lambda: _applications(api, starters), deadline, "Applications of Argo CD")
     for one in going:
         if one["kind"] not in ("ApplicationSet", "Namespace"):
-            api.delete(one)
+            _delete(api, one)
             say(f"deleted {shown(one)}")
     for one in found.shared:
         _give_back(api, one, installation)
         say(f"gave back {shown(one)}")
     for one in going:
         if one["kind"] == "Namespace":
-            api.delete(one)
+            _delete(api, one)
             say(f"deleting {shown(one)} and all in it")
     _until(lambda: [one for one in going if api.live(one) is not None], deadline, "objects")
-    return kept
+    return [*kept, *found.needed]
+
+
+def _delete(api: Api, document: Mapping[str, Any]) -> None:
+    for attempt in patiently():
+        with attempt:
+            api.delete(document)
 
 
 def _runs(api: Api, found: Found) -> Iterator[Mapping[str, Any]]:

@@ -105,10 +105,11 @@ def shown(request, ran, kept, monkeypatch):
     if request.param == "kept by a store":
         monkeypatch.setenv("TOUCHSTONE_STORE", str(kept.store.root))
         return
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     labels = {"app.kubernetes.io/name": "touchstone-recorder"}
     metadata = {"name": "touchstone-recorder-1", "labels": labels}
-    ran.put("pods", {"metadata": metadata, "spec": {"containers": []}, "status": ready})
+    ran.put(
+        "pods", {"metadata": metadata, "spec": {"containers": []}, "status": {"phase": "Running"}}
+    )
     server = answers.listen("127.0.0.1", 0, answers.stored(kept.store, [NAMESPACE]))
     request.addfinalizer(server.server_close)
     request.addfinalizer(server.shutdown)

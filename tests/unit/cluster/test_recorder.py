@@ -1,7 +1,6 @@
 """What runs leave behind is kept: whole, once, and also where recorder, store, API or Pod break."""
 
 import json
-import re
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -14,9 +13,8 @@ from touchstone.cluster.metrics import Metrics
 from touchstone.cluster.podlogs import PodLogs
 from touchstone.cluster.recorder import Recorder
 from touchstone.cluster.records import Records
-from touchstone.cluster.traces import Exporter, spans
 from touchstone.errors import PlatformError
-from touchstone.home import SHIPPED
+from touchstone.runs.otlp import Exporter
 
 EVENT = {"touchstone.dev/event": "ev-1", "touchstone.dev/repository": "acme/model"}
 
@@ -279,14 +277,13 @@ def test_of_a_long_log_the_beginning_and_the_end_are_kept(tmp_path):
 # traces
 
 
-def test_a_run_is_one_trace_and_those_of_one_event_share_it(api, kept, start):
+def test_spans_that_a_collector_did_not_take_are_sent_again(api, start):
     received = []
 
     class Collector(BaseHTTPRequestHandler):
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            received.append((self.path, self.headers["x-team"], json.loads(body)))
-            self.send_response(200 if len(received) > 1 else 503)  # it is tried again
+            received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200 if len(received) > 1 else 503)
             self.end_headers()
 
         def log_message(self, *_):
@@ -294,39 +291,13 @@ def test_a_run_is_one_trace_and_those_of_one_event_share_it(api, kept, start):
 
     server = HTTPServer(("127.0.0.1", 0), Collector)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}/",
-        "OTEL_EXPORTER_OTLP_HEADERS": "x-team=a%20b",
-    }
-    start(exporter=Exporter.of(environment))
+    endpoint = f"http://127.0.0.1:{server.server_port}/"
+    start(exporter=Exporter.of({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}))
     run_through(api, annotations=EVENT)
     until(lambda: len(received) == 2)
     server.shutdown()
     server.server_close()
     assert received[0] == received[1]
-    path, team, document = received[1]
-    assert (path, team) == ("/v1/traces", "a b")
-    found = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
-    assert [one["name"] for one in found] == [
-        "PipelineRun model", "train", "train/s", "train/t", "gate", "gate/judge",
-    ]  # fmt: skip
-    assert len({one["traceId"] for one in found}) == 1
-    ids = {one["name"]: one["spanId"] for one in found}
-    above = {one["name"]: one.get("parentSpanId") for one in found}
-    assert above["PipelineRun model"] is None
-    assert (above["train"], above["train/s"]) == (ids["PipelineRun model"], ids["train"])
-    run_through(api, "second", annotations=EVENT)
-    assert spans(NAMESPACE, whole(kept, "second"))[0]["traceId"] == found[0]["traceId"]
-
-
-def test_a_run_is_below_the_span_that_tekton_was_told(api, kept, start):
-    start()
-    trace, span = "ab" * 16, "cd" * 8
-    context = {"tekton.dev/pipelinerunSpanContext": f'{{"traceparent":"00-{trace}-{span}-01"}}'}
-    run_through(api, annotations=context)
-    (first, *_) = spans(NAMESPACE, whole(kept))
-    assert (first["traceId"], first["parentSpanId"]) == (trace, span)
-    assert Exporter.of({}) is None
 
 
 # what is answered to who may forward a port
@@ -345,11 +316,3 @@ def test_loopback_gives_what_is_stored_of_its_namespaces_alone(kept):
     for path in ("records/other/r", "records/team/../other/r", "../x", "refused/1"):
         assert answer(f"/refs/{path}")[0] == 403
     assert [answer(path)[0] for path in ("/", "/blobs/sha256:x", "/names/records")] == [403] * 3
-
-
-def test_every_metric_is_told_in_the_reference():
-    page = (SHIPPED / "docs" / "reference" / "recorder.md").read_text()
-    told = {
-        name.removesuffix("_total") for name in re.findall(r"^\| `(touchstone_\w+)`", page, re.M)
-    }
-    assert told == {family.name for family in Metrics().registry.collect()}

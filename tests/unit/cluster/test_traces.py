@@ -6,7 +6,7 @@ import pytest
 from collector import collector
 
 from touchstone.cluster.records import Record
-from touchstone.cluster.traces import CONTEXT, spans
+from touchstone.cluster.traces import CONTEXTS, MADE_OF, spans
 from touchstone.errors import PlatformError
 from touchstone.runs import otlp
 from touchstone.runs.otlp import Above, Exporter
@@ -21,16 +21,17 @@ def status(passed=True, **more):
     return {"startTime": TIMES[1], "completionTime": TIMES[2], "conditions": [condition], **more}
 
 
-def kept(uid="u1", event="e-1", traceparent=""):
+def kept(uid="u1", event="e-1", traceparent="", made=True):
     annotations = {"touchstone.dev/event": event} if event else {}
     if traceparent:
-        annotations[CONTEXT] = json.dumps({"traceparent": traceparent})
+        annotations[CONTEXTS["PipelineRun"]] = json.dumps({"traceparent": traceparent})
     run = {
         "kind": "PipelineRun",
         "metadata": {
             "name": f"detector-{uid}",
             "uid": uid,
             "creationTimestamp": TIMES[0],
+            "labels": {MADE_OF: event} if made else {},
             "annotations": annotations,
         },
         "spec": {"pipelineRef": {"name": "model"}},
@@ -111,6 +112,23 @@ def test_what_is_no_trace_context_is_not_followed(wrong):
     assert Above.read(otlp.of_event("e-1"))
 
 
+def test_a_task_that_asked_git_first_sends_the_events_span_and_not_the_run_that_it_started():
+    record = kept(made=False)
+    (task, _) = record.task_runs.values()
+    task["metadata"] |= {
+        "labels": {MADE_OF: "e-1"},
+        "annotations": {
+            "touchstone.dev/event": "e-1",
+            CONTEXTS["TaskRun"]: json.dumps({"traceparent": otlp.of_event("e-1")}),
+        },
+        "creationTimestamp": TIMES[0],
+    }
+    started = spans("n", record)
+    asked = spans("n", Record(pipeline_run=None, task_runs={"start-run": task}))
+    assert [one["name"] for one in asked][0] == "event"
+    assert started[0]["parentSpanId"] == asked[1]["parentSpanId"] == asked[0]["spanId"]
+
+
 def test_a_run_that_no_event_started_is_a_trace_of_its_own():
     first, second = (spans("n", kept(uid=uid, event=""))[0] for uid in ("1", "2"))
     assert "parentSpanId" not in first
@@ -120,7 +138,7 @@ def test_a_run_that_no_event_started_is_a_trace_of_its_own():
 def test_an_annotation_that_is_no_json_does_no_harm():
     for text in ("{", "[]", '"x"', '{"traceparent": 7}'):
         record = kept()
-        record.run["metadata"]["annotations"][CONTEXT] = text
+        record.run["metadata"]["annotations"][CONTEXTS["PipelineRun"]] = text
         assert spans("n", record)[0]["name"] == "event"
 
 

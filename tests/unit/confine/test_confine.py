@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from waiting import until
@@ -250,6 +251,48 @@ def test_processes_that_talk_to_each_other_are_heard_by_nobody_else():
     listener.join()
     assert "hello" in done.stdout, done.stderr
     assert not heard
+
+
+def test_processes_that_talk_to_each_other_do_so_at_ports_that_the_kernel_chooses(way):
+    code = (
+        "import socket, threading\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "threading.Thread(target=lambda: server.accept()[0].sendall(b'hello')).start()\n"
+        "print(socket.create_connection(server.getsockname(), timeout=9).recv(5))\n"
+    )
+    done = run(code, confinement=Confinement(network="loopback"))
+    assert "hello" in done.stdout, done.stderr
+
+
+@pytest.fixture
+def no_namespaces(monkeypatch):
+    without = replace(confine.means(), namespaces=False, missing="not wanted here")
+    monkeypatch.setattr(confine, "means", lambda: without)
+
+
+@pytest.mark.usefixtures("no_namespaces")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)",  # MPTCP
+        "socket.socket(socket.AF_UNIX)",
+        "socket.socket().setsockopt(socket.SOL_SOCKET, 25, b'\\0')",  # of no device any more
+        "socket.socket().setsockopt(socket.SOL_SOCKET, 62, 0)",  # the same by its number
+    ],
+)
+def test_without_namespaces_a_socket_is_of_tcp_and_tied_to_the_loopback_interface(code):
+    assert tried(code, confinement=Confinement(network="loopback")).startswith("PermissionError")
+
+
+@pytest.mark.usefixtures("no_namespaces")
+def test_without_namespaces_what_listens_where_services_do_is_not_reached():
+    if kernel.landlock_version() < 4:
+        pytest.skip("Landlock knows no ports before Linux 6.7")
+    with socket.create_server(("127.0.0.1", 8443)) as server:
+        connect = f"socket.create_connection({server.getsockname()!r}, timeout=5)"
+        said = tried(connect, confinement=Confinement(network="loopback"))
+    assert said.startswith("PermissionError")
 
 
 def test_where_nothing_confines_it_is_refused_and_typing_unconfined_lets_it(monkeypatch):

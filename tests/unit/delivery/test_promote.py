@@ -42,6 +42,13 @@ def test_the_branch_holds_a_release_that_verifies(platform, tmp_path):
     assert platform.store.get_json(promotion.release)["version"] == "1a2b3c4d5e6f"
 
 
+def test_a_release_names_the_store_that_has_its_model(platform, tmp_path):
+    platform.store._backend.remote = "s3://models/touchstone"
+    files = folder(platform, platform.promote().branch, tmp_path / "files")
+    assert release.verify(files, platform.keys.public).store == "s3://models/touchstone"
+    assert "secretName: touchstone-store" in (files / "inferenceservice.yaml").read_text()
+
+
 def test_main_is_untouched_until_a_review(platform):
     before = platform.git("rev-parse", "main")
     platform.promote()

@@ -23,6 +23,7 @@ from touchstone.events.interceptors.interceptor import (
 from touchstone.events.interceptors.senders import SENDERS
 from touchstone.events.listener import Listener
 from touchstone.events.server import create_app
+from touchstone.runs import otlp
 
 IGNORE = "(^docs/)|([.]md$)"
 PUSHES = Delivery.build({"events": ["push", "tag"], "ignore": IGNORE, "tags": "^v[0-9]"})
@@ -192,7 +193,16 @@ def test_all_forges_tell_of_a_push_in_the_same_words():
         "ignore": "",
         "target": "",
         "further": "[]",
+        "traceparent": otlp.of_event("e"),
     }
+
+
+def test_a_delivery_keeps_the_trace_that_it_came_with_and_else_has_its_own():
+    headers, body = BY_NAME["github-push"].delivery()
+    given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for text, trace in ((given, given), ("nonsense", otlp.of_event("e"))):
+        passed = PUSHES.process(request(named(headers, traceparent=text), body), secrets)
+        assert passed.extensions["traceparent"] == trace
 
 
 def test_the_branch_that_counts_may_be_configured():

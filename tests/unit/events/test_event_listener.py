@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from event_samples import SECRET, push, signed
 
 from touchstone.errors import ManifestError
 from touchstone.events.listener import Listener
+from touchstone.runs import otlp
 from touchstone.runs.store import State
 
 
@@ -19,6 +22,7 @@ def test_a_push_becomes_one_run_of_the_pipeline_with_what_the_event_says(state, 
     store(state, push())
     (name,) = listener.process_pending()
     run = state.run(name).manifest
+    event = run["metadata"]["annotations"]["touchstone.dev/event"]
     assert run["metadata"]["name"].startswith("object-detector-")
     assert "generateName" not in run["metadata"]
     assert run["spec"]["pipelineRef"] == {"name": "model"}
@@ -31,7 +35,10 @@ def test_a_push_becomes_one_run_of_the_pipeline_with_what_the_event_says(state, 
         "forge": "github",
         "repository": "vision/Object-Detector",
         "branch": "main",
+        "traceparent": otlp.of_event(event),
     }
+    told = json.loads(run["metadata"]["annotations"]["tekton.dev/pipelinerunSpanContext"])
+    assert told == {"traceparent": otlp.of_event(event)}
     assert run["metadata"]["labels"]["triggers.tekton.dev/trigger"] == "push"
     assert "push" in listener.triggers.triggers[0].name
 

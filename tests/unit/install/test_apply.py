@@ -128,6 +128,23 @@ def test_two_installations_in_one_cluster_leave_each_other_alone(cluster):
     assert cluster.find("ClusterRole", "touchstone-triggers")["rules"] == [{"verbs": ["get"]}]
 
 
+def test_what_a_cluster_has_once_stays_while_another_installation_rests_on_it(cluster):
+    applied(cluster)
+    other = copy.deepcopy(SPACE)
+    other["metadata"] = {"name": "second", "labels": {"touchstone.dev/pod-security": "restricted"}}
+    cluster.put(other)
+    assert [one["kind"] for one in removed(cluster)] == ["ClusterRole"]
+    assert cluster.names("ClusterRole") == {"touchstone-triggers"}
+    assert cluster.names("Task") == set()
+
+
+def test_taking_away_waits_for_a_webhook_too(cluster):
+    applied(cluster)
+    cluster.busy = 1
+    removed(cluster)
+    assert cluster.names("Task") == set()
+
+
 def test_an_object_of_somebody_else_is_not_overwritten(cluster):
     applied(cluster, [SPACE])
     cluster.put({**copy.deepcopy(TASK), "spec": {"steps": ["theirs"]}})

@@ -5,7 +5,7 @@ from collector import collector
 from delivery_platform import Shelf
 from engine_runs import run_text
 
-from touchstone.cluster.traces import CONTEXT
+from touchstone.cluster.traces import CONTEXTS, MADE_OF
 from touchstone.delivery import release
 from touchstone.delivery.sync import Sync
 from touchstone.platform.traces import Traces
@@ -18,6 +18,7 @@ apiVersion: tekton.dev/v1
 kind: PipelineRun
 metadata:
   name: two
+  labels: {%s: e-1}
   annotations: {touchstone.dev/event: e-1, %s: '{"traceparent":"%s"}'}
 spec:
   pipelineSpec:
@@ -41,7 +42,7 @@ def traces(receiver, state=None, gitops=None):
 
 
 def test_an_embedded_run_is_the_same_tree_of_spans(receiver, tmp_path):
-    run_text(RUN % (CONTEXT, otlp.of_event("e-1")), tmp_path)
+    run_text(RUN % (MADE_OF, CONTEXTS["PipelineRun"], otlp.of_event("e-1")), tmp_path)
     traces(receiver, State(tmp_path)).ended("two")
     run = "PipelineRun run"
     assert {*receiver.spans} == {"event", run, "good", "good/s", "bad", "bad/s"}
@@ -88,7 +89,7 @@ def test_a_trace_makes_no_other_release(platform):
 
 
 def test_a_collector_that_is_down_fails_nothing(receiver, tmp_path, caplog):
-    run_text(RUN % (CONTEXT, ""), tmp_path)
+    run_text(RUN % (MADE_OF, CONTEXTS["PipelineRun"], ""), tmp_path)
     receiver.code = 503
     traces(receiver, State(tmp_path)).ended("two")
     assert "traces:" in caplog.text and "answered 503" in caplog.text

@@ -70,15 +70,38 @@ def main() -> None:
         else:
             kernel.collect_orphans()
         kernel.die_with_parent(signal.SIGKILL)
+        asks = wanted["network"] == "loopback" and not wanted["namespaces"]
+        ends = _two_ends() if asks else None
         program = os.fork()
         if not program:
-            _become(wanted, seen, argv)
+            _become(wanted, seen, argv, ends and ends[1])
+        if ends:
+            _give_sockets(*ends)
     except OSError as error:
         _fail(error)
     _pass_on_to(program)
     code = _watch(program, wanted)
     _end_orphans()
     sys.exit(code)
+
+
+def _two_ends() -> tuple[Any, Any]:
+    """What the program's listener comes through; OSError where no socket is held to loopback."""
+    import socket
+
+    os.close(kernel.loopback_socket(socket.AF_INET, socket.SOCK_STREAM, 0))
+    return socket.socketpair()
+
+
+def _give_sockets(ours: Any, theirs: Any) -> None:
+    """Make, on the side, the sockets that the program asks for."""
+    import socket
+    import threading
+
+    theirs.close()
+    with ours:
+        for listener in socket.recv_fds(ours, 1, 1)[1]:  # none where it could not be started
+            threading.Thread(target=kernel.give_sockets, args=(listener,), daemon=True).start()
 
 
 def _pass_on_to(process: int) -> None:
@@ -152,8 +175,10 @@ def _bind(path: str, source: str) -> None:
     kernel.bind(old, new)
 
 
-def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> NoReturn:
-    """Turn this process into the program, shut in."""
+def _become(
+    wanted: dict[str, Any], seen: dict[str, str], argv: list[str], end: Any | None
+) -> NoReturn:
+    """Turn this process into the program, shut in; `end` takes who makes its sockets, if any."""
     try:
         kernel.die_with_parent(signal.SIGKILL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -166,8 +191,11 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
         if os.geteuid() == 0:
             kernel.drop_capabilities()
         kernel.no_new_privileges()
+        loopback = wanted["network"] == "loopback"
         if wanted["landlock"]:
             root = [("/", kernel.READ_DIR)] if wanted["namespaces"] else []
+            if end:  # gloo looks at the devices of the machine, and ends where it may not
+                root = [("/sys", kernel.READ_DIR), ("/sys/devices", kernel.READ)]
             scratch = _SCRATCH if wanted["namespaces"] else ()
             kernel.landlock(
                 root
@@ -175,22 +203,35 @@ def _become(wanted: dict[str, Any], seen: dict[str, str], argv: list[str]) -> No
                 + [(path, kernel.WRITE) for path in wanted["write"]]
                 + [(path, kernel.SCRATCH) for path in scratch]
                 + [(path, kernel.DEVICE) for path in seen if _takes_writes(path)],
-                ports=None if wanted["network"] == "loopback" else wanted["ports"],
+                ports=_own_ports() if end else None if loopback else wanted["ports"],
+                binds=loopback,
             )
         os.chdir(wanted["folder"])
         if wanted["seccomp"]:
             scoped = kernel.landlock_version() >= kernel.SCOPES_SIGNALS
-            kernel.seccomp(
+            listener = kernel.seccomp(
                 sockets=wanted["network"] != "none",
-                listens=wanted["network"] == "loopback",
+                listens=loopback,
                 # Abstract names are the network's; without namespaces others' paths are in sight.
                 unix=wanted["namespaces"] and (wanted["network"] != "host" or scoped),
                 namespaces=wanted["namespaces"],
                 signals=wanted["namespaces"] or scoped,
+                asks=end is not None,
             )
+            if end:
+                import socket
+
+                socket.send_fds(end, [b"x"], [listener])
         os.execv(argv[0], argv)
     except OSError as error:
         _fail(error)
+
+
+def _own_ports() -> range:
+    """The TCP ports that the kernel chooses from: services of others listen elsewhere."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as stream:
+        first, last = map(int, stream.read().split())
+    return range(first, last + 1)
 
 
 def _takes_writes(path: str) -> bool:

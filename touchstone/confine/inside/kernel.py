@@ -6,6 +6,7 @@ what they hold in memory every fork copies.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -30,6 +31,7 @@ _READ_ONLY = struct.pack("=QQQQ", 1, 0, 0, 0)
 """A mount_attr that sets MOUNT_ATTR_RDONLY and leaves what else a mount has."""
 
 _BIND_TCP, _CONNECT_TCP = 1, 2
+_SO_BINDTODEVICE = 25
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -140,6 +142,55 @@ def wake_loopback() -> None:
         fcntl.ioctl(any_socket, 0x8914, request)  # SIOCSIFFLAGS
 
 
+def loopback_socket(family: int, kind: int, protocol: int) -> int:
+    """A new TCP socket that nothing but the loopback interface carries; its descriptor.
+
+    Only who has CAP_NET_RAW can untie it. Raises OSError for any other kind of socket.
+    """
+    import socket
+
+    if family not in (_AF_INET, _AF_INET6) or kind & 0xF != socket.SOCK_STREAM:
+        raise PermissionError(_EPERM, "no TCP socket")
+    if protocol not in (0, socket.IPPROTO_TCP):
+        raise PermissionError(_EPERM, "no TCP socket")
+    with socket.socket(family, kind, protocol) as made:
+        made.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, b"lo\0")
+        return made.detach()
+
+
+def give_sockets(listener: int) -> None:
+    """Make the sockets that are asked for at `listener`, of `seccomp`, until nobody can ask.
+
+    What is asked lies in registers that the kernel copied, so it cannot change meanwhile.
+    """
+    import fcntl
+    import select
+
+    poller = select.poll()
+    poller.register(listener, select.POLLIN)
+    while not poller.poll()[0][1] & select.POLLHUP:
+        asked = bytearray(80)
+        try:
+            fcntl.ioctl(listener, _NOTIFICATION, asked)
+        except OSError:
+            continue  # who asked has ended
+        number = struct.unpack_from("=Q", asked)[0]
+        family, kind, protocol = (struct.unpack_from("=i", asked, 32 + 8 * n)[0] for n in range(3))
+        made = -1
+        try:
+            made = loopback_socket(family, kind, protocol)
+            flags = os.O_CLOEXEC if kind & os.O_CLOEXEC else 0
+            given = struct.pack("=QIIII", number, _ADDFD_SEND, made, 0, flags)
+            fcntl.ioctl(listener, _ADD_DESCRIPTOR, given)
+        except OSError as error:
+            refused = struct.pack("=QqiI", number, 0, -(error.errno or _EPERM), 0)
+            with contextlib.suppress(OSError):  # who asked has ended
+                fcntl.ioctl(listener, _ANSWER, bytearray(refused))
+        finally:
+            if made >= 0:
+                os.close(made)
+
+
 def drop_capabilities() -> None:
     """Let what is started have none, also where the superuser starts it.
 
@@ -202,11 +253,14 @@ SCOPES_SIGNALS = 6
 """From this version on Landlock lets no signal out."""
 
 
-def landlock(rules: Sequence[tuple[str, int]], ports: Sequence[int] | None) -> None:
+def landlock(
+    rules: Sequence[tuple[str, int]], ports: Sequence[int] | None, *, binds: bool = False
+) -> None:
     """Allow this process, from now on, what `rules` (path, rights) say, and nothing else of files.
 
-    It connects by TCP to `ports` alone and takes no connections, unless they are None; it reaches
-    no abstract socket and sends no signal outside of what it starts; where the kernel knows how.
+    It connects by TCP to `ports` alone and takes no connections, unless they are None, with `binds`
+    at ports that the kernel chooses; it reaches no abstract socket and sends no signal outside of
+    what it starts; where the kernel knows how.
     """
     version = landlock_version()
     handled = (1 << max(count for count, since in _SINCE if version >= since)) - 1
@@ -223,6 +277,9 @@ def landlock(rules: Sequence[tuple[str, int]], ports: Sequence[int] | None) -> N
         os.close(here)
     for port in (ports or ()) if net else ():
         rule = struct.pack("=QQ", _CONNECT_TCP, port)
+        _syscall(_ADD_RULE, ruleset, _NET_PORT, rule, ctypes.c_uint(0))
+    if net and binds:
+        rule = struct.pack("=QQ", _BIND_TCP, 0)
         _syscall(_ADD_RULE, ruleset, _NET_PORT, rule, ctypes.c_uint(0))
     _syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint(0))
     os.close(ruleset)
@@ -281,7 +338,9 @@ _MSG_FASTOPEN = 0x20000000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _ENOSYS, _EPERM = 38, 1
-_ERRNO, _ALLOW, _KILL = 0x00050000, 0x7FFF0000, 0x80000000
+_ERRNO, _ALLOW, _KILL, _ASK = 0x00050000, 0x7FFF0000, 0x80000000, 0x7FC00000
+_SECCOMP, _NEW_LISTENER = (317, 277), 8
+_NOTIFICATION, _ANSWER, _ADD_DESCRIPTOR, _ADDFD_SEND = 0xC0502100, 0xC0182101, 0x40182103, 2
 _NEW_NAMESPACES = (
     CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
     | 0x02000000 | 0x00000080  # of cgroups and of time
@@ -293,12 +352,22 @@ def has_seccomp() -> bool:
     return os.uname().machine in _ARCHITECTURES and os.path.exists("/proc/sys/kernel/seccomp")
 
 
-def seccomp(*, sockets: bool, listens: bool, unix: bool, namespaces: bool, signals: bool) -> None:
+def seccomp(
+    *,
+    sockets: bool,
+    listens: bool,
+    unix: bool,
+    namespaces: bool,
+    signals: bool,
+    asks: bool = False,
+) -> int:
     """Deny, from now on, system calls that reach outside: EPERM, for everything started too.
 
     Without `sockets` there is no new one; with them there are those of the internet, with `unix`
     also those, and without `listens` none takes connections. Without `namespaces` what Landlock has
-    no right for is denied too; without `signals` none is sent, not even to itself.
+    no right for is denied too; without `signals` none is sent, not even to itself. With `asks`
+    whoever holds the descriptor that is returned (else -1) makes the sockets of the internet, as
+    `give_sockets` does: a filter sees that a socket is made, but not where it connects.
     """
     architecture, column = _ARCHITECTURES[os.uname().machine]
     load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -307,7 +376,8 @@ def seccomp(*, sockets: bool, listens: bool, unix: bool, namespaces: bool, signa
     denied += [] if sockets else [_SOCKET[column]]
     denied += [] if listens else [_LISTEN[column]]
     denied += [] if signals else [numbers[column] for _, *numbers in _SIGNALS]
-    families = [_AF_INET, _AF_INET6, _AF_NETLINK, *([_AF_UNIX] if unix else [])]
+    internet = [] if asks else [_AF_INET, _AF_INET6]
+    families = [*internet, _AF_NETLINK, *([_AF_UNIX] if unix else [])]
     program = [
         (load, 0, 0, 4),  # the architecture
         (equal, 1, 0, architecture),
@@ -330,8 +400,10 @@ def seccomp(*, sockets: bool, listens: bool, unix: bool, namespaces: bool, signa
             (give, 0, 0, _ERRNO | _EPERM),
         ]
     # Of the internet TCP and UDP alone: Landlock knows the ports of no other, MPTCP's neither.
+    asked = [(equal, 1, 0, _AF_INET), (equal, 0, 1, _AF_INET6), (give, 0, 0, _ASK)]
     made = [
         (load, 0, 0, 16),
+        *(asked if asks else []),
         *((equal, len(families) - index, 0, one) for index, one in enumerate(families)),
         (give, 0, 0, _ERRNO | _EPERM),
         (load, 0, 0, 32),
@@ -358,7 +430,10 @@ def seccomp(*, sockets: bool, listens: bool, unix: bool, namespaces: bool, signa
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
     whole = struct.pack("@HP", len(program), ctypes.addressof(code))
     buffer = ctypes.create_string_buffer(whole)
+    if asks:
+        return _syscall(_SECCOMP[column], 1, _NEW_LISTENER, buffer)
     _call("prctl", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(buffer), 0, 0)
+    return -1
 
 
 def no_new_privileges() -> None:

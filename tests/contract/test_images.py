@@ -3,12 +3,14 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from functools import cache
 from importlib import metadata
 
+import kubectl
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -250,3 +252,26 @@ def test_the_version_is_the_same_everywhere():
     texts = [file.read_text() for file in (SHIPPED / "tekton").rglob("*.yaml")]
     tags = {tag for text in texts for tag in re.findall(rf"{PREFIX}[\w-]*:([\w.-]+)", text)}
     assert tags == {project["version"]}
+
+
+def test_one_component_names_every_image_also_that_which_models_are_made_from(tmp_path):
+    component = SHIPPED / "tekton" / "components" / "images"
+    shutil.copytree(SHIPPED / "tekton", tmp_path / "tekton")
+    shutil.copytree(component, tmp_path / "images")
+    digest = "sha256:" + "0" * 64
+    file = tmp_path / "images" / "kustomization.yaml"
+    named = yaml.safe_load(file.read_text())
+    for image in named["images"]:
+        del image["newTag"]
+        image["digest"] = digest
+    file.write_text(yaml.safe_dump(named))
+    (tmp_path / "kustomization.yaml").write_text(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+        "resources: [tekton/overlays/minimal]\ncomponents: [images]\n"
+    )
+    text = json.dumps(kubectl.built(tmp_path))
+    names = {image["name"] for image in named["images"]}
+    found = set(
+        re.findall(r'"((?:ghcr\.io/touchstone-ml/|ghcr\.io/osscontainertools/)[^"]+)"', text)
+    )
+    assert found == {f"{name}@{digest}" for name in names}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -185,7 +186,7 @@ def write_folder(root: Path, asked: Team, values: Installation) -> None:
         folder, {"resources": [f"../../{_TEAM}"], **content}, head=f"# {asked.repository}\n"
     )
     if values.images:
-        overlay.write_yaml(folder / overlay.IMAGES, overlay.IMAGE_FIELDS)
+        shutil.copy(overlay.IMAGE_FIELDS, folder / overlay.IMAGES)
     (folder / "README.md").write_text(_readme(asked, values), encoding="utf-8")
     top = root / overlay.TEAMS / "kustomization.yaml"
     document = yaml.safe_load(top.read_text(encoding="utf-8"))

@@ -32,9 +32,7 @@ _REACHING = (
 )
 """NetworkPolicies that let stages speak to services of one's own, and which rule of each."""
 IMAGES = "images.yaml"
-IMAGE_FIELDS = {
-    "images": [{"path": f"spec/{part}/image", "kind": "Task"} for part in ("steps", "sidecars")]
-}
+IMAGE_FIELDS = SHIPPED / "tekton" / "components" / "images" / "fields.conf"
 """Where a Task has images: kustomize knows those of Pods alone."""
 _DEFAULT, _BINDING = "touchstone", "touchstone-triggers"
 CLAIM = "touchstone-artifacts"
@@ -52,7 +50,7 @@ def write(folder: Path, values: Installation) -> list[Path]:
     _put(folder / FILE, values.text())
     kustomization(folder / "installation", _installation(values))
     if values.images:
-        write_yaml(folder / "installation" / IMAGES, IMAGE_FIELDS)
+        shutil.copy(IMAGE_FIELDS, folder / "installation" / IMAGES)
     for environment in values.environments:
         place = folder / "serving" / environment
         write_yaml(place / "namespace.yaml", _serving_namespace(environment))

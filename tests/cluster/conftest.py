@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import kind
-from tests.cluster.kubectl import Cluster, RefusedError
+from tests.cluster.asking import Cluster, RefusedError
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any
 
-from tests.cluster.kubectl import Cluster, RefusedError
+from tests.cluster.asking import Cluster, RefusedError
 from tests.cluster.probes import Probe
 from tests.cluster.status import told
 

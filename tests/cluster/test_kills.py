@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from tests.cluster.kubectl import Cluster, Json, RefusedError
+from tests.cluster.asking import Cluster, Json, RefusedError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 

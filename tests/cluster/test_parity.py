@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import embedded, page, tekton
-from tests.cluster.kubectl import Cluster
+from tests.cluster.asking import Cluster
 from tests.cluster.probes import EXPLAINED, RECORD, WAITING, probes, record
 from tests.cluster.status import differences
 

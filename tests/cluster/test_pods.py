@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.kubectl import Cluster, Json, RefusedError
+from tests.cluster.asking import Cluster, Json, RefusedError
 
 pytestmark = pytest.mark.cluster
 

@@ -29,7 +29,8 @@ print(json.dumps({
     "temporary": tempfile.gettempdir(), "streams": [sys.stdout.encoding, sys.stdout.errors],
     "user": [os.getuid(), os.getgid()], "limits": open("/proc/self/limits").read(), "status": [
         line for line in open("/proc/self/status")
-        if line.startswith(("Cap", "NoNewPrivs", "Seccomp:", "Sig", "Groups"))
+        if line.startswith(("Cap", "NoNewPrivs", "Seccomp:", "Groups"))
+        or line.startswith(("SigPnd", "SigBlk", "SigIgn", "SigCgt"))
     ], "flags": sys.flags.safe_path, "input": sys.stdin.read(),
 }))
 """

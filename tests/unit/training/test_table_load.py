@@ -120,7 +120,7 @@ def test_what_is_at_an_address_is_fetched_and_read_by_processes_that_see_no_more
     output.mkdir()
     try:
         uri = f"http://127.0.0.1:{server.server_port}/t.csv"
-        assert tables._fetch(uri, place, file, ()) == DIGEST
+        assert tables._fetch(uri, place, file, (), {}) == DIGEST
     finally:
         server.shutdown()
         server.server_close()

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import dataclasses
 import ipaddress
 import os
 import pickle
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from touchstone import confine
 from touchstone.artifacts.store import digest_bytes
 from touchstone.driver import local
 from touchstone.home import SHIPPED
@@ -390,6 +392,39 @@ def test_a_repository_with_packages_called_as_our_folders_trains_and_is_exported
     for name in ("model", "two"):
         spec = with_code(tmp_path / name)[0]
         assert spec.augment.__globals__["SIGMA"] == 0.01
+
+
+@pytest.mark.long
+def test_two_ranks_train_without_namespaces_and_reach_nobody_else(patients, tmp_path, monkeypatch):
+    found = dataclasses.replace(confine.means(), namespaces=False, missing="not wanted here")
+    monkeypatch.setattr(confine, "means", lambda: found)
+    source = tmp_path / "repository"
+    shutil.copytree(TABULAR, source)
+    with socket.create_server(("127.0.0.1", 18081)):
+        model = source / "model.py"
+        model.write_text(model.read_text() + OUTWARDS)
+        given = job(patients, tmp_path, epochs=2).model_copy(update={"source": source})
+        assert local.train(given, tmp_path, workers=2) == (0, "")
+    said = {path.read_text() for path in tmp_path.glob("reached-*")}
+    assert said == {"PermissionError PermissionError"}
+    assert not list(tmp_path.glob("touchstone-ranks-*"))
+
+
+OUTWARDS = """
+    def augment(self, batch, generator):
+        import os, socket
+
+        said = []
+        for kind, port in ((socket.SOCK_STREAM, 18081), (socket.SOCK_DGRAM, 53)):
+            try:
+                socket.socket(socket.AF_INET, kind).connect(("127.0.0.1", port))
+                said.append("reached")
+            except OSError as error:
+                said.append(type(error).__name__)
+        with open(os.environ["TMPDIR"] + "/reached-" + os.environ["RANK"], "w") as file:
+            file.write(" ".join(said))
+        return batch
+"""
 
 
 @pytest.mark.long

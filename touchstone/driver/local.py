@@ -58,7 +58,7 @@ def train(job: launch.Job, folder: Path, *, workers: int) -> tuple[int, str]:
     for one in kept:
         one.mkdir(parents=True, exist_ok=True)
     confinement = _confinement(job, [folder, *kept], workers)
-    if confine.means().namespaces:
+    if confine.means().namespaces or confine.off():
         command = launch.ranks(command, workers=workers, max_restarts=MAX_RESTARTS)
         command = confine.command(command, confinement, folder=folder)
     elif workers > 1:

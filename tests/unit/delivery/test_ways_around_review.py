@@ -464,10 +464,14 @@ def test_a_name_belongs_to_the_repository_that_first_promoted_it(platform):
     assert "merged" in platform.approve()
 
 
-def test_a_foreign_release_of_a_name_is_neither_merged_nor_served(platform, syncing, shelf):
+def test_a_foreign_release_of_a_name_is_neither_merged_nor_served(
+    platform, syncing, shelf, monkeypatch
+):
     """The promoter checks before it signs; here it signed before the name was another's."""
-    foreign = platform.promote(replace(newer(platform), repository=EVIL)).branch
-    platform.promote()
+    with monkeypatch.context() as patch:  # of one second: an older one would be closed unasked
+        patch.setenv("GIT_COMMITTER_DATE", "2030-01-01T00:00:00Z")
+        foreign = platform.promote(replace(newer(platform), repository=EVIL)).branch
+        platform.promote()
     platform.approve(COMMIT[:12])
     with pytest.raises(TouchstoneError, match="the name tiny belongs to"):
         platform.approve(foreign)
